@@ -1,0 +1,119 @@
+"""What every backend offers: the accumulators of one mosaic.
+
+A backend's accumulators take exposures one by one and give images at any time. What they hold is theirs; `Resample`
+sees only the methods below.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpures.exposure import Exposure
+
+__all__ = ["KERNELS", "Accumulators", "Frame"]
+
+log = logging.getLogger(__name__)
+
+# In the order of the enumeration in kernels/drop.h.
+KERNELS = ("square", "gaussian", "point", "turbo", "lanczos2", "lanczos3")
+
+BITS_PER_PLANE = 32
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What is accumulated, and how; fixed for the life of the accumulators.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Shape (Ny, Nx) of the output frame.
+    kernel : str
+        Name of the kernel.
+    fillval : float or None
+        Value of pixels without contribution; None leaves what is there (NaN in a new image).
+    variance_names : tuple of str
+        Variance arrays.
+    context_planes : int
+        Planes of the context image to begin with; 0 for none at all.
+    has_err, has_dq : bool
+        Whether errors are averaged and DQ flags propagated.
+    dtype : dtype
+        Type of the accumulated sums, float32 or float64.
+    """
+
+    shape: tuple[int, int]
+    kernel: str = "square"
+    fillval: float | None = 0.0
+    variance_names: tuple[str, ...] = ()
+    context_planes: int = 1
+    has_err: bool = False
+    has_dq: bool = False
+    dtype: np.dtype = np.dtype(np.float32)
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the accumulators, and of the error image that is made of them."""
+        per_pixel = (2 + self.has_err + 2 * len(self.variance_names)) * self.dtype.itemsize
+        per_pixel += 4 * (self.context_planes + self.has_dq + bool(self.variance_names))
+        return per_pixel * self.shape[0] * self.shape[1]
+
+
+class Accumulators(ABC):
+    """Accumulators of one mosaic."""
+
+    def __init__(self, frame: Frame):
+        self.frame = frame
+
+    @abstractmethod
+    def add(self, exposure: Exposure) -> None:
+        """Add all planes of an exposure; or, where its data are None, its variances alone."""
+
+    @abstractmethod
+    def weight_map(self, exposure: Exposure) -> np.ndarray:
+        """Weights of an exposure's pixels, (Ny, Nx) float32."""
+
+    @abstractmethod
+    def images(self) -> dict[str, np.ndarray]:
+        """What there is so far: "data", "wht" and, if wanted, "con", "dq", "err"."""
+
+    @abstractmethod
+    def finish_variances(self, scaling: float) -> dict[str, np.ndarray]:
+        """Variance images times `scaling`; called once, after the last exposure."""
+
+
+def check_memory(frame: Frame) -> None:
+    """Refuse a frame whose accumulators would not fit in memory.
+
+    Raises
+    ------
+    MemoryError
+        They need more than is available.
+    """
+    available = available_memory()
+    if available is not None and frame.bytes > available:
+        raise MemoryError(
+            f"An output frame of {frame.shape[1]} x {frame.shape[0]} pixels needs {frame.bytes / 2**30:.1f} GiB of "
+            f"memory with these options, and {available / 2**30:.1f} GiB are available. Use a smaller frame or a "
+            "larger pixel scale, or turn off enable_var or enable_ctx."
+        )
+
+
+def available_memory() -> int | None:
+    """Bytes of memory that can be had without swapping; None where the system does not say."""
+    try:
+        with open("/proc/meminfo") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None

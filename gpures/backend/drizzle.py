@@ -1,0 +1,143 @@
+"""The reference algorithm, on the `drizzle` package and plain numpy.
+
+Slow, independent of the kernels, and written to be read: the yardstick of the tests, and a choice of the user. It
+follows what `stcal.resample.Resample` (1.20) does with the package, and differs where that is wrong:
+
+- an exposure without ``var_rnoise`` weights its variances with 1, where the reference takes the array of the exposure
+  before it, or fails;
+- the running sums of variances are float64, so that weights up to 1e30 do not overflow.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from gpures.accumulators import Accumulators, Frame
+from gpures.exposure import Exposure
+
+__all__ = ["DrizzleAccumulators"]
+
+
+def _drizzle_class():
+    try:
+        from drizzle.resample import Drizzle
+    except ImportError as error:
+        raise ImportError("backend='drizzle' needs the drizzle package: pip install 'gpures[drizzle]'.") from error
+    return Drizzle
+
+
+class DrizzleAccumulators(Accumulators):
+    """Accumulators held by `drizzle.resample.Drizzle` objects."""
+
+    def __init__(self, frame: Frame):
+        super().__init__(frame)
+        fillval = "INDEF" if frame.fillval is None else frame.fillval
+        planes = frame.context_planes
+        self._driz = _drizzle_class()(
+            kernel=frame.kernel,
+            fillval=fillval,
+            out_shape=frame.shape,
+            max_ctx_id=planes * 32 - 1 if planes else None,
+            disable_ctx=not planes,
+            out_dq=np.zeros(frame.shape, np.uint32) if frame.has_dq else None,
+        )
+        self._driz_err = None
+        if frame.has_err:
+            self._driz_err = _drizzle_class()(
+                kernel=frame.kernel, fillval=fillval, out_shape=frame.shape, disable_ctx=True
+            )
+        self._wsum = {name: np.zeros(frame.shape) for name in frame.variance_names}
+        self._wt = {name: np.zeros(frame.shape) for name in frame.variance_names}
+
+    def add(self, exposure: Exposure) -> None:  # noqa: D102
+        arguments = self._arguments(exposure)
+        if exposure.data is not None:
+            data = exposure.data - exposure.level if exposure.level else exposure.data
+            dq = {"dq": exposure.dq.astype(np.uint32)} if self.frame.has_dq and exposure.dq is not None else {}
+            self._driz.add_image(_native(data), **dq, **arguments)
+        if self._driz_err is not None and exposure.err is not None:
+            self._driz_err.add_image(_native(exposure.err), **arguments)
+        if exposure.variances:
+            self._add_variances(exposure, arguments)
+
+    def _arguments(self, exposure: Exposure) -> dict:
+        xmin, xmax, ymin, ymax = exposure.limits
+        return {
+            "exptime": exposure.exposure_time,
+            "pixmap": exposure.pixmap.array(),
+            "pixel_scale_ratio": exposure.pixel_scale_ratio,
+            "iscale": exposure.iscale,
+            "weight_map": self.weight_map(exposure),
+            "wht_scale": 1.0,
+            "pixfrac": exposure.pixfrac,
+            "in_units": "cps",
+            "xmin": xmin,
+            "xmax": xmax,
+            "ymin": ymin,
+            "ymax": ymax,
+        }
+
+    def _add_variances(self, exposure: Exposure, arguments: dict) -> None:
+        """Average the roots of the variances like the data, square them, and add them with squared weights."""
+        drizzled = {}
+        for name, variance in exposure.variances.items():
+            driz = _drizzle_class()(
+                kernel=self.frame.kernel, fillval=np.nan, out_shape=self.frame.shape, disable_ctx=True
+            )
+            with np.errstate(invalid="ignore"):
+                driz.add_image(np.sqrt(_native(variance)), **arguments)
+            drizzled[name] = driz.out_img.astype(np.float64) ** 2
+        if exposure.variance_weight is None:
+            rnoise = drizzled["var_rnoise"]
+            usable = (rnoise > 0) & np.isfinite(rnoise)
+            with np.errstate(divide="ignore", over="ignore"):
+                t = np.where(usable, 1.0 / np.where(usable, rnoise, 1.0), 0.0)
+            t[t > np.finfo(np.float32).max] = 0.0
+        else:
+            t = np.full(self.frame.shape, exposure.variance_weight)
+        for name, v in drizzled.items():
+            mask = (v >= 0) & np.isfinite(v) & (t > 0)
+            self._wsum[name][mask] += v[mask] * t[mask] * t[mask]
+            self._wt[name][mask] += t[mask]
+
+    def weight_map(self, exposure: Exposure) -> np.ndarray:  # noqa: D102
+        weight = exposure.weight
+        if weight.weight_map is not None:
+            weights = _native(weight.weight_map).astype(np.float64)
+        elif weight.variance is not None:
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                weights = 1.0 / _native(weight.variance).astype(np.float64)
+        else:
+            weights = np.full(exposure.shape, weight.constant)
+        with np.errstate(over="ignore", invalid="ignore"):
+            weights = weights.astype(np.float32)
+        weights[~np.isfinite(weights)] = 0.0
+        if exposure.dq is not None and weight.bad_bits:
+            unsigned = exposure.dq.astype(exposure.dq.dtype.newbyteorder("=")).view(f"u{exposure.dq.dtype.itemsize}")
+            weights[(unsigned & unsigned.dtype.type(weight.bad_bits)) != 0] = 0.0
+        return weights
+
+    def images(self) -> dict[str, np.ndarray]:  # noqa: D102
+        images = {"data": self._driz.out_img, "wht": self._driz.out_wht}
+        if self._driz_err is not None:
+            images["err"] = self._driz_err.out_img
+        if self._driz.out_ctx is not None:
+            images["con"] = self._driz.out_ctx
+        if self.frame.has_dq:
+            images["dq"] = self._driz.out_dq
+        return images
+
+    def finish_variances(self, scaling: float) -> dict[str, np.ndarray]:  # noqa: D102
+        images = {}
+        for name in list(self._wsum):
+            wsum, wt = self._wsum.pop(name), self._wt.pop(name)
+            with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
+                images[name] = wsum * scaling / wt / wt
+        return images
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    """The array in the machine's byte order, as the drizzle package needs it."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -1,0 +1,237 @@
+"""One checked input.
+
+Everything that can be wrong with a model is found here, before anything is added.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gpures.pixmap import PixelMap
+from gpures.weights import Weight
+
+__all__ = ["Exposure", "model_name"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Exposure:
+    """What a backend needs of one exposure.
+
+    Attributes
+    ----------
+    data : ndarray (Ny, Nx)
+        Image. None in a pass over the variances alone.
+    pixmap : PixelMap
+        Output coordinates of the pixels.
+    weight : Weight
+        What the pixels' weights are made of.
+    limits : (int, int, int, int)
+        xmin, xmax, ymin, ymax of the pixels used, the last ones included.
+    context_id : int
+        Number of the exposure in the context image.
+    dq : ndarray of int (Ny, Nx), optional
+        Data quality flags.
+    err : ndarray (Ny, Nx), optional
+        Error, averaged like the data.
+    variances : dict of ndarray (Ny, Nx)
+        Variances that the exposure has.
+    variance_weight : float or None
+        Weight of its variances in the mosaic; None for the inverse of the drizzled ``var_rnoise``.
+    exposure_time : float
+        Seconds.
+    pixfrac : float
+        Linear size of a drop in input pixels.
+    pixel_scale_ratio : float
+        Output over input pixel scale.
+    iscale : float
+        Factor to data, error and roots of variances.
+    level : float
+        Sky subtracted from the data.
+    """
+
+    data: np.ndarray | None
+    pixmap: PixelMap
+    weight: Weight
+    limits: tuple[int, int, int, int]
+    context_id: int = 0
+    dq: np.ndarray | None = None
+    err: np.ndarray | None = None
+    variances: dict[str, np.ndarray] = field(default_factory=dict)
+    variance_weight: float | None = 1.0
+    exposure_time: float = 1.0
+    pixfrac: float = 1.0
+    pixel_scale_ratio: float = 1.0
+    iscale: float = 1.0
+    level: float = 0.0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (Ny, Nx) of the input image."""
+        return self.pixmap.shape
+
+
+def model_name(model: Mapping) -> str:
+    """File name of a model, or "Unknown"."""
+    name = model.get("filename")
+    return name if isinstance(name, str) and name.strip() else "Unknown"
+
+
+def checked_data(model: Mapping) -> np.ndarray:
+    """The data array of a model.
+
+    Raises
+    ------
+    RuntimeError
+        It is not two-dimensional.
+    TypeError
+        It does not hold real numbers.
+    ValueError
+        It is empty.
+    """
+    data = np.asarray(model["data"])
+    if data.ndim != 2:
+        raise RuntimeError(
+            f"Input model '{model_name(model)}' is not a 2D image: its 'data' has {data.ndim} dimensions, "
+            f"of shape {data.shape}."
+        )
+    if data.size == 0:
+        raise ValueError(f"Input model '{model_name(model)}' is empty: its 'data' has the shape {data.shape}.")
+    return readable(data, "data", model)
+
+
+def checked_dq(model: Mapping, shape: tuple[int, int], propagate: bool) -> np.ndarray:
+    """The DQ array of a model.
+
+    Raises
+    ------
+    TypeError
+        It does not hold integers, or, where it is to be propagated, not such that fit in 32 bits.
+    ValueError
+        It has not the shape of the data.
+    """
+    dq = np.asarray(model["dq"])
+    if not np.issubdtype(dq.dtype, np.integer):
+        raise TypeError(f"'dq' of model '{model_name(model)}' must be an array of integers, got {dq.dtype}.")
+    if dq.shape != shape:
+        raise ValueError(
+            f"'dq' of model '{model_name(model)}' must have the shape of its data, {shape}, got {dq.shape}."
+        )
+    if propagate and dq.dtype.itemsize > 4 and (dq.min() < -(2**31) or dq.max() >= 2**32):
+        raise TypeError(f"'dq' of model '{model_name(model)}' has flags beyond 32 bits, which can't be propagated.")
+    return dq
+
+
+def checked_err(model: Mapping, shape: tuple[int, int]) -> np.ndarray:
+    """The error array of a model.
+
+    Raises
+    ------
+    ValueError
+        It is missing or has not the shape of the data.
+    """
+    err = model.get("err")
+    if err is None or np.shape(err) != shape:
+        got = "none" if err is None else f"one of shape {np.shape(err)}"
+        raise ValueError(
+            f"compute_err='driz_err' needs an 'err' array of the shape {shape} in model '{model_name(model)}', "
+            f"got {got}."
+        )
+    return readable(np.asarray(err), "err", model)
+
+
+def checked_variances(model: Mapping, names: Sequence[str], shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Those variance arrays that a model has, in the order of their names; others are passed over with a word."""
+    return {
+        name: readable(np.asarray(model[name]), name, model) for name in names if has_variance(model, name, shape)
+    }
+
+
+def has_variance(model: Mapping, name: str, shape: tuple[int, int]) -> bool:
+    """Whether a model has a variance array of the shape of its data."""
+    variance = model.get(name)
+    if variance is None or np.size(variance) == 0:
+        log.debug("No data for '%s' for model '%s'. Skipping ...", name, model_name(model))
+        return False
+    if np.shape(variance) != shape:
+        log.warning("Data shape mismatch for '%s' for model '%s'. Skipping ...", name, model_name(model))
+        return False
+    return True
+
+
+def checked_exposure_time(model: Mapping) -> float:
+    """Exposure time of a model, in seconds.
+
+    Raises
+    ------
+    TypeError
+        It is not a number.
+    ValueError
+        It is not finite and positive.
+    """
+    time = model["exposure_time"]
+    message = f"'exposure_time' of model '{model_name(model)}' must be a strictly positive number, got {time!r}."
+    try:
+        time = float(time)
+    except (TypeError, ValueError):
+        raise TypeError(message) from None
+    if not (math.isfinite(time) and time > 0):
+        raise ValueError(message)
+    return time
+
+
+def sky_level(model: Mapping) -> float:
+    """Sky level still to be subtracted from a model's data, in its units.
+
+    Raises
+    ------
+    ValueError
+        It is not finite.
+    """
+    level = model["level"]
+    if model["subtracted"] or level is None:
+        return 0.0
+    if not math.isfinite(level):
+        raise ValueError(f"'level' of model '{model_name(model)}' must be finite, got {level!r}.")
+    return float(level)
+
+
+def checked_scale(value: Any, name: str) -> float:
+    """A factor or ratio, which must be finite and positive.
+
+    Raises
+    ------
+    ValueError
+        It is not.
+    """
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"'{name}' must be positive and finite, got {value!r}.")
+    return float(value)
+
+
+def readable(array: np.ndarray, name: str, model: Mapping) -> np.ndarray:
+    """The array as the kernels read it: strides and byte order as they are, half and long doubles converted.
+
+    Raises
+    ------
+    TypeError
+        It does not hold real numbers.
+    """
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"'{name}' of model '{model_name(model)}' must hold real numbers, got {array.dtype}.")
+    if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
+        return array.astype(np.float64 if array.dtype.itemsize > 8 else np.float32)
+    return array
+
+
+def view(array: np.ndarray) -> tuple[int, int, int, str]:
+    """Address, strides (bytes) and type of a 2-D array, for the CPU extension."""
+    kind = array.dtype.str
+    return array.ctypes.data, array.strides[0], array.strides[1], kind.replace("|", "<")

@@ -1,0 +1,296 @@
+"""The pixel map: output coordinates of the input pixels' centres.
+
+Evaluating a WCS at every pixel costs more than resampling the image. Most are smooth, so a cubic spline through a
+coarse grid gives the same numbers; it is checked against the WCS between the points of its grid, and where it does
+not hold to the tolerance asked for, the grid is refined, and in the end every pixel is evaluated.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from scipy.interpolate import BSpline, RectBivariateSpline
+
+from gpures import _cpu
+from gpures.threads import thread_count
+from gpures.wcs import bounding_box, is_smooth, mapping
+
+__all__ = ["PixelMap", "calc_pixmap"]
+
+log = logging.getLogger(__name__)
+
+# Grid points per axis, tried in turn. For a NIRCam detector (2048 pixels, distortion of degree 5) the first already
+# holds to about 1e-6 output pixels and the second to 1e-7; each doubling gains a factor of 16.
+GRIDS = (33, 65, 129)
+
+# An image with fewer pixels per grid point than this is as well evaluated at every pixel.
+PIXELS_PER_GRID_POINT = 8
+
+# Pixels evaluated at a time: the dozen temporaries of a WCS of this many float64 fit the cache of one core.
+PIXELS_AT_ONCE = 1 << 14
+
+_SUPPORT = 4  # coefficients per axis that a pixel depends on, as in kernels/pixmap.h
+
+Mapping = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+class PixelMap:
+    """Output coordinates of every input pixel's centre, as a full array or as a spline.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Shape (Ny, Nx) of the input image.
+    full : ndarray of float64 (Ny, Nx, 2) or None
+        x and y in output pixels.
+    spline : dict or None
+        What `kernels/pixmap.h` evaluates, when ``full`` is None.
+    """
+
+    def __init__(self, shape: tuple[int, int], full: np.ndarray | None = None, spline: dict | None = None):
+        self.shape = shape
+        self.full = full
+        self.spline = spline
+        self._expanded: np.ndarray | None = None
+
+    @classmethod
+    def from_array(cls, pixmap: np.ndarray) -> PixelMap:
+        """Take a full pixel map of shape (Ny, Nx, 2).
+
+        Raises
+        ------
+        ValueError
+            The array has another shape.
+        """
+        pixmap = np.ascontiguousarray(pixmap, dtype=np.float64)
+        if pixmap.ndim != 3 or pixmap.shape[2] != 2:
+            raise ValueError(f"'pixmap' must have the shape (Ny, Nx, 2), got {pixmap.shape}.")
+        return cls(pixmap.shape[:2], full=pixmap)
+
+    def array(self) -> np.ndarray:
+        """Full pixel map, (Ny, Nx, 2) float64, NaN where there is none."""
+        if self.full is not None:
+            return self.full
+        if self._expanded is None:
+            self._expanded = np.empty((*self.shape, 2))
+            exposure = {"ny": self.shape[0], "nx": self.shape[1], "limits": (0, 0, 0, 0), "pixmap": self.parameters()}
+            _cpu.full_pixmap(exposure, self._expanded, thread_count())
+        return self._expanded
+
+    def parameters(self) -> dict:
+        """Addresses and sizes, as the CPU extension takes them; valid while this object lives."""
+        if self.full is not None:
+            return {"full": self.full.ctypes.data}
+        assert self.spline is not None
+        return {
+            key: value.ctypes.data if isinstance(value, np.ndarray) else value for key, value in self.spline.items()
+        }
+
+    def has_valid_pixels(self) -> bool:
+        """Whether at least two rows and two columns hold finite coordinates: less has no pixel size."""
+        if self.full is None:
+            return True
+        finite = np.isfinite(self.full[..., 0]) & np.isfinite(self.full[..., 1])
+        return bool(finite.any(axis=0).sum() > 1 and finite.any(axis=1).sum() > 1)
+
+    def mean_scale_ratio(self, output_shape: tuple[int, int], limits: tuple[int, int, int, int]) -> float:
+        """Output over input pixel scale, from the pixel map in the middle of what lies in the output frame.
+
+        Parameters
+        ----------
+        output_shape : (int, int)
+            Shape (Ny, Nx) of the output frame.
+        limits : (int, int, int, int)
+            xmin, xmax, ymin, ymax of the input pixels used.
+
+        Raises
+        ------
+        ValueError
+            No part of the image lies in the frame, or the map is not finite there.
+        """
+        xmin, xmax, ymin, ymax = limits
+        pixmap = self.array()[ymin : ymax + 1, xmin : xmax + 1]
+        x, y = pixmap[..., 0], pixmap[..., 1]
+        inside = (x >= -0.5) & (x <= output_shape[1] - 0.5) & (y >= -0.5) & (y <= output_shape[0] - 0.5)
+        rows, columns = np.nonzero(inside)
+        if rows.size:
+            j = min(max(round(rows.mean()), 0), pixmap.shape[0] - 2)
+            i = min(max(round(columns.mean()), 0), pixmap.shape[1] - 2)
+            (dxdx, dydx), (dxdy, dydy) = pixmap[j, i + 1] - pixmap[j, i], pixmap[j + 1, i] - pixmap[j, i]
+            area = abs(dxdx * dydy - dxdy * dydx)
+            if np.isfinite(area) and area > 0:
+                return 1.0 / math.sqrt(area)
+        raise ValueError("'pixel_scale_ratio' is not given and can't be estimated: the pixel map has no finite scale.")
+
+
+def calc_pixmap(
+    wcs_from: Any,
+    wcs_to: Any,
+    shape: tuple[int, int],
+    tolerance: float = 1e-6,
+    stepsize: int = 1,
+    order: int = 1,
+) -> PixelMap:
+    """Pixel map from one WCS to another.
+
+    The bounding box of ``wcs_from`` is respected (NaN outside of it), that of ``wcs_to`` is not: the output frame's
+    shape bounds the output.
+
+    Parameters
+    ----------
+    wcs_from, wcs_to : gwcs.wcs.WCS or astropy.wcs.WCS
+    shape : (int, int)
+        Shape (Ny, Nx) of the input image.
+    tolerance : float, optional
+        Largest error allowed, in output pixels; 0 evaluates every pixel.
+    stepsize, order : int, optional
+        With ``stepsize > 1`` the grid has about that spacing, the spline has this order (1 or 3), and ``tolerance``
+        is not looked at: the reference's own knobs, with its results.
+
+    Returns
+    -------
+    PixelMap
+
+    Raises
+    ------
+    ValueError
+        ``order`` is neither 1 nor 3, or fewer than two rows and columns have finite coordinates.
+    """
+    pixel_to_pixel = mapping(wcs_from, wcs_to)
+    window = _window(bounding_box(wcs_from), shape)
+    x0, x1, y0, y1 = window
+    width, height = x1 - x0 + 1, y1 - y0 + 1
+    pixmap = None
+    if width > 1 and height > 1:
+        if stepsize > 1 and max(width, height) > 10:
+            if order not in (1, 3):
+                raise ValueError(f"'pixmap_order' should be either 1 or 3, got {order!r}.")
+            # No wider than asked for, but at least 10 points (or every pixel of a smaller image), as the reference.
+            points = [max(math.ceil(n / stepsize), min(10, n)) for n in (width, height)]
+            pixmap = _spline_map(pixel_to_pixel, shape, window, points, order, tolerance=None)
+        elif tolerance > 0 and is_smooth(wcs_from) and is_smooth(wcs_to):
+            for n in GRIDS:
+                if n * n * PIXELS_PER_GRID_POINT > width * height:
+                    break
+                pixmap = _spline_map(pixel_to_pixel, shape, window, [n, n], 3, tolerance)
+                if pixmap is not None:
+                    break
+    if pixmap is None:
+        pixmap = _every_pixel(pixel_to_pixel, shape, window)
+    if not pixmap.has_valid_pixels():
+        raise ValueError(
+            "No or too few valid pixels in the pixel map: the WCS of the input, or of the output, gives finite "
+            f"coordinates in fewer than two rows and two columns of the {shape} image."
+        )
+    return pixmap
+
+
+def _window(box: Any, shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    """First and last column and row whose centres lie in a bounding box."""
+    if box is None:
+        return 0, shape[1] - 1, 0, shape[0] - 1
+    (x1, x2), (y1, y2) = box
+    return (
+        max(0, math.ceil(x1)),
+        min(shape[1] - 1, math.floor(x2)),
+        max(0, math.ceil(y1)),
+        min(shape[0] - 1, math.floor(y2)),
+    )
+
+
+def _every_pixel(pixel_to_pixel: Mapping, shape: tuple[int, int], window: tuple[int, int, int, int]) -> PixelMap:
+    """Evaluate each pixel of the window, in blocks of rows that fit the cache, over threads."""
+    x0, x1, y0, y1 = window
+    full = np.full((*shape, 2), np.nan) if window != (0, shape[1] - 1, 0, shape[0] - 1) else np.empty((*shape, 2))
+    if x1 < x0 or y1 < y0:
+        return PixelMap(shape, full=full)
+    columns = np.arange(x0, x1 + 1, dtype=float)
+    rows_at_once = max(1, PIXELS_AT_ONCE // columns.size)
+
+    def evaluate(start: int) -> None:
+        rows = np.arange(start, min(start + rows_at_once, y1 + 1), dtype=float)
+        x, y = np.broadcast_arrays(columns[None, :], rows[:, None])
+        block = full[start : start + rows.size, x0 : x1 + 1]
+        block[..., 0], block[..., 1] = pixel_to_pixel(x.copy(), y.copy())
+
+    starts = list(range(y0, y1 + 1, rows_at_once))
+    evaluate(starts[0])  # alone, as models and projections finish setting themselves up in their first call
+    with ThreadPoolExecutor(thread_count()) as pool:
+        list(pool.map(evaluate, starts[1:]))
+    return PixelMap(shape, full=full)
+
+
+def _spline_map(
+    pixel_to_pixel: Mapping,
+    shape: tuple[int, int],
+    window: tuple[int, int, int, int],
+    points: list[int],
+    order: int,
+    tolerance: float | None,
+) -> PixelMap | None:
+    """Spline through a grid over the window; None where a point is not finite or the tolerance does not hold."""
+    x0, x1, y0, y1 = window
+    x, y = np.linspace(x0, x1, points[0]), np.linspace(y0, y1, points[1])
+    grid = pixel_to_pixel(*np.meshgrid(x, y))
+    if not all(np.all(np.isfinite(g)) for g in grid):
+        return None
+    splines = [RectBivariateSpline(y, x, g, kx=order, ky=order) for g in grid]
+    if tolerance is not None:
+        worst = _worst_error(pixel_to_pixel, splines, x, y)
+        if not worst <= tolerance:
+            log.debug("A %d x %d pixel map grid is good to %.1e, not to %.1e.", *points, worst, tolerance)
+            return None
+
+    knots_y, knots_x, coefficients_x = splines[0].tck
+    coefficients_y = splines[1].tck[2]
+    n_y, n_x = len(knots_y) - order - 1, len(knots_x) - order - 1
+    first_row, row_factors = _factors(knots_y, order, np.arange(shape[0]), y0, y1)
+    first_column, column_factors = _factors(knots_x, order, np.arange(shape[1]), x0, x1)
+    # A spline of order 1 reads (with factors of 0) beyond its last coefficient.
+    pad = ((0, _SUPPORT), (0, _SUPPORT))
+    return PixelMap(
+        shape,
+        spline={
+            "coefficients_x": np.pad(coefficients_x.reshape(n_y, n_x), pad),
+            "coefficients_y": np.pad(coefficients_y.reshape(n_y, n_x), pad),
+            "coefficients_per_row": n_x + _SUPPORT,
+            "first_row": first_row,
+            "first_column": first_column,
+            "row_factors": row_factors,
+            "column_factors": column_factors,
+            "window": [x0, x1, y0, y1],
+        },
+    )
+
+
+def _worst_error(pixel_to_pixel: Mapping, splines: list, x: np.ndarray, y: np.ndarray) -> float:
+    """Largest difference between spline and WCS at points off the grid (output pixels).
+
+    In each cell of the grid one point, near its middle, where an interpolating spline is worst, but moved about the
+    cell so that nothing periodic hides; the outermost cells, where a spline has least support, have a second one.
+    """
+    cells_x, cells_y = np.meshgrid(np.arange(x.size - 1), np.arange(y.size - 1))
+    golden = 0.6180339887498949  # its multiples fill an interval evenly
+    number = np.arange(cells_x.size).reshape(cells_x.shape)
+    fx, fy = 0.35 + 0.3 * (number * golden % 1.0), 0.35 + 0.3 * (number * golden**2 % 1.0)
+    edge = (cells_x % (x.size - 2) == 0) | (cells_y % (y.size - 2) == 0)
+    at_x = np.concatenate([(cells_x + fx).ravel(), (cells_x + 1.0 - fx)[edge]]) * (x[1] - x[0]) + x[0]
+    at_y = np.concatenate([(cells_y + fy).ravel(), (cells_y + 1.0 - fy)[edge]]) * (y[1] - y[0]) + y[0]
+    truth = pixel_to_pixel(at_x, at_y)
+    return float(max(np.max(np.abs(s.ev(at_y, at_x) - t)) for s, t in zip(splines, truth, strict=True)))
+
+
+def _factors(knots: np.ndarray, order: int, at: np.ndarray, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each pixel, the first coefficient it depends on and the factors of four of them; shape (n,), (4, n)."""
+    inside = at[(at >= first) & (at <= last)]
+    basis = BSpline.design_matrix(inside.astype(float), knots, order)
+    start = np.zeros(at.size, dtype=np.int32)
+    factors = np.zeros((_SUPPORT, at.size))
+    start[inside] = basis.indices.reshape(inside.size, order + 1)[:, 0]
+    factors[: order + 1, inside] = basis.data.reshape(inside.size, order + 1).T
+    return start, factors

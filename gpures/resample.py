@@ -1,0 +1,774 @@
+"""The resampler: its life from the first exposure to the finished mosaic, under the names that stcal gave it."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from astropy import units
+from numpy.typing import DTypeLike
+
+from gpures import _cpu, exposure
+from gpures.accumulators import BITS_PER_PLANE, KERNELS, Frame, check_memory
+from gpures.backend import make_accumulators, resolve
+from gpures.exposure import Exposure, model_name
+from gpures.output import OutputModel
+from gpures.pixmap import PixelMap, calc_pixmap
+from gpures.threads import thread_count
+from gpures.times import TimeCounters
+from gpures.wcs import (
+    ARCSEC_PER_RADIAN,
+    UnsupportedWCSError,
+    as_wcs,
+    axes_type,
+    compute_mean_pixel_area,
+    infer_array_shape,
+    is_imaging,
+    resample_range,
+)
+from gpures.weights import Weight, check_weight_type, measured_time, weight_of
+
+__all__ = ["Resample"]
+
+log = logging.getLogger(__name__)
+
+# At or below this pixfrac a drop is a point, for every kernel: the reference's bound.
+POINT_PIXFRAC = 0.001
+
+# A drop reaches for its corners into the cells of the pixel map next to its centre, so it can't be wider than two.
+LARGEST_PIXFRAC = 2.0
+
+IMAGES = ("data", "wht", "con", "dq", "err")
+
+
+class Resample(TimeCounters):
+    """Co-add exposures onto one output grid with the drizzle algorithm.
+
+    Drop-in for `stcal.resample.Resample`: the same arguments, attributes, methods and results, and subclasses written
+    for it work on this class. What it does otherwise is listed in the README.
+
+    An output pixel is the weighted mean of the input pixels whose drops fall on it (Fruchter & Hook 2002, PASP 114,
+    144). The centre of the first pixel has the coordinates (0, 0); it spans -0.5 ... 0.5.
+
+    Parameters
+    ----------
+    output_wcs : dict
+        ``"wcs"``: the output WCS, a `gwcs.wcs.WCS` or a celestial `astropy.wcs.WCS` with its ``array_shape`` set.
+        ``"pixel_scale"`` (optional): output pixel scale in arcsec; computed from the WCS if missing.
+        ``"pixel_scale_ratio"`` (optional): output over input pixel scale; else from the first model's nominal area.
+    n_input_models : int, optional
+        Number of models to come; makes room in the context image.
+    pixfrac : float, optional
+        Linear size of a drop in input pixels, 0 to 2. At 0.001 or less drops are points, with a warning.
+    kernel : {"square", "gaussian", "point", "turbo", "lanczos2", "lanczos3"}, optional
+        Shape of a drop. Gaussian and Lanczos drops do not conserve flux, and say so in a warning.
+    fillval : float, str or None, optional
+        Value of output pixels without contributions: a number, a string that holds one, "NaN"; None or "INDEF" leave
+        them NaN.
+    weight_type : {"ivm", "ivm-sky", "exptime"}, optional
+        Weights: inverse ``var_rnoise``, inverse ``var_sky``, or the measurement time (else the exposure time).
+    good_bits : int, str, list or None, optional
+        DQ flags to be ignored, as `astropy.nddata.bitmask.interpret_bit_flags` takes them: 12, "4,8", "4+8", "~4",
+        [4, 8], or names that ``dq_flag_name_map`` knows. Pixels with other flags have weight 0. None ignores all.
+    enable_ctx : bool, optional
+        Make the context image: bit ``k % 32`` of plane ``k // 32`` says that exposure k contributed.
+    enable_var : bool, optional
+        Resample the arrays named in ``variance_array_names``.
+    compute_err : {"from_var", "driz_err"} or None, optional
+        Output error: the root of the sum of the resampled variances, or the average of the ``err`` arrays.
+    propagate_dq : bool, optional
+        Make an output DQ array: the flags of all pixels that contributed, combined by OR.
+    pixmap_stepsize, pixmap_order : int, optional
+        With ``pixmap_stepsize > 1``: spacing of the grid on which the WCS is evaluated, and order (1 or 3) of the
+        spline through it.
+    backend : {"auto", "cpu", "drizzle"}, optional
+        "drizzle" is the reference algorithm on the drizzle package. "auto" is what ``GPURES_BACKEND`` says, else the
+        best there is.
+    pixmap_tolerance : float, optional
+        Largest error of the pixel map, in output pixels, when ``pixmap_stepsize`` is 1. The WCS is evaluated on as
+        coarse a grid as holds it, which is verified; 0 evaluates every pixel.
+    accumulator_dtype : {"f4", "f8"}, optional
+        Type of the accumulated sums. The images have the types of ``output_array_types`` in any case.
+
+    Raises
+    ------
+    ValueError
+        An argument has a value that it can't have.
+    TypeError
+        ``output_wcs`` is not a mapping.
+    UnsupportedWCSError
+        The output WCS has an unexpected number of axes.
+    MemoryError
+        The output frame would not fit in memory.
+    """
+
+    #: Types of the output images; variances not named here are float32.
+    output_array_types: defaultdict[str, DTypeLike] = defaultdict(
+        lambda: np.float32,
+        {name: np.float32 for name in ("data", "wht", "err", "var_rnoise", "var_flat", "var_poisson")}
+        | {"con": np.int32},
+    )
+
+    #: Variance arrays that are resampled.
+    variance_array_names = ["var_rnoise", "var_flat", "var_poisson"]  # noqa: RUF012
+
+    #: Those that the error is made of; None for all.
+    error_from_variances = None
+
+    #: Names of DQ flags, a dict or `astropy.nddata.BitFlagNameMap`.
+    dq_flag_name_map = None
+
+    def __init__(
+        self,
+        output_wcs,
+        n_input_models=None,
+        pixfrac=1.0,
+        kernel="square",
+        fillval=0.0,
+        weight_type="ivm",
+        good_bits=0,
+        enable_ctx=True,
+        enable_var=True,
+        compute_err=None,
+        propagate_dq=False,
+        pixmap_stepsize=1,
+        pixmap_order=1,
+        *,
+        backend="auto",
+        pixmap_tolerance=1e-6,
+        accumulator_dtype="f4",
+    ):
+        self._finalized = False
+        self._n_res_models = 0
+        self._group_ids = []
+        self._enable_ctx = enable_ctx
+        self._enable_var = enable_var
+        self._compute_err = _checked_compute_err(compute_err)
+        self._propagate_dq = propagate_dq
+        self._backend = resolve(backend)
+        self._pixmap_tolerance = _checked_number(pixmap_tolerance, "pixmap_tolerance", 0.0, math.inf)
+        self._accumulator_dtype = _checked_dtype(accumulator_dtype, self._backend)
+
+        self.pixfrac = _checked_number(pixfrac, "pixfrac", 0.0, LARGEST_PIXFRAC)
+        self.kernel = _checked_kernel(kernel)
+        self.fillval = fillval
+        _number_to_fill(fillval)
+        self.good_bits = good_bits
+        self.weight_type = check_weight_type(weight_type)
+        self.pixmap_stepsize = _checked_number(pixmap_stepsize, "pixmap_stepsize", 1, math.inf)
+        self.pixmap_order = pixmap_order
+
+        if output_wcs is None:
+            raise ValueError("Output WCS must be provided through the 'output_wcs' parameter, got None.")
+        if not isinstance(output_wcs, Mapping):
+            raise TypeError(f"'output_wcs' must be a dict with a WCS under 'wcs', got {type(output_wcs).__name__}.")
+        self._output_wcs = output_wcs.get("wcs")
+        if self._output_wcs is None:
+            raise ValueError(f"'output_wcs' must have a WCS under 'wcs', got the keys {list(output_wcs)}.")
+        self._pixel_scale_ratio = output_wcs.get("pixel_scale_ratio")
+        if self._pixel_scale_ratio is not None:
+            exposure.checked_scale(self._pixel_scale_ratio, "pixel_scale_ratio")
+        self.check_output_wcs(self._output_wcs)
+        self._output_array_shape = _checked_shape(as_wcs(self._output_wcs).array_shape)
+        self._output_pixel_scale = self._pixel_scale(output_wcs.get("pixel_scale"))
+
+        log.info("Output pixel scale: %s arcsec.", self._output_pixel_scale)
+        for name in ("kernel", "pixfrac", "fillval", "weight_type"):
+            log.info("Driz parameter %s: %s", name, getattr(self, name))
+        self.reset_arrays(n_input_models=n_input_models)
+
+    def _pixel_scale(self, given: float | None) -> float:
+        """Output pixel scale in arcsec, as given or from the WCS."""
+        if given is not None:
+            return exposure.checked_scale(given, "pixel_scale")
+        area = self.get_output_model_pixel_area({"wcs": self._output_wcs})
+        if not area:
+            raise ValueError("The output WCS has no finite pixel area: give its 'pixel_scale' (arcsec) in 'output_wcs'.")
+        return ARCSEC_PER_RADIAN * math.sqrt(area)
+
+    # ---- what it is --------------------------------------------------------------------------------------------
+
+    @property
+    def output_model(self):
+        """Output model, a dictionary of images and meta data. Images are current at any time, variances at the end."""
+        return self._output_model
+
+    @property
+    def output_array_shape(self):
+        """Shape (Ny, Nx) of the output images."""
+        return self._output_array_shape
+
+    @property
+    def output_wcs(self):
+        """WCS of the output, the object that was given."""
+        return self._output_wcs
+
+    @property
+    def pixel_scale_ratio(self):
+        """Output over input pixel scale; None before the first model, where it was not given."""
+        return self._pixel_scale_ratio
+
+    @property
+    def output_pixel_scale(self):
+        """Output pixel scale in arcsec."""
+        return self._output_pixel_scale
+
+    @property
+    def group_ids(self):
+        """Group IDs of the models added, in their order."""
+        return self._group_ids
+
+    @property
+    def enable_ctx(self):
+        """Whether there is a context image."""
+        return self._enable_ctx
+
+    @property
+    def enable_var(self):
+        """Whether variance arrays are resampled."""
+        return self._enable_var
+
+    @property
+    def compute_err(self):
+        """How the error array is computed, if it is."""
+        return self._compute_err
+
+    @property
+    def propagate_dq(self):
+        """Whether the output has a DQ array."""
+        return self._propagate_dq
+
+    @property
+    def backend(self):
+        """Name of the backend in use."""
+        return self._backend
+
+    def is_finalized(self):
+        """Whether `finalize` was called."""
+        return self._finalized
+
+    # ---- pixel areas and the output WCS ------------------------------------------------------------------------
+
+    def get_input_model_pixel_area(self, model, prefer_mean=True):
+        """Pixel area of an input model.
+
+        Parameters
+        ----------
+        model : dict
+            Input model with "wcs", "data" and "pixelarea_steradians".
+        prefer_mean : bool, optional
+            Take the mean area of the pixels, from the WCS. Else the nominal one, and the mean if there is none.
+
+        Returns
+        -------
+        float or None
+            Steradians.
+        """
+        if prefer_mean:
+            area = compute_mean_pixel_area(model["wcs"], shape=np.shape(model["data"]))
+            if area is None or area <= 0:
+                log.warning("Unable to compute mean pixel area of input model '%s'.", model_name(model))
+        else:
+            area = model["pixelarea_steradians"]
+            if area is None or area <= 0:
+                log.warning("Input model '%s' has no 'pixelarea_steradians': using its mean area.", model_name(model))
+                area = compute_mean_pixel_area(model["wcs"], shape=np.shape(model["data"]))
+        if area is None or area <= 0:
+            log.error("Unable to determine pixel area of the input model '%s'.", model_name(model))
+        return area
+
+    def get_output_model_pixel_area(self, model):
+        """Mean pixel area of an output model's WCS, in steradians."""
+        return compute_mean_pixel_area(model["wcs"])
+
+    def check_output_wcs(self, output_wcs, estimate_output_shape=True):
+        """Check that a WCS can be an output WCS.
+
+        Parameters
+        ----------
+        output_wcs : gwcs.wcs.WCS or astropy.wcs.WCS
+            Its ``array_shape``, if that is None, is set from its bounding box.
+        estimate_output_shape : bool, optional
+            Whether it is.
+
+        Raises
+        ------
+        UnsupportedWCSError
+            The number of axes is not 2, or not 3 for a spectral WCS.
+        ValueError
+            The output shape can't be inferred.
+        """
+        wcs = as_wcs(output_wcs)
+        naxes = wcs.output_frame.naxes
+        is_spectral = "SPECTRAL" in axes_type(wcs)
+        needed = 3 if is_spectral else 2
+        if naxes != needed:
+            kind = "spectral WCS" if is_spectral else "WCS"
+            raise UnsupportedWCSError(
+                f"Output {kind} needs {needed} coordinate axes but the supplied WCS has {naxes} axes."
+            )
+        if not is_spectral and wcs.array_shape is None and estimate_output_shape:
+            infer_array_shape(output_wcs)
+
+    def _get_intensity_scale(self, model):
+        """Factor to the data: 1, but for spectral flux densities the inverse pixel scale ratio."""
+        if (
+            model["pixelarea_steradians"]
+            and "SPECTRAL" in axes_type(model["wcs"])
+            and _is_flux_density(model["bunit_data"])
+        ):
+            return 1.0 / self.pixel_scale_ratio
+        return 1.0
+
+    def _compute_pixel_scale_ratio(self, model):
+        """Set the pixel scale ratio from the first imaging model, if it was not given."""
+        if self._pixel_scale_ratio is not None or not is_imaging(model["wcs"]):
+            return
+        area = self.get_input_model_pixel_area(model, prefer_mean=False)
+        if area is None or area <= 0:
+            return
+        self._pixel_scale_ratio = self._output_pixel_scale / (ARCSEC_PER_RADIAN * math.sqrt(area))
+        if self._output_model.get("pixel_scale_ratio") is None:
+            self._output_model["pixel_scale_ratio"] = self._pixel_scale_ratio
+
+    # ---- beginning ---------------------------------------------------------------------------------------------
+
+    def create_output_model(self):
+        """Output model without images.
+
+        Returns
+        -------
+        dict
+        """
+        area = self._output_pixel_scale**2
+        model = {
+            "wcs": self._output_wcs,
+            "data": None,
+            "wht": None,
+            "con": None,
+            "dq": None,
+            "pixfrac": self.pixfrac,
+            "kernel": self.kernel,
+            "fillval": self.fillval,
+            "weight_type": self.weight_type,
+            "pixelarea_steradians": area / ARCSEC_PER_RADIAN**2,
+            "pixelarea_arcsecsq": area,
+            "pixel_scale_ratio": self._pixel_scale_ratio,
+            "pointings": 0,
+            "exposure_time": 0.0,
+            "measurement_time": None,
+            "start_time": None,
+            "end_time": None,
+            "duration": 0.0,
+            "level": None,
+            "subtracted": False,
+        }
+        if self._enable_var:
+            model |= dict.fromkeys(self.variance_array_names)
+        if self._compute_err is not None:
+            model["err"] = None
+        return model
+
+    def reset_arrays(self, n_input_models=None):
+        """Begin a new mosaic in the same frame: an empty output model, times and groups at zero.
+
+        Parameters
+        ----------
+        n_input_models : int, optional
+            Number of models to come; makes room in the context image.
+
+        Raises
+        ------
+        ValueError
+            ``n_input_models`` is not positive.
+        MemoryError
+            The frame's arrays would not fit in memory.
+        """
+        if n_input_models is not None and n_input_models < 1:
+            raise ValueError(f"'n_input_models' must be None or at least 1, got {n_input_models!r}.")
+        planes = (n_input_models - 1) // BITS_PER_PLANE + 1 if n_input_models else 1
+        frame = Frame(
+            shape=self._output_array_shape,
+            kernel=self._effective_kernel(),
+            fillval=_number_to_fill(self.fillval),
+            variance_names=tuple(self.variance_array_names) if self._enable_var else (),
+            context_planes=planes if self._enable_ctx else 0,
+            has_err=self._compute_err == "driz_err",
+            has_dq=bool(self._propagate_dq),
+            dtype=self._accumulator_dtype,
+        )
+        self._accumulators = None  # those of the mosaic before make room first
+        check_memory(frame)
+        self._output_model = OutputModel(self.create_output_model())
+        self._accumulators = make_accumulators(self._backend, frame)
+        self._n_res_models = 0
+        self._group_ids = []
+        if self._enable_var:
+            self.init_variance_arrays()
+        self.init_time_counters()
+        self._finalized = False
+
+    def _effective_kernel(self) -> str:
+        return "point" if self.pixfrac <= POINT_PIXFRAC else self.kernel.lower()
+
+    def init_variance_arrays(self):
+        """Called when variances begin to be accumulated; the backend has allocated their arrays."""
+
+    # ---- adding ------------------------------------------------------------------------------------------------
+
+    def validate_input_model(self, model):
+        """Check that a model has all the keys that the settings need.
+
+        Parameters
+        ----------
+        model : dict
+            Input model.
+
+        Raises
+        ------
+        TypeError
+            It is not a mapping.
+        KeyError
+            A key is missing.
+        """
+        if not isinstance(model, Mapping):
+            raise TypeError(f"'model' must be a dict of arrays and meta data, got {type(model).__name__}.")
+        needed = ["data", "dq", "filename", "group_id", "wcs", "exposure_time", "start_time", "end_time", "duration"]
+        needed += ["measurement_time", "pixelarea_steradians", "level", "subtracted"]
+        if model.get("wcs") is not None and "SPECTRAL" in axes_type(model["wcs"]):
+            needed.append("bunit_data")
+        if self._enable_var:
+            needed += self.variance_array_names
+        if self._compute_err == "driz_err":
+            needed.append("err")
+        if not self._enable_var and self.weight_type.startswith("ivm"):
+            needed.append("var_rnoise")
+        for key in needed:
+            if key not in model:
+                raise KeyError(f"Attempt to access non-existent key '{key}' in a data model.")
+
+    def add_model(self, model):
+        """Resample a model and add it to the mosaic, all its planes in one pass.
+
+        Parameters
+        ----------
+        model : dict
+            Input model; nothing in it is changed. Arrays may have any strides, byte order and real type:
+            ``data``, ``dq`` (integers) of shape (Ny, Nx), and, as the settings need them, ``err``, ``var_*``.
+            ``wcs``; ``exposure_time``, ``measurement_time``, ``duration`` (seconds or None), ``start_time``,
+            ``end_time``; ``pixelarea_steradians`` or None; sky ``level`` (data's unit or None) and whether it is
+            ``subtracted``; ``filename``, ``group_id``; ``bunit_data`` for spectral data.
+
+        Raises
+        ------
+        RuntimeError
+            The mosaic is finalized, or the data are not two-dimensional.
+        KeyError, TypeError, ValueError
+            Something in the model is missing or wrong. Nothing has been added then.
+        """
+        if self._finalized:
+            raise RuntimeError(
+                "Resampling has been finalized and no new models can be added to the resampled output model. "
+                "Call 'reset_arrays' to begin a new one."
+            )
+        self.validate_input_model(model)
+        scale_before = self._pixel_scale_ratio, self._output_model.get("pixel_scale_ratio")
+        try:
+            checked = self._checked_exposure(model)
+            self._warn_of_kernel()
+        except BaseException:
+            self._pixel_scale_ratio, self._output_model["pixel_scale_ratio"] = scale_before
+            raise
+        variances = checked.variances
+        own_variances = self._is_overridden("resample_variance_arrays")
+        if own_variances:
+            checked.variances = {}
+
+        self._accumulators.add(checked)
+        self._n_res_models += 1
+        self._output_model.defer(self._accumulated_keys(), self._images)
+
+        if self._is_overridden("add_model_hook"):
+            self._call_with_maps(self.add_model_hook, model, checked)
+        if (group_id := model["group_id"]) not in self._group_ids:
+            self.update_time(model)
+            self._group_ids.append(group_id)
+            self._output_model["pointings"] += 1
+        if own_variances and variances:
+            self._call_with_maps(self.resample_variance_arrays, model, checked)
+
+    def _checked_exposure(self, model: Mapping) -> Exposure:
+        """Everything about a model that a backend needs, checked."""
+        data = exposure.checked_data(model)
+        shape = data.shape
+        time = exposure.checked_exposure_time(model)
+        _check_times(model)
+        dq = exposure.checked_dq(model, shape, self._propagate_dq)
+        weight = weight_of(model, shape, dq.dtype, self.weight_type, self.good_bits, self.dq_flag_name_map)
+        err = exposure.checked_err(model, shape) if self._compute_err == "driz_err" else None
+        self._compute_pixel_scale_ratio(model)
+        pixmap = calc_pixmap(
+            model["wcs"],
+            self._output_wcs,
+            shape,
+            tolerance=self._pixmap_tolerance,
+            stepsize=self.pixmap_stepsize,
+            order=self.pixmap_order,
+        )
+        limits = resample_range(shape, model["wcs"])
+        result = Exposure(
+            data=data,
+            pixmap=pixmap,
+            weight=weight,
+            limits=limits,
+            context_id=self._n_res_models,
+            dq=dq if self._propagate_dq or weight.bad_bits else None,
+            err=err,
+            exposure_time=time,
+            pixfrac=self.pixfrac,
+            pixel_scale_ratio=self._kernel_scale_ratio(pixmap, limits),
+            iscale=exposure.checked_scale(self._get_intensity_scale(model), "iscale"),
+            level=exposure.sky_level(model),
+        )
+        if self._enable_var:
+            self._take_variances(model, result)
+        return result
+
+    def _kernel_scale_ratio(self, pixmap: PixelMap, limits: tuple[int, int, int, int]) -> float:
+        """Pixel scale ratio that sizes the drops: the mosaic's, or, where there is none, the pixel map's own."""
+        ratio = self._pixel_scale_ratio
+        if ratio is None:
+            if self._effective_kernel() in ("square", "point"):  # which take their size from the pixel map
+                return 1.0
+            ratio = pixmap.mean_scale_ratio(self._output_array_shape, limits)
+        # The reference hands it on in float32. With float32 sums the digits beyond make no difference but one: which
+        # entry of the Lanczos table is nearest.
+        return float(np.float32(ratio)) if self._accumulator_dtype == np.float32 else float(ratio)
+
+    def _take_variances(self, model: Mapping, checked: Exposure) -> None:
+        """Variances of a model, and what weights them in the mosaic."""
+        checked.variances = exposure.checked_variances(model, self.variance_array_names, checked.shape)
+        if self.weight_type == "exptime":
+            checked.variance_weight = float(measured_time(model)[0])
+        elif "var_rnoise" in checked.variances:
+            checked.variance_weight = None
+        elif checked.variances:
+            log.warning("No 'var_rnoise' in model '%s': its variances have weight 1.", model_name(model))
+
+    def _warn_of_kernel(self) -> None:
+        kernel = self._effective_kernel()
+        if kernel != self.kernel.lower():
+            warnings.warn("Kernel reset to 'point' due to input 'pixfrac' being too small.", stacklevel=3)
+        if kernel in ("gaussian", "lanczos2", "lanczos3"):
+            warnings.warn(f"Kernel '{kernel}' is not a flux-conserving kernel.", stacklevel=3)
+        if kernel.startswith("lanczos") and abs(self.pixfrac - 1.0) > 1e-5:
+            warnings.warn("In lanczos kernel, pixfrac is ignored and assumed to be 1.0", stacklevel=3)
+
+    def _accumulated_keys(self) -> list[str]:
+        wanted = {"con": self._enable_ctx, "dq": self._propagate_dq, "err": self._compute_err == "driz_err"}
+        return [key for key in IMAGES if wanted.get(key, True)]
+
+    def _images(self) -> dict[str, np.ndarray]:
+        images = self._accumulators.images()
+        types = {"dq": np.uint32} | {key: self.output_array_types[key] for key in IMAGES if key != "dq"}
+        return {key: image.astype(types[key], copy=False) for key, image in images.items()}
+
+    # ---- hooks -------------------------------------------------------------------------------------------------
+
+    def _is_overridden(self, name: str) -> bool:
+        return getattr(getattr(self, name), "__func__", None) is not getattr(Resample, name)
+
+    def _call_with_maps(self, method, model: Mapping, checked: Exposure) -> None:
+        """Call a hook with the full pixel map and weight map, which nobody else needs."""
+        xmin, xmax, ymin, ymax = checked.limits
+        arguments = {
+            "model": model,
+            "pixmap": checked.pixmap.array(),
+            "pixel_scale_ratio": self._pixel_scale_ratio,
+            "iscale": checked.iscale,
+            "weight_map": self._accumulators.weight_map(checked),
+            "xmin": xmin,
+            "xmax": xmax,
+            "ymin": ymin,
+            "ymax": ymax,
+        }
+        parameters = inspect.signature(method).parameters
+        takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+        if "pixel_scale_ratio" not in parameters and not takes_any:  # hooks written before it was an argument
+            del arguments["pixel_scale_ratio"]
+        method(**arguments)
+
+    def add_model_hook(self, model, pixmap, pixel_scale_ratio, iscale, weight_map, xmin, xmax, ymin, ymax):
+        """Do more with a model that was added; for subclasses.
+
+        Parameters
+        ----------
+        model : dict
+            The model.
+        pixmap : ndarray of float64 (Ny, Nx, 2)
+            Output coordinates x, y of the input pixels' centres.
+        pixel_scale_ratio : float or None
+            Output over input pixel scale.
+        iscale : float
+            Factor to the data.
+        weight_map : ndarray of float32 (Ny, Nx)
+            Weights.
+        xmin, xmax, ymin, ymax : int
+            Input pixels used, the last ones included.
+        """
+
+    def resample_variance_arrays(
+        self, model, pixmap, pixel_scale_ratio, iscale, weight_map, xmin, xmax, ymin, ymax
+    ):
+        """Resample a model's variances and add them, with the pixel map and weights given.
+
+        `add_model` does this in the same pass as the data. Only where a subclass overrides this method does it call
+        it, and this one is there for that subclass to call in turn. The parameters are those of `add_model_hook`.
+        """
+        shape = np.shape(pixmap)[:2]
+        passed = Exposure(
+            data=None,
+            pixmap=PixelMap.from_array(pixmap),
+            weight=Weight() if weight_map is None else Weight(weight_map=np.asarray(weight_map)),
+            limits=(
+                0 if xmin is None else xmin,
+                shape[1] - 1 if xmax is None else xmax,
+                0 if ymin is None else ymin,
+                shape[0] - 1 if ymax is None else ymax,
+            ),
+            exposure_time=exposure.checked_exposure_time(model),
+            pixfrac=self.pixfrac,
+            iscale=exposure.checked_scale(iscale, "iscale"),
+        )
+        passed.pixel_scale_ratio = (
+            self._kernel_scale_ratio(passed.pixmap, passed.limits)
+            if pixel_scale_ratio is None
+            else exposure.checked_scale(pixel_scale_ratio, "pixel_scale_ratio")
+        )
+        self._take_variances(model, passed)
+        self._accumulators.add(passed)
+
+    # ---- end ---------------------------------------------------------------------------------------------------
+
+    def finalize(self):
+        """Finish the mosaic: images, variances, error and times into the output model. A second call does nothing.
+
+        Raises
+        ------
+        ValueError
+            No model was added.
+        """
+        if self._finalized:
+            return
+        if not self._n_res_models:
+            raise ValueError("Nothing to finalize: no model has been added.")
+        self._finalized = True
+        model = self._output_model
+        model["pointings"] = len(self._group_ids)
+        model.settle()
+        if self._enable_var:
+            self.finalize_resample_variance(model)
+
+        ratio = self._pixel_scale_ratio
+        if self._compute_err == "driz_err":
+            scaling = 1.0 if ratio is None else ratio if is_imaging(self._output_wcs) else 1.0 / math.sqrt(ratio)
+            if scaling != 1.0:
+                model["err"] = (model["err"] / scaling).astype(self.output_array_types["err"], copy=False)
+        elif self._compute_err == "from_var":
+            if self._enable_var:
+                model["err"] = self._error_from_variances(model)
+            else:
+                log.warning("compute_err='from_var' needs enable_var=True: the output has no 'err'.")
+        self._accumulators = None
+        self.finalize_time_info()
+
+    def finalize_resample_variance(self, output_model):
+        """Put the finished variances into an output model.
+
+        Parameters
+        ----------
+        output_model : dict
+        """
+        ratio = self._pixel_scale_ratio
+        scaling = 1.0 if ratio is None else 1.0 / ratio**2 if is_imaging(self._output_wcs) else ratio
+        for name, image in self._accumulators.finish_variances(scaling).items():
+            output_model[name] = image.astype(self.output_array_types[name], copy=False)
+        self._finalized = True
+
+    def _error_from_variances(self, model: Mapping) -> np.ndarray:
+        """Root of the sum of the variances that the error is made of; NaN where all of them are."""
+        names = self.variance_array_names if self.error_from_variances is None else self.error_from_variances
+        error = np.empty(self._output_array_shape, np.float32)
+        arrays = [np.ascontiguousarray(model[name], dtype=np.float32) for name in names]
+        _cpu.error_from_variances(arrays, error, thread_count())
+        return error.astype(self.output_array_types["err"], copy=False)
+
+
+def _checked_number(value: Any, name: str, low: float, high: float) -> Any:
+    try:
+        inside = low <= value <= high
+    except TypeError:
+        inside = False
+    if not inside:
+        bound = f"between {low} and {high}" if math.isfinite(high) else f"at least {low}"
+        raise ValueError(f"'{name}' must be a number {bound}, got {value!r}.")
+    return value
+
+
+def _checked_kernel(kernel: Any) -> str:
+    if not isinstance(kernel, str) or kernel.lower() not in KERNELS:
+        raise ValueError(f"Kernel {kernel!r} is not supported: 'kernel' must be one of {KERNELS}.")
+    return kernel
+
+
+def _checked_compute_err(value: Any) -> str | None:
+    if value not in (None, False, "from_var", "driz_err"):
+        raise ValueError(f"'compute_err' must be 'from_var', 'driz_err' or None, got {value!r}.")
+    return value
+
+
+def _checked_dtype(value: Any, backend: str) -> np.dtype:
+    dtype = np.dtype(value)
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"'accumulator_dtype' must be 'f4' or 'f8', got {value!r}.")
+    if backend == "drizzle" and dtype != np.float32:
+        raise ValueError("backend='drizzle' accumulates in float32: 'accumulator_dtype' must be 'f4'.")
+    return dtype
+
+
+def _checked_shape(shape: Any) -> tuple[int, int]:
+    if shape is None or len(shape) != 2 or not all(n > 0 for n in shape):
+        raise ValueError(f"Invalid output frame shape: {shape}")
+    return int(shape[0]), int(shape[1])
+
+
+def _check_times(model: Mapping) -> None:
+    for key in ("duration", "measurement_time"):
+        if model[key] is not None and not isinstance(model[key], (int, float, np.number)):
+            raise TypeError(f"'{key}' of model '{model_name(model)}' must be a number or None, got {model[key]!r}.")
+
+
+def _number_to_fill(fillval: Any) -> float | None:
+    """Fill value as a number, or None for "leave as it is".
+
+    Raises
+    ------
+    ValueError
+        It is a string that holds no number.
+    """
+    if fillval is None or (isinstance(fillval, str) and fillval.strip().upper() in ("", "INDEF")):
+        return None
+    return float(fillval)
+
+
+def _is_flux_density(unit: Any) -> bool:
+    try:
+        return units.Unit(unit).is_equivalent(units.Jy)
+    except (ValueError, TypeError):
+        return False

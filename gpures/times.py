@@ -1,0 +1,76 @@
+"""Exposure times, counted once for each group of exposures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from gpures.weights import measured_time
+
+__all__ = ["TimeCounters"]
+
+
+class TimeCounters:
+    """The part of `gpures.Resample` that keeps times.
+
+    Exposures of the same ``group_id`` were taken at the same time (by several detectors, say), so only the first of a
+    group counts.
+    """
+
+    _group_ids: list
+    _output_model: MutableMapping[str, Any]
+    _n_res_models: int
+
+    def init_time_counters(self) -> None:
+        """Set all counters to zero; begin with the times of an output model that has some."""
+        self._total_exposure_time = 0.0
+        self._duration = 0.0
+        self._total_measurement_time = 0.0
+        self._measurement_time_success: list[bool] = []
+        start, end = self._output_model.get("start_time"), self._output_model.get("end_time")
+        self._exptime_start = [] if start is None else [start]
+        self._exptime_end = [] if end is None else [end]
+
+    def update_time(self, model: Mapping) -> None:
+        """Count a model's times, unless its group has been counted.
+
+        Parameters
+        ----------
+        model : mapping
+            Input model with ``group_id``, ``start_time``, ``end_time``, ``exposure_time``, ``duration`` and, if it has
+            one, ``measurement_time`` (seconds; start and end in any unit that can be compared). Those that are None
+            do not count.
+        """
+        if model["group_id"] in self._group_ids:
+            return
+        if model["start_time"] is not None:
+            self._exptime_start.append(model["start_time"])
+        if model["end_time"] is not None:
+            self._exptime_end.append(model["end_time"])
+        if model["exposure_time"] is not None:
+            self._total_exposure_time += model["exposure_time"]
+        time, is_measured = measured_time(model)
+        self._measurement_time_success.append(is_measured)
+        if time is not None:
+            self._total_measurement_time += time
+        if model["duration"] is not None:
+            self._duration += model["duration"]
+
+    def finalize_time_info(self) -> None:
+        """Write the totals into the output model.
+
+        Raises
+        ------
+        ValueError
+            No model was added.
+        """
+        if not self._n_res_models:
+            raise ValueError("Nothing to finalize: no model has been added.")
+        model = self._output_model
+        model["exposure_time"] = self._total_exposure_time
+        model["start_time"] = min(self._exptime_start, default=None)
+        model["end_time"] = max(self._exptime_end, default=None)
+        model["duration"] = self._duration
+        model["elapsed_exposure_time"] = self._duration
+        if all(self._measurement_time_success):
+            model["measurement_time"] = self._total_measurement_time

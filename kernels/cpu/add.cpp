@@ -1,0 +1,201 @@
+// A pass over one exposure: input pixels in blocks, output pixels in tiles, tiles over threads.
+//
+// A tile belongs to one thread for the time of the pass and takes the blocks that reach it in their order, so no sum
+// depends on how many threads there are.
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "../fold.h"
+#include "exposure.h"
+
+namespace gpures {
+
+namespace baseline {
+Walk walk_for_this_isa();
+}
+#if defined(GPURES_HAS_AVX2)
+namespace avx2 {
+Walk walk_for_this_isa();
+}
+#endif
+
+Walk choose_walk()
+{
+#if defined(GPURES_HAS_AVX2)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::walk_for_this_isa();
+#endif
+    return baseline::walk_for_this_isa();
+}
+
+namespace {
+
+// Calls work(k) for k < n, each once, over the threads.
+template <class Work>
+void over_threads(int threads, int n, const Work& work)
+{
+    std::atomic<int> next{0};
+    const auto run = [&] {
+        auto own = work();
+        for (int k = next++; k < n; k = next++) own(k);
+    };
+    std::vector<std::thread> others;
+    for (int t = 1; t < std::min(threads, n); ++t) others.emplace_back(run);
+    run();
+    for (auto& other : others) other.join();
+}
+
+std::vector<Block> blocks_of(int x0, int x1, int y0, int y1)
+{
+    std::vector<Block> blocks;
+    for (int y = y0; y <= y1; y += BLOCK) {
+        for (int x = x0; x <= x1; x += BLOCK) {
+            blocks.push_back({x, std::min(x + BLOCK - 1, x1), y, std::min(y + BLOCK - 1, y1)});
+        }
+    }
+    return blocks;
+}
+
+std::vector<Block> blocks_of_image(const Exposure& e)
+{
+    return blocks_of(0, static_cast<int>(e.nx) - 1, 0, static_cast<int>(e.ny) - 1);
+}
+
+template <class Work>
+void over_blocks(int threads, const std::vector<Block>& blocks, const Work& work)
+{
+    over_threads(threads, static_cast<int>(blocks.size()), [&] { return [&](int k) { work(blocks[k]); }; });
+}
+
+// A stretch of a flat array for one thread at a time: large enough to pay for itself, small enough to share out.
+constexpr long STRETCH = 1 << 16;
+
+template <class Work>
+void over_stretches(int threads, long n, const Work& work)
+{
+    over_threads(threads, static_cast<int>((n + STRETCH - 1) / STRETCH), [&] {
+        return [&](int k) {
+            const long from = k * STRETCH, to = std::min(n, from + STRETCH);
+            for (long i = from; i < to; ++i) work(i);
+        };
+    });
+}
+
+// First and last output pixel along one axis; empty (first > last) where the reach misses the frame. Computed in
+// double before the conversion, as coordinates may be anything.
+struct Span {
+    int first, last;
+};
+
+Span span(double low, double high, long n)
+{
+    if (!(low <= high) || high < -1.0 || low > static_cast<double>(n)) return {0, -1};
+    return {static_cast<int>(std::max(low, 0.0)), static_cast<int>(std::min(high, static_cast<double>(n - 1)))};
+}
+
+}  // namespace
+
+void add(const Exposure& e, const Mosaic& m, int threads)
+{
+    const Walk walk = choose_walk();
+    const std::vector<Block> blocks = blocks_of(e.x0, e.x1, e.y0, e.y1);
+    const int n_blocks = static_cast<int>(blocks.size());
+    std::vector<Span> across(n_blocks), up(n_blocks);
+    over_threads(threads, n_blocks, [&] {
+        return [&](int k) {
+            const Reach r = walk.reach(e, blocks[k]);
+            // One pixel more on each side: a drop may end on a pixel's edge, to rounding.
+            across[k] = span(r.x0 - 1.0, r.x1 + 1.0, m.nx);
+            up[k] = span(r.y0 - 1.0, r.y1 + 1.0, m.ny);
+        };
+    });
+
+    // The window that the exposure lands in, in tiles; then the blocks of each tile.
+    int tx0 = 1 << 30, tx1 = -1, ty0 = 1 << 30, ty1 = -1;
+    for (int k = 0; k < n_blocks; ++k) {
+        if (across[k].first > across[k].last || up[k].first > up[k].last) continue;
+        tx0 = std::min(tx0, across[k].first / TILE_WIDTH);
+        tx1 = std::max(tx1, across[k].last / TILE_WIDTH);
+        ty0 = std::min(ty0, up[k].first / TILE_HEIGHT);
+        ty1 = std::max(ty1, up[k].last / TILE_HEIGHT);
+    }
+    if (tx0 > tx1) return;
+    const int columns = tx1 - tx0 + 1, rows = ty1 - ty0 + 1;
+    std::vector<std::vector<int>> of_tile(static_cast<std::size_t>(columns) * rows);
+    for (int k = 0; k < n_blocks; ++k) {
+        if (across[k].first > across[k].last || up[k].first > up[k].last) continue;
+        for (int ty = up[k].first / TILE_HEIGHT; ty <= up[k].last / TILE_HEIGHT; ++ty) {
+            for (int tx = across[k].first / TILE_WIDTH; tx <= across[k].last / TILE_WIDTH; ++tx) {
+                of_tile[static_cast<std::size_t>(ty - ty0) * columns + (tx - tx0)].push_back(k);
+            }
+        }
+    }
+
+    const std::size_t pixels = static_cast<std::size_t>(TILE_WIDTH) * TILE_HEIGHT;
+    over_threads(threads, columns * rows, [&] {
+        auto sums = std::shared_ptr<double[]>(new double[pixels * sums_per_pixel(e.planes)]);
+        auto positive = std::shared_ptr<unsigned char[]>(new unsigned char[pixels]);
+        auto dq = std::shared_ptr<std::uint32_t[]>(new std::uint32_t[m.dq ? pixels : 1]);
+        return [&, sums, positive, dq](int k) {
+            if (of_tile[k].empty()) return;
+            const int x = (tx0 + k % columns) * TILE_WIDTH, y = (ty0 + k / columns) * TILE_HEIGHT;
+            const Tile tile = {x, std::min(x + TILE_WIDTH, static_cast<int>(m.nx)) - 1, y,
+                               std::min(y + TILE_HEIGHT, static_cast<int>(m.ny)) - 1};
+            Scratch scratch = {sums.get(), positive.get(), dq.get()};
+            walk.tile(e, m, tile, blocks.data(), of_tile[k].data(), static_cast<int>(of_tile[k].size()), scratch);
+        };
+    });
+}
+
+void weight_map(const Exposure& e, float* map, int threads)
+{
+    const Walk walk = choose_walk();
+    over_blocks(threads, blocks_of_image(e), [&](const Block& b) { walk.weights(e, b, map); });
+}
+
+void full_pixmap(const Exposure& e, double* map, int threads)
+{
+    const Walk walk = choose_walk();
+    over_blocks(threads, blocks_of_image(e), [&](const Block& b) { walk.centres(e, b, map); });
+}
+
+template <class T>
+void fill(T* image, const T* weight, long n, double value, int threads)
+{
+    over_stretches(threads, n, [&](long i) {
+        if (weight[i] == T(0)) image[i] = static_cast<T>(value);
+    });
+}
+
+template <class T>
+void finish_variance(T* variance, const T* weight, long n, double scaling, int threads)
+{
+    over_stretches(threads, n, [&](long i) {
+        variance[i] = static_cast<T>(finished_variance(variance[i], weight[i], scaling));
+    });
+}
+
+void error_from_variances(const float* const* variances, int count, float* error, long n, int threads)
+{
+    over_stretches(threads, n, [&](long i) {
+        double sum = 0.0;
+        bool any = false;
+        for (int k = 0; k < count; ++k) {
+            const double v = variances[k][i];
+            if (v != v) continue;
+            any = true;
+            sum += v;
+        }
+        error[i] = any ? static_cast<float>(sqrt(sum)) : NAN;
+    });
+}
+
+template void fill<float>(float*, const float*, long, double, int);
+template void fill<double>(double*, const double*, long, double, int);
+template void finish_variance<float>(float*, const float*, long, double, int);
+template void finish_variance<double>(double*, const double*, long, double, int);
+
+}  // namespace gpures

@@ -1,0 +1,114 @@
+// The centres of a block of input pixels in the output frame, with one pixel more on each side.
+#pragma once
+
+#include "../footprint.h"
+#include "../pixmap.h"
+#include "exposure.h"
+
+GPURES_BEGIN
+
+// Row length of the block's arrays: the block, its two borders, and room for a vector load that starts at the last.
+constexpr int CENTRES_STRIDE = BLOCK + 2 + 8;
+
+struct Centres {
+    double x[BLOCK + 2][CENTRES_STRIDE];
+    double y[BLOCK + 2][CENTRES_STRIDE];
+};
+
+inline void fill_nan(double* x, double* y, int n)
+{
+    for (int k = 0; k < n; ++k) x[k] = y[k] = NAN;
+}
+
+// Centres of row j, columns i0 ... i1, all inside the image.
+inline void inner_row(const Exposure& e, int j, int i0, int i1, double* x, double* y)
+{
+    const Pixmap& m = e.pixmap;
+    if (m.full) {
+        const double* p = m.full + 2 * (j * e.nx + i0);
+        for (int k = 0; k <= i1 - i0; ++k) {
+            x[k] = p[2 * k];
+            y[k] = p[2 * k + 1];
+        }
+        return;
+    }
+    const int from = i0 > m.x0 ? i0 : m.x0, to = i1 < m.x1 ? i1 : m.x1;
+    if (j < m.y0 || j > m.y1 || from > to) return fill_nan(x, y, i1 - i0 + 1);
+    fill_nan(x, y, from - i0);
+    fill_nan(x + (to + 1 - i0), y + (to + 1 - i0), i1 - to);
+
+    double fy[SPLINE_SUPPORT];
+    for (int a = 0; a < SPLINE_SUPPORT; ++a) fy[a] = m.row_factors[a * e.ny + j];
+    const double* fx[SPLINE_SUPPORT];
+    for (int a = 0; a < SPLINE_SUPPORT; ++a) fx[a] = m.column_factors + a * e.nx;
+    const long n = m.coefficients_per_row;
+    const double* cx = m.coefficients_x + m.first_row[j] * n;
+    const double* cy = m.coefficients_y + m.first_row[j] * n;
+    // Runs of columns between two knots share their coefficients, already blended over the rows.
+    for (int i = from; i <= to;) {
+        const int first = m.first_column[i];
+        int end = i + 1;
+        while (end <= to && m.first_column[end] == first) ++end;
+        double rx[SPLINE_SUPPORT], ry[SPLINE_SUPPORT];
+        for (int b = 0; b < SPLINE_SUPPORT; ++b) {
+            const double *px = cx + first + b, *py = cy + first + b;
+            rx[b] = blend(fy[0], fy[1], fy[2], fy[3], px[0], px[n], px[2 * n], px[3 * n]);
+            ry[b] = blend(fy[0], fy[1], fy[2], fy[3], py[0], py[n], py[2 * n], py[3 * n]);
+        }
+        double* out_x = x - i0;
+        double* out_y = y - i0;
+        for (int k = i; k < end; ++k) {
+            out_x[k] = blend(fx[0][k], fx[1][k], fx[2][k], fx[3][k], rx[0], rx[1], rx[2], rx[3]);
+            out_y[k] = blend(fx[0][k], fx[1][k], fx[2][k], fx[3][k], ry[0], ry[1], ry[2], ry[3]);
+        }
+        i = end;
+    }
+}
+
+// Row j with columns i0 - 1 ... i1 + 1, where those beyond the image are continued linearly.
+inline void bordered_row(const Exposure& e, int j, int i0, int i1, double* x, double* y)
+{
+    const int from = i0 > 0 ? i0 - 1 : 0, to = i1 + 1 < e.nx ? i1 + 1 : static_cast<int>(e.nx) - 1;
+    inner_row(e, j, from, to, x + (from - (i0 - 1)), y + (from - (i0 - 1)));
+    double inner_x, inner_y;
+    if (i0 == 0) {
+        inner_row(e, j, 1, 1, &inner_x, &inner_y);
+        x[0] = beyond(x[1], inner_x);
+        y[0] = beyond(y[1], inner_y);
+    }
+    if (i1 + 1 == e.nx) {
+        const int last = i1 - i0 + 1;
+        inner_row(e, j, static_cast<int>(e.nx) - 2, static_cast<int>(e.nx) - 2, &inner_x, &inner_y);
+        x[last + 1] = beyond(x[last], inner_x);
+        y[last + 1] = beyond(y[last], inner_y);
+    }
+}
+
+// All centres of the block; with_border adds those around it, which only the square drop needs.
+inline void fill_centres(const Exposure& e, const Block& b, bool with_border, Centres& c)
+{
+    if (!with_border) {
+        for (int j = b.y0; j <= b.y1; ++j) {
+            inner_row(e, j, b.x0, b.x1, c.x[j - b.y0 + 1] + 1, c.y[j - b.y0 + 1] + 1);
+        }
+        return;
+    }
+    const int n = b.x1 - b.x0 + 3;
+    for (int j = b.y0 - 1; j <= b.y1 + 1; ++j) {
+        double *x = c.x[j - b.y0 + 1], *y = c.y[j - b.y0 + 1];
+        if (j >= 0 && j < e.ny) {
+            bordered_row(e, j, b.x0, b.x1, x, y);
+            continue;
+        }
+        double edge_x[CENTRES_STRIDE], edge_y[CENTRES_STRIDE], inner_x[CENTRES_STRIDE], inner_y[CENTRES_STRIDE];
+        const int edge = j < 0 ? 0 : static_cast<int>(e.ny) - 1;
+        bordered_row(e, edge, b.x0, b.x1, edge_x, edge_y);
+        bordered_row(e, edge + (j < 0 ? 1 : -1), b.x0, b.x1, inner_x, inner_y);
+        for (int k = 0; k < n; ++k) {
+            x[k] = beyond(edge_x[k], inner_x[k]);
+            y[k] = beyond(edge_y[k], inner_y[k]);
+        }
+    }
+}
+
+GPURES_END

@@ -1,0 +1,80 @@
+// Profiles of the drops that are a product of one factor along x and one along y (Fruchter & Hook 2002 call the
+// shape in which an input pixel is dropped onto the output grid a drop; `kernel=` of the public API names it).
+//
+// Each has `first` and `last`, the output pixels that a drop centred at x may reach, and `operator()`, the factor
+// for the output pixel i. s is the pixel scale ratio (output over input), p is pixfrac.
+#pragma once
+
+#include "overlap.h"
+
+GPURES_BEGIN
+
+enum Kernel { SQUARE = 0, GAUSSIAN = 1, POINT = 2, TURBO = 3, LANCZOS2 = 4, LANCZOS3 = 5 };
+
+// Axis-aligned box of side p/s: its share of an output pixel, over the box's area.
+struct Turbo {
+    double half, scale;
+
+    GPURES_FN Turbo(double s, double p) : half(0.5 * p / s), scale(s / p) {}
+    GPURES_FN double first(double x) const { return nearest(x - half); }
+    GPURES_FN double last(double x) const { return nearest(x + half); }
+    GPURES_FN double operator()(double x, double i) const
+    {
+        const double shared = least(x + half, i + 0.5) - greatest(x - half, i - 0.5);
+        return shared > 0.0 ? shared * scale : 0.0;
+    }
+};
+
+// Gaussian whose full width at half maximum is p/s output pixels (2.3548 = 2 sqrt(2 ln 2) to the digits that the
+// field's implementations share), sampled at the pixel centres out to 2.5 sigma, and to at least 1.2/s so that no
+// holes open between drops of small pixfrac.
+struct Gaussian {
+    double half, exponent, norm;
+
+    GPURES_FN Gaussian(double s, double p)
+        : half(greatest(2.5 * p / 2.3548 / s, 1.2 / s)),
+          exponent(2.3548 * 2.3548 * s * s / (2.0 * p * p)),
+          norm(sqrt(exponent / 3.14159265358979323846))
+    {
+    }
+    GPURES_FN double first(double x) const { return nearest(x - half); }
+    GPURES_FN double last(double x) const { return nearest(x + half); }
+    GPURES_FN double operator()(double x, double i) const { return norm * exp(-exponent * (x - i) * (x - i)); }
+};
+
+// Step of the table from which Lanczos factors are read, as the field's implementations have it. It is part of the
+// definition: reading the nearest entry moves a factor by up to half a step times its slope.
+constexpr double LANCZOS_STEP = 0.003;
+
+// Number of entries: one more than reach the order, as the last may lie just beyond.
+constexpr int lanczos_entries(int order) { return static_cast<int>(order / LANCZOS_STEP) + 2; }
+
+// Lanczos window of the given order (in input pixels): sinc(d) sinc(d / order).
+struct Lanczos {
+    double half, per_step;
+    const double* table;
+    int entries;
+
+    GPURES_FN Lanczos(double s, int order, const double* values)
+        : half(order / s), per_step(s / LANCZOS_STEP), table(values), entries(lanczos_entries(order))
+    {
+    }
+    GPURES_FN double first(double x) const { return lower_integer(x - half) + 1.0; }
+    GPURES_FN double last(double x) const { return lower_integer(x + half); }
+    GPURES_FN double operator()(double x, double i) const
+    {
+        const int k = static_cast<int>(fabs(x - i) * per_step + 0.5);
+        return k < entries ? table[k] : 0.0;
+    }
+};
+
+GPURES_FN double lanczos_value(int k, int order)
+{
+    const double d = k * LANCZOS_STEP;
+    if (k == 0) return 1.0;
+    if (d > order) return 0.0;
+    const double a = 3.14159265358979323846 * d;
+    return sin(a) * sin(a / order) / (a * (a / order));
+}
+
+GPURES_END

@@ -1,0 +1,72 @@
+// What lets one source be compiled by nvcc/NVRTC and by a host compiler. Included by every header here.
+//
+// NVRTC has no standard headers unless told where they are, and needs none: floor, exp, sqrt and fabs are built in.
+#pragma once
+
+#if defined(__CUDACC__)
+#define GPURES_FN __device__ __forceinline__
+#define GPURES_ISA device
+#else
+#include <cmath>
+#define GPURES_FN inline
+// The CPU walk is compiled once per instruction set; the inline namespace keeps the linker from mixing the copies.
+#ifndef GPURES_ISA
+#define GPURES_ISA baseline
+#endif
+#endif
+
+#define GPURES_BEGIN      \
+    namespace gpures {    \
+    inline namespace GPURES_ISA {
+#define GPURES_END \
+    }              \
+    }
+
+GPURES_BEGIN
+
+#if !defined(__CUDACC__)
+using std::exp;
+using std::fabs;
+using std::floor;
+using std::sin;
+using std::sqrt;
+#endif
+
+// The geometry is written for a number type V: double (one input pixel) or a vector of doubles (several at once,
+// one in each lane). These few functions are all that it needs of V.
+template <class M, class V>
+GPURES_FN V select(M mask, V yes, V no)
+{
+    return mask ? yes : no;
+}
+
+template <class V>
+GPURES_FN V least(V a, V b)
+{
+    return select(a < b, a, b);
+}
+
+template <class V>
+GPURES_FN V greatest(V a, V b)
+{
+    return select(a > b, a, b);
+}
+
+template <class V>
+GPURES_FN V magnitude(V a)
+{
+    return select(a < V{} , -a, a);
+}
+
+#if defined(__CUDACC__)
+GPURES_FN double not_a_number() { return __longlong_as_double(0x7ff8000000000000LL); }
+#else
+GPURES_FN double not_a_number() { return NAN; }
+#endif
+
+GPURES_FN double lower_integer(double x) { return floor(x); }
+
+// Largest lane, as an integer: the trip count of a loop over output pixels.
+GPURES_FN int largest(double x) { return static_cast<int>(x); }
+
+GPURES_END

@@ -1,0 +1,90 @@
+// One input pixel (or one in each lane) -> its contributions to output pixels, handed to a sink.
+//
+// A sink has `add(i, j, dow)`: output pixel (i, j) gets the weight dow (profile times weight; the field's name for
+// it). Lanes with dow = 0 contribute nothing. Only pixels inside the bounds are handed on.
+#pragma once
+
+#include "drop.h"
+#include "footprint.h"
+
+GPURES_BEGIN
+
+// The part of the output frame that contributions may go to, last pixels included.
+struct Bounds {
+    int x0, x1, y0, y1;
+};
+
+// Shares of a drop below this are rounding: a pixel that a drop does not touch comes out as the difference of two
+// areas of the drop's size, each good to a few units of 2.2e-16.
+constexpr double SMALLEST_SHARE = 1e-14;
+
+template <class V, class Sink>
+GPURES_FN void splat_square(const Quad<V>& q, V weight, const Bounds& bounds, Sink& sink)
+{
+    const V zero = V{};
+    Outline<V> o;
+    bounding_box(q, o);
+    // Clipped to the bounds before it is counted: a drop of any size costs no more than what it shares with them.
+    const V i0 = greatest(nearest(o.left), zero + bounds.x0);
+    const V j0 = greatest(nearest(o.bottom), zero + bounds.y0);
+    V columns = least(nearest(o.left + o.width), zero + bounds.x1) - i0 + 1.0;
+    V rows = least(nearest(o.bottom + o.height), zero + bounds.y1) - j0 + 1.0;
+    columns = select(weight == zero, zero, columns);
+    rows = select(columns > zero, rows, zero);
+    const int n_rows = largest(rows);
+    if (n_rows <= 0) return;
+    const int n_columns = largest(columns);
+
+    edges(q, o);
+    const V per_area = weight / select(o.area == zero, zero + 1.0, o.area);
+    const V smallest = SMALLEST_SHARE * magnitude(o.area);
+    for (int c = 0; c < n_columns; ++c) {
+        const V i = i0 + static_cast<double>(c);
+        const Strip<V> s = strip(o, (i - 0.5) - o.left, (i + 0.5) - o.left);
+        V above = area_above(s, (j0 - 0.5) - o.bottom);
+        for (int r = 0; r < n_rows; ++r) {
+            const V j = j0 + static_cast<double>(r);
+            const V above_next = area_above(s, (j + 0.5) - o.bottom);
+            const V shared = above - above_next;
+            above = above_next;
+            V dow = select(magnitude(shared) > smallest, shared * per_area, zero);
+            dow = select(columns > zero + static_cast<double>(c), dow, zero);
+            dow = select(rows > zero + static_cast<double>(r), dow, zero);
+            sink.add(i, j, dow);
+        }
+    }
+}
+
+template <class Sink>
+GPURES_FN void splat_point(double x, double y, double weight, const Bounds& bounds, Sink& sink)
+{
+    const double i = nearest(x), j = nearest(y);
+    if (i >= bounds.x0 && i <= bounds.x1 && j >= bounds.y0 && j <= bounds.y1) sink.add(i, j, weight);
+}
+
+// Factors along x are computed for this many columns at a time and used for every row: few enough to stay in
+// registers on a GPU, and as many as most drops have.
+constexpr int COLUMNS_AT_ONCE = 8;
+
+template <class Profile, class Sink>
+GPURES_FN void splat_product(const Profile& profile, double x, double y, double weight, const Bounds& bounds,
+                             Sink& sink)
+{
+    const double i0 = greatest(profile.first(x), static_cast<double>(bounds.x0));
+    const double i1 = least(profile.last(x), static_cast<double>(bounds.x1));
+    const double j0 = greatest(profile.first(y), static_cast<double>(bounds.y0));
+    const double j1 = least(profile.last(y), static_cast<double>(bounds.y1));
+    if (!(j0 <= j1)) return;
+    for (double start = i0; start <= i1; start += COLUMNS_AT_ONCE) {
+        double factor[COLUMNS_AT_ONCE];
+        for (int k = 0; k < COLUMNS_AT_ONCE; ++k) factor[k] = start + k <= i1 ? profile(x, start + k) : 0.0;
+        for (double j = j0; j <= j1; j += 1.0) {
+            const double along_y = profile(y, j) * weight;
+            for (int k = 0; k < COLUMNS_AT_ONCE; ++k) {
+                if (factor[k] != 0.0) sink.add(start + k, j, factor[k] * along_y);
+            }
+        }
+    }
+}
+
+GPURES_END
