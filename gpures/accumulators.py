@@ -24,6 +24,8 @@ KERNELS = ("square", "gaussian", "point", "turbo", "lanczos2", "lanczos3")
 
 BITS_PER_PLANE = 32
 
+FLOAT32 = np.dtype(np.float32)
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -54,7 +56,7 @@ class Frame:
     context_planes: int = 1
     has_err: bool = False
     has_dq: bool = False
-    dtype: np.dtype = np.dtype(np.float32)
+    dtype: np.dtype = FLOAT32
 
     @property
     def bytes(self) -> int:

@@ -149,9 +149,7 @@ def checked_err(model: Mapping, shape: tuple[int, int]) -> np.ndarray:
 
 def checked_variances(model: Mapping, names: Sequence[str], shape: tuple[int, int]) -> dict[str, np.ndarray]:
     """Those variance arrays that a model has, in the order of their names; others are passed over with a word."""
-    return {
-        name: readable(np.asarray(model[name]), name, model) for name in names if has_variance(model, name, shape)
-    }
+    return {name: readable(np.asarray(model[name]), name, model) for name in names if has_variance(model, name, shape)}
 
 
 def has_variance(model: Mapping, name: str, shape: tuple[int, int]) -> bool:

@@ -85,7 +85,7 @@ class OutputModel(dict):
         self.settle()
         return super().__eq__(other)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __repr__(self) -> str:
         self.settle()

@@ -18,17 +18,22 @@ from scipy.interpolate import BSpline, RectBivariateSpline
 
 from gpures import _cpu
 from gpures.threads import thread_count
-from gpures.wcs import bounding_box, is_smooth, mapping
+from gpures.wcs import Transform, bounding_box, pixel_to_world, world_to_pixel
 
 __all__ = ["PixelMap", "calc_pixmap"]
 
 log = logging.getLogger(__name__)
 
-# Grid points per axis, tried in turn. For a NIRCam detector (2048 pixels, distortion of degree 5) the first already
-# holds to about 1e-6 output pixels and the second to 1e-7; each doubling gains a factor of 16.
-GRIDS = (33, 65, 129)
+# Grid points per axis, tried in turn. For a NIRCam detector (2048 pixels, distortion of degree 5) the first holds to
+# 1e-7 output pixels; a doubling gains a factor of 16. A call of a WCS costs about as much as 5000 points in it, so
+# coarser grids would save nothing.
+GRIDS = (65, 129)
 
-# An image with fewer pixels per grid point than this is as well evaluated at every pixel.
+# The grid of an image too small for these.
+SMALL_GRID = 33
+
+# An image with fewer pixels per grid point than this is as well evaluated at every pixel: a grid takes its points
+# twice, once for the spline and once to verify it.
 PIXELS_PER_GRID_POINT = 8
 
 # Pixels evaluated at a time: the dozen temporaries of a WCS of this many float64 fit the cache of one core.
@@ -144,6 +149,7 @@ def calc_pixmap(
     Parameters
     ----------
     wcs_from, wcs_to : gwcs.wcs.WCS or astropy.wcs.WCS
+        Input and output WCS, of the same celestial frame and units; the output's may be a `Transform` made before.
     shape : (int, int)
         Shape (Ny, Nx) of the input image.
     tolerance : float, optional
@@ -161,7 +167,13 @@ def calc_pixmap(
     ValueError
         ``order`` is neither 1 nor 3, or fewer than two rows and columns have finite coordinates.
     """
-    pixel_to_pixel = mapping(wcs_from, wcs_to)
+    forward = pixel_to_world(wcs_from)
+    backward = wcs_to if isinstance(wcs_to, Transform) else world_to_pixel(wcs_to)
+
+    def pixel_to_pixel(x, y):
+        x_out, y_out = backward(*forward(x, y))[:2]
+        return np.asarray(x_out, float), np.asarray(y_out, float)
+
     window = _window(bounding_box(wcs_from), shape)
     x0, x1, y0, y1 = window
     width, height = x1 - x0 + 1, y1 - y0 + 1
@@ -173,10 +185,9 @@ def calc_pixmap(
             # No wider than asked for, but at least 10 points (or every pixel of a smaller image), as the reference.
             points = [max(math.ceil(n / stepsize), min(10, n)) for n in (width, height)]
             pixmap = _spline_map(pixel_to_pixel, shape, window, points, order, tolerance=None)
-        elif tolerance > 0 and is_smooth(wcs_from) and is_smooth(wcs_to):
-            for n in GRIDS:
-                if n * n * PIXELS_PER_GRID_POINT > width * height:
-                    break
+        elif tolerance > 0 and forward.is_smooth and backward.is_smooth:
+            affordable = [n for n in (SMALL_GRID, *GRIDS) if n * n * PIXELS_PER_GRID_POINT <= width * height]
+            for n in affordable[1:] or affordable:
                 pixmap = _spline_map(pixel_to_pixel, shape, window, [n, n], 3, tolerance)
                 if pixmap is not None:
                     break
@@ -236,12 +247,17 @@ def _spline_map(
     """Spline through a grid over the window; None where a point is not finite or the tolerance does not hold."""
     x0, x1, y0, y1 = window
     x, y = np.linspace(x0, x1, points[0]), np.linspace(y0, y1, points[1])
-    grid = pixel_to_pixel(*np.meshgrid(x, y))
-    if not all(np.all(np.isfinite(g)) for g in grid):
+    at_x, at_y = (grid.ravel() for grid in np.meshgrid(x, y))
+    check_x, check_y = (at_x[:0], at_y[:0]) if tolerance is None else _between(x, y)
+    # One call for both: most of its cost does not depend on the number of points.
+    values = pixel_to_pixel(np.concatenate([at_x, check_x]), np.concatenate([at_y, check_y]))
+    if not all(np.all(np.isfinite(v)) for v in values):
         return None
-    splines = [RectBivariateSpline(y, x, g, kx=order, ky=order) for g in grid]
+    grids = [v[: at_x.size].reshape(y.size, x.size) for v in values]
+    splines = [RectBivariateSpline(y, x, grid, kx=order, ky=order) for grid in grids]
     if tolerance is not None:
-        worst = _worst_error(pixel_to_pixel, splines, x, y)
+        errors = [np.abs(s.ev(check_y, check_x) - v[at_x.size :]) for s, v in zip(splines, values, strict=True)]
+        worst = max(float(error.max()) for error in errors)
         if not worst <= tolerance:
             log.debug("A %d x %d pixel map grid is good to %.1e, not to %.1e.", *points, worst, tolerance)
             return None
@@ -268,11 +284,11 @@ def _spline_map(
     )
 
 
-def _worst_error(pixel_to_pixel: Mapping, splines: list, x: np.ndarray, y: np.ndarray) -> float:
-    """Largest difference between spline and WCS at points off the grid (output pixels).
+def _between(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points off a grid, at which a spline through it is verified.
 
-    In each cell of the grid one point, near its middle, where an interpolating spline is worst, but moved about the
-    cell so that nothing periodic hides; the outermost cells, where a spline has least support, have a second one.
+    In each cell of the grid one point, near its middle, where an interpolating spline is worst, but moved about so
+    that nothing periodic hides; the outermost cells, where a spline has least support, have a second one.
     """
     cells_x, cells_y = np.meshgrid(np.arange(x.size - 1), np.arange(y.size - 1))
     golden = 0.6180339887498949  # its multiples fill an interval evenly
@@ -281,8 +297,7 @@ def _worst_error(pixel_to_pixel: Mapping, splines: list, x: np.ndarray, y: np.nd
     edge = (cells_x % (x.size - 2) == 0) | (cells_y % (y.size - 2) == 0)
     at_x = np.concatenate([(cells_x + fx).ravel(), (cells_x + 1.0 - fx)[edge]]) * (x[1] - x[0]) + x[0]
     at_y = np.concatenate([(cells_y + fy).ravel(), (cells_y + 1.0 - fy)[edge]]) * (y[1] - y[0]) + y[0]
-    truth = pixel_to_pixel(at_x, at_y)
-    return float(max(np.max(np.abs(s.ev(at_y, at_x) - t)) for s, t in zip(splines, truth, strict=True)))
+    return at_x, at_y
 
 
 def _factors(knots: np.ndarray, order: int, at: np.ndarray, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:

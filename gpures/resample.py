@@ -15,7 +15,7 @@ from astropy import units
 from numpy.typing import DTypeLike
 
 from gpures import _cpu, exposure
-from gpures.accumulators import BITS_PER_PLANE, KERNELS, Frame, check_memory
+from gpures.accumulators import BITS_PER_PLANE, KERNELS, Accumulators, Frame, check_memory
 from gpures.backend import make_accumulators, resolve
 from gpures.exposure import Exposure, model_name
 from gpures.output import OutputModel
@@ -31,6 +31,7 @@ from gpures.wcs import (
     infer_array_shape,
     is_imaging,
     resample_range,
+    world_to_pixel,
 )
 from gpures.weights import Weight, check_weight_type, measured_time, weight_of
 
@@ -111,18 +112,19 @@ class Resample(TimeCounters):
     #: Types of the output images; variances not named here are float32.
     output_array_types: defaultdict[str, DTypeLike] = defaultdict(
         lambda: np.float32,
-        {name: np.float32 for name in ("data", "wht", "err", "var_rnoise", "var_flat", "var_poisson")}
-        | {"con": np.int32},
+        dict.fromkeys(("data", "wht", "err", "var_rnoise", "var_flat", "var_poisson"), np.float32) | {"con": np.int32},
     )
 
     #: Variance arrays that are resampled.
-    variance_array_names = ["var_rnoise", "var_flat", "var_poisson"]  # noqa: RUF012
+    variance_array_names = ["var_rnoise", "var_flat", "var_poisson"]
 
     #: Those that the error is made of; None for all.
     error_from_variances = None
 
     #: Names of DQ flags, a dict or `astropy.nddata.BitFlagNameMap`.
     dq_flag_name_map = None
+
+    _accumulators: Accumulators
 
     def __init__(
         self,
@@ -177,6 +179,7 @@ class Resample(TimeCounters):
         self.check_output_wcs(self._output_wcs)
         self._output_array_shape = _checked_shape(as_wcs(self._output_wcs).array_shape)
         self._output_pixel_scale = self._pixel_scale(output_wcs.get("pixel_scale"))
+        self._world_to_pixel = world_to_pixel(self._output_wcs)  # composed once, for all exposures
 
         log.info("Output pixel scale: %s arcsec.", self._output_pixel_scale)
         for name in ("kernel", "pixfrac", "fillval", "weight_type"):
@@ -189,7 +192,9 @@ class Resample(TimeCounters):
             return exposure.checked_scale(given, "pixel_scale")
         area = self.get_output_model_pixel_area({"wcs": self._output_wcs})
         if not area:
-            raise ValueError("The output WCS has no finite pixel area: give its 'pixel_scale' (arcsec) in 'output_wcs'.")
+            raise ValueError(
+                "The output WCS has no finite pixel area: give 'pixel_scale' (arcsec) in 'output_wcs'."
+            )
         return ARCSEC_PER_RADIAN * math.sqrt(area)
 
     # ---- what it is --------------------------------------------------------------------------------------------
@@ -403,7 +408,7 @@ class Resample(TimeCounters):
             has_dq=bool(self._propagate_dq),
             dtype=self._accumulator_dtype,
         )
-        self._accumulators = None  # those of the mosaic before make room first
+        self._drop_accumulators()  # those of the mosaic before make room first
         check_memory(frame)
         self._output_model = OutputModel(self.create_output_model())
         self._accumulators = make_accumulators(self._backend, frame)
@@ -413,6 +418,10 @@ class Resample(TimeCounters):
             self.init_variance_arrays()
         self.init_time_counters()
         self._finalized = False
+
+    def _drop_accumulators(self) -> None:
+        if hasattr(self, "_accumulators"):
+            del self._accumulators
 
     def _effective_kernel(self) -> str:
         return "point" if self.pixfrac <= POINT_PIXFRAC else self.kernel.lower()
@@ -515,7 +524,7 @@ class Resample(TimeCounters):
         self._compute_pixel_scale_ratio(model)
         pixmap = calc_pixmap(
             model["wcs"],
-            self._output_wcs,
+            self._world_to_pixel,
             shape,
             tolerance=self._pixmap_tolerance,
             stepsize=self.pixmap_stepsize,
@@ -623,9 +632,7 @@ class Resample(TimeCounters):
             Input pixels used, the last ones included.
         """
 
-    def resample_variance_arrays(
-        self, model, pixmap, pixel_scale_ratio, iscale, weight_map, xmin, xmax, ymin, ymax
-    ):
+    def resample_variance_arrays(self, model, pixmap, pixel_scale_ratio, iscale, weight_map, xmin, xmax, ymin, ymax):
         """Resample a model's variances and add them, with the pixel map and weights given.
 
         `add_model` does this in the same pass as the data. Only where a subclass overrides this method does it call
@@ -685,7 +692,7 @@ class Resample(TimeCounters):
                 model["err"] = self._error_from_variances(model)
             else:
                 log.warning("compute_err='from_var' needs enable_var=True: the output has no 'err'.")
-        self._accumulators = None
+        self._drop_accumulators()
         self.finalize_time_info()
 
     def finalize_resample_variance(self, output_model):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
-from typing import Any
+from collections.abc import Mapping
 
+from gpures.output import OutputModel
 from gpures.weights import measured_time
 
 __all__ = ["TimeCounters"]
@@ -18,7 +18,7 @@ class TimeCounters:
     """
 
     _group_ids: list
-    _output_model: MutableMapping[str, Any]
+    _output_model: OutputModel
     _n_res_models: int
 
     def init_time_counters(self) -> None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from astropy.wcs import WCS as FITSWCS  # noqa: N811
+from astropy.wcs import WCS as FITSWCS
 
-__all__ = ["UnsupportedWCSError", "compute_mean_pixel_area", "mapping"]
+__all__ = ["Transform", "UnsupportedWCSError", "compute_mean_pixel_area", "pixel_to_world", "world_to_pixel"]
 
 ARCSEC_PER_RADIAN = 3600.0 * math.degrees(1.0)
 
@@ -116,51 +118,53 @@ def resample_range(shape: tuple[int, int], wcs: Any) -> tuple[int, int, int, int
     return xmin, xmax, ymin, ymax
 
 
-def mapping(wcs_from: Any, wcs_to: Any) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Pixel coordinates of one WCS to those of another, both bounding boxes ignored.
+@dataclass(frozen=True)
+class Transform:
+    """One half of a pixel map: pixel to world, or world to pixel; bounding boxes are ignored.
 
-    Parameters
+    Attributes
     ----------
-    wcs_from, wcs_to : gwcs.wcs.WCS or astropy.wcs.WCS
-        Input and output WCS, of the same celestial frame and units.
-
-    Returns
-    -------
-    callable
-        ``(x, y) -> (x, y)`` on float64 arrays of any one shape, in pixels.
+    evaluate : callable
+        Coordinates, float64 arrays of one shape, to a tuple of such arrays.
+    is_smooth : bool
+        Whether it is free of lookup tables and of choices between regions.
     """
-    forward, backward = _forward(as_wcs(wcs_from)), _backward(as_wcs(wcs_to))
 
-    def pixel_to_pixel(x, y):
-        x_out, y_out = backward(*forward(x, y))[:2]
-        return np.asarray(x_out, float), np.asarray(y_out, float)
+    evaluate: Callable[..., Any]
+    is_smooth: bool
 
-    return pixel_to_pixel
+    def __call__(self, *coordinates: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Transform arrays of coordinates."""
+        return self.evaluate(*coordinates)
 
 
-def _forward(wcs: Any) -> Callable[..., Any]:
+def pixel_to_world(wcs: Any) -> Transform:
+    """Pixel coordinates of a WCS to its world coordinates."""
+    wcs = as_wcs(wcs)
     if isinstance(wcs, _FITSAdapter):
-        return wcs.forward
-    transform = _direct_transform(wcs, "forward_transform")
+        return Transform(wcs.forward, wcs.is_smooth)
+    transform = _composed(wcs, "forward_transform")
     if transform is not None:
-        return lambda x, y: transform(x, y, with_bounding_box=False)
+        return Transform(partial(transform, with_bounding_box=False), _is_smooth(transform))
     if hasattr(wcs, "forward_transform"):
-        return lambda x, y: _values(wcs(x, y, with_bounding_box=False))
-    return wcs.pixel_to_world_values
+        return Transform(lambda x, y: _values(wcs(x, y, with_bounding_box=False)), True)
+    return Transform(wcs.pixel_to_world_values, True)
 
 
-def _backward(wcs: Any) -> Callable[..., Any]:
+def world_to_pixel(wcs: Any) -> Transform:
+    """World coordinates of a WCS to its pixel coordinates."""
+    wcs = as_wcs(wcs)
     if isinstance(wcs, _FITSAdapter):
-        return wcs.backward
-    transform = _direct_transform(wcs, "backward_transform")
+        return Transform(wcs.backward, wcs.is_smooth)
+    transform = _composed(wcs, "backward_transform")
     if transform is not None:
-        return lambda *world: transform(*world, with_bounding_box=False)
+        return Transform(partial(transform, with_bounding_box=False), _is_smooth(transform))
     if hasattr(wcs, "invert"):
-        return lambda *world: _values(wcs.invert(*world, with_bounding_box=False))
-    return wcs.world_to_pixel_values
+        return Transform(lambda *world: _values(wcs.invert(*world, with_bounding_box=False)), True)
+    return Transform(wcs.world_to_pixel_values, True)
 
 
-def _direct_transform(wcs: Any, name: str) -> Any:
+def _composed(wcs: Any, name: str) -> Any:
     """Composed transform of a gwcs, a third of the cost of the calls around it; None where it needs those.
 
     They are needed where the transform has no analytic inverse or works on quantities with units.
@@ -169,27 +173,17 @@ def _direct_transform(wcs: Any, name: str) -> Any:
         transform = getattr(wcs, name)
     except (AttributeError, NotImplementedError):
         return None
-    if transform is None or getattr(transform, "uses_quantity", False):
-        return None
-    return transform
+    return None if getattr(transform, "uses_quantity", False) else transform
+
+
+def _is_smooth(transform: Any) -> bool:
+    leaves = transform.traverse_postorder() if hasattr(transform, "traverse_postorder") else [transform]
+    names = {base.__name__.lstrip("_") for leaf in leaves for base in type(leaf).__mro__}
+    return not any(name.startswith(_NOT_SMOOTH) for name in names)
 
 
 def _values(result: Any) -> tuple[np.ndarray, ...]:
     return tuple(np.asarray(getattr(v, "value", v)) for v in result)
-
-
-def is_smooth(wcs: Any) -> bool:
-    """Whether a WCS is free of lookup tables and of choices between regions."""
-    wcs = as_wcs(wcs)
-    if isinstance(wcs, _FITSAdapter):
-        return wcs.is_smooth
-    for name in ("forward_transform", "backward_transform"):
-        transform = _direct_transform(wcs, name)
-        leaves = transform.traverse_postorder() if hasattr(transform, "traverse_postorder") else [transform]
-        for model in leaves:
-            if any(base.__name__.lstrip("_").startswith(_NOT_SMOOTH) for base in type(model).__mro__):
-                return False
-    return True
 
 
 def infer_array_shape(wcs: Any) -> None:
@@ -234,7 +228,7 @@ def compute_mean_pixel_area(wcs: Any, shape: tuple[int, int] | None = None) -> f
     if shape is None:
         raise ValueError("'shape' is needed where the WCS has no 'array_shape' attribute set.")
     spatial = [k for k, axis in enumerate(axes_type(wcs)) if axis == "SPATIAL"][:2]
-    forward = _forward(adapted)
+    forward = pixel_to_world(wcs)
     ny, nx = shape
     (x1, x2), (y1, y2) = bounding_box(wcs) or ((-0.5, nx - 0.5), (-0.5, ny - 0.5))
     xmin, xmax = max(0, int(x1 + 0.5)), min(nx - 1, int(x2 - 0.5))

@@ -47,7 +47,7 @@ struct Gaussian {
 constexpr double LANCZOS_STEP = 0.003;
 
 // Number of entries: one more than reach the order, as the last may lie just beyond.
-constexpr int lanczos_entries(int order) { return static_cast<int>(order / LANCZOS_STEP) + 2; }
+GPURES_FN constexpr int lanczos_entries(int order) { return static_cast<int>(order / LANCZOS_STEP) + 2; }
 
 // Lanczos window of the given order (in input pixels): sinc(d) sinc(d / order).
 struct Lanczos {

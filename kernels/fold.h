@@ -10,35 +10,44 @@
 GPURES_BEGIN
 
 // Weighted mean of `mean` (of weight `weight`) and of the new contributions, whose weighted sum is `sum`.
-GPURES_FN double merged_mean(double mean, double weight, double sum, double added)
+template <class V>
+GPURES_FN V merged_mean(V mean, V weight, V sum, V added)
 {
-    if (weight == 0.0) return sum / added;
-    const double total = weight + added;
-    return mean * (weight / total) + sum / total;
+    const V total = weight + added;
+    // Without a weight there is no mean yet, only what the array was filled with.
+    return sum / total + select(weight == V{}, V{}, mean * (weight / total));
 }
 
 // Variance of the weighted mean of two values of variances v and v_new and of weights t and t_new:
 // (v t^2 + v_new t_new^2) / (t + t_new)^2, one factor at a time.
-GPURES_FN double merged_variance(double v, double t, double v_new, double t_new)
+template <class V>
+GPURES_FN V merged_variance(V v, V t, V v_new, V t_new)
 {
-    if (t == 0.0) return v_new;
-    const double total = t + t_new;
-    const double old_share = t / total, new_share = t_new / total;
-    return v * old_share * old_share + v_new * new_share * new_share;
+    const V total = t + t_new;
+    const V old_share = t / total, new_share = t_new / total;
+    return v_new * new_share * new_share + select(t == V{}, V{}, v * old_share * old_share);
 }
 
 // Weight of an exposure's variances at an output pixel: the inverse of its drizzled read-noise variance.
 // 0 where that is not positive and finite: such a pixel contributes no variance.
-GPURES_FN double variance_weight(double rnoise)
+template <class V>
+GPURES_FN V variance_weight(V rnoise)
 {
-    if (!(rnoise > 0.0)) return 0.0;
-    const double t = 1.0 / rnoise;
-    return is_usable(t) ? t : 0.0;
+    const V t = 1.0 / rnoise;
+    return select(rnoise > V{}, select(t <= V{} + LARGEST_WEIGHT, t, V{}), V{});
+}
+
+// The weight with which a value v takes part: t, or 0 if v is not a variance.
+template <class V>
+GPURES_FN V weight_of_variance(V v, V t)
+{
+    return select(v >= V{}, select(v <= V{} + LARGEST_WEIGHT, t, V{}), V{});
 }
 
 // The variance in the output's units; NaN where none was accumulated.
-GPURES_FN double finished_variance(double v, double t, double scaling) { return t > 0.0 ? v * scaling : not_a_number(); }
-
-GPURES_FN bool is_variance(double v) { return v >= 0.0 && v <= LARGEST_WEIGHT; }
+GPURES_FN double finished_variance(double v, double t, double scaling)
+{
+    return t > 0.0 ? v * scaling : not_a_number();
+}
 
 GPURES_END

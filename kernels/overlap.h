@@ -29,21 +29,21 @@ struct Quad {
 // A quadrilateral prepared for overlaps.
 template <class V>
 struct Outline {
-    V left, bottom;   // bounding box, output pixels
+    V left, bottom;  // bounding box, output pixels
     V width, height;
-    V area;           // signed: positive where the corners run clockwise, y upwards
-    V x[4], y[4];     // corners relative to (left, bottom)
-    V slope[4];       // dy/dx of edge k -> k+1; 0 where it is vertical and sweeps no area
-    V lean[4];        // dx/|dy|; 0 where it is horizontal and crosses no level
+    V area;        // signed: positive where the corners run clockwise, y upwards
+    V x[4], y[4];  // corners relative to (left, bottom)
+    V slope[4];    // dy/dx of edge k -> k+1; 0 where it is vertical and sweeps no area
+    V lean[4];     // dx/|dy|; 0 where it is horizontal and crosses no level
 };
 
 // The part of an outline that lies over one column of output pixels.
 template <class V>
 struct Strip {
-    V width[4];       // signed horizontal extent of each piece
-    V from[4], to[4]; // heights of its ends
+    V width[4];        // signed horizontal extent of each piece
+    V from[4], to[4];  // heights of its ends
     V lean[4];
-    V top;            // height of the quadrilateral
+    V top;  // height of the quadrilateral
 };
 
 template <class V>

@@ -15,8 +15,8 @@
 #endif
 #endif
 
-#define GPURES_BEGIN      \
-    namespace gpures {    \
+#define GPURES_BEGIN   \
+    namespace gpures { \
     inline namespace GPURES_ISA {
 #define GPURES_END \
     }              \
@@ -55,7 +55,7 @@ GPURES_FN V greatest(V a, V b)
 template <class V>
 GPURES_FN V magnitude(V a)
 {
-    return select(a < V{} , -a, a);
+    return select(a < V{}, -a, a);
 }
 
 #if defined(__CUDACC__)

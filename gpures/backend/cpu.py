@@ -28,9 +28,7 @@ class CPUAccumulators(Accumulators):
         self._weight = np.zeros(frame.shape, frame.dtype)
         self._err = np.zeros(frame.shape, frame.dtype) if frame.has_err else None
         self._dq = np.zeros(frame.shape, np.uint32) if frame.has_dq else None
-        self._context = (
-            np.zeros((frame.context_planes, *frame.shape), np.int32) if frame.context_planes else None
-        )
+        self._context = np.zeros((frame.context_planes, *frame.shape), np.int32) if frame.context_planes else None
         # Variance and its own weight, by name.
         self._variances = {
             name: (np.zeros(frame.shape, frame.dtype), np.zeros(frame.shape, frame.dtype))

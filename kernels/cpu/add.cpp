@@ -173,9 +173,8 @@ void fill(T* image, const T* weight, long n, double value, int threads)
 template <class T>
 void finish_variance(T* variance, const T* weight, long n, double scaling, int threads)
 {
-    over_stretches(threads, n, [&](long i) {
-        variance[i] = static_cast<T>(finished_variance(variance[i], weight[i], scaling));
-    });
+    over_stretches(threads, n,
+                   [&](long i) { variance[i] = static_cast<T>(finished_variance(variance[i], weight[i], scaling)); });
 }
 
 void error_from_variances(const float* const* variances, int count, float* error, long n, int threads)

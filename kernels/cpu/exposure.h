@@ -22,7 +22,7 @@ struct Pixmap {
     long coefficients_per_row = 0;
     const int *first_row = nullptr, *first_column = nullptr;
     const double *row_factors = nullptr, *column_factors = nullptr;  // (4, ny), (4, nx)
-    int x0 = 0, x1 = 0, y0 = 0, y1 = 0;  // where the spline holds; NaN outside
+    int x0 = 0, x1 = 0, y0 = 0, y1 = 0;                              // where the spline holds; NaN outside
 };
 
 // An array that rides along: its pixels are weighted with the data's weights.
@@ -49,20 +49,20 @@ struct Exposure {
     const View* variance = nullptr;    // their inverse, or
     double weight = 1.0;               // one for all pixels
     const View* dq = nullptr;
-    std::uint64_t bad_bits = 0;        // a pixel with any of these has weight 0
+    std::uint64_t bad_bits = 0;  // a pixel with any of these has weight 0
 
     int planes = 0;
     Plane plane[MOST_PLANES];
-    int variance_weight_plane = -1;    // the root plane whose inverse weights the variances, or
-    double variance_weight = 1.0;      // one weight for all
+    int variance_weight_plane = -1;  // the root plane whose inverse weights the variances, or
+    double variance_weight = 1.0;    // one weight for all
 };
 
 // The accumulators that are shared by all planes. A null pointer: not wanted.
 struct Mosaic {
     long ny = 0, nx = 0;
-    bool doubles = false;              // float64 accumulators, else float32
+    bool doubles = false;  // float64 accumulators, else float32
     void* weight = nullptr;
-    std::int32_t* context = nullptr;   // the plane of this exposure
+    std::int32_t* context = nullptr;  // the plane of this exposure
     std::int32_t context_bit = 0;
     std::uint32_t* dq = nullptr;
 };
@@ -88,8 +88,8 @@ struct Reach {
 
 // Memory of one thread, for one tile.
 struct Scratch {
-    double* sums;            // per output pixel: weight, then each plane's weighted sum
-    unsigned char* positive; // whether any contribution had a positive weight
+    double* sums;             // per output pixel: weight, then each plane's weighted sum
+    unsigned char* positive;  // whether any contribution had a positive weight
     std::uint32_t* dq;
 };
 
@@ -99,8 +99,7 @@ inline int sums_per_pixel(int planes) { return (planes + 2) / 2 * 2; }
 // One copy of each per instruction set; see walk.cpp.
 struct Walk {
     Reach (*reach)(const Exposure&, const Block&);
-    void (*tile)(const Exposure&, const Mosaic&, const Tile&, const Block* blocks, const int* chosen, int n,
-                 Scratch&);
+    void (*tile)(const Exposure&, const Mosaic&, const Tile&, const Block* blocks, const int* chosen, int n, Scratch&);
     void (*weights)(const Exposure&, const Block&, float* map);   // into a (ny, nx) weight map
     void (*centres)(const Exposure&, const Block&, double* map);  // into a (ny, nx, 2) pixel map
 };

@@ -41,16 +41,26 @@ inline void read_row(const View& v, long j, long i, int n, Out* out)
 {
     const char* p = v.data + j * v.row_stride + i * v.column_stride;
     switch (v.type) {
-        case Type::i1: return convert_row<std::int8_t>(p, v.column_stride, v.swapped, n, out);
-        case Type::u1: return convert_row<std::uint8_t>(p, v.column_stride, v.swapped, n, out);
-        case Type::i2: return convert_row<std::int16_t>(p, v.column_stride, v.swapped, n, out);
-        case Type::u2: return convert_row<std::uint16_t>(p, v.column_stride, v.swapped, n, out);
-        case Type::i4: return convert_row<std::int32_t>(p, v.column_stride, v.swapped, n, out);
-        case Type::u4: return convert_row<std::uint32_t>(p, v.column_stride, v.swapped, n, out);
-        case Type::i8: return convert_row<std::int64_t>(p, v.column_stride, v.swapped, n, out);
-        case Type::u8: return convert_row<std::uint64_t>(p, v.column_stride, v.swapped, n, out);
-        case Type::f4: return convert_row<float>(p, v.column_stride, v.swapped, n, out);
-        case Type::f8: return convert_row<double>(p, v.column_stride, v.swapped, n, out);
+        case Type::i1:
+            return convert_row<std::int8_t>(p, v.column_stride, v.swapped, n, out);
+        case Type::u1:
+            return convert_row<std::uint8_t>(p, v.column_stride, v.swapped, n, out);
+        case Type::i2:
+            return convert_row<std::int16_t>(p, v.column_stride, v.swapped, n, out);
+        case Type::u2:
+            return convert_row<std::uint16_t>(p, v.column_stride, v.swapped, n, out);
+        case Type::i4:
+            return convert_row<std::int32_t>(p, v.column_stride, v.swapped, n, out);
+        case Type::u4:
+            return convert_row<std::uint32_t>(p, v.column_stride, v.swapped, n, out);
+        case Type::i8:
+            return convert_row<std::int64_t>(p, v.column_stride, v.swapped, n, out);
+        case Type::u8:
+            return convert_row<std::uint64_t>(p, v.column_stride, v.swapped, n, out);
+        case Type::f4:
+            return convert_row<float>(p, v.column_stride, v.swapped, n, out);
+        case Type::f8:
+            return convert_row<double>(p, v.column_stride, v.swapped, n, out);
     }
 }
 

@@ -55,14 +55,55 @@ inline void store_integers(Vector v, int* p)
     std::memcpy(p, &whole, sizeof whole);
 }
 
+typedef float FloatVector __attribute__((vector_size(4 * LANES)));
+
+inline Vector load(const float* p)
+{
+    FloatVector v;
+    std::memcpy(&v, p, sizeof v);
+    return __builtin_convertvector(v, Vector);
+}
+
+inline void store(const Vector& v, float* p)
+{
+    const FloatVector narrow = __builtin_convertvector(v, FloatVector);
+    std::memcpy(p, &narrow, sizeof narrow);
+}
+
 #else
 
 constexpr int LANES = 1;
 typedef double Vector;
 inline Vector load(const double* p) { return *p; }
-inline void store(Vector v, double* p) { *p = v; }
 inline void store_integers(Vector v, int* p) { *p = static_cast<int>(v); }
 
+#endif
+
+// One double stands beside the vectors where a row's end is shorter than one.
+template <class V>
+struct Access;
+
+template <>
+struct Access<double> {
+    template <class T>
+    static double load(const T* p)
+    {
+        return static_cast<double>(*p);
+    }
+};
+
+inline void store(double v, double* p) { *p = v; }
+inline void store(double v, float* p) { *p = static_cast<float>(v); }
+
+#if defined(__GNUC__)
+template <>
+struct Access<Vector> {
+    template <class T>
+    static Vector load(const T* p)
+    {
+        return gpures::GPURES_ISA::load(p);
+    }
+};
 #endif
 
 GPURES_END

@@ -13,22 +13,29 @@ GPURES_BEGIN
 
 // ---- sinks ---------------------------------------------------------------------------------------------------
 
+// s += factor * v, for `count` doubles.
+inline void add_scaled(double* __restrict s, const double* __restrict v, double factor, int count)
+{
+    int k = 0;
+    for (; k + LANES <= count; k += LANES) store(load(s + k) + factor * load(v + k), s + k);
+    for (; k < count; ++k) s[k] += factor * v[k];
+}
+
 // Adds contributions to a tile's sums. N doubles per output pixel; N = 0: `n` of them, known at run time.
 template <int N>
 struct TileSink {
     Scratch scratch;
     Tile tile;
     int n;
-    const double* values;      // of the pixel in lane 0; the next lane's follow
-    const std::uint32_t* bits; // likewise; null where DQ is not propagated
+    const double* values;       // of the pixel in lane 0; the next lane's follow
+    const std::uint32_t* bits;  // likewise; null where DQ is not propagated
 
     int sums() const { return N ? N : n; }
 
     void add_one(long pixel, double dow, int lane)
     {
-        double* s = scratch.sums + pixel * sums();
-        const double* v = values + lane * sums();
-        for (int k = 0; k < sums(); ++k) s[k] += dow * v[k];
+        const int count = sums();
+        add_scaled(scratch.sums + pixel * count, values + lane * count, dow, count);
         scratch.positive[pixel] |= dow > 0.0;
         if (bits) scratch.dq[pixel] |= bits[lane];
     }
@@ -36,17 +43,17 @@ struct TileSink {
     void add(double i, double j, double dow)
     {
         if (dow == 0.0) return;
-        add_one((static_cast<int>(j) - tile.y0) * static_cast<long>(TILE_WIDTH) + (static_cast<int>(i) - tile.x0),
-                dow, 0);
+        add_one((static_cast<int>(j) - tile.y0) * static_cast<long>(TILE_WIDTH) + (static_cast<int>(i) - tile.x0), dow,
+                0);
     }
 
 #if defined(__GNUC__)
     void add(Vector i, Vector j, Vector dow)
     {
         int pixel[LANES];
-        store_integers((j - static_cast<double>(tile.y0)) * static_cast<double>(TILE_WIDTH) +
-                           (i - static_cast<double>(tile.x0)),
-                       pixel);
+        store_integers(
+            (j - static_cast<double>(tile.y0)) * static_cast<double>(TILE_WIDTH) + (i - static_cast<double>(tile.x0)),
+            pixel);
         double each[LANES];
         store(dow, each);
         for (int l = 0; l < LANES; ++l) {
@@ -134,11 +141,16 @@ inline void extend_range(const double* p, int n, double& low, double& high)
 inline double reach_of_drop(const Exposure& e)
 {
     switch (e.kernel) {
-        case TURBO: return Turbo(e.pixel_scale_ratio, e.pixfrac).half + 0.5;
-        case GAUSSIAN: return Gaussian(e.pixel_scale_ratio, e.pixfrac).half + 0.5;
-        case LANCZOS2: return Lanczos(e.pixel_scale_ratio, 2, nullptr).half + 0.5;
-        case LANCZOS3: return Lanczos(e.pixel_scale_ratio, 3, nullptr).half + 0.5;
-        default: return 0.5;
+        case TURBO:
+            return Turbo(e.pixel_scale_ratio, e.pixfrac).half + 0.5;
+        case GAUSSIAN:
+            return Gaussian(e.pixel_scale_ratio, e.pixfrac).half + 0.5;
+        case LANCZOS2:
+            return Lanczos(e.pixel_scale_ratio, 2, nullptr).half + 0.5;
+        case LANCZOS3:
+            return Lanczos(e.pixel_scale_ratio, 3, nullptr).half + 0.5;
+        default:
+            return 0.5;
     }
 }
 
@@ -222,11 +234,16 @@ inline void splat_row(const Exposure& e, const Centres& c, int r, int n, const R
                             [&](double x, double y, double w) { splat_product(profile, x, y, w, b, sink); });
     };
     switch (e.kernel) {
-        case SQUARE: return splat_row_square(c, r, n, 0.5 * e.pixfrac, row, b, sink);
-        case TURBO: return product(Turbo(s, e.pixfrac));
-        case GAUSSIAN: return product(Gaussian(s, e.pixfrac));
-        case LANCZOS2: return product(Lanczos(s, 2, e.lanczos));
-        case LANCZOS3: return product(Lanczos(s, 3, e.lanczos));
+        case SQUARE:
+            return splat_row_square(c, r, n, 0.5 * e.pixfrac, row, b, sink);
+        case TURBO:
+            return product(Turbo(s, e.pixfrac));
+        case GAUSSIAN:
+            return product(Gaussian(s, e.pixfrac));
+        case LANCZOS2:
+            return product(Lanczos(s, 2, e.lanczos));
+        case LANCZOS3:
+            return product(Lanczos(s, 3, e.lanczos));
         default:
             return splat_row_of_points(c, r, n, row, sink,
                                        [&](double x, double y, double w) { splat_point(x, y, w, b, sink); });
@@ -235,53 +252,94 @@ inline void splat_row(const Exposure& e, const Centres& c, int r, int n, const R
 
 // ---- fold ----------------------------------------------------------------------------------------------------
 
-template <class T>
-inline T& at(void* array, long index)
+// As many accumulators of type T as V has lanes, from `index` on.
+template <class V, class T>
+inline V get(const void* array, long index)
 {
-    return static_cast<T*>(array)[index];
+    return Access<V>::load(static_cast<const T*>(array) + index);
 }
 
-template <class T>
-inline void fold_pixel(const Exposure& e, const Mosaic& m, const double* sums, long at_pixel)
+template <class V, class T>
+inline void put(void* array, long index, V v)
 {
-    // The weight as the accumulator will hold it: below its smallest number there is no contribution.
-    const double added = static_cast<T>(sums[0]);
-    if (added == 0.0) return;
-    const double weight = m.weight ? static_cast<double>(at<T>(m.weight, at_pixel)) : 0.0;
-    double t = e.variance_weight;
+    store(v, static_cast<T*>(array) + index);
+}
+
+// The k-th sums of as many output pixels as V has lanes.
+template <class V>
+inline V get_sums(const double* sums, int stride, int k)
+{
+    double each[sizeof(V) / sizeof(double)];
+    for (unsigned l = 0; l < sizeof(V) / sizeof(double); ++l) each[l] = sums[l * stride + k];
+    return Access<V>::load(each);
+}
+
+// Rounded to the accumulators' type: a weight below its smallest number is none.
+template <class V, class T>
+inline V rounded(V v)
+{
+    T each[sizeof(V) / sizeof(double)];
+    store(v, each);
+    return Access<V>::load(each);
+}
+
+template <class V, class T>
+inline void fold_pixels(const Exposure& e, const Mosaic& m, const double* sums, int stride, long index)
+{
+    const V zero = V{};
+    const V added = get_sums<V>(sums, stride, 0);
+    const auto nothing = rounded<V, T>(added) == zero;
+    const V weight = m.weight ? get<V, T>(m.weight, index) : zero;
+    V t = zero + e.variance_weight;
     if (e.variance_weight_plane >= 0) {
-        const double root = sums[1 + e.variance_weight_plane] / sums[0];
+        const V root = get_sums<V>(sums, stride, 1 + e.variance_weight_plane) / added;
         t = variance_weight(root * root);
     }
     for (int p = 0; p < e.planes; ++p) {
         const Plane& plane = e.plane[p];
-        const double sum = sums[1 + p];
-        T& mean = at<T>(plane.mean, at_pixel);
+        const V sum = get_sums<V>(sums, stride, 1 + p);
+        const V mean = get<V, T>(plane.mean, index);
         if (!plane.root) {
-            mean = static_cast<T>(merged_mean(mean, weight, sum, sums[0]));
+            put<V, T>(plane.mean, index, select(nothing, mean, merged_mean(mean, weight, sum, added)));
             continue;
         }
-        const double root = sum / sums[0], v = root * root;
-        if (!(is_variance(v) && t > 0.0)) continue;
-        T& t_before = at<T>(plane.weight, at_pixel);
-        mean = static_cast<T>(merged_variance(mean, t_before, v, t));
-        t_before = static_cast<T>(t_before + t);
+        const V root = sum / added, v = root * root;
+        const V t_before = get<V, T>(plane.weight, index);
+        const V t_new = select(nothing, zero, weight_of_variance(v, t));
+        put<V, T>(plane.mean, index, select(t_new == zero, mean, merged_variance(mean, t_before, v, t_new)));
+        put<V, T>(plane.weight, index, t_before + t_new);
     }
-    if (m.weight) at<T>(m.weight, at_pixel) = static_cast<T>(weight + sums[0]);
+    if (m.weight) put<V, T>(m.weight, index, weight + select(nothing, zero, added));
 }
 
 template <class T>
 void fold_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Scratch& scratch, int stride)
 {
+    const int width = tile.x1 - tile.x0 + 1;
     for (int j = tile.y0; j <= tile.y1; ++j) {
-        const long row = static_cast<long>(j - tile.y0) * TILE_WIDTH;
-        for (int i = tile.x0; i <= tile.x1; ++i) {
-            const long local = row + (i - tile.x0);
-            const long pixel = static_cast<long>(j) * m.nx + i;
-            fold_pixel<T>(e, m, scratch.sums + local * stride, pixel);
-            if (m.context && scratch.positive[local]) m.context[pixel] |= m.context_bit;
-            if (m.dq && scratch.dq[local]) m.dq[pixel] |= scratch.dq[local];
+        const long local = static_cast<long>(j - tile.y0) * TILE_WIDTH;
+        const long index = static_cast<long>(j) * m.nx + tile.x0;
+        const double* sums = scratch.sums + local * stride;
+        bool touched = false;
+        for (int k = 0; k < width;) {
+            const int lanes = k + LANES <= width ? LANES : 1;
+            double any = 0.0;
+            for (int l = 0; l < lanes; ++l) any += fabs(sums[(k + l) * stride]);
+            if (any != 0.0) {
+                touched = true;
+                if (lanes == 1) {
+                    fold_pixels<double, T>(e, m, sums + k * stride, stride, index + k);
+                } else {
+                    fold_pixels<Vector, T>(e, m, sums + k * stride, stride, index + k);
+                }
+            }
+            k += lanes;
         }
+        if (!touched) continue;
+        for (int k = 0; m.context && k < width; ++k) {
+            m.context[index + k] |= scratch.positive[local + k] ? m.context_bit : 0;
+        }
+        for (int k = 0; m.dq && k < width; ++k) m.dq[index + k] |= scratch.dq[local + k];
     }
 }
 
@@ -328,11 +386,16 @@ void walk_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Block
                Scratch& scratch)
 {
     switch (sums_per_pixel(e.planes)) {
-        case 2: return walk_tile_of<2>(e, m, tile, blocks, chosen, n, scratch);
-        case 4: return walk_tile_of<4>(e, m, tile, blocks, chosen, n, scratch);
-        case 6: return walk_tile_of<6>(e, m, tile, blocks, chosen, n, scratch);
-        case 8: return walk_tile_of<8>(e, m, tile, blocks, chosen, n, scratch);
-        default: return walk_tile_of<0>(e, m, tile, blocks, chosen, n, scratch);
+        case 2:
+            return walk_tile_of<2>(e, m, tile, blocks, chosen, n, scratch);
+        case 4:
+            return walk_tile_of<4>(e, m, tile, blocks, chosen, n, scratch);
+        case 6:
+            return walk_tile_of<6>(e, m, tile, blocks, chosen, n, scratch);
+        case 8:
+            return walk_tile_of<8>(e, m, tile, blocks, chosen, n, scratch);
+        default:
+            return walk_tile_of<0>(e, m, tile, blocks, chosen, n, scratch);
     }
 }
 

@@ -1,0 +1,44 @@
+# `make demo` and `make test` each make the environment they need, in .venv; nothing outside this folder is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml kernels/CMakeLists.txt $(wildcard kernels/*.h kernels/cpu/* kernels/cuda/*)
+
+.PHONY: demo test check format bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/gpures demo
+
+test: $(VENV)/.test check
+	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+check: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'kernels/*.h' 'kernels/*.cpp' 'kernels/*.cu')
+	$(BIN)/codespell $$(git ls-files)
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $$(git ls-files 'kernels/*.h' 'kernels/*.cpp' 'kernels/*.cu')
+
+bench: $(VENV)/.test
+	$(BIN)/python benchmarks/compare.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+# A plain install, as users have it; again when the kernels or the packaging changed, and always fresh Python files.
+$(VENV)/.demo: $(VENV)/bin/python $(SOURCES) $(wildcard gpures/*.py gpures/*/*.py)
+	$(BIN)/python -m pip install --quiet '.[demo]'
+	touch $@
+
+$(VENV)/.test: $(VENV)/bin/python $(SOURCES) $(wildcard gpures/*.py gpures/*/*.py)
+	$(BIN)/python -m pip install --quiet '.[test,check]'
+	touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) build demo-output
