@@ -10,7 +10,7 @@ demo: $(VENV)/.demo
 	$(BIN)/gpures demo
 
 test: $(VENV)/.test check
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n auto --dist loadgroup
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -41,4 +41,4 @@ $(VENV)/.test: $(VENV)/bin/python $(SOURCES) $(wildcard gpures/*.py gpures/*/*.p
 	touch $@ $(VENV)/.demo
 
 clean:
-	rm -rf $(VENV) build demo-output
+	rm -rf $(VENV) build gpures_demo

@@ -67,10 +67,26 @@ class Frame:
 
 
 class Accumulators(ABC):
-    """Accumulators of one mosaic."""
+    """Accumulators of one mosaic.
+
+    Attributes
+    ----------
+    frame : Frame
+        What is accumulated.
+    touched : (int, int, int, int)
+        xmin, xmax, ymin, ymax of the part of the frame that exposures may have contributed to, the last ones included;
+        xmin > xmax where there is none.
+    """
 
     def __init__(self, frame: Frame):
         self.frame = frame
+        self.touched = (frame.shape[1], -1, frame.shape[0], -1)
+
+    def _touch(self, part: tuple[int, int, int, int]) -> None:
+        x0, x1, y0, y1 = part
+        if x0 <= x1:
+            a0, a1, b0, b1 = self.touched
+            self.touched = min(a0, x0), max(a1, x1), min(b0, y0), max(b1, y1)
 
     @abstractmethod
     def add(self, exposure: Exposure) -> None:

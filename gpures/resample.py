@@ -713,7 +713,7 @@ class Resample(TimeCounters):
         names = self.variance_array_names if self.error_from_variances is None else self.error_from_variances
         error = np.empty(self._output_array_shape, np.float32)
         arrays = [np.ascontiguousarray(model[name], dtype=np.float32) for name in names]
-        _cpu.error_from_variances(arrays, error, thread_count())
+        _cpu.error_from_variances(arrays, error, self._accumulators.touched, thread_count())
         return error.astype(self.output_array_types["err"], copy=False)
 
 

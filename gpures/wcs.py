@@ -207,6 +207,10 @@ def compute_mean_pixel_area(wcs: Any, shape: tuple[int, int] | None = None) -> f
     The outline of the bounding box (else of the array) is projected on the sky, and the solid angle that it encloses
     is divided by its area in pixels. Edges where the WCS is not finite are moved inwards one pixel at a time.
 
+    Outline and solid angle (spherical-geometry's) are the reference's, so that both have one pixel scale ratio. The
+    solid angle is a sum of angles, good to about 1e-14 sr: 1e-7 of a frame of 1000 x 1000 pixels of 0.06 arcsec, but
+    1e-4 of one of 20 x 20. For a frame as small, give ``"pixel_scale"`` in ``output_wcs``.
+
     Parameters
     ----------
     wcs : gwcs.wcs.WCS or astropy.wcs.WCS
@@ -223,6 +227,8 @@ def compute_mean_pixel_area(wcs: Any, shape: tuple[int, int] | None = None) -> f
     ValueError
         Neither ``shape`` nor ``wcs.array_shape`` is set.
     """
+    from spherical_geometry.polygon import SphericalPolygon  # takes longer to import than the rest of gpures
+
     adapted = as_wcs(wcs)
     shape = shape or adapted.array_shape
     if shape is None:
@@ -238,14 +244,15 @@ def compute_mean_pixel_area(wcs: Any, shape: tuple[int, int] | None = None) -> f
     while xmin < xmax and ymin < ymax:
         edges = _outline(xmin, xmax, ymin, ymax)
         world = forward(np.concatenate([x for x, _ in edges]), np.concatenate([y for _, y in edges]))
-        lon, lat = np.radians(world[spatial[0]]), np.radians(world[spatial[1]])
+        lon, lat = world[spatial[0]], world[spatial[1]]
         ends = np.cumsum([len(x) for x, _ in edges])[:-1]
         finite = [bool(np.all(np.isfinite(edge))) for edge in np.split(lon + lat, ends)]
         broken = next((k % 4 for k in range(side, side + 4) if not finite[k % 4]), None)
         if broken is None:
             centre = forward(np.array([0.5 * (xmin + xmax)]), np.array([0.5 * (ymin + ymax)]))
-            inside = np.radians(centre[spatial[0]][0]), np.radians(centre[spatial[1]][0])
-            return _solid_angle(lon, lat, inside) / ((xmax - xmin) * (ymax - ymin))
+            inside = float(centre[spatial[0]][0]), float(centre[spatial[1]][0])
+            area = SphericalPolygon.from_radec(lon, lat, center=inside).area()
+            return min(area, 4.0 * math.pi - area) / ((xmax - xmin) * (ymax - ymin))
         ymin, xmax, ymax, xmin = (
             ymin + (broken == 0),
             xmax - (broken == 1),
@@ -267,24 +274,3 @@ def _outline(xmin: int, xmax: int, ymin: int, ymax: int) -> list[tuple[np.ndarra
         (np.linspace(xmax, xmin, sx, endpoint=False), np.full(sx, float(ymax))),
         (np.full(sy, float(xmin)), np.linspace(ymax, ymin, sy, endpoint=False)),
     ]
-
-
-def _solid_angle(lon: np.ndarray, lat: np.ndarray, inside: tuple[float, float]) -> float:
-    """Solid angle (sr) of a spherical polygon around a point, as a fan of triangles (radians).
-
-    Each triangle by van Oosterom & Strackee 1983, IEEE Trans. Biomed. Eng. 30, 125, which stays exact for the small
-    ones that an image is made of.
-    """
-    a = _unit_vector(*(np.asarray(v) for v in inside))
-    b = _unit_vector(lon, lat)
-    # Differences to the centre before the product: b x c itself would cancel for a small polygon.
-    db = b - a
-    c, dc = np.roll(b, -1, axis=0), np.roll(db, -1, axis=0)
-    triple = np.einsum("i,ni->n", a, np.cross(db, dc))
-    dots = 1.0 + b @ a + np.einsum("ni,ni->n", b, c) + c @ a
-    area = abs(float(np.sum(2.0 * np.arctan2(triple, dots))))
-    return min(area, 4.0 * math.pi - area)
-
-
-def _unit_vector(lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from gpures import _cpu
 from gpures.accumulators import BITS_PER_PLANE, KERNELS, Accumulators, Frame
@@ -14,25 +17,40 @@ from gpures.threads import thread_count
 __all__ = ["CPUAccumulators"]
 
 
+# From this size on an array gets small pages, each of which has memory only once it is touched. In a smaller one
+# nearly all rows are touched from end to end, and large pages are faster.
+SMALL_PAGES_FROM = 64 << 20
+
+
+def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+    """Array of zeros whose memory is taken only where it is written to."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    if size < SMALL_PAGES_FROM:
+        return np.zeros(shape, dtype)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        pages.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(pages, dtype).reshape(shape)
+
+
 class CPUAccumulators(Accumulators):
     """Accumulators in memory.
 
-    Arrays come from `numpy.zeros`, which costs nothing until a page is touched: a frame's untouched parts take
-    neither time nor memory. What is kept are weighted means and their weights (see ``kernels/fold.h``), so "data",
-    "wht" and "err" are images at any time but for their fill value.
+    A frame's untouched parts take neither time nor memory. What is kept are weighted means and their weights (see
+    ``kernels/fold.h``), so "data", "wht" and "err" are images at any time but for their fill value.
     """
 
     def __init__(self, frame: Frame):
         super().__init__(frame)
-        self._data = np.zeros(frame.shape, frame.dtype)
-        self._weight = np.zeros(frame.shape, frame.dtype)
-        self._err = np.zeros(frame.shape, frame.dtype) if frame.has_err else None
-        self._dq = np.zeros(frame.shape, np.uint32) if frame.has_dq else None
-        self._context = np.zeros((frame.context_planes, *frame.shape), np.int32) if frame.context_planes else None
+        self._data = zeros(frame.shape, frame.dtype)
+        self._weight = zeros(frame.shape, frame.dtype)
+        self._err = zeros(frame.shape, frame.dtype) if frame.has_err else None
+        self._dq = zeros(frame.shape, np.uint32) if frame.has_dq else None
+        self._context = zeros((frame.context_planes, *frame.shape), np.int32) if frame.context_planes else None
         # Variance and its own weight, by name.
         self._variances = {
-            name: (np.zeros(frame.shape, frame.dtype), np.zeros(frame.shape, frame.dtype))
-            for name in frame.variance_names
+            name: (zeros(frame.shape, frame.dtype), zeros(frame.shape, frame.dtype)) for name in frame.variance_names
         }
 
     def add(self, exposure: Exposure) -> None:  # noqa: D102
@@ -71,7 +89,7 @@ class CPUAccumulators(Accumulators):
         }
         if self._context is not None and not only_variances:
             mosaic["context"] = self._context_plane(exposure.context_id // BITS_PER_PLANE).ctypes.data
-        _cpu.add(parameters, mosaic, thread_count())
+        self._touch(_cpu.add(parameters, mosaic, thread_count()))
 
     def _parameters(self, exposure: Exposure) -> dict[str, Any]:
         """What weights are made of; the arrays that the addresses point to are held by the exposure."""
@@ -93,7 +111,7 @@ class CPUAccumulators(Accumulators):
     def _context_plane(self, plane: int) -> np.ndarray:
         assert self._context is not None
         if plane >= len(self._context):
-            grown = np.zeros((plane + 1, *self.frame.shape), np.int32)
+            grown = zeros((plane + 1, *self.frame.shape), np.int32)
             grown[: len(self._context)] = self._context
             self._context = grown
         return self._context[plane]
@@ -107,10 +125,10 @@ class CPUAccumulators(Accumulators):
         images = {"data": self._data, "wht": self._weight}
         fillval = np.nan if self.frame.fillval is None else self.frame.fillval
         if fillval != 0.0:
-            _cpu.fill(self._data, self._weight, fillval, thread_count())
+            _cpu.fill(self._data, self._weight, self.touched, fillval, thread_count())
         if self._err is not None:
             if fillval != 0.0:
-                _cpu.fill(self._err, self._weight, fillval, thread_count())
+                _cpu.fill(self._err, self._weight, self.touched, fillval, thread_count())
             images["err"] = self._err
         if self._context is not None:
             images["con"] = self._context
@@ -122,7 +140,7 @@ class CPUAccumulators(Accumulators):
         images = {}
         while self._variances:
             name, (variance, weight) = self._variances.popitem()
-            _cpu.finish_variance(variance, weight, scaling, thread_count())
+            _cpu.finish_variance(variance, weight, self.touched, scaling, thread_count())
             images[name] = variance
         return images
 

@@ -33,6 +33,7 @@ class DrizzleAccumulators(Accumulators):
 
     def __init__(self, frame: Frame):
         super().__init__(frame)
+        self.touched = (0, frame.shape[1] - 1, 0, frame.shape[0] - 1)  # the package does not say
         fillval = "INDEF" if frame.fillval is None else frame.fillval
         planes = frame.context_planes
         self._driz = _drizzle_class()(

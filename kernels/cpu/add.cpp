@@ -70,16 +70,23 @@ void over_blocks(int threads, const std::vector<Block>& blocks, const Work& work
     over_threads(threads, static_cast<int>(blocks.size()), [&] { return [&](int k) { work(blocks[k]); }; });
 }
 
-// A stretch of a flat array for one thread at a time: large enough to pay for itself, small enough to share out.
-constexpr long STRETCH = 1 << 16;
+// Rows handed to a thread at a time.
+constexpr long ROWS_AT_ONCE = 16;
 
-template <class Work>
-void over_stretches(int threads, long n, const Work& work)
+// Sets image[j][i] to inside(index) in the touched part of a frame and to `outside` elsewhere.
+template <class T, class Work>
+void over_frame(int threads, const Frame& f, T* image, T outside, const Work& inside)
 {
-    over_threads(threads, static_cast<int>((n + STRETCH - 1) / STRETCH), [&] {
+    over_threads(threads, static_cast<int>((f.ny + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE), [&] {
         return [&](int k) {
-            const long from = k * STRETCH, to = std::min(n, from + STRETCH);
-            for (long i = from; i < to; ++i) work(i);
+            for (long j = k * ROWS_AT_ONCE; j < std::min(f.ny, (k + 1) * ROWS_AT_ONCE); ++j) {
+                T* row = image + j * f.nx;
+                const bool crossed = j >= f.touched.y0 && j <= f.touched.y1 && f.touched.x0 <= f.touched.x1;
+                const long from = crossed ? f.touched.x0 : f.nx, to = crossed ? f.touched.x1 + 1 : f.nx;
+                std::fill(row, row + from, outside);
+                for (long i = from; i < to; ++i) row[i] = inside(j * f.nx + i);
+                std::fill(row + to, row + f.nx, outside);
+            }
         };
     });
 }
@@ -98,7 +105,7 @@ Span span(double low, double high, long n)
 
 }  // namespace
 
-void add(const Exposure& e, const Mosaic& m, int threads)
+Tile add(const Exposure& e, const Mosaic& m, int threads)
 {
     const Walk walk = choose_walk();
     const std::vector<Block> blocks = blocks_of(e.x0, e.x1, e.y0, e.y1);
@@ -122,7 +129,7 @@ void add(const Exposure& e, const Mosaic& m, int threads)
         ty0 = std::min(ty0, up[k].first / TILE_HEIGHT);
         ty1 = std::max(ty1, up[k].last / TILE_HEIGHT);
     }
-    if (tx0 > tx1) return;
+    if (tx0 > tx1) return {0, -1, 0, -1};
     const int columns = tx1 - tx0 + 1, rows = ty1 - ty0 + 1;
     std::vector<std::vector<int>> of_tile(static_cast<std::size_t>(columns) * rows);
     for (int k = 0; k < n_blocks; ++k) {
@@ -148,6 +155,8 @@ void add(const Exposure& e, const Mosaic& m, int threads)
             walk.tile(e, m, tile, blocks.data(), of_tile[k].data(), static_cast<int>(of_tile[k].size()), scratch);
         };
     });
+    return {tx0 * TILE_WIDTH, std::min((tx1 + 1) * TILE_WIDTH, static_cast<int>(m.nx)) - 1, ty0 * TILE_HEIGHT,
+            std::min((ty1 + 1) * TILE_HEIGHT, static_cast<int>(m.ny)) - 1};
 }
 
 void weight_map(const Exposure& e, float* map, int threads)
@@ -163,23 +172,22 @@ void full_pixmap(const Exposure& e, double* map, int threads)
 }
 
 template <class T>
-void fill(T* image, const T* weight, long n, double value, int threads)
+void fill(T* image, const T* weight, const Frame& frame, double value, int threads)
 {
-    over_stretches(threads, n, [&](long i) {
-        if (weight[i] == T(0)) image[i] = static_cast<T>(value);
-    });
+    const T filler = static_cast<T>(value);
+    over_frame(threads, frame, image, filler, [&](long i) { return weight[i] == T(0) ? filler : image[i]; });
 }
 
 template <class T>
-void finish_variance(T* variance, const T* weight, long n, double scaling, int threads)
+void finish_variance(T* variance, const T* weight, const Frame& frame, double scaling, int threads)
 {
-    over_stretches(threads, n,
-                   [&](long i) { variance[i] = static_cast<T>(finished_variance(variance[i], weight[i], scaling)); });
+    over_frame(threads, frame, variance, static_cast<T>(NAN),
+               [&](long i) { return static_cast<T>(finished_variance(variance[i], weight[i], scaling)); });
 }
 
-void error_from_variances(const float* const* variances, int count, float* error, long n, int threads)
+void error_from_variances(const float* const* variances, int count, float* error, const Frame& frame, int threads)
 {
-    over_stretches(threads, n, [&](long i) {
+    over_frame(threads, frame, error, static_cast<float>(NAN), [&](long i) {
         double sum = 0.0;
         bool any = false;
         for (int k = 0; k < count; ++k) {
@@ -188,13 +196,13 @@ void error_from_variances(const float* const* variances, int count, float* error
             any = true;
             sum += v;
         }
-        error[i] = any ? static_cast<float>(sqrt(sum)) : NAN;
+        return any ? static_cast<float>(sqrt(sum)) : static_cast<float>(NAN);
     });
 }
 
-template void fill<float>(float*, const float*, long, double, int);
-template void fill<double>(double*, const double*, long, double, int);
-template void finish_variance<float>(float*, const float*, long, double, int);
-template void finish_variance<double>(double*, const double*, long, double, int);
+template void fill<float>(float*, const float*, const Frame&, double, int);
+template void fill<double>(double*, const double*, const Frame&, double, int);
+template void finish_variance<float>(float*, const float*, const Frame&, double, int);
+template void finish_variance<double>(double*, const double*, const Frame&, double, int);
 
 }  // namespace gpures

@@ -105,19 +105,29 @@ struct Walk {
 };
 
 Walk choose_walk();
-void add(const Exposure& exposure, const Mosaic& mosaic, int threads);
+
+// Adds an exposure; gives the part of the frame that it may have touched (x0 > x1: none).
+Tile add(const Exposure& exposure, const Mosaic& mosaic, int threads);
+
 void weight_map(const Exposure& exposure, float* map, int threads);
 void full_pixmap(const Exposure& exposure, double* map, int threads);
 
+// An output frame, and the part of it that any exposure has touched. Outside of that, nothing is read: pages of the
+// accumulators that were never written to stay without memory.
+struct Frame {
+    long ny = 0, nx = 0;
+    Tile touched{0, -1, 0, -1};
+};
+
 // Where the weight is 0 the image gets the fill value.
 template <class T>
-void fill(T* image, const T* weight, long n, double value, int threads);
+void fill(T* image, const T* weight, const Frame& frame, double value, int threads);
 
 // Accumulated variances to the output's scale, in place; NaN where nothing contributed.
 template <class T>
-void finish_variance(T* variance, const T* weight, long n, double scaling, int threads);
+void finish_variance(T* variance, const T* weight, const Frame& frame, double scaling, int threads);
 
 // Root of the sum of those variances that are not NaN; NaN where all are.
-void error_from_variances(const float* const* variances, int count, float* error, long n, int threads);
+void error_from_variances(const float* const* variances, int count, float* error, const Frame& frame, int threads);
 
 }  // namespace gpures

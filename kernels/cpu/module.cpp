@@ -3,6 +3,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <map>
@@ -131,16 +132,25 @@ using Doubles = nb::ndarray<double, nb::c_contig, nb::device::cpu>;
 using ReadFloats = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using ReadDoubles = nb::ndarray<const double, nb::c_contig, nb::device::cpu>;
 
+using Limits = std::tuple<int, int, int, int>;  // x0, x1, y0, y1, the last ones included
+
+template <class Image>
+Frame frame_of(const Image& image, const Limits& touched)
+{
+    const auto [x0, x1, y0, y1] = touched;
+    return {static_cast<long>(image.shape(0)), static_cast<long>(image.shape(1)), {x0, x1, y0, y1}};
+}
+
 template <class Image, class Weight>
 void bind_finish(nb::module_& m)
 {
-    m.def("fill", [](Image image, Weight weight, double value, int threads) {
+    m.def("fill", [](Image image, Weight weight, const Limits& touched, double value, int threads) {
         nb::gil_scoped_release release;
-        fill(image.data(), weight.data(), static_cast<long>(image.size()), value, threads);
+        fill(image.data(), weight.data(), frame_of(image, touched), value, threads);
     });
-    m.def("finish_variance", [](Image variance, Weight weight, double scaling, int threads) {
+    m.def("finish_variance", [](Image variance, Weight weight, const Limits& touched, double scaling, int threads) {
         nb::gil_scoped_release release;
-        finish_variance(variance.data(), weight.data(), static_cast<long>(variance.size()), scaling, threads);
+        finish_variance(variance.data(), weight.data(), frame_of(variance, touched), scaling, threads);
     });
 }
 
@@ -161,8 +171,12 @@ NB_MODULE(_cpu, m)
         out.context = pointer<std::int32_t>(mosaic, "context");
         out.context_bit = static_cast<std::int32_t>(1u << get<unsigned>(mosaic, "context_bit"));
         out.dq = pointer<std::uint32_t>(mosaic, "dq");
-        nb::gil_scoped_release release;
-        add(in.e, out, threads);
+        Tile touched;
+        {
+            nb::gil_scoped_release release;
+            touched = add(in.e, out, threads);
+        }
+        return Limits(touched.x0, touched.x1, touched.y0, touched.y1);
     });
     m.def("weight_map", [](const nb::dict& exposure, Floats map, int threads) {
         Input in;
@@ -178,13 +192,14 @@ NB_MODULE(_cpu, m)
     });
     bind_finish<Floats, ReadFloats>(m);
     bind_finish<Doubles, ReadDoubles>(m);
-    m.def("error_from_variances", [](const std::vector<ReadFloats>& variances, Floats error, int threads) {
-        std::vector<const float*> pointers;
-        for (const auto& v : variances) pointers.push_back(v.data());
-        nb::gil_scoped_release release;
-        error_from_variances(pointers.data(), static_cast<int>(pointers.size()), error.data(),
-                             static_cast<long>(error.size()), threads);
-    });
+    m.def("error_from_variances",
+          [](const std::vector<ReadFloats>& variances, Floats error, const Limits& touched, int threads) {
+              std::vector<const float*> pointers;
+              for (const auto& v : variances) pointers.push_back(v.data());
+              nb::gil_scoped_release release;
+              error_from_variances(pointers.data(), static_cast<int>(pointers.size()), error.data(),
+                                   frame_of(error, touched), threads);
+          });
     // Areas of quadrilaterals (n, 4, 2) over the pixels (n, 2): the maths of the walk, one by one.
     m.def("overlap", [](ReadDoubles quads, ReadDoubles pixels, Doubles areas) {
         for (std::size_t k = 0; k < areas.size(); ++k) {

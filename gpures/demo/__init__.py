@@ -1,0 +1,339 @@
+"""Demonstration of gpures on a real HST exposure and on a simulated NIRCam-like data set.
+
+Each data set is drizzled twice, by gpures and by the reference algorithm (``backend="drizzle"``); the two
+mosaics are compared plane by plane, and the one by gpures is written as FITS and drawn.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .compare import Agreement
+    from .frames import Frame
+
+__all__ = ["DATASETS", "MissingDependencyError", "run"]
+
+# Modules the demo needs, with the names under which they are installed.
+REQUIRED = {
+    "astropy": "astropy",
+    "gwcs": "gwcs",
+    "drizzle": "drizzle",
+    "matplotlib": "matplotlib",
+    "tqdm": "tqdm",
+    "spherical_geometry": "spherical-geometry",
+}
+
+# Empty output pixels around the exposures.  Where an exposure sticks out of the frame the reference loses
+# some contributions; with a margin wider than any drop the comparison is of the algorithm alone.
+MARGIN = 8
+
+
+class MissingDependencyError(ImportError):
+    """A package of the extra ``gpures[demo]`` is not installed."""
+
+
+def check_dependencies() -> None:
+    """Raise `MissingDependencyError` naming what the demo lacks."""
+    missing = [name for module, name in REQUIRED.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise MissingDependencyError(
+            f'the demo needs {", ".join(missing)}, not installed here; install with: pip install "gpures[demo]"'
+        )
+
+
+@dataclass
+class Result:
+    """What was done with one data set.
+
+    Attributes
+    ----------
+    name : str
+        Data set.
+    exposures : int
+        Number of exposures.
+    input_pixels : int
+        Pixels of all exposures.
+    frame : Frame
+        Output frame.
+    kernel, weight_type : str
+        Drizzle kernel and weighting.
+    pixfrac : float
+        Side of the drop, input pixels.
+    seconds, reference_seconds : float
+        Median time of ``add_model``, s, by gpures and by the reference algorithm.
+    agreement : Agreement
+        How closely the two agree.
+    files : list of pathlib.Path
+        Files written.
+    remark : str
+        One more line for the report.
+    """
+
+    name: str
+    exposures: int
+    input_pixels: int
+    frame: Frame
+    kernel: str
+    weight_type: str
+    pixfrac: float
+    seconds: float
+    reference_seconds: float
+    agreement: Agreement
+    files: list[Path]
+    remark: str = ""
+
+
+def _drizzle(
+    models: Sequence[dict[str, Any]],
+    wcs: Any,
+    pixel_scale: float,
+    backend: str,
+    label: str,
+    options: dict[str, Any],
+) -> tuple[dict[str, Any], float]:
+    """Drizzle exposures; return the output model and the median seconds of ``add_model``."""
+    from tqdm import tqdm
+
+    from gpures import Resample
+
+    output_wcs = {"wcs": wcs, "pixel_scale": pixel_scale}
+    resample = Resample(output_wcs, n_input_models=len(models), backend=backend, **options)
+    seconds = []
+    for model in tqdm(models, desc=label, unit="exposure", ncols=88):
+        begin = time.perf_counter()
+        resample.add_model(model)
+        seconds.append(time.perf_counter() - begin)
+    resample.finalize()
+    return resample.output_model, float(np.median(seconds))
+
+
+def _both(
+    name: str,
+    models: Sequence[dict[str, Any]],
+    frame: Frame,
+    wcs: Any,
+    options: dict[str, Any],
+    native_scale: float,
+) -> tuple[dict[str, Any], Result]:
+    """Drizzle exposures by gpures and by the reference algorithm and compare the mosaics.
+
+    ``wcs`` is the frame's gWCS or FITS WCS, ``native_scale`` the exposures' pixel scale in arcsec.
+    """
+    from .compare import compare_models, contributions
+
+    options = {
+        "kernel": "square",
+        "fillval": "NaN",
+        "enable_ctx": True,
+        "enable_var": True,
+        "compute_err": "from_var",
+        "propagate_dq": True,
+        **options,
+    }
+    model, seconds = _drizzle(models, wcs, frame.pixel_scale, "auto", f"{name}, gpures ", options)
+    reference, reference_seconds = _drizzle(models, wcs, frame.pixel_scale, "drizzle", f"{name}, drizzle", options)
+    per_exposure = contributions(frame.pixel_scale / native_scale, options["pixfrac"])
+    agreement = compare_models(model, reference, len(models), per_exposure)
+    return model, Result(
+        name=name,
+        exposures=len(models),
+        input_pixels=sum(m["data"].size for m in models),
+        frame=frame,
+        kernel=options["kernel"],
+        weight_type=options["weight_type"],
+        pixfrac=options["pixfrac"],
+        seconds=seconds,
+        reference_seconds=reference_seconds,
+        agreement=agreement,
+        files=[],
+    )
+
+
+def _hst(outdir: Path) -> Result:
+    """Drizzle the HST exposure, write and draw it."""
+    from . import hst
+    from .files import write_mosaic
+    from .frames import ARCSEC, north_up_frame
+    from .pictures import Style, Zoom, hst_picture, planes_picture
+
+    exposure = hst.load_exposure()
+    frame = north_up_frame([exposure["fits_wcs"]], [exposure["data"].shape], hst.PIXEL_SCALE, MARGIN)
+    native_scale = ARCSEC * np.degrees(np.sqrt(exposure["pixelarea_steradians"]))
+    # Weighting by exposure time is AstroDrizzle's default (EXP). Pixfrac 1 is right for a single exposure:
+    # smaller drops would leave holes.
+    options = {"pixfrac": 1.0, "weight_type": "exptime", "good_bits": hst.GOOD_BITS}
+    model, result = _both("HST", [exposure], frame, frame.fits_wcs, options, native_scale)
+
+    fits_path, picture, planes = (outdir / f"hst_{n}" for n in ("mosaic.fits", "mosaic.png", "planes.png"))
+    keywords = {
+        **exposure["header"],
+        "GOODBITS": (hst.GOOD_BITS, "DQ flags that do not discard a pixel"),
+        "PIXSCALE": (frame.pixel_scale, "[arcsec] side of an output pixel"),
+    }
+    history = [
+        "SCI is in electron/s per output pixel of 0.025 arcsec, the area to which the flat field refers; "
+        "sums over pixels are fluxes, to which PHOTFLAM applies.",
+        "The sky has not been subtracted.",
+        "Distortion: TAN-SIP solution of n721640fj_idc.fits, from the test data of the drizzle project "
+        "(j8bt06nyq_sip_flt.fits).",
+    ]
+    names = [exposure["filename"]]
+    comment = "per output pixel of 0.025 arcsec"
+    write_mosaic(fits_path, model, frame.fits_wcs, "electron/s", names, keywords, history, comment)
+    style = Style(
+        title="HST ACS/HRC F606W, core of 47 Tucanae (NGC 104): 60 s exposure j8bt06nyq drizzled to 0.025″ pixels",
+        unit=r"electron s$^{-1}$ pixel$^{-1}$",
+        weight_unit="s",
+        # From the darkest gaps between the stars to bright, unsaturated cores.
+        low=0.8,
+        high=600.0,
+        softening=0.01,
+        ticks=(1, 5, 10, 20, 50, 100, 200, 500),
+        flags={512: "less certain flat field"},
+    )
+    # 3 arcsec with stars of all brightness, one of them saturated; chosen by eye.
+    ny, nx = frame.shape
+    zoom = Zoom("3″ by 3″", 0.5 * nx - 45.0, 0.5 * ny - 45.0, 60.0, 60.0)
+    hst_picture(picture, exposure, model, frame.fits_wcs, style, zoom)
+    planes_picture(planes, model, frame.fits_wcs, style, 1, ("var_poisson", "var_flat"))
+    result.files += [fits_path, picture, planes]
+    return result
+
+
+def _nircam(outdir: Path) -> Result:
+    """Simulate the NIRCam-like exposures, drizzle, write and draw them."""
+    from . import nircam
+    from .files import write_mosaic
+    from .frames import north_up_frame, tangent_positions
+    from .pictures import Style, Zoom, nircam_picture, planes_picture
+    from .scene import make_scene
+
+    scene = make_scene(nircam.NRCB5["CRVAL1"], nircam.NRCB5["CRVAL2"])
+    models = nircam.make_exposures(scene)
+    # Half the native pixel samples the PSF twice over; with nine dithers each output pixel still gets the
+    # light of some nine drops, and a pixfrac of 0.7 keeps the drop's blur well below the PSF.
+    frame = north_up_frame(
+        [m["fits_wcs"] for m in models], [m["data"].shape for m in models], 0.5 * nircam.NATIVE_SCALE, MARGIN
+    )
+    options = {"pixfrac": 0.7, "weight_type": "ivm", "good_bits": nircam.GOOD_BITS}
+    model, result = _both("NIRCam", models, frame, frame.wcs, options, nircam.NATIVE_SCALE)
+
+    fits_path, picture, planes = (outdir / f"nircam_{n}" for n in ("mosaic.fits", "mosaic.png", "planes.png"))
+    keywords = {
+        "TELESCOP": ("SIMULATED", "no real telescope"),
+        "INSTRUME": ("NIRCAM-LIKE", "distortion of NRCB5, PSF width of F277W"),
+        "GOODBITS": (nircam.GOOD_BITS, "DQ flags that do not discard a pixel"),
+        "PIXSCALE": (frame.pixel_scale, "[arcsec] side of an output pixel"),
+        "PIXAR_SR": (np.radians(frame.pixel_scale / 3600.0) ** 2, "[sr] area of an output pixel"),
+        "SKYLEVEL": (nircam.SKY, "[MJy/sr] simulated sky, not subtracted"),
+    }
+    history = ["Simulated data: an invented scene seen through NRCB5's published distortion."]
+    names = [m["filename"] for m in models]
+    write_mosaic(fits_path, model, frame.fits_wcs, "MJy/sr", names, keywords, history)
+
+    style = Style(
+        title=f"Simulated NIRCam-like field: {len(models)} dithered exposures of 0.063″ pixels, "
+        f"drizzled to {frame.pixel_scale:.4f}″ (pixfrac 0.7)",
+        unit=r"MJy sr$^{-1}$",
+        weight_unit=r"(MJy sr$^{-1}$)$^{-2}$",
+        # From just below the sky of 0.13 to the cores of bright stars.
+        low=0.11,
+        high=5.0,
+        softening=0.012,
+        ticks=(0.13, 0.2, 0.3, 0.5, 1, 2, 5),
+        flags={nircam.JUMP_DET: "jump in the ramp", nircam.WARM: "warm pixel"},
+    )
+
+    def zoom(name: str, xi: float, eta: float, dx: float, dy: float, linear: float = 0.0) -> Zoom:
+        """Part of the mosaic about an offset from the field's middle, all in arcsec."""
+        ra, dec = tangent_positions(np.array([xi]), np.array([eta]), scene.ra0, scene.dec0)
+        x, y = frame.fits_wcs.wcs_world2pix(ra, dec, 0)
+        return Zoom(name, float(x[0]), float(y[0]), dx / frame.pixel_scale, dy / frame.pixel_scale, linear)
+
+    separations = scene.pairs[:, 2]
+    pairs = f"Star pairs {separations.min():.2f}″ to {separations.max():.2f}″ apart"
+    zooms = [
+        zoom("Spiral galaxy", 0.5, 0.8, 2.9, 2.4),
+        zoom(pairs, 0.9, 6.0, 1.5, 0.8, linear=0.9),
+    ]
+    nircam_picture(picture, models[4 if len(models) > 4 else 0], model, frame.fits_wcs, style, zooms)
+    planes_picture(planes, model, frame.fits_wcs, style, len(models), ("var_rnoise", "var_poisson"))
+    result.files += [fits_path, picture, planes]
+    ratio, sigma = nircam.measure_standards(scene, model["data"], frame.fits_wcs, frame.pixel_scale, len(models))
+    result.remark = (
+        f"flux of {ratio.size} standard stars, measured / simulated: mean {ratio.mean():.4f}, rms "
+        f"{ratio.std():.4f} (photon and read noise alone: {np.sqrt(np.mean(sigma**2)):.4f})"
+    )
+    return result
+
+
+DATASETS: dict[str, Callable[[Path], Result]] = {"hst": _hst, "nircam": _nircam}
+
+
+def _table(results: Sequence[Result]) -> list[str]:
+    """Lines of the closing table: one column per data set."""
+    rows: list[tuple[str, list[str]]] = [
+        ("", [r.name for r in results]),
+        ("exposures", [str(r.exposures) for r in results]),
+        ("input pixels", [f"{r.input_pixels / 1e6:.2f} M" for r in results]),
+        ("frame", [f"{r.frame.shape[1]} x {r.frame.shape[0]}" for r in results]),
+        ("scale", [f"{r.frame.pixel_scale:.4f} arcsec" for r in results]),
+        ("kernel, pixfrac", [f"{r.kernel}, {r.pixfrac:g}" for r in results]),
+        ("weights", [r.weight_type for r in results]),
+        ("add_model, gpures", [f"{r.seconds:.3f} s" for r in results]),
+        ("add_model, drizzle", [f"{r.reference_seconds:.3f} s" for r in results]),
+        ("ratio", [f"{r.reference_seconds / r.seconds:.1f} x" for r in results]),
+        ("worst difference", [f"{r.agreement.worst:.1e}" for r in results]),
+        ("agreement", ["PASS" if r.agreement.ok else "FAIL" for r in results]),
+    ]
+    return [f"{head:<20}" + "".join(f"{cell:>18}" for cell in cells) for head, cells in rows]
+
+
+def run(outdir: Path, datasets: Sequence[str] = tuple(DATASETS), echo: Callable[[str], None] = print) -> bool:
+    """Run the demo.
+
+    Parameters
+    ----------
+    outdir : pathlib.Path
+        Folder for the FITS files and pictures; made if missing.
+    datasets : sequence of str, optional
+        Names from `DATASETS`.
+    echo : callable, optional
+        Takes each line of the report.
+
+    Returns
+    -------
+    bool
+        Whether gpures agrees with the reference algorithm within the bounds in every data set.
+    """
+    check_dependencies()
+    if unknown := sorted(set(datasets) - set(DATASETS)):
+        raise ValueError(f"expected data sets among {', '.join(DATASETS)}, got {', '.join(unknown)}")
+    outdir.mkdir(parents=True, exist_ok=True)
+    begin = time.perf_counter()
+    results = [DATASETS[name](outdir) for name in datasets]
+    for result in results:
+        echo("")
+        echo(f"{result.name}: gpures against the reference algorithm, relative differences")
+        for line in result.agreement.lines():
+            echo(line)
+        echo(f"  {'PASS' if result.agreement.ok else 'FAIL'}")
+        if result.remark:
+            echo(f"  {result.remark}")
+    echo("")
+    for line in _table(results):
+        echo(line)
+    echo("")
+    echo(f"done in {time.perf_counter() - begin:.1f} s; written:")
+    for result in results:
+        for path in result.files:
+            echo(f"  {path}  ({path.stat().st_size / 1e6:.1f} MB)")
+    return all(result.agreement.ok for result in results)

@@ -1,0 +1,411 @@
+"""Properties of the demo's simulation, comparison, files and command line."""
+
+import math
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from scipy.special import erf
+
+from gpures import Resample, cli, demo
+from gpures.demo import compare, files, frames, hst, nircam, pictures, scene
+
+FIELD = (nircam.NRCB5["CRVAL1"], nircam.NRCB5["CRVAL2"])
+
+
+@pytest.fixture(scope="module")
+def two_stars():
+    draft = scene.Draft()
+    standards = np.array([(-1.2, 0.9, 4e-12), (1.3, -0.8, 6e-12)])
+    for xi, eta, flux in standards:
+        draft.add(xi, eta, flux)
+    return draft.scene(*FIELD, standards, np.empty((0, 3)))
+
+
+@pytest.fixture(scope="module")
+def exposures(two_stars):
+    return nircam.make_exposures(two_stars, shape=(112, 112))
+
+
+@pytest.fixture(scope="module")
+def frame(exposures):
+    shapes = [model["data"].shape for model in exposures]
+    return frames.north_up_frame([model["fits_wcs"] for model in exposures], shapes, 0.0315, 8)
+
+
+def combine(models, frame, pixfrac=1.0):
+    resample = Resample(
+        {"wcs": frame.wcs},
+        n_input_models=len(models),
+        pixfrac=pixfrac,
+        fillval="NaN",
+        good_bits=nircam.GOOD_BITS,
+        compute_err="from_var",
+        propagate_dq=True,
+    )
+    for model in models:
+        resample.add_model(model)
+    resample.finalize()
+    return resample.output_model
+
+
+@pytest.fixture(scope="module")
+def mosaic(exposures, frame):
+    return combine(exposures, frame)
+
+
+# World coordinates
+
+
+@pytest.mark.parametrize(("keywords", "size"), [(nircam.NRCB5, 2048), (hst.SIP_KEYWORDS, 1024)])
+def test_tan_sip_equals_astropy(keywords, size):
+    shape = (size, size)
+    x, y = np.random.default_rng(1).uniform(0, size - 1, (2, 500))
+    got = frames.tan_sip_gwcs(keywords, shape)(x, y)
+    expected = WCS(frames.fits_header(keywords, shape)).all_pix2world(x, y, 0)
+    # 1e-11 deg is a millionth of the smaller pixel's thousandth part, and float64 resolves 6e-14 deg.
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-11)
+
+
+def test_sip_terms_matter():
+    # Guards the test above: without SIP the corner of the detector would be pixels away.
+    linear = {k: v for k, v in nircam.NRCB5.items() if not k.startswith(("A_", "B_"))}
+    corner = frames.tan_sip_gwcs(nircam.NRCB5, (2048, 2048))(0.0, 0.0)
+    moved = frames.tan_sip_gwcs(linear, (2048, 2048))(0.0, 0.0)
+    assert np.hypot(corner[0] - moved[0], corner[1] - moved[1]) * 3600 > 5 * nircam.NATIVE_SCALE
+
+
+def test_frame_contains_exposures_with_margin(exposures, frame):
+    for model in exposures:
+        world = model["fits_wcs"].all_pix2world(*frames.outline(model["data"].shape), 0)
+        x, y = frame.fits_wcs.all_world2pix(*world, 0)
+        assert min(x.min(), y.min()) > 7.5 - 1e-6
+        assert x.max() < frame.shape[1] - 8.5 + 1e-6
+        assert y.max() < frame.shape[0] - 8.5 + 1e-6
+
+
+def test_frame_gwcs_equals_fits_wcs(frame):
+    x, y = np.random.default_rng(2).uniform(0, 200, (2, 100))
+    world = frame.fits_wcs.all_pix2world(x, y, 0)
+    np.testing.assert_allclose(frame.wcs(x, y), world, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(frame.wcs.world_to_pixel_values(*world), (x, y), rtol=0, atol=1e-6)
+
+
+def test_frame_needs_a_shape_for_each_wcs(frame):
+    with pytest.raises(ValueError, match="got 1 WCS and 0 shapes"):
+        frames.north_up_frame([frame.fits_wcs], [], 0.03, 8)
+
+
+def test_pixel_area_of_undistorted_frame(frame):
+    area = frames.pixel_area_map(frame.fits_wcs, frame.shape)
+    assert area.shape == frame.shape
+    np.testing.assert_allclose(area, 0.0315**2, rtol=1e-6)
+
+
+def test_tangent_offsets_and_positions_invert_each_other():
+    xi, eta = np.random.default_rng(3).uniform(-60, 60, (2, 50))
+    got = frames.tangent_offsets(*frames.tangent_positions(xi, eta, *FIELD), *FIELD)
+    np.testing.assert_allclose(got, (xi, eta), rtol=0, atol=1e-6)
+
+
+# Scene and exposures
+
+
+def test_render_equals_analytic_pixel_integrals():
+    draft = scene.Draft()
+    draft.add(0.02, -0.03, 1.0)
+    scale = nircam.NATIVE_SCALE
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval = FIELD
+    wcs.wcs.crpix = [33.0, 33.0]
+    wcs.wcs.cdelt = [scale / 3600, scale / 3600]
+    image = scene.render(draft.scene(*FIELD, np.empty((0, 3)), np.empty((0, 3))), wcs, (65, 65))
+
+    edges = scale * (np.arange(66) - 32.5)
+    expected = np.zeros((65, 65))
+    halo = scene.HALO_FRACTION
+    for fwhm, share in ((scene.PSF_FWHM, 1 - halo), (scene.HALO_FWHM, halo)):
+        sigma = fwhm * scene.SIGMA_PER_FWHM
+        x = np.diff(0.5 * erf((edges - 0.02) / (math.sqrt(2) * sigma)))
+        y = np.diff(0.5 * erf((edges + 0.03) / (math.sqrt(2) * sigma)))
+        expected += share * np.outer(y, x)
+    # The accuracy stated beside the number of nodes.
+    np.testing.assert_allclose(image, expected, rtol=0, atol=1e-5)
+    assert image.sum() == pytest.approx(1.0, abs=2e-5)
+
+
+def test_dithers_sample_every_third_of_a_pixel(two_stars, exposures):
+    ra, dec = frames.tangent_positions(np.zeros(1), np.zeros(1), *FIELD)
+    phases = np.array([model["fits_wcs"].all_world2pix(ra, dec, 0) for model in exposures])[:, :, 0] % 1.0
+    # Distortion and roll move the pattern by hundredths of a pixel.
+    for axis in range(2):
+        thirds = np.sort(np.round(3 * (phases[:, axis] - phases[4, axis])) % 3)
+        np.testing.assert_array_equal(thirds, np.repeat([0, 1, 2], 3))
+
+
+def test_exposure_arrays(exposures):
+    for model in exposures:
+        dq = model["dq"]
+        assert model["data"].dtype == np.float32
+        assert dq.dtype == np.uint32
+        hot = (dq & nircam.HOT) != 0
+        assert hot.any()
+        np.testing.assert_array_equal(np.isnan(model["data"]), hot)
+        assert np.all(dq[hot] & nircam.DO_NOT_USE)
+        for name in ("var_rnoise", "var_poisson", "var_flat"):
+            assert np.all(model[name][~hot] > 0)
+    rays = [np.mean((m["dq"] & 5) == 5) for m in exposures]
+    assert 0.0 < min(rays) < max(rays) < 0.2
+
+
+def test_noise_has_the_stated_variance(exposures):
+    for model in exposures[:3]:
+        # Pixels that see hardly more than sky, with no flag.
+        sky = (model["dq"] == 0) & (model["data"] < 0.2)
+        variance = model["var_rnoise"] + model["var_poisson"] + 0 * model["data"]
+        pull = (model["data"][sky] - nircam.SKY) / np.sqrt(variance[sky])
+        n = sky.sum()
+        # The stars' halos add a little signal on top; four standard errors for the scatter.
+        assert abs(np.median(pull)) < 0.1
+        robust = 0.7413 * np.subtract(*np.percentile(pull, (75, 25)))
+        assert abs(robust - 1.0) < 4 * 1.2 / math.sqrt(n) + 0.02
+
+
+def test_number_of_exposures_is_checked(two_stars):
+    with pytest.raises(ValueError, match=r"expected 1 to 9, .* got 10"):
+        nircam.make_exposures(two_stars, n_exposures=10)
+
+
+# Mosaic against the sky
+
+
+def test_noise_free_flux_is_conserved(two_stars, exposures, frame):
+    # With full drops and no masks every photon arrives: the only errors left are the aperture's rim and its
+    # share of the blur by drop and pixel.
+    clean = []
+    for model in exposures:
+        wcs, shape = model["fits_wcs"], model["data"].shape
+        area = frames.pixel_area_map(wcs, shape) / nircam.NATIVE_SCALE**2
+        signal = scene.render(two_stars, wcs, shape) / nircam.NATIVE_SR / area + nircam.SKY
+        ones = np.ones(shape, dtype=np.float32)
+        clean.append(
+            {
+                **model,
+                "data": signal.astype(np.float32),
+                "dq": np.zeros(shape, dtype=np.uint32),
+                **dict.fromkeys(("var_rnoise", "var_poisson", "var_flat"), ones),
+            }
+        )
+    data = combine(clean, frame)["data"]
+    ratio, _ = nircam.measure_standards(two_stars, data, frame.fits_wcs, frame.pixel_scale, len(clean))
+    np.testing.assert_allclose(ratio, 1.0, rtol=0, atol=1e-3)
+
+
+def test_noisy_flux_is_recovered_within_the_noise(two_stars, exposures, mosaic, frame):
+    ratio, sigma = nircam.measure_standards(
+        two_stars, mosaic["data"], frame.fits_wcs, frame.pixel_scale, len(exposures)
+    )
+    # Masked pixels in an undersampled star's core cost another half per cent.
+    assert np.all(np.abs(ratio - 1.0) < 4 * sigma + 5e-3)
+
+
+def test_cosmic_rays_do_not_reach_the_mosaic(exposures, mosaic):
+    rays = max(np.nanmax(model["data"][(model["dq"] & 5) == 5]) for model in exposures)
+    stars = max(np.nanmax(model["data"][(model["dq"] & 1) == 0]) for model in exposures)
+    assert np.nanmax(mosaic["data"]) <= stars
+    assert rays > 1.0
+    assert not np.any(mosaic["dq"] & nircam.DO_NOT_USE)
+
+
+# Comparison
+
+
+def rounded(model, seed=0):
+    """Copy of a model with float32 rounding noise in every floating-point plane."""
+    rng = np.random.default_rng(seed)
+    new = dict(model)
+    for name in (*compare.DATA_PLANES, *compare.VARIANCE_PLANES, "err"):
+        noise = compare.EPS32 * rng.uniform(-1, 1, model[name].shape)
+        new[name] = (model[name] * (1.0 + noise)).astype(np.float32)
+    return new
+
+
+def check(new, reference):
+    return compare.compare_models(new, reference, 9, compare.contributions(0.5, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("scale_ratio", "pixfrac", "expected"), [(1.0, 0.0, 4), (1.0, 1.0, 16), (0.5, 0.7, 9)]
+)
+def test_contributions(scale_ratio, pixfrac, expected):
+    assert compare.contributions(scale_ratio, pixfrac) == expected
+
+
+def test_equal_models_agree_exactly(mosaic):
+    agreement = check(mosaic, mosaic)
+    assert agreement.ok
+    assert agreement.worst == 0.0
+    assert agreement.equal == {"con": 1.0, "dq": 1.0, "nan": 1.0}
+
+
+def test_rounding_is_accepted(mosaic):
+    agreement = check(rounded(mosaic), mosaic)
+    assert agreement.ok
+    assert 0.0 < agreement.worst < 1e-6
+
+
+@pytest.mark.parametrize("name", ["data", "wht", "err", "var_rnoise", "var_poisson", "var_flat"])
+def test_planted_difference_is_found(mosaic, name):
+    new = rounded(mosaic)
+    y, x = np.argwhere(np.isfinite(mosaic["data"]) & (mosaic["wht"] > np.nanmedian(mosaic["wht"])))[1000]
+    new[name][y, x] *= 1.0001
+    if name == "data":
+        # Data are compared on the scale of their error where that is greater.
+        new[name][y, x] += 1e-4 * mosaic["err"][y, x]
+    agreement = check(new, mosaic)
+    assert not agreement.ok
+    assert [plane.name for plane in agreement.planes if not plane.ok] == [name]
+    assert sum("out of bounds" in line for line in agreement.lines()) == 1
+
+
+def test_widespread_small_difference_is_found(mosaic):
+    # Below the bound of the maximum, above that of the 99.9th percentile.
+    new = rounded(mosaic)
+    new["data"] = (new["data"] * (1.0 + 8e-6)).astype(np.float32)
+    plane = check(new, mosaic).planes[0]
+    assert plane.maximum < plane.bound_maximum
+    assert not plane.ok
+
+
+@pytest.mark.parametrize(("key", "pattern"), [("con", "con"), ("dq", "dq"), ("data", "nan")])
+def test_flipped_pixels_are_capped(mosaic, key, pattern):
+    total = mosaic["data"].size
+    places = np.argwhere(np.isfinite(mosaic["data"]))
+    for fraction, ok in ((0.3 * compare.FLIPPED, True), (3 * compare.FLIPPED, False)):
+        new = rounded(mosaic)
+        new[key] = new[key].copy()
+        for y, x in places[:: len(places) // math.ceil(fraction * total)][: math.ceil(fraction * total)]:
+            if key == "data":
+                new[key][y, x] = np.nan
+            else:
+                new[key][..., y, x] ^= 1
+        agreement = check(new, mosaic)
+        assert agreement.ok is ok
+        assert agreement.equal[pattern] == pytest.approx(1 - fraction, abs=2 / total)
+
+
+def test_slivers_are_compared_on_an_absolute_scale(mosaic):
+    # A drop's corner of 1e-4 pixel**2 that moved by 1e-9 pixel: no fault of either program.
+    reference, new = dict(mosaic), dict(mosaic)
+    y, x = np.argwhere(np.isfinite(mosaic["data"]))[500]
+    for model, overlap in ((reference, 1e-4), (new, 1e-4 + 2e-9)):
+        model["wht"] = mosaic["wht"].copy()
+        model["wht"][y, x] = overlap * np.median(mosaic["wht"][mosaic["wht"] > 0])
+    assert check(new, reference).ok
+    new["wht"][y, x] *= 1.1
+    assert not check(new, reference).ok
+
+
+def test_compare_wants_equal_planes(mosaic):
+    with pytest.raises(ValueError, match="dq: expected an array in both models, got None in the new one"):
+        check({**mosaic, "dq": None}, mosaic)
+    with pytest.raises(ValueError, match="wht: expected the reference's shape"):
+        check({**mosaic, "wht": mosaic["wht"][1:]}, mosaic)
+
+
+# Files and pictures
+
+
+def test_mosaic_file(tmp_path, mosaic, frame):
+    path = tmp_path / "mosaic.fits"
+    names = [f"e{k}" for k in range(9)]
+    files.write_mosaic(path, mosaic, frame.fits_wcs, "MJy/sr", names, {"GOODBITS": "~1"}, ["made by a test"])
+    with fits.open(path) as hdus:
+        assert [hdu.name for hdu in hdus[1:]] == [name for name, _ in files.EXTENSIONS]
+        assert hdus[0].header["NEXPOS"] == 9
+        assert hdus[0].header["EXP009"] == "e8"
+        assert hdus[0].header["KERNEL"] == "square"
+        for name, key in files.EXTENSIONS:
+            np.testing.assert_array_equal(hdus[name].data, mosaic[key])
+            wcs = WCS(hdus[name].header).celestial
+            np.testing.assert_allclose(
+                wcs.all_pix2world(50, 70, 0), frame.fits_wcs.all_pix2world(50, 70, 0), rtol=0, atol=1e-11
+            )
+        units = {name: hdus[name].header.get("BUNIT") for name, _ in files.EXTENSIONS}
+    assert units["SCI"] == units["ERR"] == "MJy/sr"
+    assert units["VAR_FLAT"] == "MJy2 sr-2"
+    assert units["WHT"] == "MJy-2 sr2"
+    assert units["CON"] is units["DQ"] is None
+
+
+def test_planes_picture(tmp_path, mosaic, frame):
+    style = pictures.Style("A test", "MJy", "s", 0.1, 1.0, 0.1, (0.1, 1.0), {4: "jump"})
+    path = tmp_path / "planes.png"
+    pictures.planes_picture(path, mosaic, frame.fits_wcs, style, 9, ("var_rnoise", "var_flat"))
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+# HST
+
+
+def test_hst_exposure():
+    exposure = hst.load_exposure()
+    with fits.open(hst.find_exposure()) as hdus:
+        electrons = hdus["SCI"].data
+    assert exposure["data"].shape == (1024, 1024)
+    assert exposure["exposure_time"] == 60.0
+    np.testing.assert_allclose(exposure["data"], electrons / 60.0, rtol=1e-6)
+    # READNSEC, the amplifier that was read, states 4.71 electrons.
+    np.testing.assert_allclose(exposure["var_rnoise"], (4.71 / 60.0) ** 2, rtol=1e-6)
+    # The three parts make up ERR, except where the parts alone already exceed it.
+    total = sum(exposure[name].astype(float) for name in ("var_rnoise", "var_poisson", "var_flat"))
+    short = total > 1.0001 * exposure["err"].astype(float) ** 2
+    assert short.mean() < 0.01
+    np.testing.assert_allclose(np.sqrt(total[~short]), exposure["err"][~short], rtol=1e-4)
+    scale = math.degrees(math.sqrt(exposure["pixelarea_steradians"])) * 3600
+    # 0.0284 x 0.0248 arcsec along the axes, sheared.
+    assert 0.0255 < scale < 0.0275
+
+
+def test_hst_units_are_checked(tmp_path):
+    with fits.open(hst.find_exposure()) as hdus:
+        hdus["SCI"].header["BUNIT"] = "COUNTS"
+        hdus.writeto(tmp_path / "counts.fits")
+    with pytest.raises(ValueError, match="expected SCI in ELECTRONS, got BUNIT = 'COUNTS'"):
+        hst.load_exposure(tmp_path / "counts.fits")
+
+
+def test_hst_missing_file(monkeypatch):
+    monkeypatch.setattr(hst, "EXPOSURE", "no_such_flt.fits")
+    with pytest.raises(FileNotFoundError, match=r"no_such_flt\.fits: not found; expected it among"):
+        hst.find_exposure()
+
+
+# Command line
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("gpures ")
+
+
+def test_missing_dependency_is_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(demo.REQUIRED, "no_such_module", "no-such-package")
+    assert cli.main(["demo", "-o", str(tmp_path)]) == 2
+    message = capsys.readouterr().err
+    assert "no-such-package" in message
+    assert "gpures[demo]" in message
+
+
+def test_disagreement_sets_the_exit_status(monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, "run", lambda outdir, datasets: False)
+    assert cli.main(["demo", "-o", str(tmp_path)]) == 1
+
+
+def test_unknown_data_set(tmp_path):
+    with pytest.raises(ValueError, match="expected data sets among hst, nircam, got spitzer"):
+        demo.run(tmp_path, ["spitzer"])
