@@ -192,9 +192,7 @@ class Resample(TimeCounters):
             return exposure.checked_scale(given, "pixel_scale")
         area = self.get_output_model_pixel_area({"wcs": self._output_wcs})
         if not area:
-            raise ValueError(
-                "The output WCS has no finite pixel area: give 'pixel_scale' (arcsec) in 'output_wcs'."
-            )
+            raise ValueError("The output WCS has no finite pixel area: give 'pixel_scale' (arcsec) in 'output_wcs'.")
         return ARCSEC_PER_RADIAN * math.sqrt(area)
 
     # ---- what it is --------------------------------------------------------------------------------------------

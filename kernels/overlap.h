@@ -106,9 +106,14 @@ template <class V>
 GPURES_FN V area_above(const Strip<V>& s, V y)
 {
     const V zero = V{};
-    // Nothing of the quadrilateral lies outside 0 ... top: a level beyond is the same as the bound, and exact.
-    const V level = least(greatest(y, zero), s.top);
     V sum = zero;
+    // Nothing of the quadrilateral lies outside 0 ... top. Most levels do: these two cost little.
+    if (everywhere(y >= s.top)) return zero;
+    if (everywhere(y <= zero)) {
+        for (int k = 0; k < 4; ++k) sum = sum + s.width[k] * (s.from[k] + s.to[k]);
+        return 0.5 * sum;
+    }
+    const V level = least(greatest(y, zero), s.top);
     for (int k = 0; k < 4; ++k) {
         const V a = s.from[k] - level;
         const V b = s.to[k] - level;

@@ -66,6 +66,9 @@ GPURES_FN double not_a_number() { return NAN; }
 
 GPURES_FN double lower_integer(double x) { return floor(x); }
 
+// Whether a comparison holds in every lane.
+GPURES_FN bool everywhere(bool mask) { return mask; }
+
 // Largest lane, as an integer: the trip count of a loop over output pixels.
 GPURES_FN int largest(double x) { return static_cast<int>(x); }
 

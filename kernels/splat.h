@@ -1,7 +1,8 @@
 // One input pixel (or one in each lane) -> its contributions to output pixels, handed to a sink.
 //
 // A sink has `add(i, j, dow)`: output pixel (i, j) gets the weight dow (profile times weight; the field's name for
-// it). Lanes with dow = 0 contribute nothing. Only pixels inside the bounds are handed on.
+// it). Lanes with dow = 0 contribute nothing. For one input pixel it has `place(i, j)` too, an integer that grows by
+// one with i, and `add_at(place, dow)`. Only pixels inside the bounds are handed on.
 #pragma once
 
 #include "drop.h"
@@ -80,8 +81,10 @@ GPURES_FN void splat_product(const Profile& profile, double x, double y, double 
         for (int k = 0; k < COLUMNS_AT_ONCE; ++k) factor[k] = start + k <= i1 ? profile(x, start + k) : 0.0;
         for (double j = j0; j <= j1; j += 1.0) {
             const double along_y = profile(y, j) * weight;
+            const auto place = sink.place(start, j);
             for (int k = 0; k < COLUMNS_AT_ONCE; ++k) {
-                if (factor[k] != 0.0) sink.add(start + k, j, factor[k] * along_y);
+                const double dow = factor[k] * along_y;
+                if (dow != 0.0) sink.add_at(place + k, dow);
             }
         }
     }

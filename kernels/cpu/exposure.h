@@ -69,7 +69,7 @@ struct Mosaic {
 
 // A rectangle of the output frame that one thread owns for the time of a pass.
 constexpr int TILE_WIDTH = 128;
-constexpr int TILE_HEIGHT = 128;
+constexpr int TILE_HEIGHT = 64;
 // A rectangle of input pixels that is walked at a time.
 constexpr int BLOCK = 32;
 

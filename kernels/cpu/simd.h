@@ -19,6 +19,7 @@ constexpr int LANES = 2;
 #endif
 
 typedef double Vector __attribute__((vector_size(8 * LANES)));
+typedef long long Mask __attribute__((vector_size(8 * LANES)));  // what a comparison gives: 0 or -1 in each lane
 typedef int IntVector __attribute__((vector_size(4 * LANES)));
 
 inline Vector load(const double* p)
@@ -30,6 +31,22 @@ inline Vector load(const double* p)
 
 inline void store(const Vector& v, double* p) { std::memcpy(p, &v, sizeof v); }
 
+typedef double Pair __attribute__((vector_size(16)));
+
+// s += factor * v, for `count` doubles, an even number.
+inline void add_scaled(double* __restrict s, const double* __restrict v, double factor, int count)
+{
+    int k = 0;
+    for (; k + LANES <= count; k += LANES) store(load(s + k) + factor * load(v + k), s + k);
+    for (; k < count; k += 2) {
+        Pair a, b;
+        std::memcpy(&a, s + k, sizeof a);
+        std::memcpy(&b, v + k, sizeof b);
+        a = a + factor * b;
+        std::memcpy(s + k, &a, sizeof a);
+    }
+}
+
 // Valid for |x| < 2^31, which holds for output coordinates once they are clipped; beyond, conversion saturates or
 // wraps, so the argument is bounded first.
 inline Vector lower_integer(Vector x)
@@ -38,6 +55,21 @@ inline Vector lower_integer(Vector x)
     const Vector bounded = least(greatest(x, zero - 2147483000.0), zero + 2147483000.0);
     const Vector whole = __builtin_convertvector(__builtin_convertvector(bounded, IntVector), Vector);
     return whole - select(whole > bounded, zero + 1.0, zero);
+}
+
+inline bool everywhere(Mask mask)
+{
+#if defined(__AVX512F__)
+    long long all = -1;
+    for (int l = 0; l < LANES; ++l) all &= mask[l];
+    return all != 0;
+#elif defined(__AVX__)
+    return __builtin_ia32_movmskpd256((Vector)mask) == 15;
+#elif defined(__SSE2__)
+    return __builtin_ia32_movmskpd((Vector)mask) == 3;
+#else
+    return (mask[0] & mask[1]) != 0;
+#endif
 }
 
 inline int largest(Vector v)
@@ -75,6 +107,12 @@ inline void store(const Vector& v, float* p)
 constexpr int LANES = 1;
 typedef double Vector;
 inline Vector load(const double* p) { return *p; }
+
+inline void add_scaled(double* s, const double* v, double factor, int count)
+{
+    for (int k = 0; k < count; ++k) s[k] += factor * v[k];
+}
+
 inline void store_integers(Vector v, int* p) { *p = static_cast<int>(v); }
 
 #endif

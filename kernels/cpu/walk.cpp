@@ -13,14 +13,6 @@ GPURES_BEGIN
 
 // ---- sinks ---------------------------------------------------------------------------------------------------
 
-// s += factor * v, for `count` doubles.
-inline void add_scaled(double* __restrict s, const double* __restrict v, double factor, int count)
-{
-    int k = 0;
-    for (; k + LANES <= count; k += LANES) store(load(s + k) + factor * load(v + k), s + k);
-    for (; k < count; ++k) s[k] += factor * v[k];
-}
-
 // Adds contributions to a tile's sums. N doubles per output pixel; N = 0: `n` of them, known at run time.
 template <int N>
 struct TileSink {
@@ -40,11 +32,16 @@ struct TileSink {
         if (bits) scratch.dq[pixel] |= bits[lane];
     }
 
+    long place(double i, double j) const
+    {
+        return (static_cast<int>(j) - tile.y0) * static_cast<long>(TILE_WIDTH) + (static_cast<int>(i) - tile.x0);
+    }
+
+    void add_at(long pixel, double dow) { add_one(pixel, dow, 0); }
+
     void add(double i, double j, double dow)
     {
-        if (dow == 0.0) return;
-        add_one((static_cast<int>(j) - tile.y0) * static_cast<long>(TILE_WIDTH) + (static_cast<int>(i) - tile.x0), dow,
-                0);
+        if (dow != 0.0) add_at(place(i, j), dow);
     }
 
 #if defined(__GNUC__)
