@@ -21,11 +21,11 @@ import warnings
 from importlib.metadata import version
 
 import numpy as np
-from gpures.demo.frames import tan_sip_gwcs
-from gpures.demo.nircam import exposure_keywords
 from stcal.resample import Resample as STCALResample
 
 from gpures import Resample, compute_mean_pixel_area
+from gpures.demo.frames import tan_sip_gwcs
+from gpures.demo.nircam import exposure_keywords
 from gpures.threads import thread_count
 
 SHAPE = (2048, 2048)

@@ -169,11 +169,7 @@ def calc_pixmap(
     """
     forward = pixel_to_world(wcs_from)
     backward = wcs_to if isinstance(wcs_to, Transform) else world_to_pixel(wcs_to)
-
-    def pixel_to_pixel(x, y):
-        x_out, y_out = backward(*forward(x, y))[:2]
-        return np.asarray(x_out, float), np.asarray(y_out, float)
-
+    pixel_to_pixel = _composition(forward, backward)
     window = _window(bounding_box(wcs_from), shape)
     x0, x1, y0, y1 = window
     width, height = x1 - x0 + 1, y1 - y0 + 1
@@ -192,7 +188,7 @@ def calc_pixmap(
                 if pixmap is not None:
                     break
     if pixmap is None:
-        pixmap = _every_pixel(pixel_to_pixel, shape, window)
+        pixmap = _every_pixel(forward, backward, shape, window)
     if not pixmap.has_valid_pixels():
         raise ValueError(
             "No or too few valid pixels in the pixel map: the WCS of the input, or of the output, gives finite "
@@ -214,7 +210,9 @@ def _window(box: Any, shape: tuple[int, int]) -> tuple[int, int, int, int]:
     )
 
 
-def _every_pixel(pixel_to_pixel: Mapping, shape: tuple[int, int], window: tuple[int, int, int, int]) -> PixelMap:
+def _every_pixel(
+    forward: Transform, backward: Transform, shape: tuple[int, int], window: tuple[int, int, int, int]
+) -> PixelMap:
     """Evaluate each pixel of the window, in blocks of rows that fit the cache, over threads."""
     x0, x1, y0, y1 = window
     full = np.full((*shape, 2), np.nan) if window != (0, shape[1] - 1, 0, shape[0] - 1) else np.empty((*shape, 2))
@@ -222,18 +220,32 @@ def _every_pixel(pixel_to_pixel: Mapping, shape: tuple[int, int], window: tuple[
         return PixelMap(shape, full=full)
     columns = np.arange(x0, x1 + 1, dtype=float)
     rows_at_once = max(1, PIXELS_AT_ONCE // columns.size)
+    starts = range(y0, y1 + 1, rows_at_once)
 
-    def evaluate(start: int) -> None:
-        rows = np.arange(start, min(start + rows_at_once, y1 + 1), dtype=float)
-        x, y = np.broadcast_arrays(columns[None, :], rows[:, None])
-        block = full[start : start + rows.size, x0 : x1 + 1]
-        block[..., 0], block[..., 1] = pixel_to_pixel(x.copy(), y.copy())
+    def evaluate(own: tuple[Transform, Transform], own_starts: range) -> None:
+        pixel_to_pixel = _composition(*own)
+        for start in own_starts:
+            rows = np.arange(start, min(start + rows_at_once, y1 + 1), dtype=float)
+            x, y = np.broadcast_arrays(columns[None, :], rows[:, None])
+            block = full[start : start + rows.size, x0 : x1 + 1]
+            block[..., 0], block[..., 1] = pixel_to_pixel(x.copy(), y.copy())
 
-    starts = list(range(y0, y1 + 1, rows_at_once))
-    evaluate(starts[0])  # alone, as models and projections finish setting themselves up in their first call
-    with ThreadPoolExecutor(thread_count()) as pool:
-        list(pool.map(evaluate, starts[1:]))
+    threads = min(thread_count(), len(starts))
+    if threads == 1 or forward.duplicate is None or backward.duplicate is None:
+        evaluate((forward, backward), starts)
+    else:
+        pairs = [(forward, backward)] + [(forward.duplicate(), backward.duplicate()) for _ in range(threads - 1)]
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(evaluate, pairs, (starts[k::threads] for k in range(threads))))
     return PixelMap(shape, full=full)
+
+
+def _composition(forward: Transform, backward: Transform) -> Mapping:
+    def pixel_to_pixel(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x_out, y_out = backward(*forward(x, y))[:2]
+        return np.asarray(x_out, float), np.asarray(y_out, float)
+
+    return pixel_to_pixel
 
 
 def _spline_map(

@@ -128,10 +128,13 @@ class Transform:
         Coordinates, float64 arrays of one shape, to a tuple of such arrays.
     is_smooth : bool
         Whether it is free of lookup tables and of choices between regions.
+    duplicate : callable or None
+        Makes a copy for another thread (WCS objects keep state while they evaluate); None where that can't be done.
     """
 
     evaluate: Callable[..., Any]
     is_smooth: bool
+    duplicate: Callable[[], Transform] | None = None
 
     def __call__(self, *coordinates: np.ndarray) -> tuple[np.ndarray, ...]:
         """Transform arrays of coordinates."""
@@ -142,10 +145,10 @@ def pixel_to_world(wcs: Any) -> Transform:
     """Pixel coordinates of a WCS to its world coordinates."""
     wcs = as_wcs(wcs)
     if isinstance(wcs, _FITSAdapter):
-        return Transform(wcs.forward, wcs.is_smooth)
+        return Transform(wcs.forward, wcs.is_smooth, lambda: pixel_to_world(wcs.fits.deepcopy()))
     transform = _composed(wcs, "forward_transform")
     if transform is not None:
-        return Transform(partial(transform, with_bounding_box=False), _is_smooth(transform))
+        return _transform_of(transform)
     if hasattr(wcs, "forward_transform"):
         return Transform(lambda x, y: _values(wcs(x, y, with_bounding_box=False)), True)
     return Transform(wcs.pixel_to_world_values, True)
@@ -155,13 +158,17 @@ def world_to_pixel(wcs: Any) -> Transform:
     """World coordinates of a WCS to its pixel coordinates."""
     wcs = as_wcs(wcs)
     if isinstance(wcs, _FITSAdapter):
-        return Transform(wcs.backward, wcs.is_smooth)
+        return Transform(wcs.backward, wcs.is_smooth, lambda: world_to_pixel(wcs.fits.deepcopy()))
     transform = _composed(wcs, "backward_transform")
     if transform is not None:
-        return Transform(partial(transform, with_bounding_box=False), _is_smooth(transform))
+        return _transform_of(transform)
     if hasattr(wcs, "invert"):
         return Transform(lambda *world: _values(wcs.invert(*world, with_bounding_box=False)), True)
     return Transform(wcs.world_to_pixel_values, True)
+
+
+def _transform_of(model: Any) -> Transform:
+    return Transform(partial(model, with_bounding_box=False), _is_smooth(model), lambda: _transform_of(model.copy()))
 
 
 def _composed(wcs: Any, name: str) -> Any:

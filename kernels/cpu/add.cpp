@@ -13,7 +13,7 @@
 
 namespace gpures {
 
-namespace baseline {
+inline namespace baseline {
 Walk walk_for_this_isa();
 }
 #if defined(GPURES_HAS_AVX2)
