@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import logging
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from gpures.arrays import model_name, readable
 from gpures.pixmap import PixelMap
 from gpures.weights import Weight
 
-__all__ = ["Exposure", "model_name"]
+__all__ = ["Exposure"]
 
 log = logging.getLogger(__name__)
 
@@ -76,12 +78,6 @@ class Exposure:
     def shape(self) -> tuple[int, int]:
         """Shape (Ny, Nx) of the input image."""
         return self.pixmap.shape
-
-
-def model_name(model: Mapping) -> str:
-    """File name of a model, or "Unknown"."""
-    name = model.get("filename")
-    return name if isinstance(name, str) and name.strip() else "Unknown"
 
 
 def checked_data(model: Mapping) -> np.ndarray:
@@ -144,12 +140,12 @@ def checked_err(model: Mapping, shape: tuple[int, int]) -> np.ndarray:
             f"compute_err='driz_err' needs an 'err' array of the shape {shape} in model '{model_name(model)}', "
             f"got {got}."
         )
-    return readable(np.asarray(err), "err", model)
+    return readable(err, "err", model)
 
 
 def checked_variances(model: Mapping, names: Sequence[str], shape: tuple[int, int]) -> dict[str, np.ndarray]:
     """Those variance arrays that a model has, in the order of their names; others are passed over with a word."""
-    return {name: readable(np.asarray(model[name]), name, model) for name in names if has_variance(model, name, shape)}
+    return {name: readable(model[name], name, model) for name in names if has_variance(model, name, shape)}
 
 
 def has_variance(model: Mapping, name: str, shape: tuple[int, int]) -> bool:
@@ -174,15 +170,12 @@ def checked_exposure_time(model: Mapping) -> float:
     ValueError
         It is not finite and positive.
     """
-    time = model["exposure_time"]
-    message = f"'exposure_time' of model '{model_name(model)}' must be a strictly positive number, got {time!r}."
-    try:
-        time = float(time)
-    except (TypeError, ValueError):
-        raise TypeError(message) from None
+    time = real_number(model["exposure_time"], "exposure_time", model)
     if not (math.isfinite(time) and time > 0):
-        raise ValueError(message)
-    return time
+        raise ValueError(
+            f"'exposure_time' of model '{model_name(model)}' must be a strictly positive number, got {time!r}."
+        )
+    return float(time)
 
 
 def sky_level(model: Mapping) -> float:
@@ -190,12 +183,14 @@ def sky_level(model: Mapping) -> float:
 
     Raises
     ------
+    TypeError
+        It is not a number.
     ValueError
         It is not finite.
     """
-    level = model["level"]
-    if model["subtracted"] or level is None:
+    if model["subtracted"] or model["level"] is None:
         return 0.0
+    level = real_number(model["level"], "level", model)
     if not math.isfinite(level):
         raise ValueError(f"'level' of model '{model_name(model)}' must be finite, got {level!r}.")
     return float(level)
@@ -206,30 +201,31 @@ def checked_scale(value: Any, name: str) -> float:
 
     Raises
     ------
+    TypeError
+        It is not a number.
     ValueError
-        It is not.
+        It is not finite and positive.
     """
+    if not is_real(value):
+        raise TypeError(f"'{name}' must be a number, got {value!r}.")
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"'{name}' must be positive and finite, got {value!r}.")
     return float(value)
 
 
-def readable(array: np.ndarray, name: str, model: Mapping) -> np.ndarray:
-    """The array as the kernels read it: strides and byte order as they are, half and long doubles converted.
+def real_number(value: Any, name: str, model: Mapping) -> Any:
+    """A real number of a model.
 
     Raises
     ------
     TypeError
-        It does not hold real numbers.
+        It is something else.
     """
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"'{name}' of model '{model_name(model)}' must hold real numbers, got {array.dtype}.")
-    if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
-        return array.astype(np.float64 if array.dtype.itemsize > 8 else np.float32)
-    return array
+    if not is_real(value):
+        raise TypeError(f"'{name}' of model '{model_name(model)}' must be a number, got {value!r}.")
+    return value
 
 
-def view(array: np.ndarray) -> tuple[int, int, int, str]:
-    """Address, strides (bytes) and type of a 2-D array, for the CPU extension."""
-    kind = array.dtype.str
-    return array.ctypes.data, array.strides[0], array.strides[1], kind.replace("|", "<")
+def is_real(value: Any) -> bool:
+    """Whether a value is a real number, Python's or numpy's."""
+    return isinstance(value, numbers.Real) or (isinstance(value, np.ndarray) and value.ndim == 0)

@@ -30,8 +30,9 @@ class OutputModel(dict):
     def settle(self) -> None:
         """Fetch what is deferred."""
         if self._fetch is not None:
-            fetch, self._fetch, self._deferred = self._fetch, None, frozenset()
-            super().update(fetch())
+            fetched = self._fetch()  # if this raises, the next reader tries again
+            self._fetch, self._deferred = None, frozenset()
+            super().update(fetched)
 
     def _settle_for(self, key: Any) -> None:
         if key in self._deferred:
@@ -68,6 +69,18 @@ class OutputModel(dict):
     def update(self, *args: Any, **kwargs: Any) -> None:  # noqa: D102
         self.settle()
         super().update(*args, **kwargs)
+
+    def __ior__(self, other: Any):  # type: ignore[misc]
+        self.update(other)
+        return self
+
+    def popitem(self) -> tuple:  # noqa: D102
+        self.settle()
+        return super().popitem()
+
+    def clear(self) -> None:  # noqa: D102
+        self._fetch, self._deferred = None, frozenset()
+        super().clear()
 
     def items(self):  # noqa: D102
         self.settle()

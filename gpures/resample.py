@@ -16,8 +16,9 @@ from numpy.typing import DTypeLike
 
 from gpures import _cpu, exposure
 from gpures.accumulators import BITS_PER_PLANE, KERNELS, Accumulators, Frame, check_memory
+from gpures.arrays import model_name, readable
 from gpures.backend import make_accumulators, resolve
-from gpures.exposure import Exposure, model_name
+from gpures.exposure import Exposure
 from gpures.output import OutputModel
 from gpures.pixmap import PixelMap, calc_pixmap
 from gpures.threads import thread_count
@@ -336,6 +337,7 @@ class Resample(TimeCounters):
         area = self.get_input_model_pixel_area(model, prefer_mean=False)
         if area is None or area <= 0:
             return
+        exposure.checked_scale(area, "pixelarea_steradians")
         self._pixel_scale_ratio = self._output_pixel_scale / (ARCSEC_PER_RADIAN * math.sqrt(area))
         if self._output_model.get("pixel_scale_ratio") is None:
             self._output_model["pixel_scale_ratio"] = self._pixel_scale_ratio
@@ -489,15 +491,14 @@ class Resample(TimeCounters):
         try:
             checked = self._checked_exposure(model)
             self._warn_of_kernel()
+            variances = checked.variances
+            own_variances = self._is_overridden("resample_variance_arrays")
+            if own_variances:
+                checked.variances = {}
+            self._accumulators.add(checked)
         except BaseException:
             self._pixel_scale_ratio, self._output_model["pixel_scale_ratio"] = scale_before
             raise
-        variances = checked.variances
-        own_variances = self._is_overridden("resample_variance_arrays")
-        if own_variances:
-            checked.variances = {}
-
-        self._accumulators.add(checked)
         self._n_res_models += 1
         self._output_model.defer(self._accumulated_keys(), self._images)
 
@@ -515,7 +516,7 @@ class Resample(TimeCounters):
         data = exposure.checked_data(model)
         shape = data.shape
         time = exposure.checked_exposure_time(model)
-        _check_times(model)
+        _check_numbers(model)
         dq = exposure.checked_dq(model, shape, self._propagate_dq)
         weight = weight_of(model, shape, dq.dtype, self.weight_type, self.good_bits, self.dq_flag_name_map)
         err = exposure.checked_err(model, shape) if self._compute_err == "driz_err" else None
@@ -636,17 +637,11 @@ class Resample(TimeCounters):
         `add_model` does this in the same pass as the data. Only where a subclass overrides this method does it call
         it, and this one is there for that subclass to call in turn. The parameters are those of `add_model_hook`.
         """
-        shape = np.shape(pixmap)[:2]
         passed = Exposure(
             data=None,
             pixmap=PixelMap.from_array(pixmap),
-            weight=Weight() if weight_map is None else Weight(weight_map=np.asarray(weight_map)),
-            limits=(
-                0 if xmin is None else xmin,
-                shape[1] - 1 if xmax is None else xmax,
-                0 if ymin is None else ymin,
-                shape[0] - 1 if ymax is None else ymax,
-            ),
+            weight=_given_weight(weight_map, np.shape(pixmap)[:2], model),
+            limits=_clipped_limits((xmin, xmax, ymin, ymax), np.shape(pixmap)[:2]),
             exposure_time=exposure.checked_exposure_time(model),
             pixfrac=self.pixfrac,
             iscale=exposure.checked_scale(iscale, "iscale"),
@@ -753,10 +748,30 @@ def _checked_shape(shape: Any) -> tuple[int, int]:
     return int(shape[0]), int(shape[1])
 
 
-def _check_times(model: Mapping) -> None:
-    for key in ("duration", "measurement_time"):
-        if model[key] is not None and not isinstance(model[key], (int, float, np.number)):
-            raise TypeError(f"'{key}' of model '{model_name(model)}' must be a number or None, got {model[key]!r}.")
+def _check_numbers(model: Mapping) -> None:
+    for key in ("duration", "measurement_time", "pixelarea_steradians"):
+        if model[key] is not None and not math.isfinite(exposure.real_number(model[key], key, model)):
+            raise ValueError(f"'{key}' of model '{model_name(model)}' must be finite or None, got {model[key]!r}.")
+
+
+def _given_weight(weight_map: Any, shape: tuple[int, ...], model: Mapping) -> Weight:
+    if weight_map is None:
+        return Weight()
+    if np.shape(weight_map) != shape:
+        raise ValueError(f"'weight_map' must have the shape of the pixel map, {shape}, got {np.shape(weight_map)}.")
+    return Weight(weight_map=readable(weight_map, "weight_map", model))
+
+
+def _clipped_limits(limits: tuple, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Limits as a hook may give them: None or beyond the image means its edge."""
+    xmin, xmax, ymin, ymax = limits
+    last_x, last_y = shape[1] - 1, shape[0] - 1
+    return (
+        max(0, xmin or 0),
+        last_x if xmax is None else min(xmax, last_x),
+        max(0, ymin or 0),
+        last_y if ymax is None else min(ymax, last_y),
+    )
 
 
 def _number_to_fill(fillval: Any) -> float | None:

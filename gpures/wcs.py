@@ -250,8 +250,10 @@ def compute_mean_pixel_area(wcs: Any, shape: tuple[int, int] | None = None) -> f
     side = 0  # the edge looked at first: bottom, right, top, left in turn
     while xmin < xmax and ymin < ymax:
         edges = _outline(xmin, xmax, ymin, ymax)
-        world = forward(np.concatenate([x for x, _ in edges]), np.concatenate([y for _, y in edges]))
-        lon, lat = world[spatial[0]], world[spatial[1]]
+        x, y = (np.concatenate(side_of_edges) for side_of_edges in zip(*edges, strict=True))
+        world = forward(x, y)
+        outside = (x < x1) | (x > x2) | (y < y1) | (y > y2)
+        lon, lat = (np.where(outside, np.nan, world[k]) for k in spatial)
         ends = np.cumsum([len(x) for x, _ in edges])[:-1]
         finite = [bool(np.all(np.isfinite(edge))) for edge in np.split(lon + lat, ends)]
         broken = next((k % 4 for k in range(side, side + 4) if not finite[k % 4]), None)

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from astropy.nddata.bitmask import interpret_bit_flags
 
+from gpures.arrays import readable
+
 __all__ = ["Weight", "check_weight_type", "measured_time", "weight_of"]
 
 log = logging.getLogger(__name__)
@@ -114,4 +116,4 @@ def weight_of(
     if variance is None or np.shape(variance) != shape:
         log.warning("'%s' array not available. Setting drizzle weight map to 1", name)
         return Weight(bad_bits=bad)
-    return Weight(variance=np.asarray(variance), bad_bits=bad)
+    return Weight(variance=readable(variance, name, model), bad_bits=bad)

@@ -46,6 +46,9 @@ struct Strip {
     V top;  // height of the quadrilateral
 };
 
+// Ratios of lengths above this stay within float64, for coordinates of any frame.
+constexpr double SHORTEST = 1e-290;
+
 template <class V>
 GPURES_FN void bounding_box(const Quad<V>& q, Outline<V>& o)
 {
@@ -67,9 +70,11 @@ GPURES_FN void edges(const Quad<V>& q, Outline<V>& o)
         const int next = (k + 1) & 3;
         const V dx = o.x[next] - o.x[k];
         const V dy = o.y[next] - o.y[k];
-        // Dividing by 1 in place of 0 keeps infinities out of the lanes that are not used.
-        o.slope[k] = select(dx == zero, zero, dy / select(dx == zero, zero + 1.0, dx));
-        o.lean[k] = select(dy == zero, zero, dx / select(dy == zero, zero + 1.0, magnitude(dy)));
+        // An edge as short as this along one axis is taken to run along the other: it sweeps, or crosses, nothing.
+        const auto is_vertical = magnitude(dx) < zero + SHORTEST;
+        const auto is_level = magnitude(dy) < zero + SHORTEST;
+        o.slope[k] = select(is_vertical, zero, dy / select(is_vertical, zero + 1.0, dx));
+        o.lean[k] = select(is_level, zero, dx / select(is_level, zero + 1.0, magnitude(dy)));
     }
     o.area = 0.5 * ((o.x[1] - o.x[3]) * (o.y[0] - o.y[2]) - (o.x[0] - o.x[2]) * (o.y[1] - o.y[3]));
 }

@@ -19,10 +19,32 @@ struct Bounds {
 // areas of the drop's size, each good to a few units of 2.2e-16.
 constexpr double SMALLEST_SHARE = 1e-14;
 
+// Half of float32's smallest number. A weight is a float32 in the field's definition of a contribution, so one that
+// rounds to 0 there is none: the far tail of a narrow gaussian does not count in the context image.
+constexpr double SMALLEST_DOW = 7.006492321624085e-46;
+
+template <class V>
+GPURES_FN V contribution(V dow)
+{
+    return select(magnitude(dow) > V{} + SMALLEST_DOW, dow, V{});
+}
+
+// No output frame reaches as far. Farther coordinates, infinities and NaN among them, make an input pixel that is
+// passed over, before anything is counted in int.
+constexpr double FARTHEST = 1e9;
+
 template <class V, class Sink>
-GPURES_FN void splat_square(const Quad<V>& q, V weight, const Bounds& bounds, Sink& sink)
+GPURES_FN void splat_square(Quad<V> q, V weight, const Bounds& bounds, Sink& sink)
 {
     const V zero = V{};
+    for (int k = 0; k < 4; ++k) {
+        weight = select(magnitude(q.x[k]) < zero + FARTHEST, weight, zero);
+        weight = select(magnitude(q.y[k]) < zero + FARTHEST, weight, zero);
+    }
+    for (int k = 0; k < 4; ++k) {
+        q.x[k] = select(weight == zero, zero, q.x[k]);
+        q.y[k] = select(weight == zero, zero, q.y[k]);
+    }
     Outline<V> o;
     bounding_box(q, o);
     // Clipped to the bounds before it is counted: a drop of any size costs no more than what it shares with them.
@@ -51,7 +73,7 @@ GPURES_FN void splat_square(const Quad<V>& q, V weight, const Bounds& bounds, Si
             V dow = select(magnitude(shared) > smallest, shared * per_area, zero);
             dow = select(columns > zero + static_cast<double>(c), dow, zero);
             dow = select(rows > zero + static_cast<double>(r), dow, zero);
-            sink.add(i, j, dow);
+            sink.add(i, j, contribution(dow));
         }
     }
 }
@@ -59,8 +81,9 @@ GPURES_FN void splat_square(const Quad<V>& q, V weight, const Bounds& bounds, Si
 template <class Sink>
 GPURES_FN void splat_point(double x, double y, double weight, const Bounds& bounds, Sink& sink)
 {
+    if (!(fabs(x) < FARTHEST && fabs(y) < FARTHEST)) return;
     const double i = nearest(x), j = nearest(y);
-    if (i >= bounds.x0 && i <= bounds.x1 && j >= bounds.y0 && j <= bounds.y1) sink.add(i, j, weight);
+    if (i >= bounds.x0 && i <= bounds.x1 && j >= bounds.y0 && j <= bounds.y1) sink.add(i, j, contribution(weight));
 }
 
 // Factors along x are computed for this many columns at a time and used for every row: few enough to stay in
@@ -71,6 +94,7 @@ template <class Profile, class Sink>
 GPURES_FN void splat_product(const Profile& profile, double x, double y, double weight, const Bounds& bounds,
                              Sink& sink)
 {
+    if (!(fabs(x) < FARTHEST && fabs(y) < FARTHEST)) return;
     const double i0 = greatest(profile.first(x), static_cast<double>(bounds.x0));
     const double i1 = least(profile.last(x), static_cast<double>(bounds.x1));
     const double j0 = greatest(profile.first(y), static_cast<double>(bounds.y0));
@@ -83,7 +107,7 @@ GPURES_FN void splat_product(const Profile& profile, double x, double y, double 
             const double along_y = profile(y, j) * weight;
             const auto place = sink.place(start, j);
             for (int k = 0; k < COLUMNS_AT_ONCE; ++k) {
-                const double dow = factor[k] * along_y;
+                const double dow = contribution(factor[k] * along_y);
                 if (dow != 0.0) sink.add_at(place + k, dow);
             }
         }

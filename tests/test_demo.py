@@ -236,9 +236,7 @@ def check(new, reference):
     return compare.compare_models(new, reference, 9, compare.contributions(0.5, 1.0))
 
 
-@pytest.mark.parametrize(
-    ("scale_ratio", "pixfrac", "expected"), [(1.0, 0.0, 4), (1.0, 1.0, 16), (0.5, 0.7, 9)]
-)
+@pytest.mark.parametrize(("scale_ratio", "pixfrac", "expected"), [(1.0, 0.0, 4), (1.0, 1.0, 16), (0.5, 0.7, 9)])
 def test_contributions(scale_ratio, pixfrac, expected):
     assert compare.contributions(scale_ratio, pixfrac) == expected
 

@@ -11,7 +11,8 @@ from numpy.typing import DTypeLike
 
 from gpures import _cpu
 from gpures.accumulators import BITS_PER_PLANE, KERNELS, Accumulators, Frame
-from gpures.exposure import Exposure, view
+from gpures.arrays import view
+from gpures.exposure import Exposure
 from gpures.threads import thread_count
 
 __all__ = ["CPUAccumulators"]

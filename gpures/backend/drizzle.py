@@ -140,5 +140,7 @@ class DrizzleAccumulators(Accumulators):
 
 
 def _native(array: np.ndarray) -> np.ndarray:
-    """The array in the machine's byte order, as the drizzle package needs it."""
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    """The array as floats in the machine's byte order, as the drizzle package needs it."""
+    return array.astype(
+        np.float32 if array.dtype.itemsize <= 2 else np.result_type(array.dtype, np.float32), copy=False
+    )

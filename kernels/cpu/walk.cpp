@@ -185,7 +185,6 @@ inline void splat_row_square(const Centres& c, int r, int n, double half, const 
     for (int k = 0; k < n; k += LANES) {
         sink.values = row.values + k * sink.sums();
         if (sink.bits) sink.bits = row.bits + k;
-        Vector weight = load(row.weight + k);
         Vector near[3][3];
         Quad<Vector> q;
         for (int a = 0; a < 3; ++a) {
@@ -196,16 +195,7 @@ inline void splat_row_square(const Centres& c, int r, int n, double half, const 
             for (int b = 0; b < 3; ++b) near[a][b] = load(c.y[r + a] + k + b);
         }
         corners(near, half, q.y);
-        // A drop with any corner not finite is passed over: x - x is not 0 there.
-        const Vector zero = Vector{};
-        Vector bad = zero;
-        for (int a = 0; a < 4; ++a) bad = bad + ((q.x[a] - q.x[a]) + (q.y[a] - q.y[a]));
-        weight = select(bad == zero, weight, zero);
-        for (int a = 0; a < 4; ++a) {
-            q.x[a] = select(bad == zero, q.x[a], zero);
-            q.y[a] = select(bad == zero, q.y[a], zero);
-        }
-        splat_square(q, weight, bounds, sink);
+        splat_square(q, load(row.weight + k), bounds, sink);
     }
 }
 
@@ -214,8 +204,7 @@ inline void splat_row_of_points(const Centres& c, int r, int n, const Row& row, 
 {
     for (int k = 0; k < n; ++k) {
         const double x = c.x[r + 1][k + 1], y = c.y[r + 1][k + 1];
-        // Beyond 1e9 lies no output pixel, and what follows may count in int.
-        if (row.weight[k] == 0.0 || !(fabs(x) < 1e9 && fabs(y) < 1e9)) continue;
+        if (row.weight[k] == 0.0) continue;
         sink.values = row.values + k * sink.sums();
         if (sink.bits) sink.bits = row.bits + k;
         splat(x, y, row.weight[k]);
@@ -354,7 +343,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
     std::memset(scratch.positive, 0, pixels);
     if (m.dq) std::memset(scratch.dq, 0, sizeof(std::uint32_t) * pixels);
 
-    TileSink<N> sink{scratch, tile, stride, nullptr, m.dq ? row.bits : nullptr};
+    TileSink<N> sink{scratch, tile, stride, nullptr, m.dq && e.dq ? row.bits : nullptr};
     const Bounds bounds = {tile.x0, tile.x1, tile.y0, tile.y1};
     const bool border = e.kernel == SQUARE;
     const double margin = reach_of_drop(e);

@@ -1,0 +1,417 @@
+"""The definition of drizzling, evaluated in float64 with numpy: what the backends are measured against.
+
+Written from the definition (Fruchter & Hook 2002, PASP 114, 144, and the design page's "reference behaviour") and from
+nothing in `kernels/`. Slow and small: every (input pixel, output pixel) pair is a row of a table.
+
+Pixel 0 spans -0.5 ... 0.5. `psr` is the pixel scale ratio (output over input), `pf` the pixfrac.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpures.accumulators import Frame
+from gpures.backend import make_accumulators
+from gpures.exposure import Exposure
+from gpures.pixmap import PixelMap
+from gpures.weights import Weight
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+FWHM_OVER_SIGMA = 2.3548
+LANCZOS_STEP = 0.003
+
+# A share of a drop below this is the rounding of an overlap of zero: about 64 eps of float64.
+TOUCHING = 1e-14
+
+
+@dataclass
+class Truth:
+    """Images of a mosaic, and what bounds the error of their evaluation.
+
+    Attributes
+    ----------
+    data, wht, err : ndarray of float64 (Ny, Nx)
+        Weighted means (NaN where the weight is 0) and the sum of weights.
+    con : ndarray of int32 (planes, Ny, Nx)
+    dq : ndarray of uint32 (Ny, Nx)
+    variances : dict of ndarray of float64 (Ny, Nx)
+        NaN where none contributed.
+    count : ndarray of int (Ny, Nx)
+        Contributions.
+    abs_wht, abs_data, abs_err : ndarray of float64 (Ny, Nx)
+        Sums of |weight|, |weight * value|: rounding errors are relative to these.
+    moved_wht, moved_data, moved_err : ndarray of float64 (Ny, Nx)
+        How much the sums of weights, and of |weight * value|, may change if all drops move by one output pixel, to
+        first order: the rounding of coordinates is multiplied with these.
+    condition, moved : ndarray of float64 (Ny, Nx)
+        Largest over the exposures of sum |terms| / |sum of terms|, and of change / |sum of terms|, of the weights and
+        of the roots of variances.
+    unsure : ndarray of bool (Ny, Nx)
+        Some contribution, or its profile, lies in float32's subnormal range, where digits or all of it may be lost.
+    """
+
+    data: np.ndarray
+    wht: np.ndarray
+    err: np.ndarray
+    con: np.ndarray
+    dq: np.ndarray
+    variances: dict[str, np.ndarray]
+    count: np.ndarray
+    abs_wht: np.ndarray
+    abs_data: np.ndarray
+    abs_err: np.ndarray
+    moved_wht: np.ndarray
+    moved_data: np.ndarray
+    moved_err: np.ndarray
+    condition: np.ndarray
+    moved: np.ndarray
+    unsure: np.ndarray
+
+
+# ---- geometry ------------------------------------------------------------------------------------------------------
+
+
+def nint(x):
+    """Output pixel that holds a coordinate."""
+    return np.floor(x + 0.5)
+
+
+def bilinear(pixmap: np.ndarray, x, y):
+    """Pixel map at fractional input positions; beyond the outermost centres the outermost cell is continued."""
+    ny, nx = pixmap.shape[:2]
+    i = np.clip(np.floor(x), 0, nx - 2).astype(int)
+    j = np.clip(np.floor(y), 0, ny - 2).astype(int)
+    fx, fy = (x - i)[..., None], (y - j)[..., None]
+    lower = (1 - fx) * pixmap[j, i] + fx * pixmap[j, i + 1]
+    upper = (1 - fx) * pixmap[j + 1, i] + fx * pixmap[j + 1, i + 1]
+    return (1 - fy) * lower + fy * upper
+
+
+def shoelace(polygons: np.ndarray) -> np.ndarray:
+    """Signed area of polygons (n, m, 2): positive where the corners run counter-clockwise (y upwards)."""
+    p = polygons - polygons[:, :1]
+    q = np.roll(p, -1, axis=1)
+    return 0.5 * (p[..., 0] * q[..., 1] - p[..., 1] * q[..., 0]).sum(axis=1)
+
+
+def cut(polygons: np.ndarray, axis: int, bound: np.ndarray, side: float) -> np.ndarray:
+    """Cut polygons (n, m, 2) at a line per polygon, keeping what lies on its side: (n, 2m, 2).
+
+    Sutherland & Hodgman's way, for all at once: each edge gives its start and the point where it crosses the line. A
+    corner beyond the line moves straight onto it, where it adds no area.
+    """
+    following = np.roll(polygons, -1, axis=1)
+    bound = bound[:, None]
+    a, b = side * (polygons[..., axis] - bound), side * (following[..., axis] - bound)
+    crosses = (a < 0) != (b < 0)
+    t = np.where(crosses, a / np.where(crosses, a - b, 1.0), 0.0)
+    kept = polygons.copy()
+    kept[..., axis] = np.where(a < 0, bound, polygons[..., axis])
+    crossing = polygons + t[..., None] * (following - polygons)
+    crossing[..., axis] = bound
+    crossing = np.where(crosses[..., None], crossing, kept)
+    return np.stack([kept, crossing], axis=2).reshape(len(polygons), -1, 2)
+
+
+def overlap(quads: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Signed area that quadrilaterals (n, 4, 2) share with output pixels (i, j)."""
+    origin = quads[:, :1]
+    polygons = quads - origin
+    for axis, centre in ((0, i), (1, j)):
+        polygons = cut(polygons, axis, (centre - 0.5) - origin[:, 0, axis], +1.0)
+        polygons = cut(polygons, axis, (centre + 0.5) - origin[:, 0, axis], -1.0)
+    return shoelace(polygons)
+
+
+def pairs(first_x, last_x, first_y, last_y, shape):
+    """All (number of the drop, i, j) with output pixels from first to last that lie in the frame."""
+    ny, nx = shape
+    x0, x1 = np.clip(first_x, 0, nx), np.clip(last_x, -1, nx - 1)
+    y0, y1 = np.clip(first_y, 0, ny), np.clip(last_y, -1, ny - 1)
+    k, i, j = [], [], []
+    for drop in range(len(x0)):
+        if np.isnan([first_x[drop], last_x[drop], first_y[drop], last_y[drop]]).any():
+            continue
+        at_i, at_j = np.meshgrid(np.arange(x0[drop], x1[drop] + 1), np.arange(y0[drop], y1[drop] + 1))
+        k.append(np.full(at_i.size, drop))
+        i.append(at_i.ravel())
+        j.append(at_j.ravel())
+    if not k:
+        return (np.zeros(0, int),) * 3
+    return tuple(np.concatenate(part).astype(int) for part in (k, i, j))
+
+
+# ---- drops ---------------------------------------------------------------------------------------------------------
+
+
+def square(exposure, i_in, j_in, shape):
+    """Quadrilaterals through the pixel map: signed overlap over signed area.
+
+    Moving a corner by d changes an overlap by d times the length of its two edges inside the pixel, at most.
+    """
+    pixmap, half = exposure.pixmap.array(), exposure.pixfrac / 2
+    signs = ((-half, +half), (+half, +half), (+half, -half), (-half, -half))
+    quads = np.stack([bilinear(pixmap, i_in + dx, j_in + dy) for dx, dy in signs], axis=1)
+    quads[~np.isfinite(quads).all(axis=(1, 2))] = np.nan
+    low, high = quads.min(axis=1), quads.max(axis=1)
+    k, i, j = pairs(nint(low[:, 0]), nint(high[:, 0]), nint(low[:, 1]), nint(high[:, 1]), shape)
+    if not k.size:
+        return k, i, j, np.zeros(0), np.zeros(0)
+    area = shoelace(quads)[k]
+    profile = overlap(quads[k], i, j) / area
+    profile[np.abs(profile) < TOUCHING] = 0.0
+    length = np.abs(np.diff(quads, axis=1, append=quads[:, :1])).sum(axis=(1, 2))[k]
+    return k, i, j, profile, np.minimum(length, 4.0) / np.abs(area) + length * np.abs(profile / area)
+
+
+def point(exposure, i_in, j_in, shape):
+    """All of the weight into the pixel that holds the centre."""
+    x, y = exposure.pixmap.array()[j_in, i_in].T
+    k, i, j = pairs(nint(x), nint(x), nint(y), nint(y), shape)
+    return k, i, j, np.ones(k.size), np.zeros(k.size)
+
+
+def turbo(exposure, i_in, j_in, shape):
+    """Axis-aligned box: overlap over its area."""
+    x, y = exposure.pixmap.array()[j_in, i_in].T
+    half = exposure.pixfrac / (2 * exposure.pixel_scale_ratio)
+    k, i, j = pairs(nint(x - half), nint(x + half), nint(y - half), nint(y + half), shape)
+    shared = [
+        np.clip(np.minimum(c[k] + half, o + 0.5) - np.maximum(c[k] - half, o - 0.5), 0, None)
+        for c, o in ((x, i), (y, j))
+    ]
+    return k, i, j, shared[0] * shared[1] / (2 * half) ** 2, (shared[0] + shared[1]) / (2 * half) ** 2
+
+
+def gaussian(exposure, i_in, j_in, shape):
+    """Gaussian sampled at the pixel centres."""
+    x, y = exposure.pixmap.array()[j_in, i_in].T
+    psr, pf = exposure.pixel_scale_ratio, exposure.pixfrac
+    half = max(2.5 * pf / (FWHM_OVER_SIGMA * psr), 1.2 / psr)
+    e = FWHM_OVER_SIGMA**2 * psr**2 / (2 * pf**2)
+    k, i, j = pairs(nint(x - half), nint(x + half), nint(y - half), nint(y + half), shape)
+    dx, dy = x[k] - i, y[k] - j
+    profile = e / np.pi * np.exp(-e * (dx**2 + dy**2))
+    return k, i, j, profile, 2 * e * (np.abs(dx) + np.abs(dy)) * profile
+
+
+def lanczos(order):
+    """Lanczos window, read from a table at the nearest entry."""
+
+    def profile(exposure, i_in, j_in, shape):
+        x, y = exposure.pixmap.array()[j_in, i_in].T
+        psr = exposure.pixel_scale_ratio
+        half = order / psr
+        first, last = (lambda c: np.floor(c - half) + 1), (lambda c: np.floor(c + half))
+        k, i, j = pairs(first(x), last(x), first(y), last(y), shape)
+        factors = []
+        for c, o in ((x, i), (y, j)):
+            d = np.floor(np.abs(c[k] - o) * psr / LANCZOS_STEP + 0.5) * LANCZOS_STEP
+            factors.append(np.where(d > order, 0.0, np.sinc(d) * np.sinc(d / order)))
+        # Near its zeros a sine has absolute, not relative, accuracy.
+        return k, i, j, factors[0] * factors[1], np.abs(factors[0]) + np.abs(factors[1])
+
+    return profile
+
+
+PROFILES = {
+    "square": square,
+    "point": point,
+    "turbo": turbo,
+    "gaussian": gaussian,
+    "lanczos2": lanczos(2),
+    "lanczos3": lanczos(3),
+}
+
+
+# ---- mosaic --------------------------------------------------------------------------------------------------------
+
+
+def weights_of(exposure) -> np.ndarray:
+    """Weight of every input pixel: given, inverse variance or a constant; 0 where not finite or not good."""
+    weight = exposure.weight
+    if weight.weight_map is not None:
+        w = np.array(weight.weight_map, float)
+    elif weight.variance is not None:
+        with np.errstate(divide="ignore", over="ignore"):
+            w = 1.0 / np.array(weight.variance, float)
+    else:
+        w = np.full(exposure.shape, float(weight.constant))
+    w[~(np.abs(w) <= FLOAT32_MAX)] = 0.0
+    if exposure.dq is not None:
+        bits = np.array([int(v) & weight.bad_bits for v in np.ravel(exposure.dq)], dtype=object)
+        w[(bits != 0).reshape(w.shape)] = 0.0
+    return w
+
+
+class _Terms:
+    """Contributions of one exposure, one per row."""
+
+    def __init__(self, exposure, frame):
+        xmin, xmax, ymin, ymax = exposure.limits
+        j_in, i_in = (g.ravel() for g in np.mgrid[ymin : ymax + 1, xmin : xmax + 1])
+        weight = weights_of(exposure)[j_in, i_in]
+        k, i, j, profile, slope = PROFILES[frame.kernel](exposure, i_in, j_in, frame.shape)
+        dow = profile * weight[k]
+        self.shape = frame.shape
+        self.unsure = np.zeros(frame.shape, bool)
+        least, most = np.minimum(np.abs(dow), np.abs(profile)), np.maximum(np.abs(dow), np.abs(profile))
+        subnormal = (least < 2.0**-126) & (most > 2.0**-150) & (dow != 0)
+        self.unsure[j[subnormal], i[subnormal]] = True
+        keep = dow.astype(np.float32) != 0  # what float32 cannot tell from zero is no contribution
+        self.dow, self.i, self.j = dow[keep], i[keep], j[keep]
+        self.slope = np.abs(slope * weight[k])[keep]
+        self.row, self.column = j_in[k[keep]], i_in[k[keep]]
+
+    def image(self, terms) -> np.ndarray:
+        """Sum of terms over the contributions to each output pixel."""
+        image = np.zeros(self.shape)
+        np.add.at(image, (self.j, self.i), terms)
+        return image
+
+    def sums(self, value):
+        """Weighted sum of a value, sum of the magnitudes, and change when drops move by one pixel."""
+        return (
+            self.image(self.dow * value),
+            self.image(np.abs(self.dow * value)),
+            self.image(self.slope * np.abs(value)),
+        )
+
+    def union(self, bits) -> np.ndarray:
+        """Bitwise OR of the contributions' bits."""
+        image = np.zeros(self.shape, np.uint32)
+        np.bitwise_or.at(image, (self.j, self.i), bits)
+        return image
+
+    def of(self, array) -> np.ndarray:
+        """Values of an input array, for each contribution."""
+        return np.asarray(array)[self.row, self.column]
+
+
+def coadd(exposures, frame) -> Truth:
+    """Drizzle `Exposure` objects onto a `Frame`."""
+
+    def zeros():
+        return np.zeros(frame.shape)
+
+    sums = {name: (zeros(), zeros(), zeros()) for name in ("wht", "data", "err")}  # sum, of magnitudes, of changes
+    of_variances = {name: (zeros(), zeros()) for name in frame.variance_names}
+    count = np.zeros(frame.shape, int)
+    condition, moved = np.ones(frame.shape), zeros()
+    unsure = np.zeros(frame.shape, bool)
+    dq = np.zeros(frame.shape, np.uint32)
+    planes = max([frame.context_planes] + [e.context_id // 32 + 1 for e in exposures])
+    con = np.zeros((planes, *frame.shape), np.uint32)
+
+    for exposure in exposures:
+        terms = _Terms(exposure, frame)
+        values = {"wht": np.ones(terms.dow.size)}
+        values["data"] = (terms.of(exposure.data).astype(float) - exposure.level) * exposure.iscale
+        if exposure.err is not None:
+            values["err"] = terms.of(exposure.err).astype(float) * exposure.iscale
+        for name, value in values.items():
+            for image, new in zip(sums[name], terms.sums(value), strict=True):
+                image += new
+        unsure |= terms.unsure
+        count += terms.image(np.ones(terms.dow.size)).astype(int)
+        bit = np.where(terms.dow > 0, np.uint32(1 << (exposure.context_id % 32)), np.uint32(0))
+        con[exposure.context_id // 32] |= terms.union(bit)
+        if exposure.dq is not None:
+            dq |= terms.union(np.array([int(v) & 0xFFFFFFFF for v in terms.of(exposure.dq)], dtype=np.uint32))
+        for worst in _add_variances(exposure, terms, of_variances):
+            condition, moved = np.fmax(condition, worst[0]), np.fmax(moved, worst[1])
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        variances = {name: wsum / wt / wt for name, (wsum, wt) in of_variances.items()}
+        mean = {name: np.where(count > 0, sums[name][0] / sums["wht"][0], np.nan) for name in ("data", "err")}
+    return Truth(
+        data=mean["data"],
+        wht=sums["wht"][0],
+        err=mean["err"],
+        con=con.view(np.int32),
+        dq=dq,
+        variances=variances,
+        count=count,
+        **{f"abs_{name}": image[1] for name, image in sums.items()},
+        **{f"moved_{name}": image[2] for name, image in sums.items()},
+        condition=condition,
+        moved=moved,
+        unsure=unsure,
+    )
+
+
+def _add_variances(exposure, terms: _Terms, of_variances: dict):
+    """Average the roots like the data, square, and add with squared weights.
+
+    Yields, for the sum of weights and for that of each root, sum |terms| / |sum| and change / |sum|.
+    """
+    drizzled = {}
+    wht, *magnitudes = terms.sums(np.ones(terms.dow.size))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        yield [magnitude / np.abs(wht) for magnitude in magnitudes]
+        for name, variance in exposure.variances.items():
+            root, *magnitudes = terms.sums(np.sqrt(terms.of(variance).astype(float)) * exposure.iscale)
+            drizzled[name] = (root / wht) ** 2
+            yield [magnitude / np.abs(root) for magnitude in magnitudes]
+        if exposure.variance_weight is None:
+            rnoise = drizzled["var_rnoise"]
+            t = np.where((rnoise > 0) & np.isfinite(rnoise), 1.0 / rnoise, 0.0)
+        else:
+            t = np.full(terms.shape, float(exposure.variance_weight))
+        for name, v in drizzled.items():
+            use = (v >= 0) & np.isfinite(v) & (t > 0)
+            of_variances[name][0][use] += v[use] * t[use] ** 2
+            of_variances[name][1][use] += t[use]
+
+
+# ---- small exposures to try it on ----------------------------------------------------------------------------------
+
+
+def reach(kernel: str, pixfrac: float, psr: float) -> float:
+    """How far from its centre a drop may put weight, in output pixels."""
+    size = {
+        "square": pixfrac,
+        "point": 0.0,
+        "turbo": pixfrac / 2,
+        "gaussian": max(2.5 * pixfrac / FWHM_OVER_SIGMA, 1.2),
+        "lanczos2": 2.0,
+        "lanczos3": 3.0,
+    }
+    return size[kernel] / psr + 1.0
+
+
+def frame_side(shape, psr: float, kernel: str = "square", pixfrac: float = 1.0, margin: int = 8) -> int:
+    """Side of a square frame that holds an image at any angle, its drops, and a margin that the reference needs."""
+    return int(np.hypot(*shape) / psr + 2 * reach(kernel, pixfrac, psr) + 2 * margin)
+
+
+def pixel_map(shape, at, psr: float = 1.0, angle: float = 0.0, flip: bool = False, warp: float = 0.0) -> np.ndarray:
+    """Pixel map (Ny, Nx, 2): an image turned by an angle (degrees) about its centre, which is put at (x, y).
+
+    `flip` mirrors it; `warp` bends it, by that many output pixels at the corners of a 20 x 20 image.
+    """
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(float)
+    x, y = x - (shape[1] - 1) / 2, y - (shape[0] - 1) / 2
+    x, y = x + warp / 100 * x * y, y + warp / 100 * (x**2 - y**2) / 2
+    c, s = np.cos(np.radians(angle)) / psr, np.sin(np.radians(angle)) / psr
+    x, y = c * x - s * y, s * x + c * y
+    return np.stack([(-x if flip else x) + at[0], y + at[1]], axis=-1)
+
+
+def exposure(data, pixmap, **settings) -> Exposure:
+    """An `Exposure` of the whole image; weight 1 unless a `Weight` is given."""
+    data = np.asarray(data)
+    settings.setdefault("weight", Weight())
+    settings.setdefault("limits", (0, data.shape[1] - 1, 0, data.shape[0] - 1))
+    return Exposure(data, PixelMap.from_array(pixmap), **settings)
+
+
+def run(backend: str, frame: Frame, exposures, scaling: float = 1.0) -> dict:
+    """Images of a mosaic on a backend, the variances among them."""
+    accumulators = make_accumulators(backend, frame)
+    for e in exposures:
+        accumulators.add(e)
+    images = dict(accumulators.images())
+    return images | accumulators.finish_variances(scaling)
