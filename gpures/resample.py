@@ -327,6 +327,8 @@ class Resample(TimeCounters):
             and "SPECTRAL" in axes_type(model["wcs"])
             and _is_flux_density(model["bunit_data"])
         ):
+            if self.pixel_scale_ratio is None:
+                raise TypeError("Spectral flux densities need a 'pixel_scale_ratio' in 'output_wcs', got None.")
             return 1.0 / self.pixel_scale_ratio
         return 1.0
 
@@ -391,12 +393,12 @@ class Resample(TimeCounters):
         Raises
         ------
         ValueError
-            ``n_input_models`` is not positive.
+            ``n_input_models`` is not a positive integer.
         MemoryError
             The frame's arrays would not fit in memory.
         """
-        if n_input_models is not None and n_input_models < 1:
-            raise ValueError(f"'n_input_models' must be None or at least 1, got {n_input_models!r}.")
+        if n_input_models is not None and not (isinstance(n_input_models, (int, np.integer)) and n_input_models > 0):
+            raise ValueError(f"'n_input_models' must be None or an integer of at least 1, got {n_input_models!r}.")
         planes = (n_input_models - 1) // BITS_PER_PLANE + 1 if n_input_models else 1
         frame = Frame(
             shape=self._output_array_shape,
@@ -461,6 +463,8 @@ class Resample(TimeCounters):
         for key in needed:
             if key not in model:
                 raise KeyError(f"Attempt to access non-existent key '{key}' in a data model.")
+        if model["wcs"] is None:
+            raise ValueError(f"'wcs' of model '{model_name(model)}' must be a WCS, got None.")
 
     def add_model(self, model):
         """Resample a model and add it to the mosaic, all its planes in one pass.

@@ -191,7 +191,6 @@ def test_the_sign_bit_is_a_flag(data, dtype):
 # ---- values --------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=80)
 @given(
     st.data(),
     shapes,
