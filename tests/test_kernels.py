@@ -466,3 +466,37 @@ def test_pixels_without_contribution_have_the_fill_value(backend, fillval):
         np.testing.assert_array_equal(in_between[name], at_once[name])
         np.testing.assert_array_equal(at_once[name][empty], np.nan if fillval is None else fillval)
         assert np.isfinite(at_once[name][~empty]).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 6), (6, 1), (1, 1)], ids=str)
+def test_images_without_a_pixel_size_are_refused(shape):
+    """A square drop takes its size from the neighbours, so an image one pixel wide is an error that says so."""
+    exposure = oracle.exposure(np.ones(shape), oracle.pixel_map(shape, (9, 9)))
+    with pytest.raises(ValueError, match="at least 2 x 2"):
+        oracle.run("cpu", Frame((20, 20)), [exposure])
+
+
+def test_weights_that_cancel_leave_context_and_flags():
+    """Contributions whose weights add up to nothing leave no data, but are in the context and DQ images."""
+    exposure = oracle.exposure(np.ones((2, 2)), oracle.pixel_map((2, 2), (9, 9)))
+    exposure.pixmap.full[...] = 9.0
+    exposure.weight = Weight(weight_map=np.array([[1.0, -1.0], [1.0, -1.0]]))
+    exposure.dq = np.full((2, 2), 4, np.uint32)
+    images = oracle.run("cpu", Frame((20, 20), kernel="point", has_dq=True), [exposure])
+    assert images["con"][0, 9, 9] == 1
+    assert images["dq"][9, 9] == 4
+    assert not images["wht"].any()
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_plain_processors_agree(kernel, monkeypatch):
+    """The walk for plain processors gives what the one chosen for this processor gives, to float64's rounding."""
+    shape = (40, 45)
+    images = []
+    for isa in ("", "baseline"):
+        monkeypatch.setenv("GPURES_ISA", isa)
+        exposures = simple_exposures(kernel, shape, [(shape, 12.0)])
+        images.append(oracle.run("cpu", frame_of(oracle.frame_side(shape, 1.0, kernel), kernel, "f8"), exposures))
+    for name in ("data", "wht"):
+        np.testing.assert_allclose(images[0][name], images[1][name], rtol=1e-11, atol=1e-13)
+    np.testing.assert_array_equal(images[0]["con"], images[1]["con"])

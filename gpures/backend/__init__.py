@@ -28,11 +28,14 @@ def resolve(backend: str) -> str:
 
 
 def make_accumulators(backend: str, frame: Frame) -> Accumulators:
-    """Accumulators of a frame on a backend, by its resolved name."""
-    if backend == "drizzle":
-        from gpures.backend.drizzle import DrizzleAccumulators
+    """Accumulators of a frame on a backend, by its name as `resolve` gives it."""
+    match backend:
+        case "cpu":
+            from gpures.backend.cpu import CPUAccumulators
 
-        return DrizzleAccumulators(frame)
-    from gpures.backend.cpu import CPUAccumulators
+            return CPUAccumulators(frame)
+        case "drizzle":
+            from gpures.backend.drizzle import DrizzleAccumulators
 
-    return CPUAccumulators(frame)
+            return DrizzleAccumulators(frame)
+    raise ValueError(f"There is no backend {backend!r}.")

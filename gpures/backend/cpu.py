@@ -55,6 +55,8 @@ class CPUAccumulators(Accumulators):
         }
 
     def add(self, exposure: Exposure) -> None:  # noqa: D102
+        if self.frame.kernel == "square" and min(exposure.shape) < 2:
+            raise ValueError(f"A square drop needs at least 2 x 2 pixels to know a pixel's size, got {exposure.shape}.")
         only_variances = exposure.data is None
         planes = []
         if exposure.data is not None:

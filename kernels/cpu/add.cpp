@@ -4,7 +4,12 @@
 // depends on how many threads there are.
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
 #include <memory>
+#include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -26,6 +31,9 @@ Walk choose_walk()
 {
 #if defined(GPURES_HAS_AVX2)
     __builtin_cpu_init();
+    // For the tests: the walk for plain processors on any.
+    const char* isa = std::getenv("GPURES_ISA");
+    if (isa && std::strcmp(isa, "baseline") == 0) return baseline::walk_for_this_isa();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::walk_for_this_isa();
 #endif
     return baseline::walk_for_this_isa();
@@ -33,19 +41,33 @@ Walk choose_walk()
 
 namespace {
 
-// Calls work(k) for k < n, each once, over the threads.
-template <class Work>
-void over_threads(int threads, int n, const Work& work)
+// Calls make()(k) for each k < n, over the threads: each makes what it needs for itself once. What a thread throws is
+// thrown again here, when all have ended.
+template <class Make>
+void over_threads(int threads, int n, const Make& make)
 {
     std::atomic<int> next{0};
+    std::exception_ptr thrown;
+    std::mutex of_thrown;
     const auto run = [&] {
-        auto own = work();
-        for (int k = next++; k < n; k = next++) own(k);
+        try {
+            auto work = make();
+            for (int k = next++; k < n; k = next++) work(k);
+        } catch (...) {
+            next = n;
+            const std::lock_guard<std::mutex> lock(of_thrown);
+            thrown = std::current_exception();
+        }
     };
     std::vector<std::thread> others;
-    for (int t = 1; t < std::min(threads, n); ++t) others.emplace_back(run);
+    try {
+        for (int t = 1; t < std::min(threads, n); ++t) others.emplace_back(run);
+    } catch (const std::system_error&) {
+        // The system gives no more threads: those there are do the work.
+    }
     run();
     for (auto& other : others) other.join();
+    if (thrown) std::rethrow_exception(thrown);
 }
 
 std::vector<Block> blocks_of(int x0, int x1, int y0, int y1)

@@ -48,14 +48,17 @@ View view_of(nb::handle h)
     return v;
 }
 
-const std::vector<double>& lanczos_table(int order)
+std::vector<double> make_lanczos_table(int order)
 {
-    static std::map<int, std::vector<double>> tables;  // filled under the GIL
-    auto& table = tables[order];
-    if (table.empty()) {
-        for (int k = 0; k < lanczos_entries(order); ++k) table.push_back(lanczos_value(k, order));
-    }
+    std::vector<double> table;
+    for (int k = 0; k < lanczos_entries(order); ++k) table.push_back(lanczos_value(k, order));
     return table;
+}
+
+const double* lanczos_table(int kernel)
+{
+    static const std::vector<double> second = make_lanczos_table(2), third = make_lanczos_table(3);
+    return kernel == LANCZOS2 ? second.data() : third.data();
 }
 
 // An Exposure together with what it points to.
@@ -93,9 +96,7 @@ void read_input(const nb::dict& d, Input& in)
         e.kernel = get<int>(d, "kernel");
         e.pixfrac = get<double>(d, "pixfrac");
         e.pixel_scale_ratio = get<double>(d, "pixel_scale_ratio");
-        if (e.kernel == LANCZOS2 || e.kernel == LANCZOS3) {
-            e.lanczos = lanczos_table(e.kernel == LANCZOS2 ? 2 : 3).data();
-        }
+        if (e.kernel == LANCZOS2 || e.kernel == LANCZOS3) e.lanczos = lanczos_table(e.kernel);
     }
     if (d.contains("weight_map")) {
         in.weight_map = view_of(d["weight_map"]);

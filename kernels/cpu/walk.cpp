@@ -306,26 +306,24 @@ void fold_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Scrat
         const long local = static_cast<long>(j - tile.y0) * TILE_WIDTH;
         const long index = static_cast<long>(j) * m.nx + tile.x0;
         const double* sums = scratch.sums + local * stride;
-        bool touched = false;
         for (int k = 0; k < width;) {
             const int lanes = k + LANES <= width ? LANES : 1;
             double any = 0.0;
             for (int l = 0; l < lanes; ++l) any += fabs(sums[(k + l) * stride]);
-            if (any != 0.0) {
-                touched = true;
-                if (lanes == 1) {
-                    fold_pixels<double, T>(e, m, sums + k * stride, stride, index + k);
-                } else {
-                    fold_pixels<Vector, T>(e, m, sums + k * stride, stride, index + k);
-                }
+            if (any != 0.0 && lanes == 1) {
+                fold_pixels<double, T>(e, m, sums + k * stride, stride, index + k);
+            } else if (any != 0.0) {
+                fold_pixels<Vector, T>(e, m, sums + k * stride, stride, index + k);
             }
             k += lanes;
         }
-        if (!touched) continue;
-        for (int k = 0; m.context && k < width; ++k) {
-            m.context[index + k] |= scratch.positive[local + k] ? m.context_bit : 0;
+        // Rows that nothing was added to are only read: writing would take memory for them.
+        if (m.context && std::memchr(scratch.positive + local, 1, width)) {
+            for (int k = 0; k < width; ++k) m.context[index + k] |= scratch.positive[local + k] ? m.context_bit : 0;
         }
-        for (int k = 0; m.dq && k < width; ++k) m.dq[index + k] |= scratch.dq[local + k];
+        std::uint32_t flags = 0;
+        for (int k = 0; m.dq && k < width; ++k) flags |= scratch.dq[local + k];
+        for (int k = 0; flags && k < width; ++k) m.dq[index + k] |= scratch.dq[local + k];
     }
 }
 
