@@ -302,6 +302,7 @@ template <class T>
 void fold_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Scratch& scratch, int stride)
 {
     const int width = tile.x1 - tile.x0 + 1;
+    if (width <= 0) return;
     for (int j = tile.y0; j <= tile.y1; ++j) {
         const long local = static_cast<long>(j - tile.y0) * TILE_WIDTH;
         const long index = static_cast<long>(j) * m.nx + tile.x0;
