@@ -229,3 +229,45 @@ def real_number(value: Any, name: str, model: Mapping) -> Any:
 def is_real(value: Any) -> bool:
     """Whether a value is a real number, Python's or numpy's."""
     return isinstance(value, numbers.Real) or (isinstance(value, np.ndarray) and value.ndim == 0)
+
+
+def check_numbers(model: Mapping) -> None:
+    """Check those numbers of a model that may be None.
+
+    Raises
+    ------
+    TypeError
+        One is something else than a number.
+    ValueError
+        One is not finite.
+    """
+    for key in ("duration", "measurement_time", "pixelarea_steradians"):
+        if model[key] is not None and not math.isfinite(real_number(model[key], key, model)):
+            raise ValueError(f"'{key}' of model '{model_name(model)}' must be finite or None, got {model[key]!r}.")
+
+
+def given_weight(weight_map: Any, shape: tuple[int, ...], model: Mapping) -> Weight:
+    """Weights that a hook gives: a map, or None for 1 everywhere.
+
+    Raises
+    ------
+    ValueError
+        The map has another shape than the pixel map.
+    """
+    if weight_map is None:
+        return Weight()
+    if np.shape(weight_map) != shape:
+        raise ValueError(f"'weight_map' must have the shape of the pixel map, {shape}, got {np.shape(weight_map)}.")
+    return Weight(weight_map=readable(weight_map, "weight_map", model))
+
+
+def clipped_limits(limits: tuple, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Limits as a hook may give them: None or beyond the image means its edge."""
+    xmin, xmax, ymin, ymax = limits
+    last_x, last_y = shape[1] - 1, shape[0] - 1
+    return (
+        max(0, xmin or 0),
+        last_x if xmax is None else min(xmax, last_x),
+        max(0, ymin or 0),
+        last_y if ymax is None else min(ymax, last_y),
+    )

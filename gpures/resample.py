@@ -8,33 +8,37 @@ import math
 import warnings
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from astropy import units
 from numpy.typing import DTypeLike
 
 from gpures import _cpu, exposure
-from gpures.accumulators import BITS_PER_PLANE, KERNELS, Accumulators, Frame, check_memory
-from gpures.arrays import model_name, readable
+from gpures.accumulators import BITS_PER_PLANE, Accumulators, Frame, check_memory
+from gpures.arguments import (
+    checked_compute_err,
+    checked_dtype,
+    checked_kernel,
+    checked_number,
+    checked_shape,
+    fill_number,
+)
+from gpures.arrays import model_name
 from gpures.backend import make_accumulators, resolve
 from gpures.exposure import Exposure
+from gpures.frame import OutputFrame
 from gpures.output import OutputModel
 from gpures.pixmap import PixelMap, calc_pixmap
 from gpures.threads import thread_count
 from gpures.times import TimeCounters
 from gpures.wcs import (
     ARCSEC_PER_RADIAN,
-    UnsupportedWCSError,
     as_wcs,
     axes_type,
-    compute_mean_pixel_area,
-    infer_array_shape,
     is_imaging,
     resample_range,
     world_to_pixel,
 )
-from gpures.weights import Weight, check_weight_type, measured_time, weight_of
+from gpures.weights import check_weight_type, measured_time, weight_of
 
 __all__ = ["Resample"]
 
@@ -49,7 +53,7 @@ LARGEST_PIXFRAC = 2.0
 IMAGES = ("data", "wht", "con", "dq", "err")
 
 
-class Resample(TimeCounters):
+class Resample(OutputFrame, TimeCounters):
     """Co-add exposures onto one output grid with the drizzle algorithm.
 
     Drop-in for `stcal.resample.Resample`: the same arguments, attributes, methods and results, and subclasses written
@@ -152,19 +156,19 @@ class Resample(TimeCounters):
         self._group_ids = []
         self._enable_ctx = enable_ctx
         self._enable_var = enable_var
-        self._compute_err = _checked_compute_err(compute_err)
+        self._compute_err = checked_compute_err(compute_err)
         self._propagate_dq = propagate_dq
         self._backend = resolve(backend)
-        self._pixmap_tolerance = _checked_number(pixmap_tolerance, "pixmap_tolerance", 0.0, math.inf)
-        self._accumulator_dtype = _checked_dtype(accumulator_dtype, self._backend)
+        self._pixmap_tolerance = checked_number(pixmap_tolerance, "pixmap_tolerance", 0.0, math.inf)
+        self._accumulator_dtype = checked_dtype(accumulator_dtype, self._backend)
 
-        self.pixfrac = _checked_number(pixfrac, "pixfrac", 0.0, LARGEST_PIXFRAC)
-        self.kernel = _checked_kernel(kernel)
+        self.pixfrac = checked_number(pixfrac, "pixfrac", 0.0, LARGEST_PIXFRAC)
+        self.kernel = checked_kernel(kernel)
         self.fillval = fillval
-        _number_to_fill(fillval)
+        fill_number(fillval)
         self.good_bits = good_bits
         self.weight_type = check_weight_type(weight_type)
-        self.pixmap_stepsize = _checked_number(pixmap_stepsize, "pixmap_stepsize", 1, math.inf)
+        self.pixmap_stepsize = checked_number(pixmap_stepsize, "pixmap_stepsize", 1, math.inf)
         self.pixmap_order = pixmap_order
 
         if output_wcs is None:
@@ -178,7 +182,7 @@ class Resample(TimeCounters):
         if self._pixel_scale_ratio is not None:
             exposure.checked_scale(self._pixel_scale_ratio, "pixel_scale_ratio")
         self.check_output_wcs(self._output_wcs)
-        self._output_array_shape = _checked_shape(as_wcs(self._output_wcs).array_shape)
+        self._output_array_shape = checked_shape(as_wcs(self._output_wcs).array_shape)
         self._output_pixel_scale = self._pixel_scale(output_wcs.get("pixel_scale"))
         self._world_to_pixel = world_to_pixel(self._output_wcs)  # composed once, for all exposures
 
@@ -187,41 +191,12 @@ class Resample(TimeCounters):
             log.info("Driz parameter %s: %s", name, getattr(self, name))
         self.reset_arrays(n_input_models=n_input_models)
 
-    def _pixel_scale(self, given: float | None) -> float:
-        """Output pixel scale in arcsec, as given or from the WCS."""
-        if given is not None:
-            return exposure.checked_scale(given, "pixel_scale")
-        area = self.get_output_model_pixel_area({"wcs": self._output_wcs})
-        if not area:
-            raise ValueError("The output WCS has no finite pixel area: give 'pixel_scale' (arcsec) in 'output_wcs'.")
-        return ARCSEC_PER_RADIAN * math.sqrt(area)
-
     # ---- what it is --------------------------------------------------------------------------------------------
 
     @property
     def output_model(self):
         """Output model, a dictionary of images and meta data. Images are current at any time, variances at the end."""
         return self._output_model
-
-    @property
-    def output_array_shape(self):
-        """Shape (Ny, Nx) of the output images."""
-        return self._output_array_shape
-
-    @property
-    def output_wcs(self):
-        """WCS of the output, the object that was given."""
-        return self._output_wcs
-
-    @property
-    def pixel_scale_ratio(self):
-        """Output over input pixel scale; None before the first model, where it was not given."""
-        return self._pixel_scale_ratio
-
-    @property
-    def output_pixel_scale(self):
-        """Output pixel scale in arcsec."""
-        return self._output_pixel_scale
 
     @property
     def group_ids(self):
@@ -256,93 +231,6 @@ class Resample(TimeCounters):
     def is_finalized(self):
         """Whether `finalize` was called."""
         return self._finalized
-
-    # ---- pixel areas and the output WCS ------------------------------------------------------------------------
-
-    def get_input_model_pixel_area(self, model, prefer_mean=True):
-        """Pixel area of an input model.
-
-        Parameters
-        ----------
-        model : dict
-            Input model with "wcs", "data" and "pixelarea_steradians".
-        prefer_mean : bool, optional
-            Take the mean area of the pixels, from the WCS. Else the nominal one, and the mean if there is none.
-
-        Returns
-        -------
-        float or None
-            Steradians.
-        """
-        if prefer_mean:
-            area = compute_mean_pixel_area(model["wcs"], shape=np.shape(model["data"]))
-            if area is None or area <= 0:
-                log.warning("Unable to compute mean pixel area of input model '%s'.", model_name(model))
-        else:
-            area = model["pixelarea_steradians"]
-            if area is None or area <= 0:
-                log.warning("Input model '%s' has no 'pixelarea_steradians': using its mean area.", model_name(model))
-                area = compute_mean_pixel_area(model["wcs"], shape=np.shape(model["data"]))
-        if area is None or area <= 0:
-            log.error("Unable to determine pixel area of the input model '%s'.", model_name(model))
-        return area
-
-    def get_output_model_pixel_area(self, model):
-        """Mean pixel area of an output model's WCS, in steradians."""
-        return compute_mean_pixel_area(model["wcs"])
-
-    def check_output_wcs(self, output_wcs, estimate_output_shape=True):
-        """Check that a WCS can be an output WCS.
-
-        Parameters
-        ----------
-        output_wcs : gwcs.wcs.WCS or astropy.wcs.WCS
-            Its ``array_shape``, if that is None, is set from its bounding box.
-        estimate_output_shape : bool, optional
-            Whether it is.
-
-        Raises
-        ------
-        UnsupportedWCSError
-            The number of axes is not 2, or not 3 for a spectral WCS.
-        ValueError
-            The output shape can't be inferred.
-        """
-        wcs = as_wcs(output_wcs)
-        naxes = wcs.output_frame.naxes
-        is_spectral = "SPECTRAL" in axes_type(wcs)
-        needed = 3 if is_spectral else 2
-        if naxes != needed:
-            kind = "spectral WCS" if is_spectral else "WCS"
-            raise UnsupportedWCSError(
-                f"Output {kind} needs {needed} coordinate axes but the supplied WCS has {naxes} axes."
-            )
-        if not is_spectral and wcs.array_shape is None and estimate_output_shape:
-            infer_array_shape(output_wcs)
-
-    def _get_intensity_scale(self, model):
-        """Factor to the data: 1, but for spectral flux densities the inverse pixel scale ratio."""
-        if (
-            model["pixelarea_steradians"]
-            and "SPECTRAL" in axes_type(model["wcs"])
-            and _is_flux_density(model["bunit_data"])
-        ):
-            if self.pixel_scale_ratio is None:
-                raise TypeError("Spectral flux densities need a 'pixel_scale_ratio' in 'output_wcs', got None.")
-            return 1.0 / self.pixel_scale_ratio
-        return 1.0
-
-    def _compute_pixel_scale_ratio(self, model):
-        """Set the pixel scale ratio from the first imaging model, if it was not given."""
-        if self._pixel_scale_ratio is not None or not is_imaging(model["wcs"]):
-            return
-        area = self.get_input_model_pixel_area(model, prefer_mean=False)
-        if area is None or area <= 0:
-            return
-        exposure.checked_scale(area, "pixelarea_steradians")
-        self._pixel_scale_ratio = self._output_pixel_scale / (ARCSEC_PER_RADIAN * math.sqrt(area))
-        if self._output_model.get("pixel_scale_ratio") is None:
-            self._output_model["pixel_scale_ratio"] = self._pixel_scale_ratio
 
     # ---- beginning ---------------------------------------------------------------------------------------------
 
@@ -403,7 +291,7 @@ class Resample(TimeCounters):
         frame = Frame(
             shape=self._output_array_shape,
             kernel=self._effective_kernel(),
-            fillval=_number_to_fill(self.fillval),
+            fillval=fill_number(self.fillval),
             variance_names=tuple(self.variance_array_names) if self._enable_var else (),
             context_planes=planes if self._enable_ctx else 0,
             has_err=self._compute_err == "driz_err",
@@ -520,7 +408,7 @@ class Resample(TimeCounters):
         data = exposure.checked_data(model)
         shape = data.shape
         time = exposure.checked_exposure_time(model)
-        _check_numbers(model)
+        exposure.check_numbers(model)
         dq = exposure.checked_dq(model, shape, self._propagate_dq)
         weight = weight_of(model, shape, dq.dtype, self.weight_type, self.good_bits, self.dq_flag_name_map)
         err = exposure.checked_err(model, shape) if self._compute_err == "driz_err" else None
@@ -644,8 +532,8 @@ class Resample(TimeCounters):
         passed = Exposure(
             data=None,
             pixmap=PixelMap.from_array(pixmap),
-            weight=_given_weight(weight_map, np.shape(pixmap)[:2], model),
-            limits=_clipped_limits((xmin, xmax, ymin, ymax), np.shape(pixmap)[:2]),
+            weight=exposure.given_weight(weight_map, np.shape(pixmap)[:2], model),
+            limits=exposure.clipped_limits((xmin, xmax, ymin, ymax), np.shape(pixmap)[:2]),
             exposure_time=exposure.checked_exposure_time(model),
             pixfrac=self.pixfrac,
             iscale=exposure.checked_scale(iscale, "iscale"),
@@ -712,87 +600,3 @@ class Resample(TimeCounters):
         arrays = [np.ascontiguousarray(model[name], dtype=np.float32) for name in names]
         _cpu.error_from_variances(arrays, error, self._accumulators.touched, thread_count())
         return error.astype(self.output_array_types["err"], copy=False)
-
-
-def _checked_number(value: Any, name: str, low: float, high: float) -> Any:
-    try:
-        inside = low <= value <= high
-    except TypeError:
-        inside = False
-    if not inside:
-        bound = f"between {low} and {high}" if math.isfinite(high) else f"at least {low}"
-        raise ValueError(f"'{name}' must be a number {bound}, got {value!r}.")
-    return value
-
-
-def _checked_kernel(kernel: Any) -> str:
-    if not isinstance(kernel, str) or kernel.lower() not in KERNELS:
-        raise ValueError(f"Kernel {kernel!r} is not supported: 'kernel' must be one of {KERNELS}.")
-    return kernel
-
-
-def _checked_compute_err(value: Any) -> str | None:
-    if value not in (None, False, "from_var", "driz_err"):
-        raise ValueError(f"'compute_err' must be 'from_var', 'driz_err' or None, got {value!r}.")
-    return value
-
-
-def _checked_dtype(value: Any, backend: str) -> np.dtype:
-    dtype = np.dtype(value)
-    if dtype not in (np.float32, np.float64):
-        raise ValueError(f"'accumulator_dtype' must be 'f4' or 'f8', got {value!r}.")
-    if backend == "drizzle" and dtype != np.float32:
-        raise ValueError("backend='drizzle' accumulates in float32: 'accumulator_dtype' must be 'f4'.")
-    return dtype
-
-
-def _checked_shape(shape: Any) -> tuple[int, int]:
-    if shape is None or len(shape) != 2 or not all(n > 0 for n in shape):
-        raise ValueError(f"Invalid output frame shape: {shape}")
-    return int(shape[0]), int(shape[1])
-
-
-def _check_numbers(model: Mapping) -> None:
-    for key in ("duration", "measurement_time", "pixelarea_steradians"):
-        if model[key] is not None and not math.isfinite(exposure.real_number(model[key], key, model)):
-            raise ValueError(f"'{key}' of model '{model_name(model)}' must be finite or None, got {model[key]!r}.")
-
-
-def _given_weight(weight_map: Any, shape: tuple[int, ...], model: Mapping) -> Weight:
-    if weight_map is None:
-        return Weight()
-    if np.shape(weight_map) != shape:
-        raise ValueError(f"'weight_map' must have the shape of the pixel map, {shape}, got {np.shape(weight_map)}.")
-    return Weight(weight_map=readable(weight_map, "weight_map", model))
-
-
-def _clipped_limits(limits: tuple, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """Limits as a hook may give them: None or beyond the image means its edge."""
-    xmin, xmax, ymin, ymax = limits
-    last_x, last_y = shape[1] - 1, shape[0] - 1
-    return (
-        max(0, xmin or 0),
-        last_x if xmax is None else min(xmax, last_x),
-        max(0, ymin or 0),
-        last_y if ymax is None else min(ymax, last_y),
-    )
-
-
-def _number_to_fill(fillval: Any) -> float | None:
-    """Fill value as a number, or None for "leave as it is".
-
-    Raises
-    ------
-    ValueError
-        It is a string that holds no number.
-    """
-    if fillval is None or (isinstance(fillval, str) and fillval.strip().upper() in ("", "INDEF")):
-        return None
-    return float(fillval)
-
-
-def _is_flux_density(unit: Any) -> bool:
-    try:
-        return units.Unit(unit).is_equivalent(units.Jy)
-    except (ValueError, TypeError):
-        return False

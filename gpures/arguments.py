@@ -1,0 +1,68 @@
+"""Checks of what `gpures.Resample` is constructed with: each gives the value to use, or an error that names it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from gpures.accumulators import KERNELS
+
+__all__ = ["checked_compute_err", "checked_dtype", "checked_kernel", "checked_number", "checked_shape", "fill_number"]
+
+
+def checked_number(value: Any, name: str, low: float, high: float) -> Any:
+    """A number within bounds; ValueError if it is not."""
+    try:
+        inside = low <= value <= high
+    except TypeError:
+        inside = False
+    if not inside:
+        bound = f"between {low} and {high}" if math.isfinite(high) else f"at least {low}"
+        raise ValueError(f"'{name}' must be a number {bound}, got {value!r}.")
+    return value
+
+
+def checked_kernel(kernel: Any) -> str:
+    """The name of a kernel, in any case; ValueError if there is none of that name."""
+    if not isinstance(kernel, str) or kernel.lower() not in KERNELS:
+        raise ValueError(f"Kernel {kernel!r} is not supported: 'kernel' must be one of {KERNELS}.")
+    return kernel
+
+
+def checked_compute_err(value: Any) -> str | None:
+    """A way of computing the error; ValueError if there is none of that name."""
+    if value not in (None, False, "from_var", "driz_err"):
+        raise ValueError(f"'compute_err' must be 'from_var', 'driz_err' or None, got {value!r}.")
+    return value
+
+
+def checked_dtype(value: Any, backend: str) -> np.dtype:
+    """The type of a backend's accumulators; ValueError if it has no such."""
+    dtype = np.dtype(value)
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"'accumulator_dtype' must be 'f4' or 'f8', got {value!r}.")
+    if backend == "drizzle" and dtype != np.float32:
+        raise ValueError("backend='drizzle' accumulates in float32: 'accumulator_dtype' must be 'f4'.")
+    return dtype
+
+
+def checked_shape(shape: Any) -> tuple[int, int]:
+    """The shape of an output frame; ValueError if it has no pixels."""
+    if shape is None or len(shape) != 2 or not all(n > 0 for n in shape):
+        raise ValueError(f"Invalid output frame shape: {shape}")
+    return int(shape[0]), int(shape[1])
+
+
+def fill_number(fillval: Any) -> float | None:
+    """Fill value as a number, or None for "leave as it is".
+
+    Raises
+    ------
+    ValueError
+        It is a string that holds no number.
+    """
+    if fillval is None or (isinstance(fillval, str) and fillval.strip().upper() in ("", "INDEF")):
+        return None
+    return float(fillval)
