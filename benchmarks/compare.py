@@ -142,6 +142,7 @@ def main() -> None:
         parser.error(f"unknown cases: {', '.join(sorted(unknown))}")
 
     warnings.simplefilter("ignore")
+    measured = commit()
     models = [make_model(k, arguments.wcs) for k in range(2)]
     rows = []
     print(f"{'case':<24}{'gpures, s':>11}{'stcal, s':>11}{'ratio':>8}{'Mpixel/s':>10}{'finalize, s':>13}")
@@ -162,7 +163,7 @@ def main() -> None:
         )
     about = {
         "date": time.strftime("%Y-%m-%d"),
-        "commit": commit(),
+        "commit": measured,
         "processor": processor(),
         "threads": thread_count(),
         "cpus": os.cpu_count(),
