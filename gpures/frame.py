@@ -7,7 +7,6 @@ import math
 from typing import Any
 
 import numpy as np
-from astropy import units
 
 from gpures.arrays import model_name
 from gpures.exposure import checked_scale
@@ -152,6 +151,8 @@ class OutputFrame:
 
 
 def _is_flux_density(unit: Any) -> bool:
+    from astropy import units
+
     try:
         return units.Unit(unit).is_equivalent(units.Jy)
     except (ValueError, TypeError):

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from scipy.interpolate import BSpline, RectBivariateSpline
 
 from gpures import _cpu
 from gpures.threads import thread_count
@@ -257,6 +256,8 @@ def _spline_map(
     tolerance: float | None,
 ) -> PixelMap | None:
     """Spline through a grid over the window; None where a point is not finite or the tolerance does not hold."""
+    from scipy.interpolate import RectBivariateSpline  # here, as it takes longer to import than gpures
+
     x0, x1, y0, y1 = window
     x, y = np.linspace(x0, x1, points[0]), np.linspace(y0, y1, points[1])
     at_x, at_y = (grid.ravel() for grid in np.meshgrid(x, y))
@@ -314,6 +315,8 @@ def _between(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _factors(knots: np.ndarray, order: int, at: np.ndarray, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
     """For each pixel, the first coefficient it depends on and the factors of four of them; shape (n,), (4, n)."""
+    from scipy.interpolate import BSpline
+
     inside = at[(at >= first) & (at <= last)]
     basis = BSpline.design_matrix(inside.astype(float), knots, order)
     start = np.zeros(at.size, dtype=np.int32)

@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from astropy.wcs import WCS as FITSWCS
 
 __all__ = ["Transform", "UnsupportedWCSError", "compute_mean_pixel_area", "pixel_to_world", "world_to_pixel"]
 
@@ -46,7 +45,7 @@ class _FITSAdapter:
 
     output_frame = _FITSFrame()
 
-    def __init__(self, wcs: FITSWCS):
+    def __init__(self, wcs: Any):
         if wcs.naxis != 2 or not wcs.has_celestial:
             raise UnsupportedWCSError(
                 f"A FITS WCS must have 2 celestial axes, got {wcs.naxis} axes of the types "
@@ -80,7 +79,9 @@ class _FITSAdapter:
 
 def as_wcs(wcs: Any) -> Any:
     """`wcs` itself, or an adapter if it is an `astropy.wcs.WCS`."""
-    return _FITSAdapter(wcs) if isinstance(wcs, FITSWCS) else wcs
+    # Whoever has such an object has imported its module; the others are spared half a second.
+    module = sys.modules.get("astropy.wcs")
+    return _FITSAdapter(wcs) if module is not None and isinstance(wcs, module.WCS) else wcs
 
 
 def axes_type(wcs: Any) -> tuple[str, ...]:

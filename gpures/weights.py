@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from astropy.nddata.bitmask import interpret_bit_flags
 
 from gpures.arrays import readable
 
@@ -76,6 +75,8 @@ def bad_bits(good_bits: Any, flag_name_map: Any, dtype: np.dtype) -> int:
     TypeError, ValueError, KeyError
         ``good_bits`` is not a set of bit flags, as `astropy.nddata.bitmask.interpret_bit_flags` takes them.
     """
+    from astropy.nddata.bitmask import interpret_bit_flags  # here, as it takes longer to import than gpures
+
     good = interpret_bit_flags(good_bits, flag_name_map=flag_name_map)
     return 0 if good is None else ~int(good) & ((1 << (8 * dtype.itemsize)) - 1)
 

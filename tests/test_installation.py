@@ -1,7 +1,9 @@
-"""The kernels' source: one for both compilers, and the one that was compiled."""
+"""What is installed: the kernels' source, one for both compilers and the one compiled, and a light package."""
 
 import hashlib
 import importlib.resources
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,13 @@ def test_headers_compile_as_cuda(architecture):
     core = pytest.importorskip("cuda.core", reason="needs cuda-core and nvidia-cuda-nvrtc", exc_type=ImportError)
     options = core.ProgramOptions(std="c++17", arch=architecture, include_path=[str(KERNELS)])
     assert len(core.Program(PROGRAM, "c++", options).compile("cubin").code) > 0
+
+
+def test_import_takes_nothing_that_is_slow_or_needs_a_gpu():
+    """Importing gpures imports no cupy, no reference, and none of the modules that take longer than itself."""
+    program = "import sys, gpures; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    modules = set(done.stdout.split())
+    assert "gpures.resample" in modules
+    slow = {"cupy", "stcal", "drizzle", "gwcs", "scipy", "astropy.wcs", "astropy.nddata", "astropy.units", "matplotlib"}
+    assert not modules & slow
