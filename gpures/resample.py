@@ -298,7 +298,9 @@ class Resample(OutputFrame, TimeCounters):
             has_dq=bool(self._propagate_dq),
             dtype=self._accumulator_dtype,
         )
-        self._drop_accumulators()  # those of the mosaic before make room first
+        if hasattr(self, "_output_model"):
+            self._output_model.settle()  # whoever holds the mosaic before keeps its images
+        self._drop_accumulators()  # and the rest of it makes room first
         check_memory(frame)
         self._output_model = OutputModel(self.create_output_model())
         self._accumulators = make_accumulators(self._backend, frame)
@@ -432,7 +434,7 @@ class Resample(OutputFrame, TimeCounters):
             err=err,
             exposure_time=time,
             pixfrac=self.pixfrac,
-            pixel_scale_ratio=self._kernel_scale_ratio(pixmap, limits),
+            pixel_scale_ratio=self._kernel_scale_ratio(self._pixel_scale_ratio, pixmap, limits),
             iscale=exposure.checked_scale(self._get_intensity_scale(model), "iscale"),
             level=exposure.sky_level(model),
         )
@@ -440,9 +442,8 @@ class Resample(OutputFrame, TimeCounters):
             self._take_variances(model, result)
         return result
 
-    def _kernel_scale_ratio(self, pixmap: PixelMap, limits: tuple[int, int, int, int]) -> float:
-        """Pixel scale ratio that sizes the drops: the mosaic's, or, where there is none, the pixel map's own."""
-        ratio = self._pixel_scale_ratio
+    def _kernel_scale_ratio(self, ratio: float | None, pixmap: PixelMap, limits: tuple[int, int, int, int]) -> float:
+        """Pixel scale ratio that sizes the drops: the one given, or, where there is none, the pixel map's own."""
         if ratio is None:
             if self._effective_kernel() in ("square", "point"):  # which take their size from the pixel map
                 return 1.0
@@ -538,11 +539,11 @@ class Resample(OutputFrame, TimeCounters):
             pixfrac=self.pixfrac,
             iscale=exposure.checked_scale(iscale, "iscale"),
         )
-        passed.pixel_scale_ratio = (
-            self._kernel_scale_ratio(passed.pixmap, passed.limits)
-            if pixel_scale_ratio is None
-            else exposure.checked_scale(pixel_scale_ratio, "pixel_scale_ratio")
-        )
+        if pixel_scale_ratio is None:
+            pixel_scale_ratio = self._pixel_scale_ratio
+        else:
+            exposure.checked_scale(pixel_scale_ratio, "pixel_scale_ratio")
+        passed.pixel_scale_ratio = self._kernel_scale_ratio(pixel_scale_ratio, passed.pixmap, passed.limits)
         self._take_variances(model, passed)
         self._accumulators.add(passed)
 

@@ -227,3 +227,15 @@ def test_pickled_mosaic(backend):
     np.testing.assert_array_equal(again["data"], resampler.output_model["data"])
     duplicate = copy.deepcopy(resampler.output_model)
     assert not np.shares_memory(duplicate["data"], resampler.output_model["data"])
+
+
+def test_an_unfinished_mosaic_keeps_its_images(backend):
+    """The output model of a mosaic that was given up for another still reads as it was."""
+    models = scenes.dithered_models(SHAPE, n=2)
+    resampler = gpures.Resample({"wcs": scenes.frame_around(SHAPE), "pixel_scale": scenes.SCALE}, backend=backend)
+    resampler.add_model(models[0])
+    given_up = resampler.output_model
+    resampler.reset_arrays()
+    resampler.add_model(models[1])
+    assert given_up["con"].any()
+    assert not np.array_equal(given_up["data"], resampler.output_model["data"])
