@@ -94,11 +94,19 @@ def test_headers_compile_as_cuda(architecture):
     assert len(core.Program(PROGRAM, "c++", options).compile("cubin").code) > 0
 
 
-def test_import_takes_nothing_that_is_slow_or_needs_a_gpu():
+def test_import_takes_nothing_that_is_slow_or_needs_a_gpu(tmp_path):
     """Importing gpures imports no cupy, no reference, and none of the modules that take longer than itself."""
     program = "import sys, gpures; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
     modules = set(done.stdout.split())
     assert "gpures.resample" in modules
     slow = {"cupy", "stcal", "drizzle", "gwcs", "scipy", "astropy.wcs", "astropy.nddata", "astropy.units", "matplotlib"}
     assert not modules & slow
+
+
+def test_a_source_tree_finds_the_installed_extension():
+    """Python started in the source tree, whose package has no extension of its own, takes the installed one."""
+    program = "import gpures; print(gpures._cpu.KERNELS)"
+    tree = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", program], cwd=tree, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == _cpu.KERNELS
