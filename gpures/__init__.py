@@ -4,16 +4,15 @@ Pixel coordinates: the centre of the first pixel is (0, 0), and it spans -0.5 ..
 shape (Ny, Nx); pixel maps have (Ny, Nx, 2), with x before y.
 """
 
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 
 if find_spec("gpures._cpu") is None:
     # This is a source tree that Python was started in, and it hides the installed package: the compiled extension is
     # that one's.
-    try:
+    with suppress(PackageNotFoundError):
         __path__.append(str(distribution("gpures").locate_file("gpures")))
-    except PackageNotFoundError:
-        pass
     if find_spec("gpures._cpu") is None:
         raise ImportError("gpures is a source tree here, without its compiled extension: install it (pip install .).")
 
