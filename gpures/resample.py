@@ -151,6 +151,10 @@ class Resample(OutputFrame, TimeCounters):
         pixmap_tolerance=1e-6,
         accumulator_dtype="f4",
     ):
+        # Slow to import, and needed by every exposure: here, so that neither `import gpures` nor the first one waits.
+        import astropy.nddata.bitmask
+        import scipy.interpolate  # noqa: F401
+
         self._finalized = False
         self._n_res_models = 0
         self._group_ids = []
