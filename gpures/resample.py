@@ -152,7 +152,7 @@ class Resample(OutputFrame, TimeCounters):
         accumulator_dtype="f4",
     ):
         # Slow to import, and needed by every exposure: here, so that neither `import gpures` nor the first one waits.
-        import astropy.nddata.bitmask
+        import astropy.nddata.bitmask  # noqa: F401
         import scipy.interpolate  # noqa: F401
 
         self._finalized = False
