@@ -500,3 +500,11 @@ def test_plain_processors_agree(kernel, monkeypatch):
     for name in ("data", "wht"):
         np.testing.assert_allclose(images[0][name], images[1][name], rtol=1e-11, atol=1e-13)
     np.testing.assert_array_equal(images[0]["con"], images[1]["con"])
+
+
+def test_a_point_on_a_border_belongs_to_the_upper_pixel():
+    """A point at -0.5 is in pixel 0 and one at 0.5 in pixel 1; the reference rounds the first one out of the frame."""
+    exposure = oracle.exposure(np.ones((2, 2)), oracle.pixel_map((2, 2), (9, 9)))
+    exposure.pixmap.full[...] = np.array([[[-0.5, -0.5], [0.5, -0.5]], [[-0.5, 0.5], [0.5, 0.5]]])
+    weights = oracle.run("cpu", Frame((3, 3), kernel="point"), [exposure])["wht"]
+    np.testing.assert_array_equal(weights, [[1, 1, 0], [1, 1, 0], [0, 0, 0]])
