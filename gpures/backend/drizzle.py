@@ -10,8 +10,6 @@ follows what `stcal.resample.Resample` (1.20) does with the package, and differs
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 
 from gpures.accumulators import Accumulators, Frame
@@ -134,7 +132,7 @@ class DrizzleAccumulators(Accumulators):
         images = {}
         for name in list(self._wsum):
             wsum, wt = self._wsum.pop(name), self._wt.pop(name)
-            with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
+            with np.errstate(invalid="ignore", divide="ignore"):
                 images[name] = wsum * scaling / wt / wt
         return images
 
