@@ -15,12 +15,9 @@ import numpy as np
 
 from gpures.exposure import Exposure
 
-__all__ = ["KERNELS", "Accumulators", "Frame"]
+__all__ = ["Accumulators", "Frame"]
 
 log = logging.getLogger(__name__)
-
-# In the order of the enumeration in kernels/drop.h.
-KERNELS = ("square", "gaussian", "point", "turbo", "lanczos2", "lanczos3")
 
 BITS_PER_PLANE = 32
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.accumulators import KERNELS
+from gpures.records import KERNELS
 
 __all__ = ["checked_compute_err", "checked_dtype", "checked_kernel", "checked_number", "checked_shape", "fill_number"]
 

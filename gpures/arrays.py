@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["model_name", "readable", "view"]
+__all__ = ["model_name", "readable"]
 
 
 def model_name(model: Mapping) -> str:
@@ -30,8 +30,3 @@ def readable(array: Any, name: str, model: Mapping) -> np.ndarray:
     if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
         return array.astype(np.float64 if array.dtype.itemsize > 8 else np.float32)
     return array
-
-
-def view(array: np.ndarray) -> tuple[int, int, int, str]:
-    """Address, strides (bytes) and type of a 2-D array, for the CPU extension."""
-    return array.ctypes.data, array.strides[0], array.strides[1], array.dtype.str.replace("|", "<")

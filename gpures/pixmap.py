@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from gpures import _cpu
+from gpures.records import exposure_record, in_memory
 from gpures.threads import thread_count
 from gpures.wcs import Transform, bounding_box, pixel_to_world, world_to_pixel
 
@@ -52,14 +53,23 @@ class PixelMap:
         Shape (Ny, Nx) of the input image.
     full : ndarray of float64 (Ny, Nx, 2) or None
         x and y in output pixels.
-    spline : dict or None
+    spline : dict of ndarray or None
         What `kernels/pixmap.h` evaluates, when ``full`` is None.
+    window : (int, int, int, int) or None
+        xmin, xmax, ymin, ymax of the pixels where the spline holds, the last ones included.
     """
 
-    def __init__(self, shape: tuple[int, int], full: np.ndarray | None = None, spline: dict | None = None):
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        full: np.ndarray | None = None,
+        spline: dict[str, np.ndarray] | None = None,
+        window: tuple[int, int, int, int] | None = None,
+    ):
         self.shape = shape
         self.full = full
         self.spline = spline
+        self.window = window
         self._expanded: np.ndarray | None = None
 
     @classmethod
@@ -82,18 +92,13 @@ class PixelMap:
             return self.full
         if self._expanded is None:
             self._expanded = np.empty((*self.shape, 2))
-            exposure = {"ny": self.shape[0], "nx": self.shape[1], "limits": (0, 0, 0, 0), "pixmap": self.parameters()}
-            _cpu.full_pixmap(exposure, self._expanded, thread_count())
+            record = exposure_record(self.shape, self, in_memory)
+            _cpu.full_pixmap(record.ctypes.data, self._expanded, thread_count())
         return self._expanded
 
-    def parameters(self) -> dict:
-        """Addresses and sizes, as the CPU extension takes them; valid while this object lives."""
-        if self.full is not None:
-            return {"full": self.full.ctypes.data}
-        assert self.spline is not None
-        return {
-            key: value.ctypes.data if isinstance(value, np.ndarray) else value for key, value in self.spline.items()
-        }
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays that the kernels read, by their names in ``kernels/exposure.h``."""
+        return {"full": self.full} if self.full is not None else self.spline or {}
 
     def has_valid_pixels(self) -> bool:
         """Whether at least two rows and two columns hold finite coordinates: less has no pixel size."""
@@ -287,13 +292,12 @@ def _spline_map(
         spline={
             "coefficients_x": np.pad(coefficients_x.reshape(n_y, n_x), pad),
             "coefficients_y": np.pad(coefficients_y.reshape(n_y, n_x), pad),
-            "coefficients_per_row": n_x + _SUPPORT,
             "first_row": first_row,
             "first_column": first_column,
             "row_factors": row_factors,
             "column_factors": column_factors,
-            "window": [x0, x1, y0, y1],
         },
+        window=window,
     )
 
 

@@ -77,4 +77,22 @@ GPURES_FN double lanczos_value(int k, int order)
     return sin(a) * sin(a / order) / (a * (a / order));
 }
 
+// How far from its centre a drop of a kernel reaches, in output pixels, to the far edges of the pixels it falls on.
+// The square drop is not among them: its corners come from the pixel map.
+GPURES_FN double reach_of_drop(int kernel, double s, double p)
+{
+    switch (kernel) {
+        case TURBO:
+            return Turbo(s, p).half + 0.5;
+        case GAUSSIAN:
+            return Gaussian(s, p).half + 0.5;
+        case LANCZOS2:
+            return Lanczos(s, 2, nullptr).half + 0.5;
+        case LANCZOS3:
+            return Lanczos(s, 3, nullptr).half + 0.5;
+        default:
+            return 0.5;
+    }
+}
+
 GPURES_END

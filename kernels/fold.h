@@ -50,4 +50,71 @@ GPURES_FN double finished_variance(double v, double t, double scaling)
     return t > 0.0 ? v * scaling : not_a_number();
 }
 
+// As many accumulators of type T as V has lanes, from `index` on.
+template <class V, class T>
+GPURES_FN V get(const void* array, long long index)
+{
+    return Access<V>::load(static_cast<const T*>(array) + index);
+}
+
+template <class V, class T>
+GPURES_FN void put(void* array, long long index, V v)
+{
+    store(v, static_cast<T*>(array) + index);
+}
+
+// Rounded to the accumulators' type: a weight below its smallest number is none.
+template <class V, class T>
+GPURES_FN V rounded(V v)
+{
+    T each[sizeof(V) / sizeof(double)];
+    store(v, each);
+    return Access<V>::load(each);
+}
+
+// Folds an exposure's sums into the mosaic's accumulators of type T, at as many output pixels as V has lanes, from
+// `index` on. sums(0) is the sum of the weights there, sums(1 + p) the weighted sum of plane p.
+template <class V, class T, class Sums>
+GPURES_FN void fold(const Exposure& e, const Mosaic& m, const Sums& sums, long long index)
+{
+    const V zero = V{};
+    const V added = sums(0);
+    const auto nothing = rounded<V, T>(added) == zero;
+    const V weight = m.weight ? get<V, T>(m.weight, index) : zero;
+    V t = zero + e.variance_weight;
+    if (e.variance_weight_plane >= 0) {
+        const V root = sums(1 + e.variance_weight_plane) / added;
+        t = variance_weight(root * root);
+    }
+    for (int p = 0; p < e.planes; ++p) {
+        const Plane& plane = e.plane[p];
+        const V sum = sums(1 + p);
+        const V mean = get<V, T>(plane.mean, index);
+        if (!plane.root) {
+            put<V, T>(plane.mean, index, select(nothing, mean, merged_mean(mean, weight, sum, added)));
+            continue;
+        }
+        const V root = sum / added, v = root * root;
+        const V t_before = get<V, T>(plane.weight, index);
+        const V t_new = select(nothing, zero, weight_of_variance(v, t));
+        put<V, T>(plane.mean, index, select(t_new == zero, mean, merged_variance(mean, t_before, v, t_new)));
+        put<V, T>(plane.weight, index, t_before + t_new);
+    }
+    if (m.weight) put<V, T>(m.weight, index, weight + select(nothing, zero, added));
+}
+
+// Root of the sum of those of `count` variances that are not NaN; NaN where all are.
+GPURES_FN float error_from_variances(const float* const* variances, int count, long long index)
+{
+    double sum = 0.0;
+    bool any = false;
+    for (int k = 0; k < count; ++k) {
+        const double v = variances[k][index];
+        if (v != v) continue;
+        any = true;
+        sum += v;
+    }
+    return static_cast<float>(any ? sqrt(sum) : not_a_number());
+}
+
 GPURES_END

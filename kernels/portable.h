@@ -8,6 +8,7 @@
 #define GPURES_ISA device
 #else
 #include <cmath>
+#include <cstring>
 #define GPURES_FN inline
 // The CPU walk is compiled once per instruction set; the inline namespace keeps the linker from mixing the copies.
 #ifndef GPURES_ISA
@@ -28,6 +29,7 @@ GPURES_BEGIN
 using std::exp;
 using std::fabs;
 using std::floor;
+using std::memcpy;
 using std::sin;
 using std::sqrt;
 #endif
@@ -66,8 +68,47 @@ GPURES_FN double not_a_number() { return NAN; }
 
 GPURES_FN double lower_integer(double x) { return floor(x); }
 
+// Another type's value of the same bits.
+template <class To, class From>
+GPURES_FN To same_bits(From value)
+{
+    static_assert(sizeof(To) == sizeof(From), "bits of one size");
+    To result;
+    memcpy(&result, &value, sizeof result);
+    return result;
+}
+
+// A word at an address: on a GPU aligned to its size, on a CPU anywhere.
+template <class Word>
+GPURES_FN Word word_at(const char* p)
+{
+#if defined(__CUDACC__)
+    return __ldg(reinterpret_cast<const Word*>(p));
+#else
+    Word word;
+    memcpy(&word, p, sizeof word);
+    return word;
+#endif
+}
+
 // Whether a comparison holds in every lane.
 GPURES_FN bool everywhere(bool mask) { return mask; }
+
+// Numbers of type V at an address of type T: one double here; a vector takes as many as it has lanes.
+template <class V>
+struct Access;
+
+template <>
+struct Access<double> {
+    template <class T>
+    GPURES_FN static double load(const T* p)
+    {
+        return static_cast<double>(*p);
+    }
+};
+
+GPURES_FN void store(double v, double* p) { *p = v; }
+GPURES_FN void store(double v, float* p) { *p = static_cast<float>(v); }
 
 // Largest lane, as an integer: the trip count of a loop over output pixels.
 GPURES_FN int largest(double x) { return static_cast<int>(x); }

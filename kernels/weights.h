@@ -1,6 +1,7 @@
 // What the weight of an input pixel is made of.
 #pragma once
 
+#include "exposure.h"
 #include "portable.h"
 
 GPURES_BEGIN
@@ -18,5 +19,14 @@ GPURES_FN double inverse_variance(double variance)
 }
 
 GPURES_FN bool is_good(unsigned long long dq, unsigned long long bad_bits) { return (dq & bad_bits) == 0; }
+
+// A weight from a map of weights.
+GPURES_FN double usable_weight(double value) { return is_usable(value) ? value : 0.0; }
+
+// What is averaged of a pixel of a plane, an array of the exposure.
+GPURES_FN double plane_value(const Plane& plane, double x)
+{
+    return plane.root ? sqrt(x) * plane.scale : (x - plane.offset) * plane.scale;
+}
 
 GPURES_END

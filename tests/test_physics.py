@@ -9,7 +9,8 @@ import oracle
 import pytest
 import tolerances as tol
 
-from gpures.accumulators import KERNELS, Frame
+from gpures.accumulators import Frame
+from gpures.records import KERNELS
 from gpures.weights import Weight
 
 pytestmark = [

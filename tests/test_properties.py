@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from gpures import Resample
-from gpures.accumulators import KERNELS, Frame
+from gpures.accumulators import Frame
+from gpures.records import KERNELS
 from gpures.weights import Weight
 
 pytestmark = [

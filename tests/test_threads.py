@@ -13,8 +13,9 @@ import pytest
 from astropy.wcs import WCS
 
 from gpures import Resample
-from gpures.accumulators import KERNELS, Frame
+from gpures.accumulators import Frame
 from gpures.backend import make_accumulators
+from gpures.records import KERNELS
 from gpures.threads import thread_count
 from gpures.weights import Weight
 

@@ -13,8 +13,10 @@
 #include <thread>
 #include <vector>
 
+#include "../drop.h"
 #include "../fold.h"
-#include "exposure.h"
+#include "../pixmap.h"
+#include "walk.h"
 
 namespace gpures {
 
@@ -181,6 +183,73 @@ Tile add(const Exposure& e, const Mosaic& m, int threads)
             std::min((ty1 + 1) * TILE_HEIGHT, static_cast<int>(m.ny)) - 1};
 }
 
+namespace {
+
+void extend(Reach& r, const Reach& by)
+{
+    r = {std::min(r.x0, by.x0), std::max(r.x1, by.x1), std::min(r.y0, by.y0), std::max(r.y1, by.y1)};
+}
+
+// How many of its coefficients a spline has factors for, along one axis of n pixels: 2 or 4.
+int spline_support(const double* factors, long long n)
+{
+    for (int a = SPLINE_SUPPORT; a > 1; --a) {
+        for (long long k = 0; k < n; ++k) {
+            if (factors[(a - 1) * n + k] != 0.0) return a;
+        }
+    }
+    return 1;
+}
+
+// A spline lies within the range of its coefficients, as B-splines are positive and add up to one.
+Reach reach_of_spline(const Exposure& e)
+{
+    Reach r = {1e300, -1e300, 1e300, -1e300};
+    const Pixmap& m = e.pixmap;
+    const int x0 = std::max(e.x0 - 1, m.x0), x1 = std::min(e.x1 + 1, m.x1);
+    const int y0 = std::max(e.y0 - 1, m.y0), y1 = std::min(e.y1 + 1, m.y1);
+    if (x0 > x1 || y0 > y1) return r;
+    const int across = spline_support(m.column_factors, e.nx), up = spline_support(m.row_factors, e.ny);
+    for (int j = m.first_row[y0]; j < m.first_row[y1] + up; ++j) {
+        for (int i = m.first_column[x0]; i < m.first_column[x1] + across; ++i) {
+            const double x = m.coefficients_x[j * m.coefficients_per_row + i];
+            const double y = m.coefficients_y[j * m.coefficients_per_row + i];
+            extend(r, {x, x, y, y});
+        }
+    }
+    const double margin = baseline::reach_of_drop(e.kernel, e.pixel_scale_ratio, e.pixfrac);
+    return {r.x0 - margin, r.x1 + margin, r.y0 - margin, r.y1 + margin};
+}
+
+}  // namespace
+
+Tile window(const Exposure& e, long long nx, long long ny, int threads)
+{
+    Reach all = {1e300, -1e300, 1e300, -1e300};
+    std::vector<Block> blocks;
+    if (e.pixmap.full) {
+        blocks = blocks_of(e.x0, e.x1, e.y0, e.y1);
+    } else {
+        all = reach_of_spline(e);
+        // Beyond the edges of the image the square drop continues the map, so these are looked at centre by centre.
+        for (const Block& edge : {Block{e.x0, e.x1, e.y0, e.y0}, Block{e.x0, e.x1, e.y1, e.y1},
+                                  Block{e.x0, e.x0, e.y0, e.y1}, Block{e.x1, e.x1, e.y0, e.y1}}) {
+            for (const Block& b : blocks_of(edge.x0, edge.x1, edge.y0, edge.y1)) blocks.push_back(b);
+        }
+    }
+    const Walk walk = choose_walk();
+    std::mutex of_all;
+    over_blocks(threads, blocks, [&](const Block& b) {
+        const Reach r = walk.reach(e, b);
+        const std::lock_guard<std::mutex> lock(of_all);
+        extend(all, r);
+    });
+    // One pixel more on each side: a drop may end on a pixel's edge, to rounding.
+    const Span across = span(all.x0 - 1.0, all.x1 + 1.0, nx), up = span(all.y0 - 1.0, all.y1 + 1.0, ny);
+    if (across.first > across.last || up.first > up.last) return {0, -1, 0, -1};
+    return {across.first, across.last, up.first, up.last};
+}
+
 void weight_map(const Exposure& e, float* map, int threads)
 {
     const Walk walk = choose_walk();
@@ -209,17 +278,8 @@ void finish_variance(T* variance, const T* weight, const Frame& frame, double sc
 
 void error_from_variances(const float* const* variances, int count, float* error, const Frame& frame, int threads)
 {
-    over_frame(threads, frame, error, static_cast<float>(NAN), [&](long i) {
-        double sum = 0.0;
-        bool any = false;
-        for (int k = 0; k < count; ++k) {
-            const double v = variances[k][i];
-            if (v != v) continue;
-            any = true;
-            sum += v;
-        }
-        return any ? static_cast<float>(sqrt(sum)) : static_cast<float>(NAN);
-    });
+    over_frame(threads, frame, error, static_cast<float>(NAN),
+               [&](long i) { return baseline::error_from_variances(variances, count, i); });
 }
 
 template void fill<float>(float*, const float*, const Frame&, double, int);

@@ -1,9 +1,8 @@
 // The centres of a block of input pixels in the output frame, with one pixel more on each side.
 #pragma once
 
-#include "../footprint.h"
 #include "../pixmap.h"
-#include "exposure.h"
+#include "walk.h"
 
 GPURES_BEGIN
 
@@ -41,7 +40,7 @@ inline void inner_row(const Exposure& e, int j, int i0, int i1, double* x, doubl
     for (int a = 0; a < SPLINE_SUPPORT; ++a) fy[a] = m.row_factors[a * e.ny + j];
     const double* fx[SPLINE_SUPPORT];
     for (int a = 0; a < SPLINE_SUPPORT; ++a) fx[a] = m.column_factors + a * e.nx;
-    const long n = m.coefficients_per_row;
+    const long long n = m.coefficients_per_row;
     const double* cx = m.coefficients_x + m.first_row[j] * n;
     const double* cy = m.coefficients_y + m.first_row[j] * n;
     // Runs of columns between two knots share their coefficients, already blended over the rows.

@@ -1,132 +1,92 @@
-// Python bindings of the CPU walk. Arrays come as (address, strides, type); the Python side has checked them and keeps
-// them alive for the time of a call. The GIL is released while the threads work.
+// Python bindings of the CPU walk. Exposures and mosaics come as addresses of the structs of ../exposure.h, which the
+// Python side has filled and checked (gpures/records.py), and whose arrays it keeps alive for the time of a call. The
+// GIL is released while the threads work.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
-#include <map>
-#include <stdexcept>
+#include <cstddef>
 
 #include "../splat.h"
-#include "exposure.h"
+#include "walk.h"
 
 namespace nb = nanobind;
 using namespace gpures;
 
 namespace {
 
-template <class T>
-T get(const nb::dict& d, const char* key)
+const Exposure& exposure_at(std::uintptr_t address) { return *reinterpret_cast<const Exposure*>(address); }
+
+const Mosaic& mosaic_at(std::uintptr_t address) { return *reinterpret_cast<const Mosaic*>(address); }
+
+// Name, offset and size of each field, in order: what Python's records must agree with.
+#define GPURES_FIELD(record, name) layout.append(nb::make_tuple(#record "." #name, offsetof(record, name), sizeof(record::name)))
+
+nb::list layout_of_structs()
 {
-    return nb::cast<T>(d[key]);
+    nb::list layout;
+    GPURES_FIELD(View, data);
+    GPURES_FIELD(View, row_stride);
+    GPURES_FIELD(View, column_stride);
+    GPURES_FIELD(View, type);
+    GPURES_FIELD(View, swapped);
+    GPURES_FIELD(Pixmap, full);
+    GPURES_FIELD(Pixmap, coefficients_x);
+    GPURES_FIELD(Pixmap, coefficients_y);
+    GPURES_FIELD(Pixmap, coefficients_per_row);
+    GPURES_FIELD(Pixmap, first_row);
+    GPURES_FIELD(Pixmap, first_column);
+    GPURES_FIELD(Pixmap, row_factors);
+    GPURES_FIELD(Pixmap, column_factors);
+    GPURES_FIELD(Pixmap, x0);
+    GPURES_FIELD(Pixmap, x1);
+    GPURES_FIELD(Pixmap, y0);
+    GPURES_FIELD(Pixmap, y1);
+    GPURES_FIELD(Plane, view);
+    GPURES_FIELD(Plane, offset);
+    GPURES_FIELD(Plane, scale);
+    GPURES_FIELD(Plane, root);
+    GPURES_FIELD(Plane, mean);
+    GPURES_FIELD(Plane, weight);
+    GPURES_FIELD(Exposure, ny);
+    GPURES_FIELD(Exposure, nx);
+    GPURES_FIELD(Exposure, x0);
+    GPURES_FIELD(Exposure, x1);
+    GPURES_FIELD(Exposure, y0);
+    GPURES_FIELD(Exposure, y1);
+    GPURES_FIELD(Exposure, pixmap);
+    GPURES_FIELD(Exposure, kernel);
+    GPURES_FIELD(Exposure, planes);
+    GPURES_FIELD(Exposure, pixfrac);
+    GPURES_FIELD(Exposure, pixel_scale_ratio);
+    GPURES_FIELD(Exposure, lanczos);
+    GPURES_FIELD(Exposure, weight_map);
+    GPURES_FIELD(Exposure, variance);
+    GPURES_FIELD(Exposure, weight);
+    GPURES_FIELD(Exposure, dq);
+    GPURES_FIELD(Exposure, bad_bits);
+    GPURES_FIELD(Exposure, variance_weight_plane);
+    GPURES_FIELD(Exposure, variance_weight);
+    GPURES_FIELD(Exposure, plane);
+    GPURES_FIELD(Mosaic, ny);
+    GPURES_FIELD(Mosaic, nx);
+    GPURES_FIELD(Mosaic, doubles);
+    GPURES_FIELD(Mosaic, context_bit);
+    GPURES_FIELD(Mosaic, weight);
+    GPURES_FIELD(Mosaic, context);
+    GPURES_FIELD(Mosaic, dq);
+    GPURES_FIELD(Window, sums);
+    GPURES_FIELD(Window, stride);
+    GPURES_FIELD(Window, x0);
+    GPURES_FIELD(Window, x1);
+    GPURES_FIELD(Window, y0);
+    GPURES_FIELD(Window, y1);
+    return layout;
 }
 
-template <class T>
-T* pointer(const nb::dict& d, const char* key)
-{
-    return reinterpret_cast<T*>(nb::cast<std::uintptr_t>(d[key]));
-}
-
-// (address, row stride, column stride, "<f4"-like type)
-View view_of(nb::handle h)
-{
-    static const std::map<std::string, Type> types = {
-        {"i1", Type::i1}, {"u1", Type::u1}, {"b1", Type::u1}, {"i2", Type::i2}, {"u2", Type::u2}, {"i4", Type::i4},
-        {"u4", Type::u4}, {"i8", Type::i8}, {"u8", Type::u8}, {"f4", Type::f4}, {"f8", Type::f8}};
-    const auto t = nb::cast<nb::tuple>(h);
-    const auto type = nb::cast<std::string>(t[3]);
-    const auto found = types.find(type.substr(1));
-    if (found == types.end()) throw std::invalid_argument("no reader for arrays of type " + type);
-    View v;
-    v.data = reinterpret_cast<const char*>(nb::cast<std::uintptr_t>(t[0]));
-    v.row_stride = nb::cast<long>(t[1]);
-    v.column_stride = nb::cast<long>(t[2]);
-    v.type = found->second;
-    v.swapped = type[0] == '>';
-    return v;
-}
-
-std::vector<double> make_lanczos_table(int order)
-{
-    std::vector<double> table;
-    for (int k = 0; k < lanczos_entries(order); ++k) table.push_back(lanczos_value(k, order));
-    return table;
-}
-
-const double* lanczos_table(int kernel)
-{
-    static const std::vector<double> second = make_lanczos_table(2), third = make_lanczos_table(3);
-    return kernel == LANCZOS2 ? second.data() : third.data();
-}
-
-// An Exposure together with what it points to.
-struct Input {
-    Exposure e;
-    View weight_map, variance, dq;
-};
-
-void read_pixmap(const nb::dict& d, Pixmap& m)
-{
-    if (d.contains("full")) {
-        m.full = pointer<const double>(d, "full");
-        return;
-    }
-    m.coefficients_x = pointer<const double>(d, "coefficients_x");
-    m.coefficients_y = pointer<const double>(d, "coefficients_y");
-    m.coefficients_per_row = get<long>(d, "coefficients_per_row");
-    m.first_row = pointer<const int>(d, "first_row");
-    m.first_column = pointer<const int>(d, "first_column");
-    m.row_factors = pointer<const double>(d, "row_factors");
-    m.column_factors = pointer<const double>(d, "column_factors");
-    const auto window = get<std::vector<int>>(d, "window");
-    m.x0 = window[0], m.x1 = window[1], m.y0 = window[2], m.y1 = window[3];
-}
-
-void read_input(const nb::dict& d, Input& in)
-{
-    Exposure& e = in.e;
-    e.ny = get<long>(d, "ny");
-    e.nx = get<long>(d, "nx");
-    const auto limits = get<std::vector<int>>(d, "limits");
-    e.x0 = limits[0], e.x1 = limits[1], e.y0 = limits[2], e.y1 = limits[3];
-    if (d.contains("pixmap")) read_pixmap(get<nb::dict>(d, "pixmap"), e.pixmap);
-    if (d.contains("kernel")) {
-        e.kernel = get<int>(d, "kernel");
-        e.pixfrac = get<double>(d, "pixfrac");
-        e.pixel_scale_ratio = get<double>(d, "pixel_scale_ratio");
-        if (e.kernel == LANCZOS2 || e.kernel == LANCZOS3) e.lanczos = lanczos_table(e.kernel);
-    }
-    if (d.contains("weight_map")) {
-        in.weight_map = view_of(d["weight_map"]);
-        e.weight_map = &in.weight_map;
-    }
-    if (d.contains("variance")) {
-        in.variance = view_of(d["variance"]);
-        e.variance = &in.variance;
-    }
-    if (d.contains("weight")) e.weight = get<double>(d, "weight");
-    if (d.contains("dq")) {
-        in.dq = view_of(d["dq"]);
-        e.dq = &in.dq;
-        e.bad_bits = get<std::uint64_t>(d, "bad_bits");
-    }
-    if (!d.contains("planes")) return;
-    for (nb::handle h : get<nb::list>(d, "planes")) {
-        if (e.planes == MOST_PLANES) throw std::invalid_argument("at most 31 planes in one pass");
-        const auto p = nb::cast<nb::dict>(h);
-        Plane& plane = e.plane[e.planes++];
-        plane.view = view_of(p["view"]);
-        plane.offset = get<double>(p, "offset");
-        plane.scale = get<double>(p, "scale");
-        plane.root = get<bool>(p, "root");
-        plane.mean = pointer<void>(p, "mean");
-        plane.weight = pointer<void>(p, "weight");
-    }
-    e.variance_weight_plane = get<int>(d, "variance_weight_plane");
-    e.variance_weight = get<double>(d, "variance_weight");
-}
+#undef GPURES_FIELD
 
 using Floats = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
 using Doubles = nb::ndarray<double, nb::c_contig, nb::device::cpu>;
@@ -134,6 +94,8 @@ using ReadFloats = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using ReadDoubles = nb::ndarray<const double, nb::c_contig, nb::device::cpu>;
 
 using Limits = std::tuple<int, int, int, int>;  // x0, x1, y0, y1, the last ones included
+
+Limits limits_of(const Tile& tile) { return {tile.x0, tile.x1, tile.y0, tile.y1}; }
 
 template <class Image>
 Frame frame_of(const Image& image, const Limits& touched)
@@ -161,36 +123,30 @@ NB_MODULE(_cpu, m)
 {
     m.attr("KERNELS") = GPURES_KERNELS;
 
-    m.def("add", [](const nb::dict& exposure, const nb::dict& mosaic, int threads) {
-        Input in;
-        read_input(exposure, in);
-        Mosaic out;
-        out.ny = get<long>(mosaic, "ny");
-        out.nx = get<long>(mosaic, "nx");
-        out.doubles = get<bool>(mosaic, "doubles");
-        out.weight = pointer<void>(mosaic, "weight");
-        out.context = pointer<std::int32_t>(mosaic, "context");
-        out.context_bit = static_cast<std::int32_t>(1u << get<unsigned>(mosaic, "context_bit"));
-        out.dq = pointer<std::uint32_t>(mosaic, "dq");
-        Tile touched;
-        {
-            nb::gil_scoped_release release;
-            touched = add(in.e, out, threads);
-        }
-        return Limits(touched.x0, touched.x1, touched.y0, touched.y1);
-    });
-    m.def("weight_map", [](const nb::dict& exposure, Floats map, int threads) {
-        Input in;
-        read_input(exposure, in);
+    m.attr("LAYOUT") = layout_of_structs();
+    m.attr("MOST_PLANES") = MOST_PLANES;
+
+    m.def("add", [](std::uintptr_t exposure, std::uintptr_t mosaic, int threads) {
         nb::gil_scoped_release release;
-        weight_map(in.e, map.data(), threads);
+        return limits_of(add(exposure_at(exposure), mosaic_at(mosaic), threads));
     });
-    m.def("full_pixmap", [](const nb::dict& exposure, Doubles map, int threads) {
-        Input in;
-        read_input(exposure, in);
+    m.def("window", [](std::uintptr_t exposure, int nx, int ny, int threads) {
         nb::gil_scoped_release release;
-        full_pixmap(in.e, map.data(), threads);
+        return limits_of(window(exposure_at(exposure), nx, ny, threads));
     });
+    m.def("weight_map", [](std::uintptr_t exposure, Floats map, int threads) {
+        nb::gil_scoped_release release;
+        weight_map(exposure_at(exposure), map.data(), threads);
+    });
+    m.def("full_pixmap", [](std::uintptr_t exposure, Doubles map, int threads) {
+        nb::gil_scoped_release release;
+        full_pixmap(exposure_at(exposure), map.data(), threads);
+    });
+    // The table that the Lanczos factors are read from.
+    m.def("fill_lanczos_table", [](Doubles table, int order) {
+        for (std::size_t k = 0; k < table.size(); ++k) table.data()[k] = lanczos_value(static_cast<int>(k), order);
+    });
+    m.def("lanczos_entries", [](int order) { return lanczos_entries(order); });
     bind_finish<Floats, ReadFloats>(m);
     bind_finish<Doubles, ReadDoubles>(m);
     m.def("error_from_variances",

@@ -117,22 +117,6 @@ inline void store_integers(Vector v, int* p) { *p = static_cast<int>(v); }
 
 #endif
 
-// One double stands beside the vectors where a row's end is shorter than one.
-template <class V>
-struct Access;
-
-template <>
-struct Access<double> {
-    template <class T>
-    static double load(const T* p)
-    {
-        return static_cast<double>(*p);
-    }
-};
-
-inline void store(double v, double* p) { *p = v; }
-inline void store(double v, float* p) { *p = static_cast<float>(v); }
-
 #if defined(__GNUC__)
 template <>
 struct Access<Vector> {

@@ -8,6 +8,7 @@
 #include "../splat.h"
 #include "centres.h"
 #include "rows.h"
+#include "walk.h"
 
 GPURES_BEGIN
 
@@ -71,19 +72,19 @@ struct Row {
 
 inline void read_weights(const Exposure& e, int j, int i0, int n, Row& row)
 {
-    if (e.weight_map) {
-        read_row(*e.weight_map, j, i0, n, row.weight);
-        for (int k = 0; k < n; ++k) row.weight[k] = is_usable(row.weight[k]) ? row.weight[k] : 0.0;
-    } else if (e.variance) {
-        read_row(*e.variance, j, i0, n, row.weight);
+    if (e.weight_map.data) {
+        read_row(e.weight_map, j, i0, n, row.weight);
+        for (int k = 0; k < n; ++k) row.weight[k] = usable_weight(row.weight[k]);
+    } else if (e.variance.data) {
+        read_row(e.variance, j, i0, n, row.weight);
         for (int k = 0; k < n; ++k) row.weight[k] = inverse_variance(row.weight[k]);
     } else {
         for (int k = 0; k < n; ++k) row.weight[k] = e.weight;
     }
     for (int k = n; k < n + LANES; ++k) row.weight[k] = 0.0;
-    if (!e.dq) return;
+    if (!e.dq.data) return;
     std::uint64_t dq[BLOCK];
-    read_row(*e.dq, j, i0, n, dq);
+    read_row(e.dq, j, i0, n, dq);
     for (int k = 0; k < n; ++k) {
         row.bits[k] = static_cast<std::uint32_t>(dq[k]);
         row.weight[k] = is_good(dq[k], e.bad_bits) ? row.weight[k] : 0.0;
@@ -97,11 +98,7 @@ inline void read_values(const Exposure& e, int j, int i0, int n, int stride, Row
     for (int p = 0; p < e.planes; ++p) {
         const Plane& plane = e.plane[p];
         read_row(plane.view, j, i0, n, x);
-        if (plane.root) {
-            for (int k = 0; k < n; ++k) x[k] = sqrt(x[k]) * plane.scale;
-        } else {
-            for (int k = 0; k < n; ++k) x[k] = (x[k] - plane.offset) * plane.scale;
-        }
+        for (int k = 0; k < n; ++k) x[k] = plane_value(plane, x[k]);
         for (int k = 0; k < n; ++k) row.values[k * stride + p + 1] = x[k];
     }
     for (int p = e.planes + 1; p < stride; ++p) {
@@ -137,18 +134,7 @@ inline void extend_range(const double* p, int n, double& low, double& high)
 // Drops of the square kernel lie within the hull of the bordered centres; the others around their own centre.
 inline double reach_of_drop(const Exposure& e)
 {
-    switch (e.kernel) {
-        case TURBO:
-            return Turbo(e.pixel_scale_ratio, e.pixfrac).half + 0.5;
-        case GAUSSIAN:
-            return Gaussian(e.pixel_scale_ratio, e.pixfrac).half + 0.5;
-        case LANCZOS2:
-            return Lanczos(e.pixel_scale_ratio, 2, nullptr).half + 0.5;
-        case LANCZOS3:
-            return Lanczos(e.pixel_scale_ratio, 3, nullptr).half + 0.5;
-        default:
-            return 0.5;
-    }
+    return reach_of_drop(e.kernel, e.pixel_scale_ratio, e.pixfrac);
 }
 
 // Bounding box of rows first ... last (numbered from the block's first) of the centres.
@@ -238,65 +224,19 @@ inline void splat_row(const Exposure& e, const Centres& c, int r, int n, const R
 
 // ---- fold ----------------------------------------------------------------------------------------------------
 
-// As many accumulators of type T as V has lanes, from `index` on.
-template <class V, class T>
-inline V get(const void* array, long index)
-{
-    return Access<V>::load(static_cast<const T*>(array) + index);
-}
-
-template <class V, class T>
-inline void put(void* array, long index, V v)
-{
-    store(v, static_cast<T*>(array) + index);
-}
-
-// The k-th sums of as many output pixels as V has lanes.
+// The sums of as many output pixels as V has lanes.
 template <class V>
-inline V get_sums(const double* sums, int stride, int k)
-{
-    double each[sizeof(V) / sizeof(double)];
-    for (unsigned l = 0; l < sizeof(V) / sizeof(double); ++l) each[l] = sums[l * stride + k];
-    return Access<V>::load(each);
-}
+struct TileSums {
+    const double* sums;  // of the first
+    int stride;          // doubles from one output pixel to the next
 
-// Rounded to the accumulators' type: a weight below its smallest number is none.
-template <class V, class T>
-inline V rounded(V v)
-{
-    T each[sizeof(V) / sizeof(double)];
-    store(v, each);
-    return Access<V>::load(each);
-}
-
-template <class V, class T>
-inline void fold_pixels(const Exposure& e, const Mosaic& m, const double* sums, int stride, long index)
-{
-    const V zero = V{};
-    const V added = get_sums<V>(sums, stride, 0);
-    const auto nothing = rounded<V, T>(added) == zero;
-    const V weight = m.weight ? get<V, T>(m.weight, index) : zero;
-    V t = zero + e.variance_weight;
-    if (e.variance_weight_plane >= 0) {
-        const V root = get_sums<V>(sums, stride, 1 + e.variance_weight_plane) / added;
-        t = variance_weight(root * root);
+    V operator()(int k) const
+    {
+        double each[sizeof(V) / sizeof(double)];
+        for (unsigned l = 0; l < sizeof(V) / sizeof(double); ++l) each[l] = sums[l * stride + k];
+        return Access<V>::load(each);
     }
-    for (int p = 0; p < e.planes; ++p) {
-        const Plane& plane = e.plane[p];
-        const V sum = get_sums<V>(sums, stride, 1 + p);
-        const V mean = get<V, T>(plane.mean, index);
-        if (!plane.root) {
-            put<V, T>(plane.mean, index, select(nothing, mean, merged_mean(mean, weight, sum, added)));
-            continue;
-        }
-        const V root = sum / added, v = root * root;
-        const V t_before = get<V, T>(plane.weight, index);
-        const V t_new = select(nothing, zero, weight_of_variance(v, t));
-        put<V, T>(plane.mean, index, select(t_new == zero, mean, merged_variance(mean, t_before, v, t_new)));
-        put<V, T>(plane.weight, index, t_before + t_new);
-    }
-    if (m.weight) put<V, T>(m.weight, index, weight + select(nothing, zero, added));
-}
+};
 
 template <class T>
 void fold_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Scratch& scratch, int stride)
@@ -305,16 +245,16 @@ void fold_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Scrat
     if (width <= 0) return;
     for (int j = tile.y0; j <= tile.y1; ++j) {
         const long local = static_cast<long>(j - tile.y0) * TILE_WIDTH;
-        const long index = static_cast<long>(j) * m.nx + tile.x0;
+        const long long index = j * m.nx + tile.x0;
         const double* sums = scratch.sums + local * stride;
         for (int k = 0; k < width;) {
             const int lanes = k + LANES <= width ? LANES : 1;
             double any = 0.0;
             for (int l = 0; l < lanes; ++l) any += fabs(sums[(k + l) * stride]);
             if (any != 0.0 && lanes == 1) {
-                fold_pixels<double, T>(e, m, sums + k * stride, stride, index + k);
+                fold<double, T>(e, m, TileSums<double>{sums + k * stride, stride}, index + k);
             } else if (any != 0.0) {
-                fold_pixels<Vector, T>(e, m, sums + k * stride, stride, index + k);
+                fold<Vector, T>(e, m, TileSums<Vector>{sums + k * stride, stride}, index + k);
             }
             k += lanes;
         }
@@ -342,7 +282,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
     std::memset(scratch.positive, 0, pixels);
     if (m.dq) std::memset(scratch.dq, 0, sizeof(std::uint32_t) * pixels);
 
-    TileSink<N> sink{scratch, tile, stride, nullptr, m.dq && e.dq ? row.bits : nullptr};
+    TileSink<N> sink{scratch, tile, stride, nullptr, m.dq && e.dq.data ? row.bits : nullptr};
     const Bounds bounds = {tile.x0, tile.x1, tile.y0, tile.y1};
     const bool border = e.kernel == SQUARE;
     const double margin = reach_of_drop(e);

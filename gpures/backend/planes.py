@@ -1,0 +1,134 @@
+"""Accumulators that are arrays to which the kernels add: what the backends cpu and cuda share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from gpures.accumulators import BITS_PER_PLANE, Accumulators, Frame
+from gpures.exposure import Exposure
+from gpures.records import MOSAIC, MOST_PLANES, Place, exposure_record, set_drop, set_weights, view
+
+__all__ = ["Plane", "PlaneAccumulators"]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """An array of an exposure and the accumulators that it goes to.
+
+    Attributes
+    ----------
+    array : array (Ny, Nx)
+        Its pixels, weighted with the data's weights.
+    mean : array
+        Accumulator of the weighted mean, or of the variance.
+    weight : array or None
+        Accumulator of a variance's own weights; None for an array that is averaged as it is.
+    scale, offset : float
+        What is averaged is ``(x - offset) * scale``, and of a variance the root times ``scale``.
+    """
+
+    array: Any
+    mean: Any
+    weight: Any = None
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+class PlaneAccumulators(Accumulators):
+    """Accumulators as arrays on some device.
+
+    What is kept are weighted means and their weights (see ``kernels/fold.h``), so "data", "wht" and "err" are images
+    at any time but for their fill value.
+    """
+
+    def __init__(self, frame: Frame):
+        super().__init__(frame)
+        self._data = self._zeros(frame.shape, frame.dtype)
+        self._weight = self._zeros(frame.shape, frame.dtype)
+        self._err = self._zeros(frame.shape, frame.dtype) if frame.has_err else None
+        self._dq = self._zeros(frame.shape, np.uint32) if frame.has_dq else None
+        self._context = self._zeros((frame.context_planes, *frame.shape), np.int32) if frame.context_planes else None
+        # Variance and its own weight, by name.
+        self._variances = {
+            name: (self._zeros(frame.shape, frame.dtype), self._zeros(frame.shape, frame.dtype))
+            for name in frame.variance_names
+        }
+
+    # ---- what a device does ------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
+        """A new array of zeros."""
+
+    @abstractmethod
+    def _address(self, array: Any) -> int:
+        """Address of an array that `_zeros` made."""
+
+    @abstractmethod
+    def _pass(self, exposure: Exposure, planes: list[Plane], only_variances: bool) -> None:
+        """One pass over an exposure."""
+
+    # ---- what it is told ---------------------------------------------------------------------------------------
+
+    def add(self, exposure: Exposure) -> None:  # noqa: D102
+        if self.frame.kernel == "square" and min(exposure.shape) < 2:
+            raise ValueError(f"A square drop needs at least 2 x 2 pixels to know a pixel's size, got {exposure.shape}.")
+        planes = self._planes(exposure)
+        if len(planes) > MOST_PLANES:
+            raise ValueError(f"At most {MOST_PLANES} arrays fit in one pass over an exposure, got {len(planes)}.")
+        if planes:
+            self._pass(exposure, planes, only_variances=exposure.data is None)
+
+    def _planes(self, exposure: Exposure) -> list[Plane]:
+        planes = []
+        if exposure.data is not None:
+            planes.append(Plane(exposure.data, self._data, scale=exposure.iscale, offset=exposure.level))
+        if self._err is not None and exposure.err is not None:
+            planes.append(Plane(exposure.err, self._err, scale=exposure.iscale))
+        for name, variance in exposure.variances.items():
+            mean, weight = self._variances[name]
+            planes.append(Plane(variance, mean, weight, scale=exposure.iscale))
+        return planes
+
+    def _exposure_record(self, exposure: Exposure, planes: list[Plane], place: Place) -> np.ndarray:
+        record = exposure_record(exposure.shape, exposure.pixmap, place)
+        set_drop(record, exposure, self.frame.kernel, place)
+        set_weights(record, exposure, place)
+        record["planes"] = len(planes)
+        for k, plane in enumerate(planes):
+            of_variance = plane.weight is not None
+            weight = self._address(plane.weight) if of_variance else 0
+            mean = self._address(plane.mean)
+            record["plane"][k] = (view(plane.array, place), plane.offset, plane.scale, of_variance, mean, weight)
+        record["variance_weight"] = 1.0 if exposure.variance_weight is None else exposure.variance_weight
+        if exposure.variance_weight is None and "var_rnoise" in exposure.variances:
+            before = len(planes) - len(exposure.variances)
+            record["variance_weight_plane"] = before + list(exposure.variances).index("var_rnoise")
+        return record
+
+    def _mosaic_record(self, exposure: Exposure, only_variances: bool) -> np.ndarray:
+        record = np.zeros((), MOSAIC)
+        record["ny"], record["nx"] = self.frame.shape
+        record["doubles"] = self.frame.dtype == np.float64
+        bit = 1 << exposure.context_id % BITS_PER_PLANE
+        record["context_bit"] = bit - (1 << 32) if bit >> 31 else bit  # as the int32 of the image
+        if not only_variances:
+            record["weight"] = self._address(self._weight)
+            if self._dq is not None:
+                record["dq"] = self._address(self._dq)
+            if self._context is not None:
+                record["context"] = self._address(self._context_plane(exposure.context_id // BITS_PER_PLANE))
+        return record
+
+    def _context_plane(self, plane: int) -> Any:
+        assert self._context is not None
+        if plane >= len(self._context):
+            grown = self._zeros((plane + 1, *self.frame.shape), np.int32)
+            grown[: len(self._context)] = self._context
+            self._context = grown
+        return self._context[plane]

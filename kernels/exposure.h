@@ -1,0 +1,77 @@
+// What one pass over an exposure reads and writes. Python fills these structs (gpures/records.py has the same fields
+// in the same order) and hands them to the CPU walk by address and to the CUDA kernels by value.
+#pragma once
+
+namespace gpures {
+
+enum Type { I1, U1, I2, U2, I4, U4, I8, U8, F4, F8 };
+
+// A 2-D array as it lies in memory: any stride, either byte order, one of the types above. No address: no array.
+struct View {
+    const char* data;
+    long long row_stride, column_stride;  // bytes
+    int type;
+    int swapped;  // bytes in the other order than this machine's
+};
+
+// Output coordinates of the input pixels' centres: every one of them, or a spline (see pixmap.h).
+struct Pixmap {
+    const double* full;  // (ny, nx, 2), or null
+    const double *coefficients_x, *coefficients_y;
+    long long coefficients_per_row;
+    const int *first_row, *first_column;
+    const double *row_factors, *column_factors;  // (4, ny), (4, nx)
+    int x0, x1, y0, y1;                          // where the spline holds; NaN outside
+};
+
+// An array that rides along: its pixels are weighted with the data's weights.
+struct Plane {
+    View view;
+    double offset, scale;  // (x - offset) * scale; a root plane is sqrt(x) * scale
+    int root;              // a variance: its root is averaged, squared, and folded
+    void* mean;            // accumulator: weighted mean, or variance
+    void* weight;          // accumulator of a variance's own weights
+};
+
+// The structs go to a CUDA kernel by value, in the 4 KiB that every device takes.
+constexpr int MOST_PLANES = 31;
+
+struct Exposure {
+    long long ny, nx;
+    int x0, x1, y0, y1;  // input pixels used, last included
+    Pixmap pixmap;
+
+    int kernel;
+    int planes;
+    double pixfrac, pixel_scale_ratio;
+    const double* lanczos;  // table of the Lanczos factors, for those kernels
+
+    View weight_map;  // weights as they are, or
+    View variance;    // their inverse, or
+    double weight;    // one for all pixels
+    View dq;
+    unsigned long long bad_bits;  // a pixel with any of these has weight 0
+
+    int variance_weight_plane;  // the root plane whose inverse weights the variances; -1:
+    double variance_weight;     // one weight for all
+    Plane plane[MOST_PLANES];
+};
+
+// The accumulators that are shared by all planes. A null pointer: not wanted.
+struct Mosaic {
+    long long ny, nx;
+    int doubles;  // float64 accumulators, else float32
+    int context_bit;
+    void* weight;
+    int* context;  // the plane of this exposure
+    unsigned* dq;
+};
+
+// On a GPU: the sums of one exposure, over the part of the output frame that it may touch.
+struct Window {
+    double* sums;          // weights, then each plane's weighted sums; all zero between two exposures
+    long long stride;      // from one plane's sums to the next one's
+    int x0, x1, y0, y1;    // output pixels, last included
+};
+
+}  // namespace gpures
