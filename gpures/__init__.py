@@ -16,9 +16,10 @@ if find_spec("gpures._cpu") is None:
     if find_spec("gpures._cpu") is None:
         raise ImportError("gpures is a source tree here, without its compiled extension: install it (pip install .).")
 
+from gpures.cuda.device import DeviceError
 from gpures.resample import Resample
 from gpures.wcs import UnsupportedWCSError, compute_mean_pixel_area
 
-__all__ = ["Resample", "UnsupportedWCSError", "__version__", "compute_mean_pixel_area"]
+__all__ = ["DeviceError", "Resample", "UnsupportedWCSError", "__version__", "compute_mean_pixel_area"]
 
 __version__ = version("gpures")

@@ -9,11 +9,15 @@ from __future__ import annotations
 import logging
 import os
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from gpures import _cpu
 from gpures.exposure import Exposure
+from gpures.threads import thread_count
 
 __all__ = ["Accumulators", "Frame"]
 
@@ -68,12 +72,19 @@ class Accumulators(ABC):
 
     Attributes
     ----------
+    backend : str
+        Name of the backend.
     frame : Frame
         What is accumulated.
     touched : (int, int, int, int)
         xmin, xmax, ymin, ymax of the part of the frame that exposures may have contributed to, the last ones included;
         xmin > xmax where there is none.
+    takes_device_arrays : bool
+        Whether an exposure's arrays may lie on a GPU.
     """
+
+    backend: ClassVar[str]
+    takes_device_arrays: ClassVar[bool] = False
 
     def __init__(self, frame: Frame):
         self.frame = frame
@@ -100,6 +111,20 @@ class Accumulators(ABC):
     @abstractmethod
     def finish_variances(self, scaling: float) -> dict[str, np.ndarray]:
         """Variance images times `scaling`; called once, after the last exposure."""
+
+    def error_image(self, variances: list) -> np.ndarray:
+        """Root of the sum of those variance images that are not NaN; NaN where all are."""
+        error = np.empty(self.frame.shape, np.float32)
+        arrays = [np.ascontiguousarray(variance, dtype=np.float32) for variance in variances]
+        _cpu.error_from_variances(arrays, error, self.touched, thread_count())
+        return error
+
+    def close(self) -> None:
+        """Give up what is held on a device; nothing can be added afterwards."""
+
+    def context(self) -> AbstractContextManager:
+        """What arithmetic on its images needs: the current device, where that matters."""
+        return nullcontext()
 
 
 def check_memory(frame: Frame) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["model_name", "readable"]
+__all__ = ["as_array", "model_name", "on_device", "readable"]
 
 
 def model_name(model: Mapping) -> str:
@@ -16,7 +16,21 @@ def model_name(model: Mapping) -> str:
     return name if isinstance(name, str) and name.strip() else "Unknown"
 
 
-def readable(array: Any, name: str, model: Mapping) -> np.ndarray:
+def on_device(array: Any) -> bool:
+    """Whether an array lies in the memory of a CUDA device."""
+    return hasattr(array, "__cuda_array_interface__")
+
+
+def as_array(array: Any) -> Any:
+    """A numpy array; or, of what lies on a CUDA device, a CuPy array of the same memory."""
+    if not on_device(array):
+        return np.asarray(array)
+    import cupy
+
+    return cupy.asarray(array)
+
+
+def readable(array: Any, name: str, model: Mapping) -> Any:
     """The array as the kernels read it: strides and byte order as they are, half and long doubles converted.
 
     Raises
@@ -24,7 +38,7 @@ def readable(array: Any, name: str, model: Mapping) -> np.ndarray:
     TypeError
         It does not hold real numbers.
     """
-    array = np.asarray(array)
+    array = as_array(array)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"'{name}' of model '{model_name(model)}' must hold real numbers, got {array.dtype}.")
     if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):

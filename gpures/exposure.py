@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.arrays import model_name, readable
+from gpures.arrays import as_array, model_name, readable
 from gpures.pixmap import PixelMap
 from gpures.weights import Weight
 
@@ -79,6 +79,12 @@ class Exposure:
         """Shape (Ny, Nx) of the input image."""
         return self.pixmap.shape
 
+    def arrays(self) -> dict[str, Any]:
+        """Its images by name; "weight" is what the weights are made of."""
+        weight = self.weight.variance if self.weight.weight_map is None else self.weight.weight_map
+        arrays = {"data": self.data, "err": self.err, "dq": self.dq, "weight": weight} | self.variances
+        return {name: array for name, array in arrays.items() if array is not None}
+
 
 def checked_data(model: Mapping) -> np.ndarray:
     """The data array of a model.
@@ -92,7 +98,7 @@ def checked_data(model: Mapping) -> np.ndarray:
     ValueError
         It is empty.
     """
-    data = np.asarray(model["data"])
+    data = as_array(model["data"])
     if data.ndim != 2:
         raise RuntimeError(
             f"Input model '{model_name(model)}' is not a 2D image: its 'data' has {data.ndim} dimensions, "
@@ -113,7 +119,7 @@ def checked_dq(model: Mapping, shape: tuple[int, int], propagate: bool) -> np.nd
     ValueError
         It has not the shape of the data.
     """
-    dq = np.asarray(model["dq"])
+    dq = as_array(model["dq"])
     if not np.issubdtype(dq.dtype, np.integer):
         raise TypeError(f"'dq' of model '{model_name(model)}' must be an array of integers, got {dq.dtype}.")
     if dq.shape != shape:

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpures import _cpu, exposure
-from gpures.accumulators import BITS_PER_PLANE, Accumulators, Frame, check_memory
+from gpures import exposure
+from gpures.accumulators import BITS_PER_PLANE, Accumulators, Frame
 from gpures.arguments import (
     checked_compute_err,
     checked_dtype,
@@ -22,13 +22,12 @@ from gpures.arguments import (
     checked_shape,
     fill_number,
 )
-from gpures.arrays import model_name
-from gpures.backend import make_accumulators, resolve
+from gpures.arrays import model_name, on_device
+from gpures.backend import checked_backend, make_accumulators
 from gpures.exposure import Exposure
 from gpures.frame import OutputFrame
 from gpures.output import OutputModel
 from gpures.pixmap import PixelMap, calc_pixmap
-from gpures.threads import thread_count
 from gpures.times import TimeCounters
 from gpures.wcs import (
     ARCSEC_PER_RADIAN,
@@ -93,9 +92,14 @@ class Resample(OutputFrame, TimeCounters):
     pixmap_stepsize, pixmap_order : int, optional
         With ``pixmap_stepsize > 1``: spacing of the grid on which the WCS is evaluated, and order (1 or 3) of the
         spline through it.
-    backend : {"auto", "cpu", "drizzle"}, optional
-        "drizzle" is the reference algorithm on the drizzle package. "auto" is what ``GPURES_BACKEND`` says, else the
-        best there is.
+    backend : {"auto", "cuda", "cpu", "drizzle"}, optional
+        "cuda" accumulates on a GPU; "drizzle" is the reference algorithm on the drizzle package. "auto" is what
+        ``GPURES_BACKEND`` says, else "cuda" where a GPU can be used, else "cpu"; why a GPU can't be used is logged.
+    device : int, str, cupy.cuda.Device or None, optional
+        The GPU: its number, "cuda:1", or a device; None for the current one.
+    to_host : bool, optional
+        With the backend "cuda", whether the images of the output model are numpy arrays. Else they are CuPy arrays
+        that stay on the GPU.
     pixmap_tolerance : float, optional
         Largest error of the pixel map, in output pixels, when ``pixmap_stepsize`` is 1. The WCS is evaluated on as
         coarse a grid as holds it, which is verified; 0 evaluates every pixel.
@@ -112,6 +116,8 @@ class Resample(OutputFrame, TimeCounters):
         The output WCS has an unexpected number of axes.
     MemoryError
         The output frame would not fit in memory.
+    DeviceError
+        The backend is "cuda", and the GPU can't be used; the text says what to do.
     """
 
     #: Types of the output images; variances not named here are float32.
@@ -148,6 +154,8 @@ class Resample(OutputFrame, TimeCounters):
         pixmap_order=1,
         *,
         backend="auto",
+        device=None,
+        to_host=True,
         pixmap_tolerance=1e-6,
         accumulator_dtype="f4",
     ):
@@ -162,7 +170,9 @@ class Resample(OutputFrame, TimeCounters):
         self._enable_var = enable_var
         self._compute_err = checked_compute_err(compute_err)
         self._propagate_dq = propagate_dq
-        self._backend = resolve(backend)
+        self._backend = checked_backend(backend)
+        self._device = device
+        self._to_host = bool(to_host)
         self._pixmap_tolerance = checked_number(pixmap_tolerance, "pixmap_tolerance", 0.0, math.inf)
         self._accumulator_dtype = checked_dtype(accumulator_dtype, self._backend)
 
@@ -229,7 +239,7 @@ class Resample(OutputFrame, TimeCounters):
 
     @property
     def backend(self):
-        """Name of the backend in use."""
+        """Name of the backend in use: "cuda", "cpu" or "drizzle"."""
         return self._backend
 
     def is_finalized(self):
@@ -305,9 +315,9 @@ class Resample(OutputFrame, TimeCounters):
         if hasattr(self, "_output_model"):
             self._output_model.settle()  # whoever holds the mosaic before keeps its images
         self._drop_accumulators()  # and the rest of it makes room first
-        check_memory(frame)
+        self._accumulators = make_accumulators(self._backend, frame, self._device, self._to_host)
+        self._backend = self._accumulators.backend
         self._output_model = OutputModel(self.create_output_model())
-        self._accumulators = make_accumulators(self._backend, frame)
         self._n_res_models = 0
         self._group_ids = []
         if self._enable_var:
@@ -317,6 +327,7 @@ class Resample(OutputFrame, TimeCounters):
 
     def _drop_accumulators(self) -> None:
         if hasattr(self, "_accumulators"):
+            self._accumulators.close()
             del self._accumulators
 
     def _effective_kernel(self) -> str:
@@ -444,6 +455,13 @@ class Resample(OutputFrame, TimeCounters):
         )
         if self._enable_var:
             self._take_variances(model, result)
+        if not self._accumulators.takes_device_arrays:
+            for name, array in result.arrays().items():
+                if on_device(array):
+                    raise TypeError(
+                        f"'{name}' of model '{model_name(model)}' is on a GPU, and backend='{self._backend}' works in "
+                        "host memory: use backend='cuda', or pass array.get()."
+                    )
         return result
 
     def _kernel_scale_ratio(self, ratio: float | None, pixmap: PixelMap, limits: tuple[int, int, int, int]) -> float:
@@ -480,9 +498,10 @@ class Resample(OutputFrame, TimeCounters):
         return [key for key in IMAGES if wanted.get(key, True)]
 
     def _images(self) -> dict[str, np.ndarray]:
-        images = self._accumulators.images()
         types = {"dq": np.uint32} | {key: self.output_array_types[key] for key in IMAGES if key != "dq"}
-        return {key: image.astype(types[key], copy=False) for key, image in images.items()}
+        with self._accumulators.context():
+            images = self._accumulators.images()
+            return {key: image.astype(types[key], copy=False) for key, image in images.items()}
 
     # ---- hooks -------------------------------------------------------------------------------------------------
 
@@ -576,7 +595,8 @@ class Resample(OutputFrame, TimeCounters):
         if self._compute_err == "driz_err":
             scaling = 1.0 if ratio is None else ratio if is_imaging(self._output_wcs) else 1.0 / math.sqrt(ratio)
             if scaling != 1.0:
-                model["err"] = (model["err"] / scaling).astype(self.output_array_types["err"], copy=False)
+                with self._accumulators.context():
+                    model["err"] = (model["err"] / scaling).astype(self.output_array_types["err"], copy=False)
         elif self._compute_err == "from_var":
             if self._enable_var:
                 model["err"] = self._error_from_variances(model)
@@ -594,14 +614,14 @@ class Resample(OutputFrame, TimeCounters):
         """
         ratio = self._pixel_scale_ratio
         scaling = 1.0 if ratio is None else 1.0 / ratio**2 if is_imaging(self._output_wcs) else ratio
-        for name, image in self._accumulators.finish_variances(scaling).items():
-            output_model[name] = image.astype(self.output_array_types[name], copy=False)
+        with self._accumulators.context():
+            for name, image in self._accumulators.finish_variances(scaling).items():
+                output_model[name] = image.astype(self.output_array_types[name], copy=False)
         self._finalized = True
 
     def _error_from_variances(self, model: Mapping) -> np.ndarray:
         """Root of the sum of the variances that the error is made of; NaN where all of them are."""
         names = self.variance_array_names if self.error_from_variances is None else self.error_from_variances
-        error = np.empty(self._output_array_shape, np.float32)
-        arrays = [np.ascontiguousarray(model[name], dtype=np.float32) for name in names]
-        _cpu.error_from_variances(arrays, error, self._accumulators.touched, thread_count())
-        return error.astype(self.output_array_types["err"], copy=False)
+        with self._accumulators.context():
+            error = self._accumulators.error_image([model[name] for name in names])
+            return error.astype(self.output_array_types["err"], copy=False)

@@ -1,8 +1,7 @@
 // What the weight of an input pixel is made of.
 #pragma once
 
-#include "exposure.h"
-#include "portable.h"
+#include "view.h"
 
 GPURES_BEGIN
 
@@ -27,6 +26,25 @@ GPURES_FN double usable_weight(double value) { return is_usable(value) ? value :
 GPURES_FN double plane_value(const Plane& plane, double x)
 {
     return plane.root ? sqrt(x) * plane.scale : (x - plane.offset) * plane.scale;
+}
+
+// Weight and DQ flags of input pixel (i, j).
+struct Weighted {
+    double weight;
+    unsigned long long dq;
+};
+
+GPURES_FN Weighted pixel_weight(const Exposure& e, long long j, long long i)
+{
+    Weighted pixel = {e.weight, 0};
+    if (e.weight_map.data) {
+        pixel.weight = usable_weight(value_at<double>(e.weight_map, j, i));
+    } else if (e.variance.data) {
+        pixel.weight = inverse_variance(value_at<double>(e.variance, j, i));
+    }
+    if (e.dq.data) pixel.dq = value_at<unsigned long long>(e.dq, j, i);
+    if (!is_good(pixel.dq, e.bad_bits)) pixel.weight = 0.0;
+    return pixel;
 }
 
 GPURES_END

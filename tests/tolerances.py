@@ -90,7 +90,9 @@ PRECISION = {
     ("drizzle", "f4"): Precision(EPS32, per_contribution=True),
     ("cpu", "f4"): Precision(EPS32, per_contribution=False),
     ("cpu", "f8"): Precision(EPS64, per_contribution=False),
-    # Atomic adds: each contribution is rounded, in no particular order.
+    # Atomic adds of float64, in no particular order, rounded once per exposure.
+    ("cuda", "f4"): Precision(EPS32, per_contribution=False),
+    ("cuda", "f8"): Precision(EPS64, per_contribution=False),
 }
 
 #: Error of float32 images that no implementation avoids, per exposure: each is rounded when it is added.

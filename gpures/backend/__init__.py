@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 import os
+from typing import Any
 
-from gpures.accumulators import Accumulators, Frame
+from gpures.accumulators import Accumulators, Frame, check_memory
+from gpures.cuda.device import DeviceError
 
-__all__ = ["BACKENDS", "make_accumulators", "resolve"]
+__all__ = ["BACKENDS", "checked_backend", "make_accumulators"]
 
-BACKENDS = ("auto", "cpu", "drizzle")
+log = logging.getLogger(__name__)
+
+BACKENDS = ("auto", "cuda", "cpu", "drizzle")
 
 
-def resolve(backend: str) -> str:
-    """Name of the backend to use: "auto" is ``GPURES_BACKEND`` if that is set, else the best there is.
+def checked_backend(backend: str) -> str:
+    """Name of the backend asked for; for "auto" what ``GPURES_BACKEND`` says, if that is set.
 
     Raises
     ------
@@ -24,18 +30,47 @@ def resolve(backend: str) -> str:
         name, source = os.environ["GPURES_BACKEND"], "GPURES_BACKEND"
     if name not in BACKENDS:
         raise ValueError(f"{source} must be one of {BACKENDS}, got {name!r}.")
-    return "cpu" if name == "auto" else name
+    return name
 
 
-def make_accumulators(backend: str, frame: Frame) -> Accumulators:
-    """Accumulators of a frame on a backend, by its name as `resolve` gives it."""
+def make_accumulators(backend: str, frame: Frame, device: Any = None, to_host: bool = True) -> Accumulators:
+    """Accumulators of a frame.
+
+    Parameters
+    ----------
+    backend : str
+        As `checked_backend` gives it. "auto" is the GPU where one can be used, else the CPU; why not is logged.
+    frame : Frame
+        What is accumulated.
+    device, to_host
+        As in `gpures.Resample`.
+
+    Raises
+    ------
+    DeviceError, MemoryError, ImportError
+        The backend asked for can't be used, or has not the memory.
+    """
     match backend:
+        case "auto":
+            try:
+                return make_accumulators("cuda", frame, device, to_host)
+            except (DeviceError, MemoryError) as error:
+                # Who has CuPy expects a GPU to be used.
+                surprising = importlib.util.find_spec("cupy") is not None
+                log.log(logging.WARNING if surprising else logging.INFO, "Resampling on the CPU. %s", error)
+            return make_accumulators("cpu", frame)
+        case "cuda":
+            from gpures.backend.cuda import CUDAAccumulators
+
+            return CUDAAccumulators(frame, device, to_host)
         case "cpu":
             from gpures.backend.cpu import CPUAccumulators
 
+            check_memory(frame)
             return CPUAccumulators(frame)
         case "drizzle":
             from gpures.backend.drizzle import DrizzleAccumulators
 
+            check_memory(frame)
             return DrizzleAccumulators(frame)
     raise ValueError(f"There is no backend {backend!r}.")

@@ -37,6 +37,8 @@ def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
 class CPUAccumulators(PlaneAccumulators):
     """Accumulators in memory; a frame's untouched parts take neither time nor memory."""
 
+    backend = "cpu"
+
     def _zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
         return zeros(shape, dtype)
 

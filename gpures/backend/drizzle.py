@@ -29,6 +29,8 @@ def _drizzle_class():
 class DrizzleAccumulators(Accumulators):
     """Accumulators held by `drizzle.resample.Drizzle` objects."""
 
+    backend = "drizzle"
+
     def __init__(self, frame: Frame):
         super().__init__(frame)
         self.touched = (0, frame.shape[1] - 1, 0, frame.shape[0] - 1)  # the package does not say

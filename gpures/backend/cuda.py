@@ -1,0 +1,297 @@
+"""CUDA backend: the kernels of ``kernels/cuda`` over arrays that live on a GPU.
+
+An exposure's arrays go up through pinned buffers on a stream of their own (`gpures.cuda.staging`), while the exposure
+before is still splatted; `add` returns when the host's arrays have been read. Nothing comes down before somebody looks
+at an image.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from gpures import _cpu
+from gpures.accumulators import Frame
+from gpures.arrays import on_device
+from gpures.backend.planes import Plane, PlaneAccumulators
+from gpures.cuda.device import explained, import_cupy, memory_info, select
+from gpures.cuda.program import BLOCK_OF_SPLAT, Program
+from gpures.cuda.staging import Uploader
+from gpures.exposure import Exposure
+from gpures.records import LANCZOS_ORDER, WINDOW, exposure_record, in_memory, lanczos_table, set_drop, set_weights
+from gpures.threads import thread_count
+
+__all__ = ["CUDAAccumulators"]
+
+GIB = 2.0**30
+
+# Threads of a block of the kernels of mosaic.cu; the grid of those that walk over a whole image.
+THREADS = 256
+MOST_BLOCKS = 4096
+
+# Rows that a grid can have.
+MOST_ROWS = 65535
+
+
+class CUDAAccumulators(PlaneAccumulators):
+    """Accumulators on a GPU.
+
+    Parameters
+    ----------
+    frame : Frame
+        What is accumulated.
+    device : int, str or None
+        The GPU, as `gpures.cuda.device.select` takes it.
+    to_host : bool
+        Whether images are numpy arrays; else they are CuPy arrays and stay where they are.
+
+    Raises
+    ------
+    DeviceError
+        The device can't be used.
+    MemoryError
+        The accumulators need more memory than is free on it.
+    """
+
+    backend = "cuda"
+    takes_device_arrays = True
+
+    def __init__(self, frame: Frame, device: Any = None, to_host: bool = True):
+        self._number = select(device)
+        self._cupy = import_cupy()
+        self._to_host = to_host
+        self._sums: Any = None
+        with self._current("beginning a mosaic", accumulating=False):
+            check_device_memory(self._cupy, frame, self._number)
+            self._program = Program.of_device(self._cupy, self._number)
+            self._stream = self._program.take_stream()
+            # Compiled now, so that what is wrong with the compiler is found before the first exposure.
+            self._program.splat(frame.kernel, 1 + frame.has_err + len(frame.variance_names))
+            self._program.whole("fold_f4")
+            self._uploader = Uploader(self._cupy, self._number, self._stream)
+            with self._stream:
+                super().__init__(frame)
+
+    def close(self) -> None:
+        """Give memory back to CuPy's pool, and the stream, whose share of the pool the next mosaic takes over."""
+        stream, self._stream = getattr(self, "_stream", None), None
+        if stream is not None:
+            with self._cupy.cuda.Device(self._number):
+                stream.synchronize()
+            self.__dict__ |= dict.fromkeys(("_data", "_weight", "_err", "_dq", "_context", "_sums", "_uploader"))
+            self._variances = {}
+            self._program.give_stream(stream)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # as when the interpreter ends, or the device has failed
+            self.close()
+
+    # ---- the device --------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _current(self, doing: str, accumulating: bool = True) -> Iterator[None]:
+        """Make the device the current one for a while; the caller's comes back in the end."""
+        with explained(doing, accumulating), self._cupy.cuda.Device(self._number):
+            yield
+
+    def context(self) -> contextlib.AbstractContextManager:
+        """Make the device the current one, for work on its images."""
+        return self._current("working on an image")
+
+    def _zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
+        return self._cupy.zeros(shape, dtype)
+
+    def _address(self, array: Any) -> int:
+        return array.data.ptr
+
+    def _launch(self, kernel: Any, grid: tuple[int, ...], block: tuple[int, ...], *parameters: Any) -> None:
+        with self._stream:
+            kernel(grid, block, parameters)
+
+    def _over_image(self, name: str, count: int, *parameters: Any) -> None:
+        """Launch one of those kernels that walk over an image, whose type is that of the accumulators or float32."""
+        blocks = min(-(-count // THREADS), MOST_BLOCKS)
+        self._launch(self._program.whole(name), (blocks,), (THREADS,), *parameters)
+
+    @property
+    def _type(self) -> str:
+        return f"f{self.frame.dtype.itemsize}"
+
+    # ---- one exposure ------------------------------------------------------------------------------------------
+
+    def _pass(self, exposure: Exposure, planes: list[Plane], only_variances: bool) -> None:
+        with self._current("adding an exposure"):
+            window = self._window(exposure)
+            x0, x1, y0, y1 = window
+            if x0 > x1:
+                return
+            width, height = x1 - x0 + 1, y1 - y0 + 1
+            splat = self._program.splat(self.frame.kernel, len(planes))
+            fold = self._program.whole(f"fold_{self._type}")
+            with self._stream:
+                mosaic = self._mosaic_record(exposure, only_variances)
+            sums = self._sums_of(width * height * (len(planes) + 1), window)
+            sums_record = np.array((sums.data.ptr, width * height, *window), WINDOW)
+            arrays = exposure.arrays() | exposure.pixmap.arrays()
+            if self.frame.kernel in LANCZOS_ORDER:
+                arrays["lanczos"] = lanczos_table(LANCZOS_ORDER[self.frame.kernel])
+            with self._on_device(arrays.values()) as place:
+                record = self._exposure_record(exposure, planes, place)
+                parameters = record, mosaic, sums_record
+                i0, i1, j0, j1 = exposure.limits
+                across, up = BLOCK_OF_SPLAT
+                self._launch(
+                    splat, (-(-(i1 - i0 + 1) // across), -(-(j1 - j0 + 1) // up)), BLOCK_OF_SPLAT, *parameters
+                )
+                self._launch(fold, (-(-width // THREADS), min(height, MOST_ROWS)), (THREADS,), *parameters)
+            self._touch(window)
+
+    def _window(self, exposure: Exposure) -> tuple[int, int, int, int]:
+        """The part of the frame that an exposure may touch."""
+        record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
+        set_drop(record, exposure, self.frame.kernel, in_memory)
+        ny, nx = self.frame.shape
+        return _cpu.window(record.ctypes.data, nx, ny, thread_count())
+
+    def _sums_of(self, count: int, window: tuple[int, int, int, int]) -> Any:
+        """Memory for the sums of one exposure, all zero: those before left it so."""
+        if self._sums is None or self._sums.size < count:
+            self._sums = None
+            try:
+                with self._stream:
+                    self._sums = self._cupy.zeros(count, np.float64)
+            except MemoryError as error:
+                free, _ = memory_info(self._cupy)
+                x0, x1, y0, y1 = window
+                raise MemoryError(
+                    f"The sums of an exposure over its {x1 - x0 + 1} x {y1 - y0 + 1} output pixels need "
+                    f"{8 * count / GIB:.2f} GiB of memory on device {self._number}, and {free / GIB:.2f} GiB are free. "
+                    "Nothing of it was added. Free memory there, or resample fewer variances, or onto a coarser frame."
+                ) from error
+        return self._sums
+
+    @contextlib.contextmanager
+    def _on_device(self, arrays: Any) -> Iterator[Any]:
+        """Have arrays on the device for a while; gives the function that tells the place of each.
+
+        Host arrays are copied, each once. Those that are on the device are used where they are; the caller's stream and
+        this one wait for each other.
+        """
+        distinct = {id(array): array for array in arrays}
+        host = {key: array for key, array in distinct.items() if not on_device(array)}
+        device = {key: self._usable(array) for key, array in distinct.items() if key not in host}
+        try:
+            addresses = dict(zip(host, self._uploader.upload(list(host.values())), strict=True))
+        except MemoryError as error:
+            size = sum(array.nbytes for array in host.values())
+            free, _ = memory_info(self._cupy)
+            raise MemoryError(
+                f"The arrays of an exposure need {size / GIB:.2f} GiB of memory on device {self._number}, and "
+                f"{free / GIB:.2f} GiB are free. Nothing of it was added. Free memory there, or use backend='cpu'."
+            ) from error
+        callers = self._cupy.cuda.get_current_stream()
+        if device:
+            self._stream.wait_event(callers.record())
+
+        def place(array: Any) -> tuple[int, tuple[int, ...]]:
+            key = id(array)
+            if key in device:
+                return device[key].data.ptr, device[key].strides
+            strides = [array.dtype.itemsize]
+            for n in array.shape[:0:-1]:
+                strides.insert(0, strides[0] * n)
+            return addresses[key], tuple(strides)
+
+        yield place
+        self._uploader.consumed()
+        if device:
+            # The caller may write to its arrays, or free them, on its own stream at once.
+            callers.wait_event(self._stream.record())
+
+    def _usable(self, array: Any) -> Any:
+        """A device array as the kernels read it: on this device, and aligned."""
+        item = array.dtype.itemsize
+        if array.device.id != self._number or array.data.ptr % item or any(s % item for s in array.strides):
+            return self._cupy.array(array)
+        return array
+
+    def weight_map(self, exposure: Exposure) -> np.ndarray:  # noqa: D102
+        with self._current("making a weight map"):
+            arrays = {name: array for name, array in exposure.arrays().items() if name in ("weight", "dq")}
+            with self._stream:
+                weights = self._cupy.empty(exposure.shape, np.float32)
+            with self._on_device(arrays.values()) as place:
+                record = exposure_record(exposure.shape, None, place)
+                set_weights(record, exposure, place)
+                self._over_image("weight_map", weights.size, record, weights)
+            self._stream.synchronize()
+            return weights.get()
+
+    # ---- images ------------------------------------------------------------------------------------------------
+
+    def images(self) -> dict[str, Any]:  # noqa: D102
+        with self._current("making the images"):
+            averaged = {"data": self._data} | ({} if self._err is None else {"err": self._err})
+            fillval = np.nan if self.frame.fillval is None else self.frame.fillval
+            if fillval != 0.0:
+                for image in averaged.values():
+                    self._over_image(
+                        f"fill_{self._type}", image.size, image, self._weight, np.int64(image.size), np.float64(fillval)
+                    )
+            images = averaged | {"wht": self._weight, "con": self._context, "dq": self._dq}
+            return {name: self._out(image) for name, image in images.items() if image is not None}
+
+    def finish_variances(self, scaling: float) -> dict[str, Any]:  # noqa: D102
+        images = {}
+        with self._current("making the variances"):
+            self._sums = None
+            while self._variances:
+                name, (variance, weight) = self._variances.popitem()
+                self._over_image(
+                    f"finish_variance_{self._type}",
+                    variance.size,
+                    variance,
+                    weight,
+                    np.int64(variance.size),
+                    np.float64(scaling),
+                )
+                images[name] = self._out(variance)
+        return images
+
+    def error_image(self, variances: list[Any]) -> Any:  # noqa: D102
+        if not variances or not all(on_device(variance) for variance in variances):
+            return super().error_image(variances)
+        cupy = self._cupy
+        with self._current("making the error image"), self._stream:
+            arrays = [cupy.ascontiguousarray(variance, dtype=np.float32) for variance in variances]
+            addresses = cupy.asarray(np.array([array.data.ptr for array in arrays], np.uint64))
+            error = cupy.empty(self.frame.shape, np.float32)
+            self._over_image("error_image", error.size, addresses, np.int32(len(arrays)), error, np.int64(error.size))
+            self._stream.synchronize()
+        return error
+
+    def _out(self, image: Any) -> Any:
+        """An image for the caller."""
+        self._stream.synchronize()
+        return image.get() if self._to_host else image
+
+
+def check_device_memory(cupy: Any, frame: Frame, number: int) -> None:
+    """Refuse a frame whose accumulators would not fit on the current device.
+
+    Raises
+    ------
+    MemoryError
+        They need more than is free.
+    """
+    free, total = memory_info(cupy)
+    if frame.bytes > free:
+        raise MemoryError(
+            f"An output frame of {frame.shape[1]} x {frame.shape[0]} pixels needs {frame.bytes / GIB:.1f} GiB of device "
+            f"memory with these options, and {free / GIB:.1f} of {total / GIB:.1f} GiB are free on device {number}. Use "
+            "a smaller frame or a larger pixel scale, turn off enable_var or enable_ctx, or use backend='cpu'."
+        )

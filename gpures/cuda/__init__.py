@@ -1,0 +1,1 @@
+"""What the CUDA backend is made of; nothing here imports cupy before it is asked for."""

@@ -1,0 +1,94 @@
+// Whole images: the sums of an exposure into the accumulators, those into images, and maps for those who ask.
+#include "parameters.h"
+//
+#include "fold.h"
+#include "weights.h"
+
+namespace gpures {
+
+// One pixel of a window's sums.
+struct PixelSums {
+    double* first;
+    long long stride;
+
+    __device__ double operator()(int k) const { return first[k * stride]; }
+};
+
+// Folds the window's sums into accumulators of type T, and leaves them zero for the next exposure.
+template <class T>
+__device__ void fold_window(const Exposure& e, const Mosaic& m, const Window& w)
+{
+    const long long width = w.x1 - w.x0 + 1;
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= width) return;
+    for (int j = blockIdx.y; j <= w.y1 - w.y0; j += gridDim.y) {
+        const PixelSums sums = {w.sums + j * width + i, w.stride};
+        if (sums(0) != 0.0) fold<double, T>(e, m, sums, (w.y0 + j) * m.nx + w.x0 + i);
+        // Weights of both signs may have cancelled, so each sum is looked at for itself.
+        for (int k = 0; k <= e.planes; ++k) {
+            if (sums(k) != 0.0) sums.first[k * w.stride] = 0.0;
+        }
+    }
+}
+
+// Calls work(k) for each k < count, over the grid.
+template <class Work>
+__device__ void over_grid(long long count, const Work& work)
+{
+    const long long step = static_cast<long long>(gridDim.x) * blockDim.x;
+    for (long long k = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; k < count; k += step) work(k);
+}
+
+template <class T>
+__device__ void fill_image(T* image, const T* weight, long long count, T value)
+{
+    over_grid(count, [=](long long k) {
+        if (weight[k] == T(0)) image[k] = value;
+    });
+}
+
+template <class T>
+__device__ void finish_variance_image(T* variance, const T* weight, long long count, double scaling)
+{
+    over_grid(count,
+              [=](long long k) { variance[k] = static_cast<T>(finished_variance(variance[k], weight[k], scaling)); });
+}
+
+}  // namespace gpures
+
+using namespace gpures;
+
+extern "C" __global__ void fold_f4(const Exposure e, const Mosaic m, const Window w) { fold_window<float>(e, m, w); }
+
+extern "C" __global__ void fold_f8(const Exposure e, const Mosaic m, const Window w) { fold_window<double>(e, m, w); }
+
+extern "C" __global__ void fill_f4(float* image, const float* weight, long long count, double value)
+{
+    fill_image(image, weight, count, static_cast<float>(value));
+}
+
+extern "C" __global__ void fill_f8(double* image, const double* weight, long long count, double value)
+{
+    fill_image(image, weight, count, value);
+}
+
+extern "C" __global__ void finish_variance_f4(float* variance, const float* weight, long long count, double scaling)
+{
+    finish_variance_image(variance, weight, count, scaling);
+}
+
+extern "C" __global__ void finish_variance_f8(double* variance, const double* weight, long long count, double scaling)
+{
+    finish_variance_image(variance, weight, count, scaling);
+}
+
+// `variances` is an array of `planes` addresses.
+extern "C" __global__ void error_image(const float* const* variances, int planes, float* error, long long count)
+{
+    over_grid(count, [=](long long k) { error[k] = error_from_variances(variances, planes, k); });
+}
+
+extern "C" __global__ void weight_map(const Exposure e, float* map)
+{
+    over_grid(e.ny * e.nx, [&](long long k) { map[k] = static_cast<float>(pixel_weight(e, k / e.nx, k % e.nx).weight); });
+}

@@ -1,0 +1,122 @@
+// One exposure onto the sums of its window: a thread for each input pixel.
+//
+// Compiled for one kernel and one number of planes at a time: -DGPURES_SPLAT=splat_square_4 (the entry point's name,
+// which profilers show), -DGPURES_KERNEL=SQUARE, -DGPURES_PLANES=4.
+#include "parameters.h"
+//
+#include "pixmap.h"
+#include "splat.h"
+#include "weights.h"
+
+namespace gpures {
+
+// Input pixels of a block: a warp takes 32 of one row, whose drops fall on neighbouring output pixels, so that its
+// atomic adds share sectors of memory.
+constexpr int WIDTH = 32, HEIGHT = 8;
+
+// Where an output pixel is: in the window's sums and in the frame.
+struct Place {
+    long long of_window, of_frame;
+};
+
+__device__ inline Place operator+(Place place, int i) { return {place.of_window + i, place.of_frame + i}; }
+
+// Adds an input pixel's contributions.
+template <int PLANES>
+struct WindowSink {
+    const Mosaic& m;
+    const Window& w;
+    unsigned bits;          // its DQ flags, where they are propagated
+    double values[PLANES];  // of the planes
+
+    __device__ Place place(double i, double j) const
+    {
+        const int x = static_cast<int>(i), y = static_cast<int>(j);
+        const long long width = w.x1 - w.x0 + 1;
+        return {(y - w.y0) * width + (x - w.x0), y * m.nx + x};
+    }
+
+    __device__ void add_at(Place place, double dow)
+    {
+        double* sum = w.sums + place.of_window;
+        atomicAdd(sum, dow);
+#pragma unroll
+        for (int p = 0; p < PLANES; ++p) atomicAdd(sum + (p + 1) * w.stride, dow * values[p]);
+        // A look first spares nearly all of these: only the first contribution finds its bits missing.
+        if (m.context && dow > 0.0 && !(m.context[place.of_frame] & m.context_bit)) {
+            atomicOr(m.context + place.of_frame, m.context_bit);
+        }
+        if (bits && (bits & ~m.dq[place.of_frame])) atomicOr(m.dq + place.of_frame, bits);
+    }
+
+    __device__ void add(double i, double j, double dow)
+    {
+        if (dow != 0.0) add_at(place(i, j), dow);
+    }
+};
+
+// The square drop of the pixel that this thread has in the block at (i0, j0). A corner depends on four centres, so the
+// block evaluates its own and those around it once for all its threads, all of which come here.
+__device__ inline Quad<double> square_drop(const Exposure& e, int i0, int j0)
+{
+    __shared__ double x[HEIGHT + 2][WIDTH + 2], y[HEIGHT + 2][WIDTH + 2];
+    for (int k = threadIdx.y * WIDTH + threadIdx.x; k < (HEIGHT + 2) * (WIDTH + 2); k += HEIGHT * WIDTH) {
+        const int a = k / (WIDTH + 2), b = k % (WIDTH + 2);
+        if (i0 + b - 1 > e.nx || j0 + a - 1 > e.ny) continue;
+        const Point point = bordered_centre(e, i0 + b - 1, j0 + a - 1);
+        x[a][b] = point.x;
+        y[a][b] = point.y;
+    }
+    __syncthreads();
+    double near_x[3][3], near_y[3][3];
+    for (int a = 0; a < 3; ++a) {
+        for (int b = 0; b < 3; ++b) {
+            near_x[a][b] = x[threadIdx.y + a][threadIdx.x + b];
+            near_y[a][b] = y[threadIdx.y + a][threadIdx.x + b];
+        }
+    }
+    Quad<double> q;
+    corners(near_x, 0.5 * e.pixfrac, q.x);
+    corners(near_y, 0.5 * e.pixfrac, q.y);
+    return q;
+}
+
+template <int KERNEL, int PLANES>
+__device__ void splat(const Exposure& e, const Mosaic& m, const Window& w)
+{
+    const int i0 = e.x0 + blockIdx.x * WIDTH, j0 = e.y0 + blockIdx.y * HEIGHT;
+    const int i = i0 + threadIdx.x, j = j0 + threadIdx.y;
+    Quad<double> q;
+    if constexpr (KERNEL == SQUARE) q = square_drop(e, i0, j0);
+    if (i > e.x1 || j > e.y1) return;
+    const Weighted pixel = pixel_weight(e, j, i);
+    if (pixel.weight == 0.0) return;
+
+    WindowSink<PLANES> sink = {m, w, m.dq ? static_cast<unsigned>(pixel.dq) : 0u, {}};
+#pragma unroll
+    for (int p = 0; p < PLANES; ++p) sink.values[p] = plane_value(e.plane[p], value_at<double>(e.plane[p].view, j, i));
+
+    const Bounds bounds = {w.x0, w.x1, w.y0, w.y1};
+    if constexpr (KERNEL == SQUARE) {
+        splat_square(q, pixel.weight, bounds, sink);
+    } else {
+        const double s = e.pixel_scale_ratio;
+        const Point at = centre(e, i, j);
+        const auto product = [&](const auto& profile) {
+            splat_product(profile, at.x, at.y, pixel.weight, bounds, sink);
+        };
+        if constexpr (KERNEL == POINT) splat_point(at.x, at.y, pixel.weight, bounds, sink);
+        if constexpr (KERNEL == TURBO) product(Turbo(s, e.pixfrac));
+        if constexpr (KERNEL == GAUSSIAN) product(Gaussian(s, e.pixfrac));
+        if constexpr (KERNEL == LANCZOS2) product(Lanczos(s, 2, e.lanczos));
+        if constexpr (KERNEL == LANCZOS3) product(Lanczos(s, 3, e.lanczos));
+    }
+}
+
+}  // namespace gpures
+
+extern "C" __global__ void __launch_bounds__(gpures::WIDTH * gpures::HEIGHT)
+    GPURES_SPLAT(const gpures::Exposure exposure, const gpures::Mosaic mosaic, const gpures::Window window)
+{
+    gpures::splat<gpures::GPURES_KERNEL, GPURES_PLANES>(exposure, mosaic, window);
+}

@@ -1,0 +1,127 @@
+// Enough of CUDA to run a kernel on the host: one block after another, its threads as coroutines that take turns at
+// barriers. Included before a .cu file; used by cuda_on_host.py.
+#pragma once
+
+#include <ucontext.h>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdlib>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __shared__ static
+#define __launch_bounds__(...)
+
+namespace cuda_on_host {
+
+struct Dim {
+    unsigned x = 1, y = 1, z = 1;
+};
+
+inline Dim grid_dim, block_dim, block_index, thread_index;
+
+constexpr std::size_t STACK = 64 * 1024;
+
+struct Thread {
+    ucontext_t context;
+    std::vector<char> stack = std::vector<char>(STACK);
+    Dim index;
+    bool ended = false;
+};
+
+inline ucontext_t scheduler;
+inline std::vector<Thread> threads;
+inline Thread* current = nullptr;
+inline std::function<void()> kernel_of_thread;
+
+inline void run_thread()
+{
+    kernel_of_thread();
+    current->ended = true;
+    swapcontext(&current->context, &scheduler);
+}
+
+inline void barrier() { swapcontext(&current->context, &scheduler); }
+
+// Runs one block; false if some threads wait at a barrier that others never reach, which hangs a GPU.
+inline bool run_block()
+{
+    const std::size_t count = static_cast<std::size_t>(block_dim.x) * block_dim.y * block_dim.z;
+    if (threads.size() < count) threads = std::vector<Thread>(count);
+    for (std::size_t k = 0; k < count; ++k) {
+        Thread& t = threads[k];
+        t.index = {static_cast<unsigned>(k % block_dim.x), static_cast<unsigned>(k / block_dim.x % block_dim.y),
+                   static_cast<unsigned>(k / block_dim.x / block_dim.y)};
+        t.ended = false;
+        getcontext(&t.context);
+        t.context.uc_stack.ss_sp = t.stack.data();
+        t.context.uc_stack.ss_size = STACK;
+        makecontext(&t.context, run_thread, 0);
+    }
+    for (std::size_t ended = 0; ended < count;) {
+        std::size_t ended_now = 0;
+        // Last thread first: nothing may depend on the order.
+        for (std::size_t k = count; k-- > 0;) {
+            current = &threads[k];
+            if (!current->ended) {
+                thread_index = current->index;
+                swapcontext(&scheduler, &current->context);
+            }
+            ended_now += current->ended;
+        }
+        if (ended_now != ended && ended_now != count) return false;
+        ended = ended_now;
+    }
+    return true;
+}
+
+template <class... A, std::size_t... I>
+const char* launch(void (*kernel)(A...), const unsigned* grid, const unsigned* block, void** arguments,
+                   std::index_sequence<I...>)
+{
+    grid_dim = {grid[0], grid[1], grid[2]};
+    block_dim = {block[0], block[1], block[2]};
+    kernel_of_thread = [&] { kernel(*static_cast<std::remove_const_t<A>*>(arguments[I])...); };
+    const std::size_t count = static_cast<std::size_t>(grid_dim.x) * grid_dim.y * grid_dim.z;
+    for (std::size_t k = count; k-- > 0;) {
+        block_index = {static_cast<unsigned>(k % grid_dim.x), static_cast<unsigned>(k / grid_dim.x % grid_dim.y),
+                       static_cast<unsigned>(k / grid_dim.x / grid_dim.y)};
+        if (!run_block()) return "some threads of a block wait at a barrier that the others have passed by";
+    }
+    return nullptr;
+}
+
+template <class... A>
+const char* launch(void (*kernel)(A...), const unsigned* grid, const unsigned* block, void** arguments)
+{
+    return launch(kernel, grid, block, arguments, std::index_sequence_for<A...>{});
+}
+
+}  // namespace cuda_on_host
+
+#define gridDim cuda_on_host::grid_dim
+#define blockDim cuda_on_host::block_dim
+#define blockIdx cuda_on_host::block_index
+#define threadIdx cuda_on_host::thread_index
+#define __syncthreads() cuda_on_host::barrier()
+
+template <class T, class U>
+T atomicAdd(T* address, U value)
+{
+    const T before = *address;
+    *address += value;
+    return before;
+}
+
+template <class T, class U>
+T atomicOr(T* address, U value)
+{
+    const T before = *address;
+    *address |= value;
+    return before;
+}
