@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import logging
 import math
 import warnings
@@ -14,6 +15,7 @@ from numpy.typing import DTypeLike
 
 from gpures import exposure
 from gpures.accumulators import BITS_PER_PLANE, Accumulators, Frame
+from gpures.ahead import ahead
 from gpures.arguments import (
     checked_compute_err,
     checked_dtype,
@@ -28,6 +30,7 @@ from gpures.exposure import Exposure
 from gpures.frame import OutputFrame
 from gpures.output import OutputModel
 from gpures.pixmap import PixelMap, calc_pixmap
+from gpures.progress import shown
 from gpures.times import TimeCounters
 from gpures.wcs import (
     ARCSEC_PER_RADIAN,
@@ -390,6 +393,69 @@ class Resample(OutputFrame, TimeCounters):
         KeyError, TypeError, ValueError
             Something in the model is missing or wrong. Nothing has been added then.
         """
+        self._add(model)
+
+    def add_models(self, models, progress=None):
+        """Resample models and add them to the mosaic, in their order.
+
+        The same as `add_model` for each, but while one is added, the next ones are taken from the iterable and their
+        pixel maps are made, by a thread of its own: reading files, evaluating WCS and resampling overlap.
+
+        Parameters
+        ----------
+        models : iterable of dict
+            Input models; a generator that reads files has at most three of them in memory.
+        progress : bool or callable, optional
+            True shows a progress bar (by tqdm where it is installed, else a line in the log for each model). A callable
+            is called with the number of models added and their total, which is None where ``models`` has no length.
+
+        Returns
+        -------
+        int
+            Number of models added.
+
+        Raises
+        ------
+        RuntimeError, KeyError, TypeError, ValueError
+            As `add_model`, for the first model that is wrong; those before it have been added.
+        """
+        total = len(models) if hasattr(models, "__len__") else None
+        added = 0
+        with shown(progress, total) as show:
+            left = iter(models)
+            # The first settles the pixel scale ratio; a subclass may do with a model what it likes.
+            alone = 1 if type(self).add_model is Resample.add_model else None
+            for model in itertools.islice(left, alone):
+                self.add_model(model)
+                added += 1
+                show(added)
+            for model, pixmap in ahead(left, self._pixmap_ahead):
+                self._add(model, pixmap)
+                added += 1
+                show(added)
+        return added
+
+    def _pixmap_ahead(self, model) -> PixelMap | None:
+        """Pixel map of a model, made in another thread; None where it had better be made in its turn."""
+        # Hooks may evaluate WCS objects, which keep state while they are evaluated.
+        if self._is_overridden("add_model_hook") or self._is_overridden("resample_variance_arrays"):
+            return None
+        try:
+            return self._pixmap(model)
+        except Exception:  # what is wrong is said in its turn
+            return None
+
+    def _pixmap(self, model: Mapping) -> PixelMap:
+        return calc_pixmap(
+            model["wcs"],
+            self._world_to_pixel,
+            np.shape(model["data"]),
+            tolerance=self._pixmap_tolerance,
+            stepsize=self.pixmap_stepsize,
+            order=self.pixmap_order,
+        )
+
+    def _add(self, model, pixmap: PixelMap | None = None) -> None:
         if self._finalized:
             raise RuntimeError(
                 "Resampling has been finalized and no new models can be added to the resampled output model. "
@@ -398,7 +464,7 @@ class Resample(OutputFrame, TimeCounters):
         self.validate_input_model(model)
         scale_before = self._pixel_scale_ratio, self._output_model.get("pixel_scale_ratio")
         try:
-            checked = self._checked_exposure(model)
+            checked = self._checked_exposure(model, pixmap)
             self._warn_of_kernel()
             variances = checked.variances
             own_variances = self._is_overridden("resample_variance_arrays")
@@ -420,8 +486,8 @@ class Resample(OutputFrame, TimeCounters):
         if own_variances and variances:
             self._call_with_maps(self.resample_variance_arrays, model, checked)
 
-    def _checked_exposure(self, model: Mapping) -> Exposure:
-        """Everything about a model that a backend needs, checked."""
+    def _checked_exposure(self, model: Mapping, pixmap: PixelMap | None = None) -> Exposure:
+        """Everything about a model that a backend needs, checked; its pixel map may have been made before."""
         data = exposure.checked_data(model)
         shape = data.shape
         time = exposure.checked_exposure_time(model)
@@ -430,14 +496,8 @@ class Resample(OutputFrame, TimeCounters):
         weight = weight_of(model, shape, dq.dtype, self.weight_type, self.good_bits, self.dq_flag_name_map)
         err = exposure.checked_err(model, shape) if self._compute_err == "driz_err" else None
         self._compute_pixel_scale_ratio(model)
-        pixmap = calc_pixmap(
-            model["wcs"],
-            self._world_to_pixel,
-            shape,
-            tolerance=self._pixmap_tolerance,
-            stepsize=self.pixmap_stepsize,
-            order=self.pixmap_order,
-        )
+        if pixmap is None or pixmap.shape != shape:
+            pixmap = self._pixmap(model)
         limits = resample_range(shape, model["wcs"])
         result = Exposure(
             data=data,
@@ -487,11 +547,11 @@ class Resample(OutputFrame, TimeCounters):
     def _warn_of_kernel(self) -> None:
         kernel = self._effective_kernel()
         if kernel != self.kernel.lower():
-            warnings.warn("Kernel reset to 'point' due to input 'pixfrac' being too small.", stacklevel=3)
+            warnings.warn("Kernel reset to 'point' due to input 'pixfrac' being too small.", stacklevel=4)
         if kernel in ("gaussian", "lanczos2", "lanczos3"):
-            warnings.warn(f"Kernel '{kernel}' is not a flux-conserving kernel.", stacklevel=3)
+            warnings.warn(f"Kernel '{kernel}' is not a flux-conserving kernel.", stacklevel=4)
         if kernel.startswith("lanczos") and abs(self.pixfrac - 1.0) > 1e-5:
-            warnings.warn("In lanczos kernel, pixfrac is ignored and assumed to be 1.0", stacklevel=3)
+            warnings.warn("In lanczos kernel, pixfrac is ignored and assumed to be 1.0", stacklevel=4)
 
     def _accumulated_keys(self) -> list[str]:
         wanted = {"con": self._enable_ctx, "dq": self._propagate_dq, "err": self._compute_err == "driz_err"}

@@ -69,9 +69,9 @@ struct Mosaic {
 
 // On a GPU: the sums of one exposure, over the part of the output frame that it may touch.
 struct Window {
-    double* sums;          // weights, then each plane's weighted sums; all zero between two exposures
-    long long stride;      // from one plane's sums to the next one's
-    int x0, x1, y0, y1;    // output pixels, last included
+    double* sums;        // weights, then each plane's weighted sums; all zero between two exposures
+    long long stride;    // from one plane's sums to the next one's
+    int x0, x1, y0, y1;  // output pixels, last included
 };
 
 }  // namespace gpures

@@ -40,7 +40,8 @@ GPURES_FN Point centre(const Exposure& e, int i, int j)
         y[b] = blend(f[0], f[1], f[2], f[3], py[0], py[n], py[2 * n], py[3 * n]);
     }
     for (int b = 0; b < SPLINE_SUPPORT; ++b) f[b] = m.column_factors[b * e.nx + i];
-    return {blend(f[0], f[1], f[2], f[3], x[0], x[1], x[2], x[3]), blend(f[0], f[1], f[2], f[3], y[0], y[1], y[2], y[3])};
+    return {blend(f[0], f[1], f[2], f[3], x[0], x[1], x[2], x[3]),
+            blend(f[0], f[1], f[2], f[3], y[0], y[1], y[2], y[3])};
 }
 
 GPURES_FN Point beyond(Point edge, Point inner) { return {beyond(edge.x, inner.x), beyond(edge.y, inner.y)}; }

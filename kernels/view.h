@@ -27,10 +27,7 @@ struct Bits<8> {
 
 GPURES_FN unsigned char reversed(unsigned char v) { return v; }
 GPURES_FN unsigned short reversed(unsigned short v) { return static_cast<unsigned short>(v << 8 | v >> 8); }
-GPURES_FN unsigned reversed(unsigned v)
-{
-    return v << 24 | (v & 0xff00u) << 8 | (v >> 8 & 0xff00u) | v >> 24;
-}
+GPURES_FN unsigned reversed(unsigned v) { return v << 24 | (v & 0xff00u) << 8 | (v >> 8 & 0xff00u) | v >> 24; }
 GPURES_FN unsigned long long reversed(unsigned long long v)
 {
     return static_cast<unsigned long long>(reversed(static_cast<unsigned>(v))) << 32 |

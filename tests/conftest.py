@@ -45,7 +45,9 @@ ON_HOST = "cuda-on-host"
 
 
 @pytest.fixture(
-    params=[pytest.param(name, marks=pytest.mark.gpu) if name == "cuda" else name for name in BACKENDS if name != "auto"]
+    params=[
+        pytest.param(name, marks=pytest.mark.gpu) if name == "cuda" else name for name in BACKENDS if name != "auto"
+    ]
     + [ON_HOST]
 )
 def backend(request):

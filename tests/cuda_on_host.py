@@ -214,9 +214,7 @@ class RawModule:
         def kernel(grid, block, arguments):
             self._cuda.check_launch(name, grid, block)
             # By value, as of now.
-            values = [
-                np.array(a.data.ptr, np.uint64) if isinstance(a, HostArray) else np.array(a) for a in arguments
-            ]
+            values = [np.array(a.data.ptr, np.uint64) if isinstance(a, HostArray) else np.array(a) for a in arguments]
             assert all(value.size == 1 for value in values)
             sizes = [np.array((tuple(size) + (1, 1))[:3], np.uint32) for size in (grid, block)]
             addresses = np.array([value.ctypes.data for value in values], np.uint64)

@@ -144,9 +144,7 @@ class CUDAAccumulators(PlaneAccumulators):
                 parameters = record, mosaic, sums_record
                 i0, i1, j0, j1 = exposure.limits
                 across, up = BLOCK_OF_SPLAT
-                self._launch(
-                    splat, (-(-(i1 - i0 + 1) // across), -(-(j1 - j0 + 1) // up)), BLOCK_OF_SPLAT, *parameters
-                )
+                self._launch(splat, (-(-(i1 - i0 + 1) // across), -(-(j1 - j0 + 1) // up)), BLOCK_OF_SPLAT, *parameters)
                 self._launch(fold, (-(-width // THREADS), min(height, MOST_ROWS)), (THREADS,), *parameters)
             self._touch(window)
 
@@ -291,7 +289,8 @@ def check_device_memory(cupy: Any, frame: Frame, number: int) -> None:
     free, total = memory_info(cupy)
     if frame.bytes > free:
         raise MemoryError(
-            f"An output frame of {frame.shape[1]} x {frame.shape[0]} pixels needs {frame.bytes / GIB:.1f} GiB of device "
-            f"memory with these options, and {free / GIB:.1f} of {total / GIB:.1f} GiB are free on device {number}. Use "
-            "a smaller frame or a larger pixel scale, turn off enable_var or enable_ctx, or use backend='cpu'."
+            f"An output frame of {frame.shape[1]} x {frame.shape[0]} pixels needs {frame.bytes / GIB:.1f} GiB of memory "
+            f"on device {number} with these options, and {free / GIB:.1f} GiB are available there (of "
+            f"{total / GIB:.1f}). Use a smaller frame or a larger pixel scale, turn off enable_var or enable_ctx, or "
+            "use backend='cpu'."
         )

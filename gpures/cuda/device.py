@@ -141,6 +141,8 @@ def select(device: Any = None) -> int:
     number = _number(device)
     cupy = import_cupy()
     with explained("looking for a device"):
+        if cupy.cuda.runtime.driverGetVersion() == 0:
+            raise DeviceError("There is no NVIDIA driver on this machine, so no GPU can be used.")
         count = cupy.cuda.runtime.getDeviceCount()
         if count == 0:
             raise DeviceError(ADVICE["cudaErrorNoDevice"])
@@ -153,11 +155,15 @@ def select(device: Any = None) -> int:
         oldest = OLDEST.get(major, max(OLDEST.values()))
         if capability < oldest:
             raise DeviceError(
-                f"Device {number} has the compute capability {capability[0]}.{capability[1]}, and CUDA {major} compiles "
-                f"for {oldest[0]}.{oldest[1]} and later. Use backend='cpu', or another device"
+                f"Device {number} has the compute capability {_dotted(capability)}, and CUDA {major} compiles for "
+                f"{_dotted(oldest)} and later. Use backend='cpu', or another device"
                 + (" or gpures[cuda12]." if capability >= min(OLDEST.values()) else ".")
             )
     return number
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
 
 
 def _number(device: Any) -> int | None:

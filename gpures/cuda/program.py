@@ -13,7 +13,7 @@ from gpures import _cpu
 from gpures.cuda.device import explained
 from gpures.records import EXPOSURE, MOSAIC, WINDOW
 
-__all__ = ["BLOCK_OF_SPLAT", "Program", "digest_of", "options", "source_folder", "splat_name"]
+__all__ = ["BLOCK_OF_SPLAT", "Program", "digest_of", "options", "source_folder", "splat_name", "splat_options"]
 
 # Threads of a block, (x, y): WIDTH and HEIGHT of kernels/cuda/splat.cu.
 BLOCK_OF_SPLAT = (32, 8)
@@ -54,6 +54,12 @@ def splat_name(kernel: str, planes: int) -> str:
     return f"splat_{kernel}_{planes}"
 
 
+def splat_options(kernel: str, planes: int) -> tuple[str, ...]:
+    """Further options for that entry point."""
+    name = splat_name(kernel, planes)
+    return f"-DGPURES_SPLAT={name}", f"-DGPURES_KERNEL={kernel.upper()}", f"-DGPURES_PLANES={planes}"
+
+
 class Program:
     """The kernels on one device.
 
@@ -66,7 +72,8 @@ class Program:
     """
 
     _programs: dict[tuple[int, int], Program] = {}
-    _lock = threading.Lock()
+    # Reentrant: a mosaic that the garbage collector takes gives its stream back in the middle of anything.
+    _lock = threading.RLock()
 
     def __init__(self, cupy: Any, device: int):
         self._cupy = cupy
@@ -92,9 +99,7 @@ class Program:
 
     def splat(self, kernel: str, planes: int) -> Any:
         """Entry point of ``splat.cu`` for a kernel and a number of planes."""
-        name = splat_name(kernel, planes)
-        more = (f"-DGPURES_SPLAT={name}", f"-DGPURES_KERNEL={kernel.upper()}", f"-DGPURES_PLANES={planes}")
-        return self._function("splat.cu", name, more)
+        return self._function("splat.cu", splat_name(kernel, planes), splat_options(kernel, planes))
 
     def whole(self, name: str) -> Any:
         """Entry point of ``mosaic.cu``, by its name."""

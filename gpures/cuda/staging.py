@@ -112,8 +112,13 @@ class Uploader:
         start = slot.memory.data.ptr if size else 0
         if slot.consumed is not None:
             self._copy.wait_event(slot.consumed)
-        self._send([(piece, start + offset + at) for array, offset in zip(arrays, offsets, strict=True)
-                    for piece, at in pieces_of(array)])
+        self._send(
+            [
+                (piece, start + offset + at)
+                for array, offset in zip(arrays, offsets, strict=True)
+                for piece, at in pieces_of(array)
+            ]
+        )
         ready = self._event()
         ready.record(self._copy)
         self._use.wait_event(ready)

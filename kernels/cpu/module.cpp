@@ -22,7 +22,8 @@ const Exposure& exposure_at(std::uintptr_t address) { return *reinterpret_cast<c
 const Mosaic& mosaic_at(std::uintptr_t address) { return *reinterpret_cast<const Mosaic*>(address); }
 
 // Name, offset and size of each field, in order: what Python's records must agree with.
-#define GPURES_FIELD(record, name) layout.append(nb::make_tuple(#record "." #name, offsetof(record, name), sizeof(record::name)))
+#define GPURES_FIELD(record, name) \
+    layout.append(nb::make_tuple(#record "." #name, offsetof(record, name), sizeof(record::name)))
 
 nb::list layout_of_structs()
 {

@@ -132,10 +132,7 @@ inline void extend_range(const double* p, int n, double& low, double& high)
 // ---- how far drops reach -------------------------------------------------------------------------------------
 
 // Drops of the square kernel lie within the hull of the bordered centres; the others around their own centre.
-inline double reach_of_drop(const Exposure& e)
-{
-    return reach_of_drop(e.kernel, e.pixel_scale_ratio, e.pixfrac);
-}
+inline double reach_of_drop(const Exposure& e) { return reach_of_drop(e.kernel, e.pixel_scale_ratio, e.pixfrac); }
 
 // Bounding box of rows first ... last (numbered from the block's first) of the centres.
 inline Reach reach_of_rows(const Centres& c, int first, int last, int columns, bool border, double margin)

@@ -90,5 +90,6 @@ extern "C" __global__ void error_image(const float* const* variances, int planes
 
 extern "C" __global__ void weight_map(const Exposure e, float* map)
 {
-    over_grid(e.ny * e.nx, [&](long long k) { map[k] = static_cast<float>(pixel_weight(e, k / e.nx, k % e.nx).weight); });
+    over_grid(e.ny * e.nx,
+              [&](long long k) { map[k] = static_cast<float>(pixel_weight(e, k / e.nx, k % e.nx).weight); });
 }

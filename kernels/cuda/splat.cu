@@ -14,6 +14,10 @@ namespace gpures {
 // atomic adds share sectors of memory.
 constexpr int WIDTH = 32, HEIGHT = 8;
 
+// Blocks that a multiprocessor should have room for: as many as the registers allow without spilling. Left alone, some
+// compilers spill to make room for more.
+constexpr int BLOCKS = GPURES_KERNEL == SQUARE ? 2 : 3;
+
 // Where an output pixel is: in the window's sums and in the frame.
 struct Place {
     long long of_window, of_frame;
@@ -102,20 +106,18 @@ __device__ void splat(const Exposure& e, const Mosaic& m, const Window& w)
     } else {
         const double s = e.pixel_scale_ratio;
         const Point at = centre(e, i, j);
-        const auto product = [&](const auto& profile) {
-            splat_product(profile, at.x, at.y, pixel.weight, bounds, sink);
-        };
-        if constexpr (KERNEL == POINT) splat_point(at.x, at.y, pixel.weight, bounds, sink);
-        if constexpr (KERNEL == TURBO) product(Turbo(s, e.pixfrac));
-        if constexpr (KERNEL == GAUSSIAN) product(Gaussian(s, e.pixfrac));
-        if constexpr (KERNEL == LANCZOS2) product(Lanczos(s, 2, e.lanczos));
-        if constexpr (KERNEL == LANCZOS3) product(Lanczos(s, 3, e.lanczos));
+        const double x = at.x, y = at.y, weight = pixel.weight;
+        if constexpr (KERNEL == POINT) splat_point(x, y, weight, bounds, sink);
+        if constexpr (KERNEL == TURBO) splat_product(Turbo(s, e.pixfrac), x, y, weight, bounds, sink);
+        if constexpr (KERNEL == GAUSSIAN) splat_product(Gaussian(s, e.pixfrac), x, y, weight, bounds, sink);
+        if constexpr (KERNEL == LANCZOS2) splat_product(Lanczos(s, 2, e.lanczos), x, y, weight, bounds, sink);
+        if constexpr (KERNEL == LANCZOS3) splat_product(Lanczos(s, 3, e.lanczos), x, y, weight, bounds, sink);
     }
 }
 
 }  // namespace gpures
 
-extern "C" __global__ void __launch_bounds__(gpures::WIDTH * gpures::HEIGHT)
+extern "C" __global__ void __launch_bounds__(gpures::WIDTH* gpures::HEIGHT, gpures::BLOCKS)
     GPURES_SPLAT(const gpures::Exposure exposure, const gpures::Mosaic mosaic, const gpures::Window window)
 {
     gpures::splat<gpures::GPURES_KERNEL, GPURES_PLANES>(exposure, mosaic, window);

@@ -1,0 +1,54 @@
+"""The compiler that CuPy uses, NVRTC, without CuPy and without a GPU: straight from NVIDIA's wheels."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+
+from gpures.cuda import program
+
+#: The wheels, by major version of CUDA.
+WHEELS = {12: "nvidia-cuda-nvrtc-cu12", 13: "nvidia-cuda-nvrtc"}
+
+
+class CompileError(Exception):
+    """What the compiler says."""
+
+
+@lru_cache
+def library(cuda: int) -> ctypes.CDLL | None:
+    """NVRTC of a version of CUDA; None where its wheel is not installed."""
+    try:
+        found = [file for file in files(WHEELS[cuda]) or [] if re.fullmatch(rf"libnvrtc\.so\.{cuda}", file.name)]
+    except PackageNotFoundError:
+        return None
+    return ctypes.CDLL(str(Path(found[0].locate()))) if found else None
+
+
+def compile_cuda(cuda: int, file: str, architecture: str, more: tuple[str, ...] = ()) -> dict[str, tuple[int, int]]:
+    """Registers and bytes of spills of each entry point of a .cu file, compiled with CuPy's options and ours."""
+    nvrtc = library(cuda)
+    assert nvrtc is not None
+    code = (program.source_folder() / "cuda" / file).read_text().encode()
+    options = (*program.options(), *more, f"-arch={architecture}", "-ftz=true", "--ptxas-options=-v")
+    handle, size = ctypes.c_void_p(), ctypes.c_size_t()
+    assert nvrtc.nvrtcCreateProgram(ctypes.byref(handle), code, file.encode(), 0, None, None) == 0
+    arguments = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+    failed = nvrtc.nvrtcCompileProgram(handle, len(options), arguments)
+    nvrtc.nvrtcGetProgramLogSize(handle, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    nvrtc.nvrtcGetProgramLog(handle, log)
+    assert nvrtc.nvrtcGetCUBINSize(handle, ctypes.byref(size)) == 0
+    nvrtc.nvrtcDestroyProgram(ctypes.byref(handle))
+    text = log.value.decode()
+    if failed or not size.value:
+        raise CompileError(text)
+    used = {}
+    for part in text.split("Compiling entry function")[1:]:
+        spilled = sum(int(n) for n in re.findall(r"(\d+) bytes spill", part))
+        used[part.split("'")[1]] = int(re.search(r"Used (\d+) registers", part)[1]), spilled
+    assert used, text
+    return used

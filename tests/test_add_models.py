@@ -1,0 +1,165 @@
+"""Many models at once: the same mosaic, read ahead."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+
+import numpy as np
+import pytest
+import scenes
+
+import gpures
+from gpures.ahead import ahead
+
+SHAPE = (30, 34)
+
+
+@pytest.fixture
+def frame():
+    return {"wcs": scenes.frame_around(SHAPE)}
+
+
+def images(resample):
+    resample.finalize()
+    return {key: value for key, value in resample.output_model.items() if isinstance(value, np.ndarray)}
+
+
+def test_same_as_one_by_one(backend, frame):
+    """A mosaic of many at once is that of each in turn, to the last bit, for a list and for a generator."""
+    options = {"backend": backend, "compute_err": "from_var", "propagate_dq": True, "n_input_models": 5}
+    models = scenes.dithered_models(SHAPE, 5)
+    each = gpures.Resample(frame, **options)
+    for model in models:
+        each.add_model(model)
+    expected = images(each)
+    for many in (models, (model for model in models)):
+        resample = gpures.Resample(frame, **options)
+        assert resample.add_models(many) == 5
+        assert resample.group_ids == each.group_ids
+        got = images(resample)
+        assert got.keys() == expected.keys()
+        for name in expected:
+            np.testing.assert_array_equal(got[name], expected[name], name)
+
+
+def test_nothing_to_add(frame):
+    """No models are no error before the end."""
+    resample = gpures.Resample(frame, backend="cpu")
+    assert resample.add_models([]) == 0
+    with pytest.raises(ValueError, match="no model has been added"):
+        resample.finalize()
+
+
+@pytest.mark.parametrize("bad", [0, 2, 4])
+def test_a_bad_model_stops(backend, frame, bad):
+    """A bad model raises its own error, after those before it were added, and nothing of it or after it."""
+    models = scenes.dithered_models(SHAPE, 5)
+    spoiled = [*models[:bad], models[bad] | {"exposure_time": -1.0}, *models[bad + 1 :]]
+    resample = gpures.Resample(frame, backend=backend)
+    with pytest.raises(ValueError, match="exposure_time"):
+        resample.add_models(spoiled)
+    assert len(resample.group_ids) == bad
+    before = gpures.Resample(frame, backend=backend)
+    before.add_models(models[:bad])
+    np.testing.assert_array_equal(resample.output_model["wht"], before.output_model["wht"])
+    assert not [thread for thread in threading.enumerate() if thread.name == "gpures-ahead"]
+
+
+def test_a_wcs_that_fails_says_so_in_its_turn(frame):
+    """What is wrong with a WCS is raised for its model, not for the one before."""
+    models = scenes.dithered_models(SHAPE, 4)
+    nowhere = scenes.wcs_of(scenes.models.Const1D(np.nan) & scenes.models.Const1D(np.nan), SHAPE, None)
+    models[2] = models[2] | {"wcs": nowhere}
+    resample = gpures.Resample(frame, backend="cpu")
+    with pytest.raises(ValueError, match="valid pixels"):
+        resample.add_models(models)
+    assert len(resample.group_ids) == 2
+
+
+def test_a_reader_that_fails(frame):
+    """What the iterable raises comes through, after the models that it gave."""
+
+    def read():
+        yield from scenes.dithered_models(SHAPE, 2)
+        raise OSError("no such exposure")
+
+    resample = gpures.Resample(frame, backend="cpu")
+    with pytest.raises(OSError, match="no such exposure"):
+        resample.add_models(read())
+    assert len(resample.group_ids) == 2
+
+
+def test_memory_is_bounded():
+    """A thread that is ahead waits: no more items are taken than are asked for."""
+    taken = []
+
+    def items():
+        for k in range(20):
+            taken.append(k)
+            yield k
+
+    for k, prepared in ahead(items(), lambda k: 10 * k, most=2):
+        assert prepared == 10 * k
+        assert len(taken) <= k + 4
+    assert taken == list(range(20))
+
+
+def test_giving_up_in_the_middle():
+    """Whoever stops taking items stops the thread, too."""
+    for k, _ in ahead(iter(range(10**9)), lambda k: k):
+        if k == 5:
+            break
+    assert not [thread for thread in threading.enumerate() if thread.name == "gpures-ahead"]
+
+
+def test_subclass_sees_every_model(frame):
+    """An overridden add_model is called for each model."""
+    seen = []
+
+    class Mine(gpures.Resample):
+        def add_model(self, model):
+            seen.append(model["group_id"])
+            super().add_model(model)
+
+    models = scenes.dithered_models(SHAPE, 3)
+    mine = Mine(frame, backend="cpu")
+    mine.add_models(models)
+    assert seen == [model["group_id"] for model in models]
+    plain = gpures.Resample(frame, backend="cpu")
+    plain.add_models(models)
+    np.testing.assert_array_equal(mine.output_model["data"], plain.output_model["data"])
+
+
+def test_hook_is_called_in_turn(frame):
+    """A hook sees each model after it was added, with its own pixel map."""
+    seen = []
+
+    class Mine(gpures.Resample):
+        def add_model_hook(self, model, pixmap, **_):
+            seen.append((model["group_id"], pixmap[0, 0, 0]))
+
+    models = scenes.dithered_models(SHAPE, 3)
+    Mine(frame, backend="cpu").add_models(models)
+    assert [group for group, _ in seen] == [model["group_id"] for model in models]
+    assert len({x for _, x in seen}) == 3
+
+
+def test_progress(frame, capsys, caplog, monkeypatch):
+    """Progress goes to a function, to a bar, or to the log."""
+    models = scenes.dithered_models(SHAPE, 3)
+    calls = []
+    gpures.Resample(frame, backend="cpu").add_models(models, progress=lambda *done: calls.append(done))
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+    calls.clear()
+    gpures.Resample(frame, backend="cpu").add_models(iter(models), progress=lambda *done: calls.append(done))
+    assert calls == [(1, None), (2, None), (3, None)]
+    gpures.Resample(frame, backend="cpu").add_models(models, progress=True)
+    assert "3/3" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with caplog.at_level(logging.INFO, "gpures"):
+        gpures.Resample(frame, backend="cpu").add_models(models, progress=True)
+    assert "3 of 3 models added." in caplog.text
+    with pytest.raises(TypeError, match="'progress' must be"):
+        gpures.Resample(frame, backend="cpu").add_models(models, progress=3)

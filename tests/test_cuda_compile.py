@@ -1,0 +1,81 @@
+"""The CUDA kernels compile for every GPU, without spilling registers, from what the package carries."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from nvrtc import CompileError, compile_cuda, library
+
+from gpures import _cpu, records
+from gpures.cuda import program
+
+# One architecture of each generation that a version of CUDA compiles for.
+ARCHITECTURES = {
+    12: ["sm_70", "sm_75", "sm_80", "sm_90", "sm_120"],
+    13: ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"],
+}
+
+WHOLE = ["fold_f4", "fold_f8", "fill_f4", "fill_f8", "finish_variance_f4", "finish_variance_f8", "error_image"]
+WHOLE += ["weight_map"]
+
+# Registers that leave room for two blocks of 256 threads on a multiprocessor, which has 65536.
+MOST_REGISTERS = 128
+
+
+@pytest.fixture(params=[(cuda, architecture) for cuda, all_of in ARCHITECTURES.items() for architecture in all_of])
+def target(request):
+    """Version of CUDA and architecture."""
+    if library(request.param[0]) is None:
+        pytest.skip(f"NVRTC of CUDA {request.param[0]} is not installed")
+    return request.param
+
+
+@pytest.mark.parametrize("kernel", records.KERNELS)
+def test_splat_compiles_and_keeps_to_its_registers(target, kernel):
+    """Every drop compiles for every architecture, and nothing of a thread spills into memory."""
+    # Data with three variances; and, for one architecture, the fewest planes and more than any pipeline has.
+    for planes in [1, 4, 9] if target == (13, "sm_90") else [4]:
+        name = program.splat_name(kernel, planes)
+        used = compile_cuda(target[0], "splat.cu", target[1], program.splat_options(kernel, planes))
+        assert list(used) == [name]
+        registers, spilled = used[name]
+        print(f"CUDA {target[0]}, {target[1]}, {name}: {registers} registers, {spilled} bytes spilled")
+        assert spilled == 0
+        if planes <= 4:
+            assert registers <= MOST_REGISTERS
+
+
+def test_whole_images_compile(target):
+    """So do the kernels that work on whole images."""
+    used = compile_cuda(target[0], "mosaic.cu", target[1])
+    for name, (registers, spilled) in used.items():
+        print(f"CUDA {target[0]}, {target[1]}, {name}: {registers} registers, {spilled} bytes spilled")
+    assert sorted(used) == sorted(WHOLE)
+    assert all(spilled == 0 for _, spilled in used.values())
+
+
+def test_records_are_the_structs():
+    """Each field of Python's records lies where the C++ struct has it, and nothing is left out."""
+    found = []
+    for name in ("VIEW", "PIXMAP", "PLANE", "EXPOSURE", "MOSAIC", "WINDOW"):
+        for field, (dtype, offset, *_) in getattr(records, name).fields.items():
+            found.append((f"{name.capitalize()}.{field}", offset, dtype.itemsize))
+    assert found == [tuple(field) for field in _cpu.LAYOUT]
+
+
+def test_records_of_another_size_do_not_compile(target, monkeypatch):
+    """A record that Python packs otherwise than the compiler is found when the kernels are compiled."""
+    wrong = tuple(option + "0" if "WINDOW_BYTES" in option else option for option in program.options())
+    monkeypatch.setattr(program, "options", lambda: wrong)
+    with pytest.raises(CompileError, match="the record of a window has another size"):
+        compile_cuda(target[0], "mosaic.cu", target[1])
+
+
+def test_kernels_enumerate_as_in_python():
+    """The number of a kernel is its place in Python's list: each compiles to the drop of its name."""
+    text = (program.source_folder() / "drop.h").read_text()
+    enumeration = re.search(r"enum Kernel \{([^}]*)\}", text)[1]
+    assert [tuple(item.split(" = ")) for item in enumeration.strip().split(", ")] == [
+        (kernel.upper(), str(number)) for number, kernel in enumerate(records.KERNELS)
+    ]
