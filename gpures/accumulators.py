@@ -119,7 +119,7 @@ class Accumulators(ABC):
         _cpu.error_from_variances(arrays, error, self.touched, thread_count())
         return error
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (most have nothing to do)
         """Give up what is held on a device; nothing can be added afterwards."""
 
     def context(self) -> AbstractContextManager:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -55,9 +56,58 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.set_defaults(run=_run_demo)
 
 
+def _run_info(arguments: argparse.Namespace) -> int:
+    """Print what gpures finds on this machine."""
+    from . import info
+
+    found = info.collect()
+    print(json.dumps(found, indent=2) if arguments.json else info.text(found))
+    return 0
+
+
+def _add_info(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare ``gpures info``."""
+    parser = commands.add_parser(
+        "info",
+        help="show versions, backends and GPUs",
+        description="Show versions, which backends can be used here or why not, and the GPUs.",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_run_info)
+
+
+def _run_selftest(arguments: argparse.Namespace) -> int:
+    """Check the backends; 0 when all checks pass, else 1."""
+    from . import selftest
+
+    return 0 if selftest.run(arguments.backend, arguments.device) else 1
+
+
+def _add_selftest(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare ``gpures selftest``."""
+    parser = commands.add_parser(
+        "selftest",
+        help="check the results of the backends on this machine",
+        description="Check the results of the backends on this machine: against what the definition of drizzling "
+        "gives, and against each other.",
+    )
+    parser.add_argument(
+        "--backend",
+        choices=("cuda", "cpu", "drizzle", "all"),
+        default="all",
+        help="check this one only (default: all that can be used here)",
+    )
+    parser.add_argument("--device", type=int, help="number of the GPU (default: the current one)")
+    parser.set_defaults(run=_run_selftest)
+
+
 # Each entry declares one subcommand and sets ``run``, a function of the parsed arguments that returns the
 # exit status.
-COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None], ...] = (_add_demo,)
+COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None], ...] = (
+    _add_demo,
+    _add_info,
+    _add_selftest,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -102,7 +102,7 @@ def exposure_record(shape: tuple[int, int], pixmap: PixelMap | None, place: Plac
     if pixmap is not None:
         for name, array in pixmap.arrays().items():
             record["pixmap"][name] = place(array)[0]
-        if pixmap.spline is not None:
+        if pixmap.spline is not None and pixmap.window is not None:
             record["pixmap"]["coefficients_per_row"] = pixmap.spline["coefficients_x"].shape[1]
             for name, limit in zip(("x0", "x1", "y0", "y1"), pixmap.window, strict=True):
                 record["pixmap"][name] = limit

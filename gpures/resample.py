@@ -515,13 +515,12 @@ class Resample(OutputFrame, TimeCounters):
         )
         if self._enable_var:
             self._take_variances(model, result)
-        if not self._accumulators.takes_device_arrays:
-            for name, array in result.arrays().items():
-                if on_device(array):
-                    raise TypeError(
-                        f"'{name}' of model '{model_name(model)}' is on a GPU, and backend='{self._backend}' works in "
-                        "host memory: use backend='cuda', or pass array.get()."
-                    )
+        if not self._accumulators.takes_device_arrays and any(map(on_device, result.arrays().values())):
+            names = ", ".join(repr(key) for key, value in model.items() if on_device(value))
+            raise TypeError(
+                f"{names} of model '{model_name(model)}' is on a GPU, and backend='{self._backend}' works in host "
+                "memory: use backend='cuda', or pass array.get()."
+            )
         return result
 
     def _kernel_scale_ratio(self, ratio: float | None, pixmap: PixelMap, limits: tuple[int, int, int, int]) -> float:

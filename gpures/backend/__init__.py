@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
+import sys
 from typing import Any
 
 from gpures.accumulators import Accumulators, Frame, check_memory
@@ -13,6 +13,8 @@ from gpures.cuda.device import DeviceError
 __all__ = ["BACKENDS", "checked_backend", "make_accumulators"]
 
 log = logging.getLogger(__name__)
+
+_told: set[str] = set()  # reasons for not using a GPU that were logged
 
 BACKENDS = ("auto", "cuda", "cpu", "drizzle")
 
@@ -55,8 +57,9 @@ def make_accumulators(backend: str, frame: Frame, device: Any = None, to_host: b
             try:
                 return make_accumulators("cuda", frame, device, to_host)
             except (DeviceError, MemoryError) as error:
-                # Who has CuPy expects a GPU to be used.
-                surprising = importlib.util.find_spec("cupy") is not None
+                # Who has CuPy expects a GPU to be used, and wants to be told why not, once.
+                surprising = "cupy" in sys.modules and str(error) not in _told
+                _told.add(str(error))
                 log.log(logging.WARNING if surprising else logging.INFO, "Resampling on the CPU. %s", error)
             return make_accumulators("cpu", frame)
         case "cuda":

@@ -125,6 +125,8 @@ class CUDAAccumulators(PlaneAccumulators):
 
     def _pass(self, exposure: Exposure, planes: list[Plane], only_variances: bool) -> None:
         with self._current("adding an exposure"):
+            with self._stream:
+                mosaic = self._mosaic_record(exposure, only_variances)
             window = self._window(exposure)
             x0, x1, y0, y1 = window
             if x0 > x1:
@@ -132,8 +134,6 @@ class CUDAAccumulators(PlaneAccumulators):
             width, height = x1 - x0 + 1, y1 - y0 + 1
             splat = self._program.splat(self.frame.kernel, len(planes))
             fold = self._program.whole(f"fold_{self._type}")
-            with self._stream:
-                mosaic = self._mosaic_record(exposure, only_variances)
             sums = self._sums_of(width * height * (len(planes) + 1), window)
             sums_record = np.array((sums.data.ptr, width * height, *window), WINDOW)
             arrays = exposure.arrays() | exposure.pixmap.arrays()
@@ -181,7 +181,6 @@ class CUDAAccumulators(PlaneAccumulators):
         """
         distinct = {id(array): array for array in arrays}
         host = {key: array for key, array in distinct.items() if not on_device(array)}
-        device = {key: self._usable(array) for key, array in distinct.items() if key not in host}
         try:
             addresses = dict(zip(host, self._uploader.upload(list(host.values())), strict=True))
         except MemoryError as error:
@@ -191,14 +190,18 @@ class CUDAAccumulators(PlaneAccumulators):
                 f"The arrays of an exposure need {size / GIB:.2f} GiB of memory on device {self._number}, and "
                 f"{free / GIB:.2f} GiB are free. Nothing of it was added. Free memory there, or use backend='cpu'."
             ) from error
-        callers = self._cupy.cuda.get_current_stream()
-        if device:
-            self._stream.wait_event(callers.record())
+        there = {key: array for key, array in distinct.items() if key not in host}
+        callers = {array.device.id: self._callers_stream(array.device.id) for array in there.values()}
+        for number, stream in callers.items():
+            with self._cupy.cuda.Device(number):
+                written = stream.record()
+            self._stream.wait_event(written)
+        there = {key: self._usable(array) for key, array in there.items()}
 
         def place(array: Any) -> tuple[int, tuple[int, ...]]:
             key = id(array)
-            if key in device:
-                return device[key].data.ptr, device[key].strides
+            if key in there:
+                return there[key].data.ptr, there[key].strides
             strides = [array.dtype.itemsize]
             for n in array.shape[:0:-1]:
                 strides.insert(0, strides[0] * n)
@@ -206,15 +209,23 @@ class CUDAAccumulators(PlaneAccumulators):
 
         yield place
         self._uploader.consumed()
-        if device:
+        for number, stream in callers.items():
             # The caller may write to its arrays, or free them, on its own stream at once.
-            callers.wait_event(self._stream.record())
+            read = self._stream.record()
+            with self._cupy.cuda.Device(number):
+                stream.wait_event(read)
+
+    def _callers_stream(self, number: int) -> Any:
+        """The caller's current stream on a device."""
+        with self._cupy.cuda.Device(number):
+            return self._cupy.cuda.get_current_stream()
 
     def _usable(self, array: Any) -> Any:
         """A device array as the kernels read it: on this device, and aligned."""
         item = array.dtype.itemsize
         if array.device.id != self._number or array.data.ptr % item or any(s % item for s in array.strides):
-            return self._cupy.array(array)
+            with self._stream:
+                return self._cupy.array(array)
         return array
 
     def weight_map(self, exposure: Exposure) -> np.ndarray:  # noqa: D102
@@ -289,8 +300,8 @@ def check_device_memory(cupy: Any, frame: Frame, number: int) -> None:
     free, total = memory_info(cupy)
     if frame.bytes > free:
         raise MemoryError(
-            f"An output frame of {frame.shape[1]} x {frame.shape[0]} pixels needs {frame.bytes / GIB:.1f} GiB of memory "
-            f"on device {number} with these options, and {free / GIB:.1f} GiB are available there (of "
+            f"An output frame of {frame.shape[1]} x {frame.shape[0]} pixels needs {frame.bytes / GIB:.1f} GiB of "
+            f"memory on device {number} with these options, and {free / GIB:.1f} GiB are available there (of "
             f"{total / GIB:.1f}). Use a smaller frame or a larger pixel scale, turn off enable_var or enable_ctx, or "
             "use backend='cpu'."
         )

@@ -80,6 +80,8 @@ def import_cupy() -> Any:
         raise DeviceError(f"CuPy is installed but can't be imported: {_first_lines(error)}. {INSTALL}.") from error
     except Exception as error:  # a broken installation may raise anything
         raise DeviceError(f"CuPy is installed but can't be imported: {_first_lines(error)}. {INSTALL}.") from error
+    if not hasattr(cupy, "cuda"):  # an empty folder, left by a CuPy that was removed
+        raise DeviceError(f"What is imported as 'cupy' is not CuPy: {cupy!r}. {INSTALL}.")
     return cupy
 
 
@@ -149,7 +151,7 @@ def select(device: Any = None) -> int:
         if number is None:
             number = cupy.cuda.runtime.getDevice()
         if number >= count:
-            raise DeviceError(f"'device' is {device!r}, but there are {count} GPUs, numbered from 0.")
+            raise DeviceError(f"'device' is {device!r}, but the highest number of a GPU here is {count - 1}.")
         capability = _capability(cupy, number)
         major = cupy.cuda.runtime.runtimeGetVersion() // 1000
         oldest = OLDEST.get(major, max(OLDEST.values()))
@@ -198,21 +200,20 @@ def why_not(device: Any = None) -> str | None:
 
 
 def devices() -> list[DeviceInfo]:
-    """All CUDA devices, usable or not; none if there is no driver or no CuPy."""
+    """All CUDA devices that answer, usable or not; none if there is no driver or no CuPy."""
+    found: list[DeviceInfo] = []
     try:
         cupy = import_cupy()
-        found = []
-        for number in range(cupy.cuda.runtime.getDeviceCount()):
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception:
+        return found
+    for number in range(count):
+        with contextlib.suppress(Exception):
             properties = cupy.cuda.runtime.getDeviceProperties(number)
-            name = properties["name"]
+            name = properties["name"].decode() if isinstance(properties["name"], bytes) else properties["name"]
             with cupy.cuda.Device(number):
                 free, total = cupy.cuda.runtime.memGetInfo()
-            capability = properties["major"], properties["minor"]
-            found.append(
-                DeviceInfo(number, name.decode() if isinstance(name, bytes) else name, capability, total, free)
-            )
-    except Exception:
-        return []
+            found.append(DeviceInfo(number, name, _capability(cupy, number), total, free))
     return found
 
 

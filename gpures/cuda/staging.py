@@ -42,7 +42,7 @@ def _workers(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="gpures-staging")
 
 
-def pieces_of(array: np.ndarray, most: int = PIECE) -> Iterator[tuple[np.ndarray, int]]:
+def pieces_of(array: np.ndarray, most: int) -> Iterator[tuple[np.ndarray, int]]:
     """Parts of an array of at most so many bytes, each with its offset (bytes) in the array's contiguous copy."""
     rows = array.reshape(array.shape[0], -1) if array.ndim != 1 else array[None]
     width, item = rows.shape[1], array.dtype.itemsize
@@ -116,7 +116,7 @@ class Uploader:
             [
                 (piece, start + offset + at)
                 for array, offset in zip(arrays, offsets, strict=True)
-                for piece, at in pieces_of(array)
+                for piece, at in pieces_of(array, PIECE)
             ]
         )
         ready = self._event()
