@@ -8,7 +8,6 @@ import hypothesis
 import pytest
 from cuda_on_host import HostCUDA
 
-from gpures.backend import BACKENDS
 from gpures.cuda.device import why_not
 
 # The same examples in every run, so that a failure is due to the last change; `--hypothesis-profile=explore` draws
@@ -42,19 +41,36 @@ def host_cuda(monkeypatch):
 
 # The kernels of the backend "cuda" run on the host wherever the tests do, and on a GPU where there is one.
 ON_HOST = "cuda-on-host"
+ON_GPU = pytest.param("cuda", marks=pytest.mark.gpu)
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(name, marks=pytest.mark.gpu) if name == "cuda" else name for name in BACKENDS if name != "auto"
-    ]
-    + [ON_HOST]
-)
+def cupy_of(request, name):
+    """CuPy, or its stand-in, in place."""
+    if name == ON_HOST:
+        return request.getfixturevalue("host_cuda")
+    if NO_GPU:
+        pytest.skip(NO_GPU)
+    import cupy
+
+    return cupy
+
+
+@pytest.fixture(params=[ON_HOST, ON_GPU])
+def cuda(request):
+    """CuPy's stand-in and, where there is a GPU, CuPy."""
+    return cupy_of(request, request.param)
+
+
+@pytest.fixture(params=[ON_GPU])
+def gpu(request):
+    """CuPy, on a GPU alone."""
+    return cupy_of(request, request.param)
+
+
+@pytest.fixture(params=["cpu", "drizzle", ON_HOST, ON_GPU])
 def backend(request):
     """Name of each backend in turn."""
-    if request.param == ON_HOST:
-        request.getfixturevalue("host_cuda")
-        return "cuda"
-    if request.param == "cuda" and NO_GPU:
-        pytest.skip(NO_GPU)
-    return request.param
+    if request.param in ("cpu", "drizzle"):
+        return request.param
+    cupy_of(request, request.param)
+    return "cuda"

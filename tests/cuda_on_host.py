@@ -174,6 +174,14 @@ class HostArray:
         """As numpy's."""
         return self if not copy and self.dtype == dtype else self._of(lambda host: host.astype(dtype))
 
+    def view(self, dtype):
+        """As numpy's."""
+        return HostArray(self._cuda, self._host.view(dtype), self._owner)
+
+    def reshape(self, *shape):
+        """As numpy's."""
+        return HostArray(self._cuda, self._host.reshape(*shape), self._owner)
+
     def __truediv__(self, other):
         return self._of(lambda host: host / other)
 
@@ -216,7 +224,7 @@ class RawModule:
             # By value, as of now.
             values = [np.array(a.data.ptr, np.uint64) if isinstance(a, HostArray) else np.array(a) for a in arguments]
             assert all(value.size == 1 for value in values)
-            sizes = [np.array((tuple(size) + (1, 1))[:3], np.uint32) for size in (grid, block)]
+            sizes = [np.array((*size, 1, 1)[:3], np.uint32) for size in (grid, block)]
             addresses = np.array([value.ctypes.data for value in values], np.uint64)
 
             def work():
@@ -356,7 +364,7 @@ class HostCUDA(types.ModuleType):
     def check_launch(self, name: str, grid: tuple, block: tuple) -> None:
         """What a launch is refused for."""
         self._fail("launch")
-        assert all(1 <= n for n in (*grid, *block)), f"{name}: a grid of {grid} blocks of {block}"
+        assert all(n >= 1 for n in (*grid, *block)), f"{name}: a grid of {grid} blocks of {block}"
         assert np.prod(block) <= 1024
         assert all(n <= 65535 for n in grid[1:])
 

@@ -171,9 +171,8 @@ def test_driver_that_fails_in_the_middle(monkeypatch, capsys):
     )
     found = as_json(capsys)
     assert found["backends"]["cuda"]["available"]
-    assert found["cuda"]["devices"] == []
-    assert "driver fails" in found["problems"]["devices"]
-    assert "driver fails" in printed(capsys)
+    assert [each["number"] for each in found["cuda"]["devices"]] == [0]  # the one that answers
+    assert "device 0" in printed(capsys)
 
 
 def test_cupy_that_is_an_empty_shell(monkeypatch, capsys):

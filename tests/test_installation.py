@@ -7,6 +7,7 @@ from pathlib import Path
 from gpures import _cpu
 from gpures.cuda.program import digest_of, source_folder
 
+
 def test_extension_is_of_the_installed_source():
     """The compiled extension was made of the very source that the package carries for other compilers."""
     assert digest_of(source_folder()) == _cpu.KERNELS

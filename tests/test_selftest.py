@@ -109,7 +109,7 @@ def test_the_device_asked_for_must_be_there(monkeypatch, capsys, host_cuda):
     monkeypatch.delitem(mosaics.PARTNER, "cpu")
     status, lines = table(capsys, "--device", "3")
     assert status == 1
-    assert "'device' is 3, but there are 1 GPUs" in lines[-2]
+    assert "'device' is 3, but the highest number of a GPU here is 0" in lines[-2]
     assert lines[-1].endswith("Can't be checked: cuda.")
 
 

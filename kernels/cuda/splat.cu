@@ -16,7 +16,7 @@ constexpr int WIDTH = 32, HEIGHT = 8;
 
 // Blocks that a multiprocessor should have room for: as many as the registers allow without spilling. Left alone, some
 // compilers spill to make room for more.
-constexpr int BLOCKS = GPURES_KERNEL == SQUARE ? 2 : 3;
+constexpr int BLOCKS = GPURES_KERNEL == SQUARE || GPURES_KERNEL == TURBO ? 2 : 3;
 
 // Where an output pixel is: in the window's sums and in the frame.
 struct Place {
