@@ -14,7 +14,7 @@ from typing import Any
 
 from gpures.accumulators import Frame, available_memory
 from gpures.backend import checked_backend, make_accumulators
-from gpures.cuda.device import devices, import_cupy, why_not
+from gpures.cuda.device import DeviceError, devices, import_cupy
 from gpures.threads import thread_count
 
 __all__ = ["BACKENDS", "collect", "text", "why_unavailable"]
@@ -46,9 +46,9 @@ def why_unavailable(backend: str, device: int | None = None) -> str | None:
     """
     try:
         thread_count()  # may be set to nonsense, which all of them refuse
-        if backend == "cuda":
-            return why_not(device)
-        make_accumulators(backend, Frame((2, 2))).close()
+        make_accumulators(backend, Frame((2, 2)), device).close()
+    except DeviceError as error:
+        return str(error)
     except Exception as error:
         return _words(error)
     return None

@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 from cuda_on_host import HostCUDA
 
-from gpures.cuda.device import why_not
+from gpures.info import why_unavailable
 
 # The same examples in every run, so that a failure is due to the last change; `--hypothesis-profile=explore` draws
 # others, and more.
@@ -18,7 +18,7 @@ hypothesis.settings.load_profile("gpures")
 
 
 # Whether there is a GPU to test on, and if not, why.
-NO_GPU = why_not()
+NO_GPU = why_unavailable("cuda")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -5,6 +5,7 @@ What the images must be is tested with all other backends; here they are compare
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import subprocess
@@ -227,6 +228,21 @@ def test_pipeline(cuda, monkeypatch, threads, piece):
     assert_same(frame_of((80, 90)), exposures)
 
 
+def test_memory_of_the_pool_may_still_be_in_use(host_cuda):
+    """Copies into memory that the stream has freed wait for the work that the stream has left on it."""
+    stream = host_cuda.cuda.Stream(non_blocking=True)
+    uploader = staging.Uploader(host_cuda, 0, stream)
+    array = np.arange(4096, dtype="u1")
+    with stream:
+        before = host_cuda.zeros(array.size, "u1")
+        del before
+    (address,) = uploader.upload([array])
+    uploader.wait()
+    stream.synchronize()
+    there = np.frombuffer((ctypes.c_uint8 * array.size).from_address(address), "u1")
+    np.testing.assert_array_equal(there, array)
+
+
 def test_arrays_are_read_when_add_returns(cuda):
     """A caller may write to its arrays as soon as an exposure was added, though nothing of it is done yet."""
     frame = frame_of((60, 70))
@@ -278,6 +294,7 @@ def test_arrays_on_the_device_are_used_in_place(host_cuda, monkeypatch):
         for array in model_there.values():
             if isinstance(array, HostArray):
                 stream.enqueue(lambda array=array: array._host.fill(9))
+        stream.synchronize()  # which must not come before the splat
     assert sum(copied) == 3 * 16 * shape[0] * shape[1]  # pixel maps alone
     for resample in (host, there):
         resample.finalize()

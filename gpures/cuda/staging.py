@@ -138,8 +138,7 @@ class Uploader:
         return self._cupy.cuda.Event(disable_timing=True)
 
     def _grow(self, slot: _Slot, size: int) -> None:
-        if slot.consumed is not None:
-            slot.consumed.synchronize()
+        self._copy.synchronize()  # copies into it may be under way yet, if something went wrong in between
         slot.memory = None
         with self._use:
             slot.memory = self._cupy.empty(size, np.uint8)
