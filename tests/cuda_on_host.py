@@ -166,9 +166,11 @@ class HostArray:
         return self._host.copy()
 
     def _of(self, function):
-        stream = self._cuda.current_stream()
-        stream.synchronize()
-        return self._cuda.array(function(self._host))
+        host = self._host
+        result = self._cuda.empty(host.shape, function(host[:0]).dtype)
+        to = result._host
+        self._cuda.current_stream().enqueue(lambda: np.copyto(to, function(host)))
+        return result
 
     def astype(self, dtype, copy=True):
         """As numpy's."""
@@ -412,6 +414,9 @@ class HostCUDA(types.ModuleType):
             block = next((b for b in pool if b.size == size), None)
             if block is not None:
                 pool.remove(block)
+                start = block.ptr - block.bytes.ctypes.data
+                nonsense = block.bytes[start : start + block.size]
+                stream.enqueue(lambda: nonsense.fill(NONSENSE))  # as its new owner may write to it
             else:
                 if size > self._memory_info()[0]:
                     self._free.clear()
@@ -424,12 +429,9 @@ class HostCUDA(types.ModuleType):
             return Owner(self, block, stream)
 
     def give_back(self, block: Block, stream: Stream) -> None:
-        """To the stream that it was allocated on, where the next owner may write to it at once."""
+        """To the stream that it was allocated on, where it may have another owner at once."""
         with self.lock:
             self.used[block.device] -= block.size
-            with self._device(block.device):
-                start = block.ptr - block.bytes.ctypes.data
-                stream.enqueue(lambda: block.bytes[start : start + block.size].fill(NONSENSE))
             self._free.setdefault(stream, []).append(block)
 
     def check_memory(self) -> None:

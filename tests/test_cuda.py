@@ -27,9 +27,10 @@ from tolerances import EPS32, EPS64
 import gpures
 from gpures import _cpu, backend
 from gpures.accumulators import Frame
-from gpures.cuda import device, staging
+from gpures.cuda import staging
 from gpures.cuda.program import Program
 from gpures.exposure import Exposure
+from gpures.info import why_unavailable
 from gpures.pixmap import calc_pixmap
 from gpures.records import KERNELS, exposure_record, in_memory, set_drop
 from gpures.weights import Weight
@@ -316,12 +317,13 @@ def test_device_arrays_of_any_layout(cuda):
     assert_same_images(oracle.run("cuda", frame, [exposure]), expected)
 
 
-def test_images_stay_on_the_device_if_asked(cuda):
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_images_stay_on_the_device_if_asked(cuda, dtype):
     """With to_host=False all images are device arrays, of the same values and types."""
     shape = (30, 34)
     output = {"wcs": scenes.frame_around(shape)}
     for error in ("from_var", "driz_err"):
-        options = {"compute_err": error, "propagate_dq": True, "backend": "cuda"}
+        options = {"compute_err": error, "propagate_dq": True, "backend": "cuda", "accumulator_dtype": dtype}
         here, there = gpures.Resample(output, **options), gpures.Resample(output, to_host=False, **options)
         for resample in (here, there):
             resample.add_models(scenes.dithered_models(shape, 3))
@@ -332,6 +334,22 @@ def test_images_stay_on_the_device_if_asked(cuda):
             assert isinstance(there.output_model[name], cuda.ndarray)
             assert there.output_model[name].dtype == here.output_model[name].dtype
             np.testing.assert_array_equal(there.output_model[name].get(), here.output_model[name], name)
+
+
+def test_an_image_is_of_its_moment(cuda):
+    """An image read in between, of another type than the sums, does not change with what is added afterwards."""
+    shape = (30, 34)
+    models = scenes.dithered_models(shape, 3)
+    resample = gpures.Resample(
+        {"wcs": scenes.frame_around(shape)}, backend="cuda", to_host=False, accumulator_dtype="f8"
+    )
+    resample.add_model(models[0])
+    image = resample.output_model["data"]
+    resample.add_models(models[1:])
+    resample.finalize()
+    alone = gpures.Resample({"wcs": scenes.frame_around(shape)}, backend="cpu")
+    alone.add_model(models[0])
+    assert_same_image("data", image.get(), alone.output_model["data"])
 
 
 @pytest.mark.parametrize("name", ["cpu", "drizzle"])
@@ -736,7 +754,7 @@ def test_stand_in_has_cupys_names():
     assert type(cupy.cuda.compiler.CompileException).__name__ == "type"
 
 
-@pytest.mark.skipif(find_spec("cupy") is None or device.why_not() is None, reason="needs CuPy, and no GPU")
+@pytest.mark.skipif(find_spec("cupy") is None or not why_unavailable("cuda"), reason="needs CuPy, and no GPU")
 def test_cupy_without_a_gpu_says_why():
     """The real CuPy, on a machine without a driver or a device, gives an error that says so."""
     with pytest.raises(gpures.DeviceError, match=r"driver|No GPU is visible"):

@@ -69,6 +69,8 @@ class CUDAAccumulators(PlaneAccumulators):
             check_device_memory(self._cupy, frame, self._number)
             self._program = Program.of_device(self._cupy, self._number)
             self._stream = self._program.take_stream()
+            # Its share of the pool may hold images of the mosaic before, which the caller has let go but still reads.
+            self._follow(self._cupy.cuda.get_current_stream())
             # Compiled now, so that what is wrong with the compiler is found before the first exposure.
             self._program.splat(frame.kernel, 1 + frame.has_err + len(frame.variance_names))
             self._program.whole("fold_f4")
@@ -98,9 +100,16 @@ class CUDAAccumulators(PlaneAccumulators):
         with explained(doing, accumulating), self._cupy.cuda.Device(self._number):
             yield
 
-    def context(self) -> contextlib.AbstractContextManager:
-        """Make the device the current one, for work on its images."""
-        return self._current("working on an image")
+    @contextlib.contextmanager
+    def context(self) -> Iterator[None]:  # noqa: D102
+        # What the caller's stream does with an image ends before the next exposure is folded into it.
+        with self._current("working on an image"):
+            yield
+            self._follow(self._cupy.cuda.get_current_stream())
+
+    def _follow(self, stream: Any) -> None:
+        """Have later work wait for what is on another stream of the current device now."""
+        self._stream.wait_event(stream.record())
 
     def _zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
         return self._cupy.zeros(shape, dtype)
@@ -207,13 +216,15 @@ class CUDAAccumulators(PlaneAccumulators):
                 strides.insert(0, strides[0] * n)
             return addresses[key], tuple(strides)
 
-        yield place
-        self._uploader.consumed()
-        for number, stream in callers.items():
-            # The caller may write to its arrays, or free them, on its own stream at once.
-            read = self._stream.record()
-            with self._cupy.cuda.Device(number):
-                stream.wait_event(read)
+        try:
+            yield place
+        finally:
+            self._uploader.consumed()
+            for number, stream in callers.items():
+                # The caller may write to its arrays, or free them, on its own stream at once.
+                read = self._stream.record()
+                with self._cupy.cuda.Device(number):
+                    stream.wait_event(read)
 
     def _callers_stream(self, number: int) -> Any:
         """The caller's current stream on a device."""
@@ -275,10 +286,11 @@ class CUDAAccumulators(PlaneAccumulators):
         if not variances or not all(on_device(variance) for variance in variances):
             return super().error_image(variances)
         cupy = self._cupy
-        with self._current("making the error image"), self._stream:
+        with self._current("making the error image"):
             arrays = [cupy.ascontiguousarray(variance, dtype=np.float32) for variance in variances]
             addresses = cupy.asarray(np.array([array.data.ptr for array in arrays], np.uint64))
             error = cupy.empty(self.frame.shape, np.float32)
+            self._follow(cupy.cuda.get_current_stream())
             self._over_image("error_image", error.size, addresses, np.int32(len(arrays)), error, np.int64(error.size))
             self._stream.synchronize()
         return error

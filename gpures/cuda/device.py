@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["DeviceError", "DeviceInfo", "devices", "explained", "import_cupy", "memory_info", "select", "why_not"]
+__all__ = ["DeviceError", "DeviceInfo", "devices", "explained", "import_cupy", "memory_info", "select"]
 
 #: Oldest compute capability that the kernels are compiled for: 7.0 (Volta) by CUDA 12, 7.5 (Turing) by CUDA 13.
 OLDEST = {12: (7, 0), 13: (7, 5)}
@@ -188,15 +188,6 @@ def _number(device: Any) -> int | None:
 def _capability(cupy: Any, number: int) -> tuple[int, int]:
     properties = cupy.cuda.runtime.getDeviceProperties(number)
     return properties["major"], properties["minor"]
-
-
-def why_not(device: Any = None) -> str | None:
-    """Why the backend "cuda" can't be used here; None if it can. Compiles nothing."""
-    try:
-        select(device)
-    except DeviceError as error:
-        return str(error)
-    return None
 
 
 def devices() -> list[DeviceInfo]:
