@@ -9,13 +9,13 @@
 
 GPURES_BEGIN
 
-// Weighted mean of `mean` (of weight `weight`) and of the new contributions, whose weighted sum is `sum`.
+// Weighted mean of `mean` (of weight `weight`) and of the new contributions, whose weighted sum is `sum`;
+// per_total = 1 / (weight + that of the new contributions).
 template <class V>
-GPURES_FN V merged_mean(V mean, V weight, V sum, V added)
+GPURES_FN V merged_mean(V mean, V weight, V sum, V per_total)
 {
-    const V total = weight + added;
     // Without a weight there is no mean yet, only what the array was filled with.
-    return sum / total + select(weight == V{}, V{}, mean * (weight / total));
+    return sum * per_total + select(weight == V{}, V{}, mean * (weight * per_total));
 }
 
 // Variance of the weighted mean of two values of variances v and v_new and of weights t and t_new:
@@ -23,8 +23,8 @@ GPURES_FN V merged_mean(V mean, V weight, V sum, V added)
 template <class V>
 GPURES_FN V merged_variance(V v, V t, V v_new, V t_new)
 {
-    const V total = t + t_new;
-    const V old_share = t / total, new_share = t_new / total;
+    const V per_total = 1.0 / (t + t_new);
+    const V old_share = t * per_total, new_share = t_new * per_total;
     return v_new * new_share * new_share + select(t == V{}, V{}, v * old_share * old_share);
 }
 
@@ -81,9 +81,10 @@ GPURES_FN void fold(const Exposure& e, const Mosaic& m, const Sums& sums, long l
     const V added = sums(0);
     const auto nothing = rounded<V, T>(added) == zero;
     const V weight = m.weight ? get<V, T>(m.weight, index) : zero;
+    const V per_added = 1.0 / added, per_total = 1.0 / (weight + added);
     V t = zero + e.variance_weight;
     if (e.variance_weight_plane >= 0) {
-        const V root = sums(1 + e.variance_weight_plane) / added;
+        const V root = sums(1 + e.variance_weight_plane) * per_added;
         t = variance_weight(root * root);
     }
     for (int p = 0; p < e.planes; ++p) {
@@ -91,10 +92,10 @@ GPURES_FN void fold(const Exposure& e, const Mosaic& m, const Sums& sums, long l
         const V sum = sums(1 + p);
         const V mean = get<V, T>(plane.mean, index);
         if (!plane.root) {
-            put<V, T>(plane.mean, index, select(nothing, mean, merged_mean(mean, weight, sum, added)));
+            put<V, T>(plane.mean, index, select(nothing, mean, merged_mean(mean, weight, sum, per_total)));
             continue;
         }
-        const V root = sum / added, v = root * root;
+        const V root = sum * per_added, v = root * root;
         const V t_before = get<V, T>(plane.weight, index);
         const V t_new = select(nothing, zero, weight_of_variance(v, t));
         put<V, T>(plane.mean, index, select(t_new == zero, mean, merged_variance(mean, t_before, v, t_new)));

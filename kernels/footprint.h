@@ -35,4 +35,12 @@ GPURES_FN void corners(const V c[3][3], double h, V out[4])
     out[3] = between(c[1][1], c[1][0], c[0][1], c[0][0], h);
 }
 
+// The corner that four pixels share where their drops touch, at pixfrac 1: between the centres of the lower left one,
+// the lower right, the upper left and the upper right.
+template <class V>
+GPURES_FN V shared_corner(V lower_left, V lower_right, V upper_left, V upper_right)
+{
+    return between(lower_left, lower_right, upper_left, upper_right, 0.5);
+}
+
 GPURES_END

@@ -58,33 +58,55 @@ GPURES_FN void bounding_box(const Quad<V>& q, Outline<V>& o)
     o.height = greatest(greatest(q.y[0], q.y[1]), greatest(q.y[2], q.y[3])) - o.bottom;
 }
 
+// Direction of an edge.
 template <class V>
-GPURES_FN void edges(const Quad<V>& q, Outline<V>& o)
+struct Direction {
+    V slope, lean;  // as in Outline
+};
+
+template <class V>
+GPURES_FN Direction<V> direction(V dx, V dy)
 {
     const V zero = V{};
+    // An edge as short as this along one axis is taken to run along the other: it sweeps, or crosses, nothing.
+    const auto is_vertical = magnitude(dx) < zero + SHORTEST;
+    const auto is_level = magnitude(dy) < zero + SHORTEST;
+    return {select(is_vertical, zero, dy / select(is_vertical, zero + 1.0, dx)),
+            select(is_level, zero, dx / select(is_level, zero + 1.0, magnitude(dy)))};
+}
+
+// The corners relative to the bounding box, which is known, and the area.
+template <class V>
+GPURES_FN void place_corners(const Quad<V>& q, Outline<V>& o)
+{
     for (int k = 0; k < 4; ++k) {
         o.x[k] = q.x[k] - o.left;
         o.y[k] = q.y[k] - o.bottom;
     }
-    for (int k = 0; k < 4; ++k) {
-        const int next = (k + 1) & 3;
-        const V dx = o.x[next] - o.x[k];
-        const V dy = o.y[next] - o.y[k];
-        // An edge as short as this along one axis is taken to run along the other: it sweeps, or crosses, nothing.
-        const auto is_vertical = magnitude(dx) < zero + SHORTEST;
-        const auto is_level = magnitude(dy) < zero + SHORTEST;
-        o.slope[k] = select(is_vertical, zero, dy / select(is_vertical, zero + 1.0, dx));
-        o.lean[k] = select(is_level, zero, dx / select(is_level, zero + 1.0, magnitude(dy)));
-    }
     o.area = 0.5 * ((o.x[1] - o.x[3]) * (o.y[0] - o.y[2]) - (o.x[0] - o.x[2]) * (o.y[1] - o.y[3]));
 }
+
+// The directions of the edges, from the corners.
+struct OwnDirections {
+    template <class V>
+    GPURES_FN void operator()(Outline<V>& o) const
+    {
+        for (int k = 0; k < 4; ++k) {
+            const int next = (k + 1) & 3;
+            const Direction<V> d = direction(o.x[next] - o.x[k], o.y[next] - o.y[k]);
+            o.slope[k] = d.slope;
+            o.lean[k] = d.lean;
+        }
+    }
+};
 
 template <class V>
 GPURES_FN Outline<V> outline(const Quad<V>& q)
 {
     Outline<V> o;
     bounding_box(q, o);
-    edges(q, o);
+    place_corners(q, o);
+    OwnDirections()(o);
     return o;
 }
 

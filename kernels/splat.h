@@ -12,7 +12,7 @@ GPURES_BEGIN
 
 // The part of the output frame that contributions may go to, last pixels included.
 struct Bounds {
-    int x0, x1, y0, y1;
+    double x0, x1, y0, y1;  // whole numbers
 };
 
 // Shares of a drop below this are rounding: a pixel that a drop does not touch comes out as the difference of two
@@ -29,22 +29,20 @@ GPURES_FN V contribution(V dow)
     return select(magnitude(dow) > V{} + SMALLEST_DOW, dow, V{});
 }
 
-// No output frame reaches as far. Farther coordinates, infinities and NaN among them, make an input pixel that is
-// passed over, before anything is counted in int.
+// No output frame reaches as far. Farther coordinates (of a square drop all eight together), infinities and NaN among
+// them, make an input pixel that is passed over, before anything is counted in int.
 constexpr double FARTHEST = 1e9;
 
-template <class V, class Sink>
-GPURES_FN void splat_square(Quad<V> q, V weight, const Bounds& bounds, Sink& sink)
+// `set_directions` puts the directions of the edges into an outline: its own, or those known from its neighbours.
+template <class V, class Sink, class Directions>
+GPURES_FN void splat_square(const Quad<V>& q, V weight, const Bounds& bounds, Sink& sink,
+                            const Directions& set_directions)
 {
     const V zero = V{};
-    for (int k = 0; k < 4; ++k) {
-        weight = select(magnitude(q.x[k]) < zero + FARTHEST, weight, zero);
-        weight = select(magnitude(q.y[k]) < zero + FARTHEST, weight, zero);
-    }
-    for (int k = 0; k < 4; ++k) {
-        q.x[k] = select(weight == zero, zero, q.x[k]);
-        q.y[k] = select(weight == zero, zero, q.y[k]);
-    }
+    // One sum tells of a NaN, an infinity or a number too large in any of them.
+    V far = zero;
+    for (int k = 0; k < 4; ++k) far = far + magnitude(q.x[k]) + magnitude(q.y[k]);
+    weight = select(far < zero + FARTHEST, weight, zero);
     Outline<V> o;
     bounding_box(q, o);
     // Clipped to the bounds before it is counted: a drop of any size costs no more than what it shares with them.
@@ -58,7 +56,8 @@ GPURES_FN void splat_square(Quad<V> q, V weight, const Bounds& bounds, Sink& sin
     if (n_rows <= 0) return;
     const int n_columns = largest(columns);
 
-    edges(q, o);
+    place_corners(q, o);
+    set_directions(o);
     const V per_area = weight / select(o.area == zero, zero + 1.0, o.area);
     const V smallest = SMALLEST_SHARE * magnitude(o.area);
     for (int c = 0; c < n_columns; ++c) {
@@ -95,10 +94,10 @@ GPURES_FN void splat_product(const Profile& profile, double x, double y, double 
                              Sink& sink)
 {
     if (!(fabs(x) < FARTHEST && fabs(y) < FARTHEST)) return;
-    const double i0 = greatest(profile.first(x), static_cast<double>(bounds.x0));
-    const double i1 = least(profile.last(x), static_cast<double>(bounds.x1));
-    const double j0 = greatest(profile.first(y), static_cast<double>(bounds.y0));
-    const double j1 = least(profile.last(y), static_cast<double>(bounds.y1));
+    const double i0 = greatest(profile.first(x), bounds.x0);
+    const double i1 = least(profile.last(x), bounds.x1);
+    const double j0 = greatest(profile.first(y), bounds.y0);
+    const double j1 = least(profile.last(y), bounds.y1);
     if (!(j0 <= j1)) return;
     for (double start = i0; start <= i1; start += COLUMNS_AT_ONCE) {
         double factor[COLUMNS_AT_ONCE];

@@ -115,16 +115,22 @@ void over_frame(int threads, const Frame& f, T* image, T outside, const Work& in
     });
 }
 
-// First and last output pixel along one axis; empty (first > last) where the reach misses the frame. Computed in
-// double before the conversion, as coordinates may be anything.
-struct Span {
-    int first, last;
-};
+constexpr Reach NOWHERE = {1e300, -1e300, 1e300, -1e300};
 
-Span span(double low, double high, long n)
+void extend(Reach& r, const Reach& by)
 {
-    if (!(low <= high) || high < -1.0 || low > static_cast<double>(n)) return {0, -1};
-    return {static_cast<int>(std::max(low, 0.0)), static_cast<int>(std::min(high, static_cast<double>(n - 1)))};
+    r = {std::min(r.x0, by.x0), std::max(r.x1, by.x1), std::min(r.y0, by.y0), std::max(r.y1, by.y1)};
+}
+
+// The output pixels of a frame in a reach, and one more on each side: a drop may end on a pixel's edge, to rounding.
+// Computed in double before the conversion, as coordinates may be anything.
+Part part_of_frame(const Reach& r, long long nx, long long ny)
+{
+    const double last_x = static_cast<double>(nx - 1), last_y = static_cast<double>(ny - 1);
+    const double x0 = std::max(r.x0 - 1.0, 0.0), x1 = std::min(r.x1 + 1.0, last_x);
+    const double y0 = std::max(r.y0 - 1.0, 0.0), y1 = std::min(r.y1 + 1.0, last_y);
+    if (!(x0 <= x1 && y0 <= y1)) return {0, -1, 0, -1};
+    return {static_cast<int>(x0), static_cast<int>(x1), static_cast<int>(y0), static_cast<int>(y1)};
 }
 
 }  // namespace
@@ -134,32 +140,38 @@ Tile add(const Exposure& e, const Mosaic& m, int threads)
     const Walk walk = choose_walk();
     const std::vector<Block> blocks = blocks_of(e.x0, e.x1, e.y0, e.y1);
     const int n_blocks = static_cast<int>(blocks.size());
-    std::vector<Span> across(n_blocks), up(n_blocks);
+    std::vector<Part> of_block(n_blocks), of_rows(static_cast<std::size_t>(n_blocks) * BLOCK);
     over_threads(threads, n_blocks, [&] {
         return [&](int k) {
-            const Reach r = walk.reach(e, blocks[k]);
-            // One pixel more on each side: a drop may end on a pixel's edge, to rounding.
-            across[k] = span(r.x0 - 1.0, r.x1 + 1.0, m.nx);
-            up[k] = span(r.y0 - 1.0, r.y1 + 1.0, m.ny);
+            Reach rows[BLOCK];
+            walk.reach(e, blocks[k], rows);
+            Reach all = NOWHERE;
+            for (int r = 0; r <= blocks[k].y1 - blocks[k].y0; ++r) {
+                of_rows[static_cast<std::size_t>(k) * BLOCK + r] = part_of_frame(rows[r], m.nx, m.ny);
+                extend(all, rows[r]);
+            }
+            of_block[k] = part_of_frame(all, m.nx, m.ny);
         };
     });
 
     // The window that the exposure lands in, in tiles; then the blocks of each tile.
     int tx0 = 1 << 30, tx1 = -1, ty0 = 1 << 30, ty1 = -1;
     for (int k = 0; k < n_blocks; ++k) {
-        if (across[k].first > across[k].last || up[k].first > up[k].last) continue;
-        tx0 = std::min(tx0, across[k].first / TILE_WIDTH);
-        tx1 = std::max(tx1, across[k].last / TILE_WIDTH);
-        ty0 = std::min(ty0, up[k].first / TILE_HEIGHT);
-        ty1 = std::max(ty1, up[k].last / TILE_HEIGHT);
+        const Part& p = of_block[k];
+        if (p.x0 > p.x1) continue;
+        tx0 = std::min(tx0, p.x0 / TILE_WIDTH);
+        tx1 = std::max(tx1, p.x1 / TILE_WIDTH);
+        ty0 = std::min(ty0, p.y0 / TILE_HEIGHT);
+        ty1 = std::max(ty1, p.y1 / TILE_HEIGHT);
     }
     if (tx0 > tx1) return {0, -1, 0, -1};
     const int columns = tx1 - tx0 + 1, rows = ty1 - ty0 + 1;
     std::vector<std::vector<int>> of_tile(static_cast<std::size_t>(columns) * rows);
     for (int k = 0; k < n_blocks; ++k) {
-        if (across[k].first > across[k].last || up[k].first > up[k].last) continue;
-        for (int ty = up[k].first / TILE_HEIGHT; ty <= up[k].last / TILE_HEIGHT; ++ty) {
-            for (int tx = across[k].first / TILE_WIDTH; tx <= across[k].last / TILE_WIDTH; ++tx) {
+        const Part& p = of_block[k];
+        if (p.x0 > p.x1) continue;
+        for (int ty = p.y0 / TILE_HEIGHT; ty <= p.y1 / TILE_HEIGHT; ++ty) {
+            for (int tx = p.x0 / TILE_WIDTH; tx <= p.x1 / TILE_WIDTH; ++tx) {
                 of_tile[static_cast<std::size_t>(ty - ty0) * columns + (tx - tx0)].push_back(k);
             }
         }
@@ -176,7 +188,8 @@ Tile add(const Exposure& e, const Mosaic& m, int threads)
             const Tile tile = {x, std::min(x + TILE_WIDTH, static_cast<int>(m.nx)) - 1, y,
                                std::min(y + TILE_HEIGHT, static_cast<int>(m.ny)) - 1};
             Scratch scratch = {sums.get(), positive.get(), dq.get()};
-            walk.tile(e, m, tile, blocks.data(), of_tile[k].data(), static_cast<int>(of_tile[k].size()), scratch);
+            walk.tile(e, m, tile, blocks.data(), of_rows.data(), of_tile[k].data(), static_cast<int>(of_tile[k].size()),
+                      scratch);
         };
     });
     return {tx0 * TILE_WIDTH, std::min((tx1 + 1) * TILE_WIDTH, static_cast<int>(m.nx)) - 1, ty0 * TILE_HEIGHT,
@@ -184,11 +197,6 @@ Tile add(const Exposure& e, const Mosaic& m, int threads)
 }
 
 namespace {
-
-void extend(Reach& r, const Reach& by)
-{
-    r = {std::min(r.x0, by.x0), std::max(r.x1, by.x1), std::min(r.y0, by.y0), std::max(r.y1, by.y1)};
-}
 
 // How many of its coefficients a spline has factors for, along one axis of n pixels: 2 or 4.
 int spline_support(const double* factors, long long n)
@@ -204,7 +212,7 @@ int spline_support(const double* factors, long long n)
 // A spline lies within the range of its coefficients, as B-splines are positive and add up to one.
 Reach reach_of_spline(const Exposure& e)
 {
-    Reach r = {1e300, -1e300, 1e300, -1e300};
+    Reach r = NOWHERE;
     const Pixmap& m = e.pixmap;
     const int x0 = std::max(e.x0 - 1, m.x0), x1 = std::min(e.x1 + 1, m.x1);
     const int y0 = std::max(e.y0 - 1, m.y0), y1 = std::min(e.y1 + 1, m.y1);
@@ -225,7 +233,7 @@ Reach reach_of_spline(const Exposure& e)
 
 Tile window(const Exposure& e, long long nx, long long ny, int threads)
 {
-    Reach all = {1e300, -1e300, 1e300, -1e300};
+    Reach all = NOWHERE;
     std::vector<Block> blocks;
     if (e.pixmap.full) {
         blocks = blocks_of(e.x0, e.x1, e.y0, e.y1);
@@ -240,14 +248,13 @@ Tile window(const Exposure& e, long long nx, long long ny, int threads)
     const Walk walk = choose_walk();
     std::mutex of_all;
     over_blocks(threads, blocks, [&](const Block& b) {
-        const Reach r = walk.reach(e, b);
+        Reach rows[BLOCK];
+        walk.reach(e, b, rows);
         const std::lock_guard<std::mutex> lock(of_all);
-        extend(all, r);
+        for (int r = 0; r <= b.y1 - b.y0; ++r) extend(all, rows[r]);
     });
-    // One pixel more on each side: a drop may end on a pixel's edge, to rounding.
-    const Span across = span(all.x0 - 1.0, all.x1 + 1.0, nx), up = span(all.y0 - 1.0, all.y1 + 1.0, ny);
-    if (across.first > across.last || up.first > up.last) return {0, -1, 0, -1};
-    return {across.first, across.last, up.first, up.last};
+    const Part part = part_of_frame(all, nx, ny);
+    return {part.x0, part.x1, part.y0, part.y1};
 }
 
 void weight_map(const Exposure& e, float* map, int threads)

@@ -83,6 +83,12 @@ inline void bordered_row(const Exposure& e, int j, int i0, int i1, double* x, do
     }
 }
 
+// What a vector load beyond the last of n coordinates finds: numbers that depend on nothing else.
+inline void pad(double* p, int n)
+{
+    for (int k = n; k < CENTRES_STRIDE; ++k) p[k] = 0.0;
+}
+
 // All centres of the block; with_border adds those around it, which only the square drop needs.
 inline void fill_centres(const Exposure& e, const Block& b, bool with_border, Centres& c)
 {
@@ -95,6 +101,8 @@ inline void fill_centres(const Exposure& e, const Block& b, bool with_border, Ce
     const int n = b.x1 - b.x0 + 3;
     for (int j = b.y0 - 1; j <= b.y1 + 1; ++j) {
         double *x = c.x[j - b.y0 + 1], *y = c.y[j - b.y0 + 1];
+        pad(x, n);
+        pad(y, n);
         if (j >= 0 && j < e.ny) {
             bordered_row(e, j, b.x0, b.x1, x, y);
             continue;

@@ -47,14 +47,30 @@ inline void add_scaled(double* __restrict s, const double* __restrict v, double 
     }
 }
 
-// Valid for |x| < 2^31, which holds for output coordinates once they are clipped; beyond, conversion saturates or
-// wraps, so the argument is bounded first.
+// The processor's own minimum is a < b ? a : b to the last case, NaN and zeros of both signs among them, but compilers
+// do not find it in a choice between vectors.
+#if defined(__AVX__) && !defined(__AVX512F__)
+inline Vector least(Vector a, Vector b) { return __builtin_ia32_minpd256(a, b); }
+inline Vector greatest(Vector a, Vector b) { return __builtin_ia32_maxpd256(a, b); }
+#elif defined(__SSE2__) && !defined(__AVX__)
+inline Vector least(Vector a, Vector b) { return __builtin_ia32_minpd(a, b); }
+inline Vector greatest(Vector a, Vector b) { return __builtin_ia32_maxpd(a, b); }
+#endif
+
+inline Vector magnitude(Vector a) { return (Vector)((Mask)a & 0x7fffffffffffffffLL); }
+
 inline Vector lower_integer(Vector x)
 {
+#if defined(__AVX__) && !defined(__AVX512F__)
+    return __builtin_ia32_roundpd256(x, 1);
+#else
+    // Valid for |x| < 2^31, which holds for output coordinates once they are clipped; beyond, conversion saturates or
+    // wraps, so the argument is bounded first.
     const Vector zero = Vector{};
     const Vector bounded = least(greatest(x, zero - 2147483000.0), zero + 2147483000.0);
     const Vector whole = __builtin_convertvector(__builtin_convertvector(bounded, IntVector), Vector);
     return whole - select(whole > bounded, zero + 1.0, zero);
+#endif
 }
 
 inline bool everywhere(Mask mask)

@@ -8,6 +8,7 @@
 #include "../splat.h"
 #include "centres.h"
 #include "rows.h"
+#include "touching.h"
 #include "walk.h"
 
 GPURES_BEGIN
@@ -101,9 +102,8 @@ inline void read_values(const Exposure& e, int j, int i0, int n, int stride, Row
         for (int k = 0; k < n; ++k) x[k] = plane_value(plane, x[k]);
         for (int k = 0; k < n; ++k) row.values[k * stride + p + 1] = x[k];
     }
-    for (int p = e.planes + 1; p < stride; ++p) {
-        for (int k = 0; k < n; ++k) row.values[k * stride + p] = 0.0;
-    }
+    // A sum that fills up the last pair.
+    for (int k = 0; e.planes + 1 < stride && k < n; ++k) row.values[k * stride + stride - 1] = 0.0;
 }
 
 // Smallest and largest of a row's coordinates; NaN are passed over.
@@ -131,43 +131,49 @@ inline void extend_range(const double* p, int n, double& low, double& high)
 
 // ---- how far drops reach -------------------------------------------------------------------------------------
 
-// Drops of the square kernel lie within the hull of the bordered centres; the others around their own centre.
-inline double reach_of_drop(const Exposure& e) { return reach_of_drop(e.kernel, e.pixel_scale_ratio, e.pixfrac); }
-
-// Bounding box of rows first ... last (numbered from the block's first) of the centres.
-inline Reach reach_of_rows(const Centres& c, int first, int last, int columns, bool border, double margin)
-{
-    Reach r = {1e300, -1e300, 1e300, -1e300};
-    const int from = border ? 0 : 1, n = border ? columns + 2 : columns;
-    for (int a = border ? first : first + 1; a <= (border ? last + 2 : last + 1); ++a) {
-        extend_range(c.x[a] + from, n, r.x0, r.x1);
-        extend_range(c.y[a] + from, n, r.y0, r.y1);
-    }
-    return {r.x0 - margin, r.x1 + margin, r.y0 - margin, r.y1 + margin};
-}
-
-inline bool reaches(const Reach& r, const Tile& t)
-{
-    return r.x0 <= t.x1 + 1 && r.x1 >= t.x0 - 1 && r.y0 <= t.y1 + 1 && r.y1 >= t.y0 - 1;
-}
-
-Reach reach_of_block(const Exposure& e, const Block& b)
+// Bounding boxes of what the rows of a block may touch: of their centres, of those next to them where corners depend on
+// these, and the drops around them.
+void reach_of_rows(const Exposure& e, const Block& b, Reach* rows)
 {
     static thread_local Centres c;
     const bool border = e.kernel == SQUARE;
+    const double margin = reach_of_drop(e.kernel, e.pixel_scale_ratio, e.pixfrac);
+    const int from = border ? 0 : 1, n = b.x1 - b.x0 + (border ? 3 : 1), n_rows = b.y1 - b.y0 + 1;
     fill_centres(e, b, border, c);
-    return reach_of_rows(c, 0, b.y1 - b.y0, b.x1 - b.x0 + 1, border, reach_of_drop(e));
+    Reach of_centres[BLOCK + 2];
+    for (int a = from; a < n_rows + 2 - from; ++a) {
+        Reach& r = of_centres[a] = {1e300, -1e300, 1e300, -1e300};
+        extend_range(c.x[a] + from, n, r.x0, r.x1);
+        extend_range(c.y[a] + from, n, r.y0, r.y1);
+    }
+    for (int k = 0; k < n_rows; ++k) {
+        Reach r = of_centres[k + 1];
+        for (int a = k; border && a <= k + 2; a += 2) {
+            const Reach& next = of_centres[a];
+            r = {least(r.x0, next.x0), greatest(r.x1, next.x1), least(r.y0, next.y0), greatest(r.y1, next.y1)};
+        }
+        rows[k] = {r.x0 - margin, r.x1 + margin, r.y0 - margin, r.y1 + margin};
+    }
 }
 
+inline bool meets(const Part& p, const Tile& t) { return p.x0 <= t.x1 && p.x1 >= t.x0 && p.y0 <= t.y1 && p.y1 >= t.y0; }
+
 // ---- splat ---------------------------------------------------------------------------------------------------
+
+// Has a sink take the values of the pixels from the k-th of a row on.
+template <class Sink>
+inline void take_values(const Row& row, int k, Sink& sink)
+{
+    sink.values = row.values + k * sink.sums();
+    if (sink.bits) sink.bits = row.bits + k;
+}
 
 template <class Sink>
 inline void splat_row_square(const Centres& c, int r, int n, double half, const Row& row, const Bounds& bounds,
                              Sink& sink)
 {
     for (int k = 0; k < n; k += LANES) {
-        sink.values = row.values + k * sink.sums();
-        if (sink.bits) sink.bits = row.bits + k;
+        take_values(row, k, sink);
         Vector near[3][3];
         Quad<Vector> q;
         for (int a = 0; a < 3; ++a) {
@@ -178,7 +184,18 @@ inline void splat_row_square(const Centres& c, int r, int n, double half, const 
             for (int b = 0; b < 3; ++b) near[a][b] = load(c.y[r + a] + k + b);
         }
         corners(near, half, q.y);
-        splat_square(q, load(row.weight + k), bounds, sink);
+        splat_square(q, load(row.weight + k), bounds, sink, OwnDirections());
+    }
+}
+
+// The same for drops that touch, whose corners and edges are known.
+template <class Sink>
+inline void splat_row_touching(const TouchingDrops& drops, int n, const Row& row, const Bounds& bounds, Sink& sink)
+{
+    for (int k = 0; k < n; k += LANES) {
+        take_values(row, k, sink);
+        splat_square(drops.quad(k), load(row.weight + k), bounds, sink,
+                     [&](Outline<Vector>& o) { drops.set_directions(k, o); });
     }
 }
 
@@ -188,14 +205,14 @@ inline void splat_row_of_points(const Centres& c, int r, int n, const Row& row, 
     for (int k = 0; k < n; ++k) {
         const double x = c.x[r + 1][k + 1], y = c.y[r + 1][k + 1];
         if (row.weight[k] == 0.0) continue;
-        sink.values = row.values + k * sink.sums();
-        if (sink.bits) sink.bits = row.bits + k;
+        take_values(row, k, sink);
         splat(x, y, row.weight[k]);
     }
 }
 
 template <class Sink>
-inline void splat_row(const Exposure& e, const Centres& c, int r, int n, const Row& row, const Bounds& b, Sink& sink)
+inline void splat_row(const Exposure& e, const Centres& c, TouchingDrops& drops, int r, int n, const Row& row,
+                      const Bounds& b, Sink& sink)
 {
     const double s = e.pixel_scale_ratio;
     const auto product = [&](const auto& profile) {
@@ -204,7 +221,9 @@ inline void splat_row(const Exposure& e, const Centres& c, int r, int n, const R
     };
     switch (e.kernel) {
         case SQUARE:
-            return splat_row_square(c, r, n, 0.5 * e.pixfrac, row, b, sink);
+            if (e.pixfrac != 1.0) return splat_row_square(c, r, n, 0.5 * e.pixfrac, row, b, sink);
+            drops.go_to(c, r, n);
+            return splat_row_touching(drops, n, row, b, sink);
         case TURBO:
             return product(Turbo(s, e.pixfrac));
         case GAUSSIAN:
@@ -268,11 +287,12 @@ void fold_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Scrat
 // ---- a tile --------------------------------------------------------------------------------------------------
 
 template <int N>
-void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Block* blocks, const int* chosen,
-                  int n_chosen, Scratch& scratch)
+void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Block* blocks, const Part* parts,
+                  const int* chosen, int n_chosen, Scratch& scratch)
 {
     static thread_local Centres c;
     static thread_local Row row;
+    static thread_local TouchingDrops drops;
     const int stride = sums_per_pixel(e.planes);
     const long pixels = static_cast<long>(TILE_WIDTH) * (tile.y1 - tile.y0 + 1);
     std::memset(scratch.sums, 0, sizeof(double) * pixels * stride);
@@ -280,20 +300,25 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
     if (m.dq) std::memset(scratch.dq, 0, sizeof(std::uint32_t) * pixels);
 
     TileSink<N> sink{scratch, tile, stride, nullptr, m.dq && e.dq.data ? row.bits : nullptr};
-    const Bounds bounds = {tile.x0, tile.x1, tile.y0, tile.y1};
+    const Bounds bounds = {double(tile.x0), double(tile.x1), double(tile.y0), double(tile.y1)};
     const bool border = e.kernel == SQUARE;
-    const double margin = reach_of_drop(e);
     bool touched = false;
     for (int k = 0; k < n_chosen; ++k) {
-        const Block& b = blocks[chosen[k]];
+        Block b = blocks[chosen[k]];
+        const Part* part = parts + static_cast<long>(chosen[k]) * BLOCK;
+        // The rows between the first and the last that reach the tile.
+        while (b.y0 <= b.y1 && !meets(*part, tile)) ++b.y0, ++part;
+        while (b.y0 <= b.y1 && !meets(part[b.y1 - b.y0], tile)) --b.y1;
+        if (b.y0 > b.y1) continue;
+        touched = true;
         const int n = b.x1 - b.x0 + 1;
         fill_centres(e, b, border, c);
+        drops.begin();
         for (int r = 0; r <= b.y1 - b.y0; ++r) {
-            if (!reaches(reach_of_rows(c, r, r, n, border, margin), tile)) continue;
-            touched = true;
+            if (!meets(part[r], tile)) continue;
             read_weights(e, b.y0 + r, b.x0, n, row);
             read_values(e, b.y0 + r, b.x0, n, stride, row);
-            splat_row(e, c, r, n, row, bounds, sink);
+            splat_row(e, c, drops, r, n, row, bounds, sink);
         }
     }
     if (!touched) return;
@@ -304,20 +329,20 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
     }
 }
 
-void walk_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Block* blocks, const int* chosen, int n,
-               Scratch& scratch)
+void walk_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Block* blocks, const Part* parts,
+               const int* chosen, int n, Scratch& scratch)
 {
     switch (sums_per_pixel(e.planes)) {
         case 2:
-            return walk_tile_of<2>(e, m, tile, blocks, chosen, n, scratch);
+            return walk_tile_of<2>(e, m, tile, blocks, parts, chosen, n, scratch);
         case 4:
-            return walk_tile_of<4>(e, m, tile, blocks, chosen, n, scratch);
+            return walk_tile_of<4>(e, m, tile, blocks, parts, chosen, n, scratch);
         case 6:
-            return walk_tile_of<6>(e, m, tile, blocks, chosen, n, scratch);
+            return walk_tile_of<6>(e, m, tile, blocks, parts, chosen, n, scratch);
         case 8:
-            return walk_tile_of<8>(e, m, tile, blocks, chosen, n, scratch);
+            return walk_tile_of<8>(e, m, tile, blocks, parts, chosen, n, scratch);
         default:
-            return walk_tile_of<0>(e, m, tile, blocks, chosen, n, scratch);
+            return walk_tile_of<0>(e, m, tile, blocks, parts, chosen, n, scratch);
     }
 }
 
@@ -346,6 +371,6 @@ void fill_pixmap(const Exposure& e, const Block& b, double* map)
     }
 }
 
-Walk walk_for_this_isa() { return {reach_of_block, walk_tile, fill_weight_map, fill_pixmap}; }
+Walk walk_for_this_isa() { return {reach_of_rows, walk_tile, fill_weight_map, fill_pixmap}; }
 
 GPURES_END

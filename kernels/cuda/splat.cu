@@ -100,9 +100,9 @@ __device__ void splat(const Exposure& e, const Mosaic& m, const Window& w)
 #pragma unroll
     for (int p = 0; p < PLANES; ++p) sink.values[p] = plane_value(e.plane[p], value_at<double>(e.plane[p].view, j, i));
 
-    const Bounds bounds = {w.x0, w.x1, w.y0, w.y1};
+    const Bounds bounds = {double(w.x0), double(w.x1), double(w.y0), double(w.y1)};
     if constexpr (KERNEL == SQUARE) {
-        splat_square(q, pixel.weight, bounds, sink);
+        splat_square(q, pixel.weight, bounds, sink, OwnDirections());
     } else {
         const double s = e.pixel_scale_ratio;
         const Point at = centre(e, i, j);
