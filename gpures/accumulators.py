@@ -46,6 +46,8 @@ class Frame:
         Planes of the context image to begin with; 0 for none at all.
     has_err, has_dq : bool
         Whether errors are averaged and DQ flags propagated.
+    extra_names : tuple of str
+        Further arrays that are averaged like the data.
     dtype : dtype
         Type of the accumulated sums, float32 or float64.
     """
@@ -58,11 +60,12 @@ class Frame:
     has_err: bool = False
     has_dq: bool = False
     dtype: np.dtype = FLOAT32
+    extra_names: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
         """Memory of the accumulators, and of the error image that is made of them."""
-        per_pixel = (2 + self.has_err + 2 * len(self.variance_names)) * self.dtype.itemsize
+        per_pixel = (2 + self.has_err + len(self.extra_names) + 2 * len(self.variance_names)) * self.dtype.itemsize
         per_pixel += 4 * (self.context_planes + self.has_dq + bool(self.variance_names))
         return per_pixel * self.shape[0] * self.shape[1]
 
@@ -106,7 +109,7 @@ class Accumulators(ABC):
 
     @abstractmethod
     def images(self) -> dict[str, np.ndarray]:
-        """What there is so far: "data", "wht" and, if wanted, "con", "dq", "err"."""
+        """What there is so far: "data", "wht" and, if wanted, "con", "dq", "err" and the further arrays."""
 
     @abstractmethod
     def finish_variances(self, scaling: float) -> dict[str, np.ndarray]:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from gpures.records import KERNELS
 
-__all__ = ["checked_compute_err", "checked_dtype", "checked_kernel", "checked_number", "checked_shape", "fill_number"]
+__all__ = [
+    "checked_compute_err",
+    "checked_dtype",
+    "checked_kernel",
+    "checked_names",
+    "checked_number",
+    "checked_shape",
+    "fill_number",
+]
 
 
 def checked_number(value: Any, name: str, low: float, high: float) -> Any:
@@ -46,6 +55,15 @@ def checked_dtype(value: Any, backend: str) -> np.dtype:
     if backend == "drizzle" and dtype != np.float32:
         raise ValueError("backend='drizzle' accumulates in float32: 'accumulator_dtype' must be 'f4'.")
     return dtype
+
+
+def checked_names(names: Any, taken: Sequence[str]) -> tuple[str, ...]:
+    """Names of further arrays; ValueError if they are no names, occur twice, or are those of other images."""
+    names = (names,) if isinstance(names, str) else tuple(names)
+    bad = [name for name in names if not isinstance(name, str) or name in taken or names.count(name) > 1]
+    if bad:
+        raise ValueError(f"'extra_array_names' must be distinct names, none of {tuple(taken)}, got {bad[0]!r}.")
+    return names
 
 
 def checked_shape(shape: Any) -> tuple[int, int]:

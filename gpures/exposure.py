@@ -43,6 +43,8 @@ class Exposure:
         Data quality flags.
     err : ndarray (Ny, Nx), optional
         Error, averaged like the data.
+    extras : dict of ndarray (Ny, Nx)
+        Further arrays, averaged like the data.
     variances : dict of ndarray (Ny, Nx)
         Variances that the exposure has.
     variance_weight : float or None
@@ -66,6 +68,7 @@ class Exposure:
     context_id: int = 0
     dq: np.ndarray | None = None
     err: np.ndarray | None = None
+    extras: dict[str, np.ndarray] = field(default_factory=dict)
     variances: dict[str, np.ndarray] = field(default_factory=dict)
     variance_weight: float | None = 1.0
     exposure_time: float = 1.0
@@ -82,7 +85,7 @@ class Exposure:
     def arrays(self) -> dict[str, Any]:
         """Its images by name; "weight" is what the weights are made of."""
         weight = self.weight.variance if self.weight.weight_map is None else self.weight.weight_map
-        arrays = {"data": self.data, "err": self.err, "dq": self.dq, "weight": weight} | self.variances
+        arrays = {"data": self.data, "err": self.err, "dq": self.dq, "weight": weight} | self.extras | self.variances
         return {name: array for name, array in arrays.items() if array is not None}
 
 
@@ -147,6 +150,23 @@ def checked_err(model: Mapping, shape: tuple[int, int]) -> np.ndarray:
             f"got {got}."
         )
     return readable(err, "err", model)
+
+
+def checked_extras(model: Mapping, names: Sequence[str], shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    """The further arrays of a model.
+
+    Raises
+    ------
+    ValueError
+        One has not the shape of the data.
+    """
+    for name in names:
+        if np.shape(model[name]) != shape:
+            raise ValueError(
+                f"'{name}' of model '{model_name(model)}' must have the shape of its data, {shape}, got "
+                f"{np.shape(model[name])}."
+            )
+    return {name: readable(model[name], name, model) for name in names}
 
 
 def checked_variances(model: Mapping, names: Sequence[str], shape: tuple[int, int]) -> dict[str, np.ndarray]:

@@ -20,6 +20,7 @@ from gpures.arguments import (
     checked_compute_err,
     checked_dtype,
     checked_kernel,
+    checked_names,
     checked_number,
     checked_shape,
     fill_number,
@@ -106,6 +107,9 @@ class Resample(OutputFrame, TimeCounters):
     pixmap_tolerance : float, optional
         Largest error of the pixel map, in output pixels, when ``pixmap_stepsize`` is 1. The WCS is evaluated on as
         coarse a grid as holds it, which is verified; 0 evaluates every pixel.
+    extra_array_names : sequence of str, optional
+        Further arrays of the models that ride along: each is averaged with the weights of the data, as it is (neither
+        the sky level nor a flux scale is applied to it), and becomes an image of the output model under its name.
     accumulator_dtype : {"f4", "f8"}, optional
         Type of the accumulated sums. The images have the types of ``output_array_types`` in any case.
 
@@ -160,6 +164,7 @@ class Resample(OutputFrame, TimeCounters):
         device=None,
         to_host=True,
         pixmap_tolerance=1e-6,
+        extra_array_names=(),
         accumulator_dtype="f4",
     ):
         # Slow to import, and needed by every exposure: here, so that neither `import gpures` nor the first one waits.
@@ -175,6 +180,7 @@ class Resample(OutputFrame, TimeCounters):
         self._propagate_dq = propagate_dq
         self._backend = checked_backend(backend)
         self._device = device
+        self._extra_array_names = checked_names(extra_array_names, (*IMAGES, *self.variance_array_names))
         self._to_host = bool(to_host)
         self._pixmap_tolerance = checked_number(pixmap_tolerance, "pixmap_tolerance", 0.0, math.inf)
         self._accumulator_dtype = checked_dtype(accumulator_dtype, self._backend)
@@ -245,6 +251,11 @@ class Resample(OutputFrame, TimeCounters):
         """Name of the backend in use: "cuda", "cpu" or "drizzle"."""
         return self._backend
 
+    @property
+    def extra_array_names(self):
+        """Names of the further arrays that are averaged like the data."""
+        return self._extra_array_names
+
     def is_finalized(self):
         """Whether `finalize` was called."""
         return self._finalized
@@ -285,7 +296,7 @@ class Resample(OutputFrame, TimeCounters):
             model |= dict.fromkeys(self.variance_array_names)
         if self._compute_err is not None:
             model["err"] = None
-        return model
+        return model | dict.fromkeys(self._extra_array_names)
 
     def reset_arrays(self, n_input_models=None):
         """Begin a new mosaic in the same frame: an empty output model, times and groups at zero.
@@ -314,6 +325,7 @@ class Resample(OutputFrame, TimeCounters):
             has_err=self._compute_err == "driz_err",
             has_dq=bool(self._propagate_dq),
             dtype=self._accumulator_dtype,
+            extra_names=self._extra_array_names,
         )
         if hasattr(self, "_output_model"):
             self._output_model.settle()  # whoever holds the mosaic before keeps its images
@@ -364,6 +376,7 @@ class Resample(OutputFrame, TimeCounters):
             needed.append("bunit_data")
         if self._enable_var:
             needed += self.variance_array_names
+        needed += self._extra_array_names
         if self._compute_err == "driz_err":
             needed.append("err")
         if not self._enable_var and self.weight_type.startswith("ivm"):
@@ -507,6 +520,7 @@ class Resample(OutputFrame, TimeCounters):
             context_id=self._n_res_models,
             dq=dq if self._propagate_dq or weight.bad_bits else None,
             err=err,
+            extras=exposure.checked_extras(model, self._extra_array_names, shape),
             exposure_time=time,
             pixfrac=self.pixfrac,
             pixel_scale_ratio=self._kernel_scale_ratio(self._pixel_scale_ratio, pixmap, limits),
@@ -554,10 +568,10 @@ class Resample(OutputFrame, TimeCounters):
 
     def _accumulated_keys(self) -> list[str]:
         wanted = {"con": self._enable_ctx, "dq": self._propagate_dq, "err": self._compute_err == "driz_err"}
-        return [key for key in IMAGES if wanted.get(key, True)]
+        return [key for key in IMAGES if wanted.get(key, True)] + list(self._extra_array_names)
 
     def _images(self) -> dict[str, np.ndarray]:
-        types = {"dq": np.uint32} | {key: self.output_array_types[key] for key in IMAGES if key != "dq"}
+        types = {key: np.uint32 if key == "dq" else self.output_array_types[key] for key in self._accumulated_keys()}
         with self._accumulators.context():
             images = self._accumulators.images()
             return {key: image.astype(types[key], copy=False) for key, image in images.items()}

@@ -58,19 +58,13 @@ class CPUAccumulators(PlaneAccumulators):
         return weights
 
     def images(self) -> dict[str, np.ndarray]:  # noqa: D102
-        images = {"data": self._data, "wht": self._weight}
+        averaged = self._averaged()
         fillval = np.nan if self.frame.fillval is None else self.frame.fillval
         if fillval != 0.0:
-            _cpu.fill(self._data, self._weight, self.touched, fillval, thread_count())
-        if self._err is not None:
-            if fillval != 0.0:
-                _cpu.fill(self._err, self._weight, self.touched, fillval, thread_count())
-            images["err"] = self._err
-        if self._context is not None:
-            images["con"] = self._context
-        if self._dq is not None:
-            images["dq"] = self._dq
-        return images
+            for image in averaged.values():
+                _cpu.fill(image, self._weight, self.touched, fillval, thread_count())
+        images = averaged | {"wht": self._weight, "con": self._context, "dq": self._dq}
+        return {name: image for name, image in images.items() if image is not None}
 
     def finish_variances(self, scaling: float) -> dict[str, np.ndarray]:  # noqa: D102
         images = {}

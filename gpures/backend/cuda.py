@@ -72,7 +72,7 @@ class CUDAAccumulators(PlaneAccumulators):
             # Its share of the pool may hold images of the mosaic before, which the caller has let go but still reads.
             self._follow(self._cupy.cuda.get_current_stream())
             # Compiled now, so that what is wrong with the compiler is found before the first exposure.
-            self._program.splat(frame.kernel, 1 + frame.has_err + len(frame.variance_names))
+            self._program.splat(frame.kernel, 1 + frame.has_err + len(frame.extra_names) + len(frame.variance_names))
             self._program.whole("fold_f4")
             self._uploader = Uploader(self._cupy, self._number, self._stream)
             with self._stream:
@@ -85,7 +85,7 @@ class CUDAAccumulators(PlaneAccumulators):
             with self._cupy.cuda.Device(self._number):
                 stream.synchronize()
             self.__dict__ |= dict.fromkeys(("_data", "_weight", "_err", "_dq", "_context", "_sums", "_uploader"))
-            self._variances = {}
+            self._variances, self._extras = {}, {}
             self._program.give_stream(stream)
 
     def __del__(self) -> None:
@@ -255,7 +255,7 @@ class CUDAAccumulators(PlaneAccumulators):
 
     def images(self) -> dict[str, Any]:  # noqa: D102
         with self._current("making the images"):
-            averaged = {"data": self._data} | ({} if self._err is None else {"err": self._err})
+            averaged = self._averaged()
             fillval = np.nan if self.frame.fillval is None else self.frame.fillval
             if fillval != 0.0:
                 for image in averaged.values():

@@ -49,6 +49,10 @@ class DrizzleAccumulators(Accumulators):
             self._driz_err = _drizzle_class()(
                 kernel=frame.kernel, fillval=fillval, out_shape=frame.shape, disable_ctx=True
             )
+        self._driz_extras = {
+            name: _drizzle_class()(kernel=frame.kernel, fillval=fillval, out_shape=frame.shape, disable_ctx=True)
+            for name in frame.extra_names
+        }
         self._wsum = {name: np.zeros(frame.shape) for name in frame.variance_names}
         self._wt = {name: np.zeros(frame.shape) for name in frame.variance_names}
 
@@ -60,6 +64,8 @@ class DrizzleAccumulators(Accumulators):
             self._driz.add_image(_native(data), **dq, **arguments)
         if self._driz_err is not None and exposure.err is not None:
             self._driz_err.add_image(_native(exposure.err), **arguments)
+        for name, array in exposure.extras.items():
+            self._driz_extras[name].add_image(_native(array), **(arguments | {"iscale": 1.0}))
         if exposure.variances:
             self._add_variances(exposure, arguments)
 
@@ -124,6 +130,7 @@ class DrizzleAccumulators(Accumulators):
         images = {"data": self._driz.out_img, "wht": self._driz.out_wht}
         if self._driz_err is not None:
             images["err"] = self._driz_err.out_img
+        images |= {name: driz.out_img for name, driz in self._driz_extras.items()}
         if self._driz.out_ctx is not None:
             images["con"] = self._driz.out_ctx
         if self.frame.has_dq:

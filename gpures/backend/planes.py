@@ -51,6 +51,7 @@ class PlaneAccumulators(Accumulators):
         self._data = self._zeros(frame.shape, frame.dtype)
         self._weight = self._zeros(frame.shape, frame.dtype)
         self._err = self._zeros(frame.shape, frame.dtype) if frame.has_err else None
+        self._extras = {name: self._zeros(frame.shape, frame.dtype) for name in frame.extra_names}
         self._dq = self._zeros(frame.shape, np.uint32) if frame.has_dq else None
         self._context = self._zeros((frame.context_planes, *frame.shape), np.int32) if frame.context_planes else None
         # Variance and its own weight, by name.
@@ -84,12 +85,19 @@ class PlaneAccumulators(Accumulators):
         if planes:
             self._pass(exposure, planes, only_variances=exposure.data is None)
 
+    def _averaged(self) -> dict[str, Any]:
+        """The images that are averages, which have the fill value where there is none."""
+        averaged = {"data": self._data} | ({} if self._err is None else {"err": self._err})
+        return averaged | self._extras
+
     def _planes(self, exposure: Exposure) -> list[Plane]:
         planes = []
         if exposure.data is not None:
             planes.append(Plane(exposure.data, self._data, scale=exposure.iscale, offset=exposure.level))
         if self._err is not None and exposure.err is not None:
             planes.append(Plane(exposure.err, self._err, scale=exposure.iscale))
+        for name, array in exposure.extras.items():
+            planes.append(Plane(array, self._extras[name]))
         for name, variance in exposure.variances.items():
             mean, weight = self._variances[name]
             planes.append(Plane(variance, mean, weight, scale=exposure.iscale))

@@ -341,6 +341,10 @@ void walk_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Block
             return walk_tile_of<6>(e, m, tile, blocks, parts, chosen, n, scratch);
         case 8:
             return walk_tile_of<8>(e, m, tile, blocks, parts, chosen, n, scratch);
+        case 10:
+            return walk_tile_of<10>(e, m, tile, blocks, parts, chosen, n, scratch);
+        case 12:
+            return walk_tile_of<12>(e, m, tile, blocks, parts, chosen, n, scratch);
         default:
             return walk_tile_of<0>(e, m, tile, blocks, parts, chosen, n, scratch);
     }
