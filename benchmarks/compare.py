@@ -14,13 +14,14 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
 import warnings
 from importlib.metadata import version
 
+import gpu_figures
 import numpy as np
+from gpu import commit, processor
 from stcal.resample import Resample as STCALResample
 
 from gpures import Resample, compute_mean_pixel_area
@@ -80,26 +81,8 @@ def output_wcs(exposure, shape: tuple[int, int]):
 
 def make_model(number: int, path: str | None) -> dict:
     """Exposure with noise, 1 % of its pixels flagged."""
-    rng = np.random.default_rng(number)
     wcs = exposure_wcs(path, 0.05 * number)
-    model = {
-        "data": rng.normal(1.0, 0.1, SHAPE).astype(np.float32),
-        "dq": (rng.random(SHAPE) < 0.01).astype(np.uint32),
-        "filename": f"exposure_{number}",
-        "group_id": number,
-        "wcs": wcs,
-        "exposure_time": 100.0,
-        "measurement_time": 100.0,
-        "duration": 100.0,
-        "start_time": 100.0 * number,
-        "end_time": 100.0 * number + 100.0,
-        "pixelarea_steradians": compute_mean_pixel_area(wcs),
-        "level": 0.0,
-        "subtracted": True,
-    }
-    for name in ("var_rnoise", "var_poisson", "var_flat"):
-        model[name] = rng.uniform(0.5, 1.5, SHAPE).astype(np.float32)
-    return model
+    return gpu_figures.make_model(number, SHAPE) | {"wcs": wcs, "pixelarea_steradians": compute_mean_pixel_area(wcs)}
 
 
 def run(make, models: list[dict], repeats: int) -> tuple[list[float], float]:
@@ -113,21 +96,6 @@ def run(make, models: list[dict], repeats: int) -> tuple[list[float], float]:
     start = time.perf_counter()
     resample.finalize()
     return seconds[1:], time.perf_counter() - start
-
-
-def commit() -> str:
-    """Commit of the source tree, if this is one."""
-    done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
-
-
-def processor() -> str:
-    """Name of the processor."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 def main() -> None:

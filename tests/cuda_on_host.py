@@ -356,12 +356,12 @@ class HostCUDA(types.ModuleType):
     def report(self) -> None:
         """Raise what has stuck."""
         if self._failed is not None:
-            raise self._failed
+            raise type(self._failed)(*self._failed.args)  # one of its own: an error holds the frames that it went through
 
     def _fail(self, name: str) -> None:
         self.report()
         if name in self.failures:
-            raise self.failures[name]
+            raise type(self.failures[name])(*self.failures[name].args)
 
     def check_launch(self, name: str, grid: tuple, block: tuple) -> None:
         """What a launch is refused for."""

@@ -694,6 +694,18 @@ def test_failure_of_a_kernel_in_mid_run(host_cuda, kernel):
         resample.output_model["data"]
 
 
+def test_ending_after_a_failure(host_cuda):
+    """A mosaic whose device has failed says so when another is to be begun, and holds nothing afterwards."""
+    resample = construct()
+    host_cuda.failures["splat_square_4"] = CUDARuntimeError("cudaErrorIllegalAddress: an illegal memory access")
+    resample.add_model(scenes.dithered_models((30, 34), 1)[0])
+    with pytest.raises(gpures.DeviceError, match="cudaErrorIllegalAddress"):
+        resample.reset_arrays()
+    del resample
+    gc.collect()
+    assert host_cuda.used[0] == 0
+
+
 def test_out_of_memory_in_the_middle_of_beginning(host_cuda):
     """Memory that another process takes in the meantime is a memory error all the same."""
     host_cuda.failures["allocate"] = OutOfMemoryError("Out of memory allocating 8 bytes")

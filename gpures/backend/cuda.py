@@ -81,12 +81,15 @@ class CUDAAccumulators(PlaneAccumulators):
     def close(self) -> None:
         """Give memory back to CuPy's pool, and the stream, whose share of the pool the next mosaic takes over."""
         stream, self._stream = getattr(self, "_stream", None), None
-        if stream is not None:
-            with self._cupy.cuda.Device(self._number):
+        if stream is None:
+            return
+        try:
+            with self._current("ending a mosaic"):
                 stream.synchronize()
+            self._program.give_stream(stream)
+        finally:
             self.__dict__ |= dict.fromkeys(("_data", "_weight", "_err", "_dq", "_context", "_sums", "_uploader"))
             self._variances, self._extras = {}, {}
-            self._program.give_stream(stream)
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # as when the interpreter ends, or the device has failed
