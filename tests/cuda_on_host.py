@@ -356,7 +356,8 @@ class HostCUDA(types.ModuleType):
     def report(self) -> None:
         """Raise what has stuck."""
         if self._failed is not None:
-            raise type(self._failed)(*self._failed.args)  # one of its own: an error holds the frames that it went through
+            # One of its own: an error holds the frames that it went through.
+            raise type(self._failed)(*self._failed.args)
 
     def _fail(self, name: str) -> None:
         self.report()

@@ -3,6 +3,9 @@
 #pragma once
 
 #include <cstring>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #include "../portable.h"
 
@@ -49,10 +52,13 @@ inline void add_scaled(double* __restrict s, const double* __restrict v, double 
 
 // The processor's own minimum is a < b ? a : b to the last case, NaN and zeros of both signs among them, but compilers
 // do not find it in a choice between vectors.
-#if defined(__AVX__) && !defined(__AVX512F__)
+#if defined(__AVX512F__)
+inline Vector least(Vector a, Vector b) { return (Vector)_mm512_min_pd((__m512d)a, (__m512d)b); }
+inline Vector greatest(Vector a, Vector b) { return (Vector)_mm512_max_pd((__m512d)a, (__m512d)b); }
+#elif defined(__AVX__)
 inline Vector least(Vector a, Vector b) { return __builtin_ia32_minpd256(a, b); }
 inline Vector greatest(Vector a, Vector b) { return __builtin_ia32_maxpd256(a, b); }
-#elif defined(__SSE2__) && !defined(__AVX__)
+#elif defined(__SSE2__)
 inline Vector least(Vector a, Vector b) { return __builtin_ia32_minpd(a, b); }
 inline Vector greatest(Vector a, Vector b) { return __builtin_ia32_maxpd(a, b); }
 #endif
@@ -61,7 +67,9 @@ inline Vector magnitude(Vector a) { return (Vector)((Mask)a & 0x7fffffffffffffff
 
 inline Vector lower_integer(Vector x)
 {
-#if defined(__AVX__) && !defined(__AVX512F__)
+#if defined(__AVX512F__)
+    return (Vector)_mm512_roundscale_pd((__m512d)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#elif defined(__AVX__)
     return __builtin_ia32_roundpd256(x, 1);
 #else
     // Valid for |x| < 2^31, which holds for output coordinates once they are clipped; beyond, conversion saturates or
@@ -76,9 +84,7 @@ inline Vector lower_integer(Vector x)
 inline bool everywhere(Mask mask)
 {
 #if defined(__AVX512F__)
-    long long all = -1;
-    for (int l = 0; l < LANES; ++l) all &= mask[l];
-    return all != 0;
+    return _mm512_movepi64_mask((__m512i)mask) == 0xff;
 #elif defined(__AVX__)
     return __builtin_ia32_movmskpd256((Vector)mask) == 15;
 #elif defined(__SSE2__)
