@@ -18,9 +18,12 @@ from gpures.arrays import as_array, model_name, readable
 from gpures.pixmap import PixelMap
 from gpures.weights import Weight
 
-__all__ = ["Exposure"]
+__all__ = ["WEIGHTS", "Exposure"]
 
 log = logging.getLogger(__name__)
+
+# No name that an array of a model may have.
+WEIGHTS = "(weights)"
 
 
 @dataclass
@@ -83,9 +86,9 @@ class Exposure:
         return self.pixmap.shape
 
     def arrays(self) -> dict[str, Any]:
-        """Its images by name; "weight" is what the weights are made of."""
+        """Its images by name; that of what the weights are made of is ``WEIGHTS``."""
         weight = self.weight.variance if self.weight.weight_map is None else self.weight.weight_map
-        arrays = {"data": self.data, "err": self.err, "dq": self.dq, "weight": weight} | self.extras | self.variances
+        arrays = {"data": self.data, "err": self.err, "dq": self.dq, WEIGHTS: weight} | self.extras | self.variances
         return {name: array for name, array in arrays.items() if array is not None}
 
 

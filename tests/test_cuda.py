@@ -29,7 +29,7 @@ from gpures import _cpu, backend
 from gpures.accumulators import Frame
 from gpures.cuda import staging
 from gpures.cuda.program import Program
-from gpures.exposure import Exposure
+from gpures.exposure import WEIGHTS, Exposure
 from gpures.info import why_unavailable
 from gpures.pixmap import calc_pixmap
 from gpures.records import KERNELS, exposure_record, in_memory, set_drop
@@ -806,7 +806,7 @@ def test_stand_in_finds_a_write_beside_an_array(host_cuda):
 def test_exposure_names_its_arrays():
     """Every array of an exposure is among those that go up."""
     exposure = exposure_of((20, 36), (40.0, 30.0))
-    assert set(exposure.arrays()) == {"data", "err", "dq", "weight", *VARIANCES}
+    assert set(exposure.arrays()) == {"data", "err", "dq", WEIGHTS, *VARIANCES}
     plain = Exposure(exposure.data, exposure.pixmap, Weight(weight_map=exposure.err), exposure.limits)
-    assert plain.arrays().keys() == {"data", "weight"}
-    assert plain.arrays()["weight"] is exposure.err
+    assert plain.arrays().keys() == {"data", WEIGHTS}
+    assert plain.arrays()[WEIGHTS] is exposure.err

@@ -82,6 +82,16 @@ def test_neither_sky_nor_flux_scale(backend, frame):
     np.testing.assert_allclose(image[weight > 0], 2.0, rtol=12 * EPS32)
 
 
+@pytest.mark.parametrize("name", ["weight", "full", "lanczos", "first_row"])
+def test_any_name_will_do(backend, frame, name):
+    """A name that means something inside is as good as another."""
+    resample = gpures.Resample(frame, extra_array_names=[name], backend=backend, fillval="NaN", enable_var=False)
+    resample.add_models(models_with(**{name: lambda k: np.full(SHAPE, 3.0)}))
+    image = resample.output_model[name]
+    assert_same_nan(image, resample.output_model["data"])
+    np.testing.assert_allclose(image[np.isfinite(image)], 3.0, rtol=12 * EPS32)
+
+
 @pytest.mark.parametrize("names", [["data"], ["var_rnoise"], ["a", "a"], [3], "wht"])
 def test_bad_names(frame, names):
     """A name is a string, and its own."""

@@ -21,7 +21,7 @@ from gpures.backend.planes import Plane, PlaneAccumulators
 from gpures.cuda.device import explained, import_cupy, memory_info, select
 from gpures.cuda.program import BLOCK_OF_SPLAT, Program
 from gpures.cuda.staging import Uploader
-from gpures.exposure import Exposure
+from gpures.exposure import WEIGHTS, Exposure
 from gpures.records import LANCZOS_ORDER, WINDOW, exposure_record, in_memory, lanczos_table, set_drop, set_weights
 from gpures.threads import thread_count
 
@@ -148,10 +148,10 @@ class CUDAAccumulators(PlaneAccumulators):
             fold = self._program.whole(f"fold_{self._type}")
             sums = self._sums_of(width * height * (len(planes) + 1), window)
             sums_record = np.array((sums.data.ptr, width * height, *window), WINDOW)
-            arrays = exposure.arrays() | exposure.pixmap.arrays()
+            arrays = [*exposure.arrays().values(), *exposure.pixmap.arrays().values()]
             if self.frame.kernel in LANCZOS_ORDER:
-                arrays["lanczos"] = lanczos_table(LANCZOS_ORDER[self.frame.kernel])
-            with self._on_device(arrays.values()) as place:
+                arrays.append(lanczos_table(LANCZOS_ORDER[self.frame.kernel]))
+            with self._on_device(arrays) as place:
                 record = self._exposure_record(exposure, planes, place)
                 parameters = record, mosaic, sums_record
                 i0, i1, j0, j1 = exposure.limits
@@ -244,10 +244,10 @@ class CUDAAccumulators(PlaneAccumulators):
 
     def weight_map(self, exposure: Exposure) -> np.ndarray:  # noqa: D102
         with self._current("making a weight map"):
-            arrays = {name: array for name, array in exposure.arrays().items() if name in ("weight", "dq")}
+            arrays = [array for name, array in exposure.arrays().items() if name in (WEIGHTS, "dq")]
             with self._stream:
                 weights = self._cupy.empty(exposure.shape, np.float32)
-            with self._on_device(arrays.values()) as place:
+            with self._on_device(arrays) as place:
                 record = exposure_record(exposure.shape, None, place)
                 set_weights(record, exposure, place)
                 self._over_image("weight_map", weights.size, record, weights)
