@@ -156,6 +156,18 @@ def fits_wcs(shape, scale=SCALE, rotation=0.0, flip=False, sip=0.0, shift=(0.0, 
     return wcs
 
 
+def sky(shape, angle):
+    """A tangential projection of 0.1 arcsec pixels, without distortion."""
+    wcs = FITSWCS(naxis=2)
+    wcs.wcs.ctype = "RA---TAN", "DEC--TAN"
+    wcs.wcs.crval = 10.0, 20.0
+    wcs.wcs.crpix = (np.array(shape[::-1]) + 1) / 2
+    c, s = np.cos(np.radians(angle)) / 36000, np.sin(np.radians(angle)) / 36000
+    wcs.wcs.cd = np.array([[-c, s], [s, c]])
+    wcs.array_shape = shape
+    return wcs
+
+
 def sip_transform(wcs):
     """The same mapping as a FITS WCS with SIP (or without), as an astropy model."""
     x0, y0 = wcs.wcs.crpix - 1.0

@@ -238,7 +238,7 @@ def test_memory_of_the_pool_may_still_be_in_use(host_cuda):
         before = host_cuda.zeros(array.size, "u1")
         del before
     (address,) = uploader.upload([array])
-    uploader.wait()
+    uploader._copy.synchronize()
     stream.synchronize()
     there = np.frombuffer((ctypes.c_uint8 * array.size).from_address(address), "u1")
     np.testing.assert_array_equal(there, array)
@@ -377,32 +377,29 @@ def test_weight_map_of_device_arrays(cuda):
 # ---- memory ------------------------------------------------------------------------------------------------------
 
 
-def test_many_exposures_do_not_grow(host_cuda):
-    """After the first few exposures no more memory is taken, however many follow."""
-    accumulators = backend.make_accumulators("cuda", frame_of((40, 50)))
-    exposures = [exposure_of((8 + k, 12), (25.0, 20.0), seed=k) for k in range(3)]
-    used = set()
+def memory_of_many(size, measure):
+    """What is measured now and then while 500 exposures are added, of three sizes in turn."""
+    accumulators = backend.make_accumulators("cuda", frame_of((40 * size, 50 * size)))
+    exposures = [exposure_of((8 * size + k, 12 * size), (25.0 * size, 20.0 * size), seed=k) for k in range(3)]
+    measured = set()
     for k in range(500):
         accumulators.add(exposures[k % 3])
         if k % 50 == 20:
             accumulators.images()
             gc.collect()
-            used.add((host_cuda.used[0], host_cuda.free_bytes()))
-    assert len(used) == 1
+            measured.add(measure())
+    return measured
+
+
+def test_many_exposures_do_not_grow(host_cuda):
+    """After the first few exposures no more memory is taken, however many follow."""
+    assert len(memory_of_many(1, lambda: (host_cuda.used[0], host_cuda.free_bytes()))) == 1
 
 
 def test_many_exposures_do_not_grow_on_a_gpu(gpu):
     """Nor on a real device, in CuPy's pool or beside it."""
-    accumulators = backend.make_accumulators("cuda", frame_of((400, 500)))
-    exposures = [exposure_of((80 + k, 120), (250.0, 200.0), seed=k) for k in range(3)]
-    used = set()
-    for k in range(500):
-        accumulators.add(exposures[k % 3])
-        if k % 50 == 20:
-            accumulators.images()
-            gc.collect()
-            used.add((gpu.get_default_memory_pool().total_bytes(), gpu.cuda.runtime.memGetInfo()[0]))
-    assert len(used) == 1
+    pool, runtime = gpu.get_default_memory_pool(), gpu.cuda.runtime
+    assert len(memory_of_many(10, lambda: (pool.total_bytes(), runtime.memGetInfo()[0]))) == 1
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

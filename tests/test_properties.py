@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import oracle
 import pytest
+import scenes
 import tolerances as tol
-from astropy.wcs import WCS
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -269,27 +269,15 @@ def test_a_wrong_value_stays_where_it_is(value, of):
 SHAPE = (8, 9)
 
 
-def sky(shape, angle):
-    """A tangential projection of 0.1 arcsec pixels."""
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = "RA---TAN", "DEC--TAN"
-    wcs.wcs.crval = 10.0, 20.0
-    wcs.wcs.crpix = (np.array(shape[::-1]) + 1) / 2
-    c, s = np.cos(np.radians(angle)) / 36000, np.sin(np.radians(angle)) / 36000
-    wcs.wcs.cd = np.array([[-c, s], [s, c]])
-    wcs.array_shape = shape
-    return wcs
-
-
 def resampled(backend, weight_type="ivm", **arrays):
     """Images of one model through `Resample`."""
     values = np.arange(1, 73).reshape(SHAPE)
     model = dict.fromkeys(("data", "err", "var_rnoise", "var_flat", "var_poisson", "var_sky"), values.astype("f4"))
-    model |= {"dq": values % 8, "wcs": sky(SHAPE, 30.0), "filename": "a", "group_id": 1, "exposure_time": 10.0}
+    model |= {"dq": values % 8, "wcs": scenes.sky(SHAPE, 30.0), "filename": "a", "group_id": 1, "exposure_time": 10.0}
     model |= {"start_time": 0.0, "end_time": 1.0, "duration": 1.0, "measurement_time": 9.0}
     model |= {"pixelarea_steradians": 2.35e-13, "level": 0.0, "subtracted": True}
     resample = Resample(
-        {"wcs": sky((30, 31), 0.0), "pixel_scale_ratio": 1.0},
+        {"wcs": scenes.sky((30, 31), 0.0), "pixel_scale_ratio": 1.0},
         weight_type=weight_type,
         compute_err="driz_err",
         propagate_dq=True,

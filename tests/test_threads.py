@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import oracle
 import pytest
-from astropy.wcs import WCS
+import scenes
 
 from gpures import Resample
 from gpures.accumulators import Frame
@@ -114,26 +114,19 @@ def test_mosaics_in_two_python_threads():
             assert image.tobytes() == one[name].tobytes(), name
 
 
-def sky(shape, angle):
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = "RA---TAN", "DEC--TAN"
-    wcs.wcs.crval = 10.0, 20.0
-    wcs.wcs.crpix = (np.array(shape[::-1]) + 1) / 2
-    c, s = np.cos(np.radians(angle)) / 36000, np.sin(np.radians(angle)) / 36000
-    wcs.wcs.cd = np.array([[-c, s], [s, c]])
-    wcs.array_shape = shape
-    return wcs
-
-
 def test_resamplers_in_two_python_threads():
     """`Resample` objects used at the same time in two Python threads do not disturb each other."""
 
     def mosaic(seed):
         rng = np.random.default_rng(seed)
-        resample = Resample({"wcs": sky((260, 250), 0.0), "pixel_scale_ratio": 1.0}, weight_type="exptime")
+        resample = Resample({"wcs": scenes.sky((260, 250), 0.0), "pixel_scale_ratio": 1.0}, weight_type="exptime")
         for k in range(3):
             model = dict.fromkeys(("var_rnoise", "var_flat", "var_poisson"), np.ones(SHAPE, "f4"))
-            model |= {"data": rng.normal(size=SHAPE), "dq": np.zeros(SHAPE, "i4"), "wcs": sky(SHAPE, 20.0 * k + seed)}
+            model |= {
+                "data": rng.normal(size=SHAPE),
+                "dq": np.zeros(SHAPE, "i4"),
+                "wcs": scenes.sky(SHAPE, 20.0 * k + seed),
+            }
             model |= {"filename": f"{k}", "group_id": k, "exposure_time": 10.0, "measurement_time": 9.0}
             model |= {"start_time": 0.0, "end_time": 1.0, "duration": 1.0}
             model |= {"pixelarea_steradians": 2.35e-13, "level": 0.0, "subtracted": True}

@@ -15,7 +15,8 @@ from gpures.records import EXPOSURE, MOSAIC, WINDOW
 
 __all__ = ["BLOCK_OF_SPLAT", "Program", "digest_of", "options", "source_folder", "splat_name", "splat_options"]
 
-# Threads of a block, (x, y): WIDTH and HEIGHT of kernels/cuda/splat.cu.
+# Input pixels, and threads, of a block of splat.cu, (x, y). A warp takes 32 of one row, whose drops fall on
+# neighbouring output pixels, so that its atomic adds share sectors of memory.
 BLOCK_OF_SPLAT = (32, 8)
 
 
@@ -57,7 +58,9 @@ def splat_name(kernel: str, planes: int) -> str:
 def splat_options(kernel: str, planes: int) -> tuple[str, ...]:
     """Further options for that entry point."""
     name = splat_name(kernel, planes)
-    return f"-DGPURES_SPLAT={name}", f"-DGPURES_KERNEL={kernel.upper()}", f"-DGPURES_PLANES={planes}"
+    width, height = BLOCK_OF_SPLAT
+    macros = {"SPLAT": name, "KERNEL": kernel.upper(), "PLANES": planes, "WIDTH": width, "HEIGHT": height}
+    return tuple(f"-DGPURES_{macro}={value}" for macro, value in macros.items())
 
 
 class Program:

@@ -130,10 +130,6 @@ class Uploader:
         slot.consumed = self._event()
         slot.consumed.record(self._use)
 
-    def wait(self) -> None:
-        """Wait until all copies are done."""
-        self._copy.synchronize()
-
     def _event(self) -> Any:
         return self._cupy.cuda.Event(disable_timing=True)
 

@@ -131,7 +131,7 @@ void extend(Reach& r, const Reach& by)
 
 // The output pixels of a frame in a reach, and one more on each side: a drop may end on a pixel's edge, to rounding.
 // Computed in double before the conversion, as coordinates may be anything.
-Part part_of_frame(const Reach& r, long long nx, long long ny)
+Tile part_of_frame(const Reach& r, long long nx, long long ny)
 {
     const double last_x = static_cast<double>(nx - 1), last_y = static_cast<double>(ny - 1);
     const double x0 = std::max(r.x0 - 1.0, 0.0), x1 = std::min(r.x1 + 1.0, last_x);
@@ -147,7 +147,7 @@ Tile add(const Exposure& e, const Mosaic& m, int threads)
     const Walk walk = choose_walk();
     const std::vector<Block> blocks = blocks_of(e.x0, e.x1, e.y0, e.y1);
     const int n_blocks = static_cast<int>(blocks.size());
-    std::vector<Part> of_block(n_blocks), of_rows(static_cast<std::size_t>(n_blocks) * BLOCK);
+    std::vector<Tile> of_block(n_blocks), of_rows(static_cast<std::size_t>(n_blocks) * BLOCK);
     over_threads(threads, n_blocks, [&] {
         return [&](int k) {
             Reach rows[BLOCK];
@@ -164,7 +164,7 @@ Tile add(const Exposure& e, const Mosaic& m, int threads)
     // The window that the exposure lands in, in tiles; then the blocks of each tile.
     int tx0 = 1 << 30, tx1 = -1, ty0 = 1 << 30, ty1 = -1;
     for (int k = 0; k < n_blocks; ++k) {
-        const Part& p = of_block[k];
+        const Tile& p = of_block[k];
         if (p.x0 > p.x1) continue;
         tx0 = std::min(tx0, p.x0 / TILE_WIDTH);
         tx1 = std::max(tx1, p.x1 / TILE_WIDTH);
@@ -175,7 +175,7 @@ Tile add(const Exposure& e, const Mosaic& m, int threads)
     const int columns = tx1 - tx0 + 1, rows = ty1 - ty0 + 1;
     std::vector<std::vector<int>> of_tile(static_cast<std::size_t>(columns) * rows);
     for (int k = 0; k < n_blocks; ++k) {
-        const Part& p = of_block[k];
+        const Tile& p = of_block[k];
         if (p.x0 > p.x1) continue;
         for (int ty = p.y0 / TILE_HEIGHT; ty <= p.y1 / TILE_HEIGHT; ++ty) {
             for (int tx = p.x0 / TILE_WIDTH; tx <= p.x1 / TILE_WIDTH; ++tx) {
@@ -260,8 +260,7 @@ Tile window(const Exposure& e, long long nx, long long ny, int threads)
         const std::lock_guard<std::mutex> lock(of_all);
         for (int r = 0; r <= b.y1 - b.y0; ++r) extend(all, rows[r]);
     });
-    const Part part = part_of_frame(all, nx, ny);
-    return {part.x0, part.x1, part.y0, part.y1};
+    return part_of_frame(all, nx, ny);
 }
 
 void weight_map(const Exposure& e, float* map, int threads)

@@ -156,7 +156,7 @@ void reach_of_rows(const Exposure& e, const Block& b, Reach* rows)
     }
 }
 
-inline bool meets(const Part& p, const Tile& t) { return p.x0 <= t.x1 && p.x1 >= t.x0 && p.y0 <= t.y1 && p.y1 >= t.y0; }
+inline bool meets(const Tile& p, const Tile& t) { return p.x0 <= t.x1 && p.x1 >= t.x0 && p.y0 <= t.y1 && p.y1 >= t.y0; }
 
 // ---- splat ---------------------------------------------------------------------------------------------------
 
@@ -287,7 +287,7 @@ void fold_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Scrat
 // ---- a tile --------------------------------------------------------------------------------------------------
 
 template <int N>
-void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Block* blocks, const Part* parts,
+void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Block* blocks, const Tile* parts,
                   const int* chosen, int n_chosen, Scratch& scratch)
 {
     static thread_local Centres c;
@@ -305,7 +305,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
     bool touched = false;
     for (int k = 0; k < n_chosen; ++k) {
         Block b = blocks[chosen[k]];
-        const Part* part = parts + static_cast<long>(chosen[k]) * BLOCK;
+        const Tile* part = parts + static_cast<long>(chosen[k]) * BLOCK;
         // The rows between the first and the last that reach the tile.
         while (b.y0 <= b.y1 && !meets(*part, tile)) ++b.y0, ++part;
         while (b.y0 <= b.y1 && !meets(part[b.y1 - b.y0], tile)) --b.y1;
@@ -329,7 +329,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
     }
 }
 
-void walk_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Block* blocks, const Part* parts,
+void walk_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Block* blocks, const Tile* parts,
                const int* chosen, int n, Scratch& scratch)
 {
     switch (sums_per_pixel(e.planes)) {

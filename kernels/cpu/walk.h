@@ -7,12 +7,13 @@
 
 namespace gpures {
 
-// A rectangle of the output frame that one thread owns for the time of a pass.
+// Sides of the rectangle of the output frame that one thread owns for the time of a pass.
 constexpr int TILE_WIDTH = 256;
 constexpr int TILE_HEIGHT = 64;
-// A rectangle of input pixels that is walked at a time.
+// Side of the square of input pixels that is walked at a time.
 constexpr int BLOCK = 32;
 
+// A rectangle of output pixels, one of those or another; none if the first lies beyond the last.
 struct Tile {
     int x0, x1, y0, y1;  // output pixels, last included
 };
@@ -24,11 +25,6 @@ struct Block {
 // Bounding box of what drops may touch, in output coordinates; empty if low > high.
 struct Reach {
     double x0, x1, y0, y1;
-};
-
-// The output pixels in it; none if the first lies beyond the last.
-struct Part {
-    int x0, x1, y0, y1;
 };
 
 // Memory of one thread, for one tile.
@@ -45,7 +41,7 @@ inline int sums_per_pixel(int planes) { return (planes + 2) / 2 * 2; }
 struct Walk {
     void (*reach)(const Exposure&, const Block&, Reach* rows);  // of each row of the block
     // parts: of the output that each row of each block may touch, BLOCK of them for a block.
-    void (*tile)(const Exposure&, const Mosaic&, const Tile&, const Block* blocks, const Part* parts, const int* chosen,
+    void (*tile)(const Exposure&, const Mosaic&, const Tile&, const Block* blocks, const Tile* parts, const int* chosen,
                  int n, Scratch&);
     void (*weights)(const Exposure&, const Block&, float* map);   // into a (ny, nx) weight map
     void (*centres)(const Exposure&, const Block&, double* map);  // into a (ny, nx, 2) pixel map

@@ -1,7 +1,8 @@
 // One exposure onto the sums of its window: a thread for each input pixel.
 //
 // Compiled for one kernel and one number of planes at a time: -DGPURES_SPLAT=splat_square_4 (the entry point's name,
-// which profilers show), -DGPURES_KERNEL=SQUARE, -DGPURES_PLANES=4.
+// which profilers show), -DGPURES_KERNEL=SQUARE, -DGPURES_PLANES=4; and for blocks of so many input pixels as Python
+// launches it with (gpures/cuda/program.py).
 #include "parameters.h"
 //
 #include "pixmap.h"
@@ -10,9 +11,7 @@
 
 namespace gpures {
 
-// Input pixels of a block: a warp takes 32 of one row, whose drops fall on neighbouring output pixels, so that its
-// atomic adds share sectors of memory.
-constexpr int WIDTH = 32, HEIGHT = 8;
+constexpr int WIDTH = GPURES_WIDTH, HEIGHT = GPURES_HEIGHT;
 
 // Blocks that a multiprocessor should have room for: as many as the registers allow without spilling. Left alone, some
 // compilers spill to make room for more.
