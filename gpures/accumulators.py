@@ -48,6 +48,8 @@ class Frame:
         Whether errors are averaged and DQ flags propagated.
     extra_names : tuple of str
         Further arrays that are averaged like the data.
+    has_time : bool
+        Whether there is a map of the exposure time.
     dtype : dtype
         Type of the accumulated sums, float32 or float64.
     """
@@ -61,11 +63,13 @@ class Frame:
     has_dq: bool = False
     dtype: np.dtype = FLOAT32
     extra_names: tuple[str, ...] = ()
+    has_time: bool = False
 
     @property
     def bytes(self) -> int:
         """Memory of the accumulators, and of the error image that is made of them."""
-        per_pixel = (2 + self.has_err + len(self.extra_names) + 2 * len(self.variance_names)) * self.dtype.itemsize
+        per_pixel = (2 + self.has_err + self.has_time + len(self.extra_names)) * self.dtype.itemsize
+        per_pixel += 2 * len(self.variance_names) * self.dtype.itemsize
         per_pixel += 4 * (self.context_planes + self.has_dq + bool(self.variance_names))
         return per_pixel * self.shape[0] * self.shape[1]
 
@@ -109,7 +113,7 @@ class Accumulators(ABC):
 
     @abstractmethod
     def images(self) -> dict[str, np.ndarray]:
-        """What there is so far: "data", "wht" and, if wanted, "con", "dq", "err" and the further arrays."""
+        """What there is so far: "data", "wht"; "con", "dq", "err", "exptime_map", further arrays if they are wanted."""
 
     @abstractmethod
     def finish_variances(self, scaling: float) -> dict[str, np.ndarray]:

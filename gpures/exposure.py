@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 # No name that an array of a model may have.
 WEIGHTS = "(weights)"
 
+# Key of a time that some missions give beside the exposure time.
+EFFECTIVE = "effective_exposure_time"
+
 
 @dataclass
 class Exposure:
@@ -54,6 +57,8 @@ class Exposure:
         Weight of its variances in the mosaic; None for the inverse of the drizzled ``var_rnoise``.
     exposure_time : float
         Seconds.
+    effective_time : float
+        Seconds that the map of the exposure time gets.
     pixfrac : float
         Linear size of a drop in input pixels.
     pixel_scale_ratio : float
@@ -75,6 +80,7 @@ class Exposure:
     variances: dict[str, np.ndarray] = field(default_factory=dict)
     variance_weight: float | None = 1.0
     exposure_time: float = 1.0
+    effective_time: float = 1.0
     pixfrac: float = 1.0
     pixel_scale_ratio: float = 1.0
     iscale: float = 1.0
@@ -189,7 +195,20 @@ def has_variance(model: Mapping, name: str, shape: tuple[int, int]) -> bool:
     return True
 
 
-def checked_exposure_time(model: Mapping) -> float:
+def checked_effective_time(model: Mapping) -> float:
+    """Time for which a model's detector collected light, in seconds: the exposure time where it tells nothing else.
+
+    Raises
+    ------
+    TypeError
+        It is not a number.
+    ValueError
+        It is not finite and positive.
+    """
+    return checked_exposure_time(model, "exposure_time" if model.get(EFFECTIVE) is None else EFFECTIVE)
+
+
+def checked_exposure_time(model: Mapping, key: str = "exposure_time") -> float:
     """Exposure time of a model, in seconds.
 
     Raises
@@ -199,11 +218,9 @@ def checked_exposure_time(model: Mapping) -> float:
     ValueError
         It is not finite and positive.
     """
-    time = real_number(model["exposure_time"], "exposure_time", model)
+    time = real_number(model[key], key, model)
     if not (math.isfinite(time) and time > 0):
-        raise ValueError(
-            f"'exposure_time' of model '{model_name(model)}' must be a strictly positive number, got {time!r}."
-        )
+        raise ValueError(f"'{key}' of model '{model_name(model)}' must be a strictly positive number, got {time!r}.")
     return float(time)
 
 

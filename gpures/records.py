@@ -66,18 +66,22 @@ EXPOSURE = np.dtype(
     + [("pixmap", PIXMAP), ("kernel", "i4"), ("planes", "i4"), ("pixfrac", "f8"), ("pixel_scale_ratio", "f8")]
     + [("lanczos", _POINTER), ("weight_map", VIEW), ("variance", VIEW), ("weight", "f8")]
     + [("dq", VIEW), ("bad_bits", "u8"), ("variance_weight_plane", "i4"), ("variance_weight", "f8")]
+    + [("exposure_time", "f8")]
     + [("plane", PLANE, (MOST_PLANES,))],
     align=True,
 )
 
 MOSAIC = np.dtype(
     [("ny", "i8"), ("nx", "i8"), ("doubles", "i4"), ("context_bit", "i4")]
-    + [(name, _POINTER) for name in ("weight", "context", "dq")],
+    + [(name, _POINTER) for name in ("weight", "context", "dq", "time")],
     align=True,
 )
 
 WINDOW = np.dtype(
-    [("sums", _POINTER), ("stride", "i8")] + [(name, "i4") for name in ("x0", "x1", "y0", "y1")], align=True
+    [("sums", _POINTER), ("stride", "i8")]
+    + [(name, "i4") for name in ("x0", "x1", "y0", "y1")]
+    + [("timed", _POINTER)],
+    align=True,
 )
 
 # In the order of the enumeration in kernels/exposure.h; booleans are read as bytes.

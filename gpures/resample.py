@@ -32,6 +32,7 @@ from gpures.frame import OutputFrame
 from gpures.output import OutputModel
 from gpures.pixmap import PixelMap, calc_pixmap
 from gpures.progress import shown
+from gpures.stages import stage
 from gpures.times import TimeCounters
 from gpures.wcs import (
     ARCSEC_PER_RADIAN,
@@ -53,7 +54,7 @@ POINT_PIXFRAC = 0.001
 # A drop reaches for its corners into the cells of the pixel map next to its centre, so it can't be wider than two.
 LARGEST_PIXFRAC = 2.0
 
-IMAGES = ("data", "wht", "con", "dq", "err")
+IMAGES = ("data", "wht", "con", "dq", "err", "exptime_map")
 
 
 class Resample(OutputFrame, TimeCounters):
@@ -110,6 +111,10 @@ class Resample(OutputFrame, TimeCounters):
     extra_array_names : sequence of str, optional
         Further arrays of the models that ride along: each is averaged with the weights of the data, as it is (neither
         the sky level nor a flux scale is applied to it), and becomes an image of the output model under its name.
+    enable_exptime_map : bool, optional
+        Make the image ``"exptime_map"``: at each output pixel the sum of the exposure times (seconds) of those models
+        that have a good pixel there, whatever its weight. Of a model that has ``"effective_exposure_time"``, as
+        Roman's, it is that.
     accumulator_dtype : {"f4", "f8"}, optional
         Type of the accumulated sums. The images have the types of ``output_array_types`` in any case.
 
@@ -165,6 +170,7 @@ class Resample(OutputFrame, TimeCounters):
         to_host=True,
         pixmap_tolerance=1e-6,
         extra_array_names=(),
+        enable_exptime_map=False,
         accumulator_dtype="f4",
     ):
         # Slow to import, and needed by every exposure: here, so that neither `import gpures` nor the first one waits.
@@ -181,6 +187,7 @@ class Resample(OutputFrame, TimeCounters):
         self._backend = checked_backend(backend)
         self._device = device
         self._extra_array_names = checked_names(extra_array_names, (*IMAGES, *self.variance_array_names))
+        self._enable_exptime_map = bool(enable_exptime_map)
         self._to_host = bool(to_host)
         self._pixmap_tolerance = checked_number(pixmap_tolerance, "pixmap_tolerance", 0.0, math.inf)
         self._accumulator_dtype = checked_dtype(accumulator_dtype, self._backend)
@@ -256,6 +263,11 @@ class Resample(OutputFrame, TimeCounters):
         """Names of the further arrays that are averaged like the data."""
         return self._extra_array_names
 
+    @property
+    def enable_exptime_map(self):
+        """Whether there is a map of the exposure time."""
+        return self._enable_exptime_map
+
     def is_finalized(self):
         """Whether `finalize` was called."""
         return self._finalized
@@ -296,6 +308,8 @@ class Resample(OutputFrame, TimeCounters):
             model |= dict.fromkeys(self.variance_array_names)
         if self._compute_err is not None:
             model["err"] = None
+        if self._enable_exptime_map:
+            model["exptime_map"] = None
         return model | dict.fromkeys(self._extra_array_names)
 
     def reset_arrays(self, n_input_models=None):
@@ -326,6 +340,7 @@ class Resample(OutputFrame, TimeCounters):
             has_dq=bool(self._propagate_dq),
             dtype=self._accumulator_dtype,
             extra_names=self._extra_array_names,
+            has_time=self._enable_exptime_map,
         )
         if hasattr(self, "_output_model"):
             self._output_model.settle()  # whoever holds the mosaic before keeps its images
@@ -459,14 +474,15 @@ class Resample(OutputFrame, TimeCounters):
             return None
 
     def _pixmap(self, model: Mapping) -> PixelMap:
-        return calc_pixmap(
-            model["wcs"],
-            self._world_to_pixel,
-            np.shape(model["data"]),
-            tolerance=self._pixmap_tolerance,
-            stepsize=self.pixmap_stepsize,
-            order=self.pixmap_order,
-        )
+        with stage("pixel map"):
+            return calc_pixmap(
+                model["wcs"],
+                self._world_to_pixel,
+                np.shape(model["data"]),
+                tolerance=self._pixmap_tolerance,
+                stepsize=self.pixmap_stepsize,
+                order=self.pixmap_order,
+            )
 
     def _add(self, model, pixmap: PixelMap | None = None) -> None:
         if self._finalized:
@@ -522,6 +538,7 @@ class Resample(OutputFrame, TimeCounters):
             err=err,
             extras=exposure.checked_extras(model, self._extra_array_names, shape),
             exposure_time=time,
+            effective_time=exposure.checked_effective_time(model) if self._enable_exptime_map else time,
             pixfrac=self.pixfrac,
             pixel_scale_ratio=self._kernel_scale_ratio(self._pixel_scale_ratio, pixmap, limits),
             iscale=exposure.checked_scale(self._get_intensity_scale(model), "iscale"),
@@ -568,11 +585,12 @@ class Resample(OutputFrame, TimeCounters):
 
     def _accumulated_keys(self) -> list[str]:
         wanted = {"con": self._enable_ctx, "dq": self._propagate_dq, "err": self._compute_err == "driz_err"}
+        wanted["exptime_map"] = self._enable_exptime_map
         return [key for key in IMAGES if wanted.get(key, True)] + list(self._extra_array_names)
 
     def _images(self) -> dict[str, np.ndarray]:
         types = {key: np.uint32 if key == "dq" else self.output_array_types[key] for key in self._accumulated_keys()}
-        with self._accumulators.context():
+        with stage("images"), self._accumulators.context():
             images = self._accumulators.images()
             return {key: image.astype(types[key], copy=False) for key, image in images.items()}
 
@@ -687,7 +705,7 @@ class Resample(OutputFrame, TimeCounters):
         """
         ratio = self._pixel_scale_ratio
         scaling = 1.0 if ratio is None else 1.0 / ratio**2 if is_imaging(self._output_wcs) else ratio
-        with self._accumulators.context():
+        with stage("variances"), self._accumulators.context():
             for name, image in self._accumulators.finish_variances(scaling).items():
                 output_model[name] = image.astype(self.output_array_types[name], copy=False)
         self._finalized = True
@@ -695,6 +713,6 @@ class Resample(OutputFrame, TimeCounters):
     def _error_from_variances(self, model: Mapping) -> np.ndarray:
         """Root of the sum of the variances that the error is made of; NaN where all of them are."""
         names = self.variance_array_names if self.error_from_variances is None else self.error_from_variances
-        with self._accumulators.context():
+        with stage("error"), self._accumulators.context():
             error = self._accumulators.error_image([model[name] for name in names])
             return error.astype(self.output_array_types["err"], copy=False)

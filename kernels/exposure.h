@@ -54,6 +54,7 @@ struct Exposure {
 
     int variance_weight_plane;  // the root plane whose inverse weights the variances; -1:
     double variance_weight;     // one weight for all
+    double exposure_time;       // goes to the mosaic's map of it
     Plane plane[MOST_PLANES];
 };
 
@@ -65,6 +66,7 @@ struct Mosaic {
     void* weight;
     int* context;  // the plane of this exposure
     unsigned* dq;
+    void* time;  // sum of the exposure times of those exposures that have a good pixel there, whatever its weight
 };
 
 // On a GPU: the sums of one exposure, over the part of the output frame that it may touch.
@@ -72,6 +74,7 @@ struct Window {
     double* sums;        // weights, then each plane's weighted sums; all zero between two exposures
     long long stride;    // from one plane's sums to the next one's
     int x0, x1, y0, y1;  // output pixels, last included
+    unsigned* timed;  // where good pixels fall without positive weight, for the mosaic's time; zero between exposures
 };
 
 }  // namespace gpures

@@ -104,6 +104,13 @@ GPURES_FN void fold(const Exposure& e, const Mosaic& m, const Sums& sums, long l
     if (m.weight) put<V, T>(m.weight, index, weight + select(nothing, zero, added));
 }
 
+// Adds the exposure's time to the mosaic's map of it, of type T, at an output pixel that it has a good pixel on.
+template <class T>
+GPURES_FN void add_time(const Exposure& e, const Mosaic& m, long long index)
+{
+    static_cast<T*>(m.time)[index] += static_cast<T>(e.exposure_time);
+}
+
 // Root of the sum of those of `count` variances that are not NaN; NaN where all are.
 GPURES_FN float error_from_variances(const float* const* variances, int count, long long index)
 {

@@ -1,8 +1,10 @@
 // One input pixel (or one in each lane) -> its contributions to output pixels, handed to a sink.
 //
-// A sink has `add(i, j, dow)`: output pixel (i, j) gets the weight dow (profile times weight; the field's name for
-// it). Lanes with dow = 0 contribute nothing. For one input pixel it has `place(i, j)` too, an integer that grows by
-// one with i, and `add_at(place, dow)`. Only pixels inside the bounds are handed on.
+// A sink has `place(i, j, used)`, which stands for output pixel (i, j) of each lane that is used, and
+// `add(place, c, r, dow)`: the pixel c columns further and r rows up gets the weight dow (profile times weight; the
+// field's name for it). Lanes with dow = 0 contribute nothing. For one input pixel it has `add_row(place, r, factors,
+// weight)` too, for COLUMNS_AT_ONCE neighbours that get the contribution() of factor times weight. Only pixels inside
+// the bounds are handed on, or such with dow = 0.
 #pragma once
 
 #include "drop.h"
@@ -60,6 +62,7 @@ GPURES_FN void splat_square(const Quad<V>& q, V weight, const Bounds& bounds, Si
     set_directions(o);
     const V per_area = weight / select(o.area == zero, zero + 1.0, o.area);
     const V smallest = SMALLEST_SHARE * magnitude(o.area);
+    const auto place = sink.place(i0, j0, rows > zero);
     for (int c = 0; c < n_columns; ++c) {
         const V i = i0 + static_cast<double>(c);
         const Strip<V> s = strip(o, (i - 0.5) - o.left, (i + 0.5) - o.left);
@@ -72,17 +75,21 @@ GPURES_FN void splat_square(const Quad<V>& q, V weight, const Bounds& bounds, Si
             V dow = select(magnitude(shared) > smallest, shared * per_area, zero);
             dow = select(columns > zero + static_cast<double>(c), dow, zero);
             dow = select(rows > zero + static_cast<double>(r), dow, zero);
-            sink.add(i, j, contribution(dow));
+            sink.add(place, c, r, contribution(dow));
         }
     }
 }
 
-template <class Sink>
-GPURES_FN void splat_point(double x, double y, double weight, const Bounds& bounds, Sink& sink)
+template <class V, class Sink>
+GPURES_FN void splat_point(V x, V y, V weight, const Bounds& bounds, Sink& sink)
 {
-    if (!(fabs(x) < FARTHEST && fabs(y) < FARTHEST)) return;
-    const double i = nearest(x), j = nearest(y);
-    if (i >= bounds.x0 && i <= bounds.x1 && j >= bounds.y0 && j <= bounds.y1) sink.add(i, j, contribution(weight));
+    const V zero = V{};
+    const V i = nearest(x), j = nearest(y);
+    V dow = select(i >= zero + bounds.x0, weight, zero);
+    dow = select(i <= zero + bounds.x1, dow, zero);
+    dow = select(j >= zero + bounds.y0, dow, zero);
+    dow = contribution(select(j <= zero + bounds.y1, dow, zero));
+    sink.add(sink.place(i, j, magnitude(dow) > zero), 0, 0, dow);
 }
 
 // Factors along x are computed for this many columns at a time and used for every row: few enough to stay in
@@ -102,14 +109,9 @@ GPURES_FN void splat_product(const Profile& profile, double x, double y, double 
     for (double start = i0; start <= i1; start += COLUMNS_AT_ONCE) {
         double factor[COLUMNS_AT_ONCE];
         for (int k = 0; k < COLUMNS_AT_ONCE; ++k) factor[k] = start + k <= i1 ? profile(x, start + k) : 0.0;
-        for (double j = j0; j <= j1; j += 1.0) {
-            const double along_y = profile(y, j) * weight;
-            const auto place = sink.place(start, j);
-            for (int k = 0; k < COLUMNS_AT_ONCE; ++k) {
-                const double dow = contribution(factor[k] * along_y);
-                if (dow != 0.0) sink.add_at(place + k, dow);
-            }
-        }
+        const auto place = sink.place(start, j0, true);
+        int r = 0;
+        for (double j = j0; j <= j1; j += 1.0) sink.add_row(place, r++, factor, profile(y, j) * weight);
     }
 }
 

@@ -34,8 +34,8 @@ def target(request):
 @pytest.mark.parametrize("kernel", records.KERNELS)
 def test_splat_compiles_and_keeps_to_its_registers(target, kernel):
     """Every drop compiles for every architecture, and nothing of a thread spills into memory."""
-    # Data with three variances; and, for one architecture, the fewest planes and more than any pipeline has.
-    for planes in [1, 4, 9] if target == (13, "sm_90") else [4]:
+    # Data with three variances; and, for one architecture, the exposure time alone, and the fewest and many planes.
+    for planes in [0, 1, 4, 9] if target == (13, "sm_90") else [4]:
         name = program.splat_name(kernel, planes)
         used = compile_cuda(target[0], "splat.cu", target[1], program.splat_options(kernel, planes))
         assert list(used) == [name]

@@ -12,6 +12,7 @@ from gpures import _cpu
 from gpures.backend.planes import Plane, PlaneAccumulators
 from gpures.exposure import Exposure
 from gpures.records import exposure_record, in_memory, set_weights
+from gpures.stages import phases
 from gpures.threads import thread_count
 
 __all__ = ["CPUAccumulators"]
@@ -48,7 +49,8 @@ class CPUAccumulators(PlaneAccumulators):
     def _pass(self, exposure: Exposure, planes: list[Plane], only_variances: bool) -> None:
         record = self._exposure_record(exposure, planes, in_memory)
         mosaic = self._mosaic_record(exposure, only_variances)
-        self._touch(_cpu.add(record.ctypes.data, mosaic.ctypes.data, thread_count()))
+        with phases(_cpu.PHASES) as seconds:
+            self._touch(_cpu.add(record.ctypes.data, mosaic.ctypes.data, thread_count(), seconds))
 
     def weight_map(self, exposure: Exposure) -> np.ndarray:  # noqa: D102
         record = exposure_record(exposure.shape, None, in_memory)
@@ -58,13 +60,11 @@ class CPUAccumulators(PlaneAccumulators):
         return weights
 
     def images(self) -> dict[str, np.ndarray]:  # noqa: D102
-        averaged = self._averaged()
         fillval = np.nan if self.frame.fillval is None else self.frame.fillval
         if fillval != 0.0:
-            for image in averaged.values():
+            for image in self._averaged().values():
                 _cpu.fill(image, self._weight, self.touched, fillval, thread_count())
-        images = averaged | {"wht": self._weight, "con": self._context, "dq": self._dq}
-        return {name: image for name, image in images.items() if image is not None}
+        return self._all_images()
 
     def finish_variances(self, scaling: float) -> dict[str, np.ndarray]:  # noqa: D102
         images = {}

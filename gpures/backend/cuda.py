@@ -23,6 +23,7 @@ from gpures.cuda.program import BLOCK_OF_SPLAT, Program
 from gpures.cuda.staging import Uploader
 from gpures.exposure import WEIGHTS, Exposure
 from gpures.records import LANCZOS_ORDER, WINDOW, exposure_record, in_memory, lanczos_table, set_drop, set_weights
+from gpures.stages import stage
 from gpures.threads import thread_count
 
 __all__ = ["CUDAAccumulators"]
@@ -65,6 +66,7 @@ class CUDAAccumulators(PlaneAccumulators):
         self._cupy = import_cupy()
         self._to_host = to_host
         self._sums: Any = None
+        self._timed: Any = None
         with self._current("beginning a mosaic", accumulating=False):
             check_device_memory(self._cupy, frame, self._number)
             self._program = Program.of_device(self._cupy, self._number)
@@ -88,7 +90,9 @@ class CUDAAccumulators(PlaneAccumulators):
                 stream.synchronize()
             self._program.give_stream(stream)
         finally:
-            self.__dict__ |= dict.fromkeys(("_data", "_weight", "_err", "_dq", "_context", "_sums", "_uploader"))
+            self.__dict__ |= dict.fromkeys(
+                ("_data", "_weight", "_err", "_dq", "_context", "_time", "_sums", "_timed", "_uploader")
+            )
             self._variances, self._extras = {}, {}
 
     def __del__(self) -> None:
@@ -146,18 +150,28 @@ class CUDAAccumulators(PlaneAccumulators):
             width, height = x1 - x0 + 1, y1 - y0 + 1
             splat = self._program.splat(self.frame.kernel, len(planes))
             fold = self._program.whole(f"fold_{self._type}")
-            sums = self._sums_of(width * height * (len(planes) + 1), window)
-            sums_record = np.array((sums.data.ptr, width * height, *window), WINDOW)
+            size = width * height
+            sums = self._sums_of(size * (len(planes) + 1), window)
+            timed = self._timed_of(size) if mosaic["time"] else 0
+            sums_record = np.array((sums.data.ptr, size, *window, timed), WINDOW)
+            wait = self._stream.synchronize
             arrays = [*exposure.arrays().values(), *exposure.pixmap.arrays().values()]
             if self.frame.kernel in LANCZOS_ORDER:
                 arrays.append(lanczos_table(LANCZOS_ORDER[self.frame.kernel]))
-            with self._on_device(arrays) as place:
+            with contextlib.ExitStack() as there:
+                with stage("upload", wait):
+                    place = there.enter_context(self._on_device(arrays))
                 record = self._exposure_record(exposure, planes, place)
                 parameters = record, mosaic, sums_record
                 i0, i1, j0, j1 = exposure.limits
                 across, up = BLOCK_OF_SPLAT
-                self._launch(splat, (-(-(i1 - i0 + 1) // across), -(-(j1 - j0 + 1) // up)), BLOCK_OF_SPLAT, *parameters)
-                self._launch(fold, (-(-width // THREADS), min(height, MOST_ROWS)), (THREADS,), *parameters)
+                grid = (-(-(i1 - i0 + 1) // across), -(-(j1 - j0 + 1) // up))
+                with stage("splat", wait):
+                    self._launch(splat, grid, BLOCK_OF_SPLAT, *parameters)
+                    if timed:
+                        self._launch(self._program.splat(self.frame.kernel, 0), grid, BLOCK_OF_SPLAT, *parameters)
+                with stage("fold", wait):
+                    self._launch(fold, (-(-width // THREADS), min(height, MOST_ROWS)), (THREADS,), *parameters)
             self._touch(window)
 
     def _window(self, exposure: Exposure) -> tuple[int, int, int, int]:
@@ -183,6 +197,14 @@ class CUDAAccumulators(PlaneAccumulators):
                     "Nothing of it was added. Free memory there, or resample fewer variances, or onto a coarser frame."
                 ) from error
         return self._sums
+
+    def _timed_of(self, count: int) -> int:
+        """Address of one mark for each pixel of a window, none of which is set: those before left it so."""
+        if self._timed is None or self._timed.size < count:
+            self._timed = None
+            with self._stream:
+                self._timed = self._cupy.zeros(count, np.uint32)
+        return self._address(self._timed)
 
     @contextlib.contextmanager
     def _on_device(self, arrays: Any) -> Iterator[Any]:
@@ -258,20 +280,18 @@ class CUDAAccumulators(PlaneAccumulators):
 
     def images(self) -> dict[str, Any]:  # noqa: D102
         with self._current("making the images"):
-            averaged = self._averaged()
             fillval = np.nan if self.frame.fillval is None else self.frame.fillval
             if fillval != 0.0:
-                for image in averaged.values():
+                for image in self._averaged().values():
                     self._over_image(
                         f"fill_{self._type}", image.size, image, self._weight, np.int64(image.size), np.float64(fillval)
                     )
-            images = averaged | {"wht": self._weight, "con": self._context, "dq": self._dq}
-            return {name: self._out(image) for name, image in images.items() if image is not None}
+            return {name: self._out(image) for name, image in self._all_images().items()}
 
     def finish_variances(self, scaling: float) -> dict[str, Any]:  # noqa: D102
         images = {}
         with self._current("making the variances"):
-            self._sums = None
+            self._sums = self._timed = None
             while self._variances:
                 name, (variance, weight) = self._variances.popitem()
                 self._over_image(

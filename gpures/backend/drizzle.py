@@ -10,10 +10,13 @@ follows what `stcal.resample.Resample` (1.20) does with the package, and differs
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from gpures.accumulators import Accumulators, Frame
 from gpures.exposure import Exposure
+from gpures.weights import Weight
 
 __all__ = ["DrizzleAccumulators"]
 
@@ -53,6 +56,7 @@ class DrizzleAccumulators(Accumulators):
             name: _drizzle_class()(kernel=frame.kernel, fillval=fillval, out_shape=frame.shape, disable_ctx=True)
             for name in frame.extra_names
         }
+        self._time = np.zeros(frame.shape) if frame.has_time else None
         self._wsum = {name: np.zeros(frame.shape) for name in frame.variance_names}
         self._wt = {name: np.zeros(frame.shape) for name in frame.variance_names}
 
@@ -66,6 +70,8 @@ class DrizzleAccumulators(Accumulators):
             self._driz_err.add_image(_native(exposure.err), **arguments)
         for name, array in exposure.extras.items():
             self._driz_extras[name].add_image(_native(array), **(arguments | {"iscale": 1.0}))
+        if self._time is not None and exposure.data is not None:
+            self._time += self._time_of(exposure, arguments)
         if exposure.variances:
             self._add_variances(exposure, arguments)
 
@@ -85,6 +91,13 @@ class DrizzleAccumulators(Accumulators):
             "ymin": ymin,
             "ymax": ymax,
         }
+
+    def _time_of(self, exposure: Exposure, arguments: dict) -> np.ndarray:
+        """The exposure time where good pixels fall, all of which have weight 1 for that."""
+        good = replace(exposure, weight=Weight(bad_bits=exposure.weight.bad_bits))
+        driz = _drizzle_class()(kernel=self.frame.kernel, fillval=0.0, out_shape=self.frame.shape, disable_ctx=True)
+        driz.add_image(np.zeros(exposure.shape, np.float32), **(arguments | {"weight_map": self.weight_map(good)}))
+        return np.where(driz.out_wht != 0, exposure.effective_time, 0.0)
 
     def _add_variances(self, exposure: Exposure, arguments: dict) -> None:
         """Average the roots of the variances like the data, square them, and add them with squared weights."""
@@ -133,6 +146,8 @@ class DrizzleAccumulators(Accumulators):
         images |= {name: driz.out_img for name, driz in self._driz_extras.items()}
         if self._driz.out_ctx is not None:
             images["con"] = self._driz.out_ctx
+        if self._time is not None:
+            images["exptime_map"] = self._time
         if self.frame.has_dq:
             images["dq"] = self._driz.out_dq
         return images

@@ -53,6 +53,7 @@ class PlaneAccumulators(Accumulators):
         self._err = self._zeros(frame.shape, frame.dtype) if frame.has_err else None
         self._extras = {name: self._zeros(frame.shape, frame.dtype) for name in frame.extra_names}
         self._dq = self._zeros(frame.shape, np.uint32) if frame.has_dq else None
+        self._time = self._zeros(frame.shape, frame.dtype) if frame.has_time else None
         self._context = self._zeros((frame.context_planes, *frame.shape), np.int32) if frame.context_planes else None
         # Variance and its own weight, by name.
         self._variances = {
@@ -90,6 +91,11 @@ class PlaneAccumulators(Accumulators):
         averaged = {"data": self._data} | ({} if self._err is None else {"err": self._err})
         return averaged | self._extras
 
+    def _all_images(self) -> dict[str, Any]:
+        """Averages and what is counted besides."""
+        images = {"wht": self._weight, "con": self._context, "dq": self._dq, "exptime_map": self._time}
+        return self._averaged() | {name: image for name, image in images.items() if image is not None}
+
     def _planes(self, exposure: Exposure) -> list[Plane]:
         planes = []
         if exposure.data is not None:
@@ -113,6 +119,7 @@ class PlaneAccumulators(Accumulators):
             weight = self._address(plane.weight) if of_variance else 0
             mean = self._address(plane.mean)
             record["plane"][k] = (view(plane.array, place), plane.offset, plane.scale, of_variance, mean, weight)
+        record["exposure_time"] = exposure.effective_time
         record["variance_weight"] = 1.0 if exposure.variance_weight is None else exposure.variance_weight
         if exposure.variance_weight is None and "var_rnoise" in exposure.variances:
             before = len(planes) - len(exposure.variances)
@@ -127,6 +134,8 @@ class PlaneAccumulators(Accumulators):
         record["context_bit"] = bit - (1 << 32) if bit >> 31 else bit  # as the int32 of the image
         if not only_variances:
             record["weight"] = self._address(self._weight)
+            if self._time is not None:
+                record["time"] = self._address(self._time)
             if self._dq is not None:
                 record["dq"] = self._address(self._dq)
             if self._context is not None:

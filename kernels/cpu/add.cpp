@@ -4,6 +4,7 @@
 // depends on how many threads there are.
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -82,9 +83,9 @@ void over_threads(int threads, int n, const Make& make)
 std::vector<Block> blocks_of(int x0, int x1, int y0, int y1)
 {
     std::vector<Block> blocks;
-    for (int y = y0; y <= y1; y += BLOCK) {
-        for (int x = x0; x <= x1; x += BLOCK) {
-            blocks.push_back({x, std::min(x + BLOCK - 1, x1), y, std::min(y + BLOCK - 1, y1)});
+    for (int y = y0; y <= y1; y += BLOCK_HEIGHT) {
+        for (int x = x0; x <= x1; x += BLOCK_WIDTH) {
+            blocks.push_back({x, std::min(x + BLOCK_WIDTH - 1, x1), y, std::min(y + BLOCK_HEIGHT - 1, y1)});
         }
     }
     return blocks;
@@ -142,41 +143,89 @@ Tile part_of_frame(const Reach& r, long long nx, long long ny)
 
 }  // namespace
 
-Tile add(const Exposure& e, const Mosaic& m, int threads)
+namespace {
+
+double seconds_now()
 {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// What the threads spend on each phase, all together.
+class Spent {
+  public:
+    explicit Spent(double* seconds) : seconds_(seconds) {}
+
+    // Calls work(stopwatch), and adds what that stopwatch shows in the end.
+    template <class Work>
+    void on(const Work& work)
+    {
+        if (!seconds_) return work(nullptr);
+        Stopwatch watch = {seconds_now, seconds_now(), {}};
+        work(&watch);
+        const std::lock_guard<std::mutex> lock(of_seconds_);
+        for (int k = 0; k < PHASES; ++k) seconds_[k] += watch.seconds[k];
+    }
+
+  private:
+    double* const seconds_;
+    std::mutex of_seconds_;
+};
+
+}  // namespace
+
+// Doubles as they lie best in memory.
+struct Line {
+    alignas(64) double number[8];
+};
+
+// Rows of a tile that a thread has memory for at least.
+constexpr int MOST_COMMON_ROWS = 64;
+
+Tile add(const Exposure& e, const Mosaic& m, int threads, double* seconds)
+{
+    Spent spent(seconds);
     const Walk walk = choose_walk();
     const std::vector<Block> blocks = blocks_of(e.x0, e.x1, e.y0, e.y1);
     const int n_blocks = static_cast<int>(blocks.size());
-    std::vector<Tile> of_block(n_blocks), of_rows(static_cast<std::size_t>(n_blocks) * BLOCK);
+    std::vector<char> side_by_side(n_blocks);
+    std::vector<Tile> of_block(n_blocks), of_rows(static_cast<std::size_t>(n_blocks) * BLOCK_HEIGHT);
     over_threads(threads, n_blocks, [&] {
         return [&](int k) {
-            Reach rows[BLOCK];
-            walk.reach(e, blocks[k], rows);
+            Reach rows[BLOCK_HEIGHT];
+            spent.on([&](Stopwatch* watch) { side_by_side[k] = walk.reach(e, blocks[k], rows, watch); });
             Reach all = NOWHERE;
             for (int r = 0; r <= blocks[k].y1 - blocks[k].y0; ++r) {
-                of_rows[static_cast<std::size_t>(k) * BLOCK + r] = part_of_frame(rows[r], m.nx, m.ny);
+                of_rows[static_cast<std::size_t>(k) * BLOCK_HEIGHT + r] = part_of_frame(rows[r], m.nx, m.ny);
                 extend(all, rows[r]);
             }
             of_block[k] = part_of_frame(all, m.nx, m.ny);
         };
     });
 
+    // In the order in which they begin, going up the frame; so each tile takes them, and can let go of rows below.
+    std::vector<int> order;
+    int tallest = 0;
+    for (int k = 0; k < n_blocks; ++k) {
+        if (of_block[k].x0 > of_block[k].x1) continue;
+        order.push_back(k);
+        tallest = std::max(tallest, of_block[k].y1 - of_block[k].y0 + 1);
+    }
+    if (order.empty()) return {0, -1, 0, -1};
+    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return of_block[a].y0 < of_block[b].y0; });
+
     // The window that the exposure lands in, in tiles; then the blocks of each tile.
     int tx0 = 1 << 30, tx1 = -1, ty0 = 1 << 30, ty1 = -1;
-    for (int k = 0; k < n_blocks; ++k) {
+    for (int k : order) {
         const Tile& p = of_block[k];
-        if (p.x0 > p.x1) continue;
         tx0 = std::min(tx0, p.x0 / TILE_WIDTH);
         tx1 = std::max(tx1, p.x1 / TILE_WIDTH);
         ty0 = std::min(ty0, p.y0 / TILE_HEIGHT);
         ty1 = std::max(ty1, p.y1 / TILE_HEIGHT);
     }
-    if (tx0 > tx1) return {0, -1, 0, -1};
     const int columns = tx1 - tx0 + 1, rows = ty1 - ty0 + 1;
     std::vector<std::vector<int>> of_tile(static_cast<std::size_t>(columns) * rows);
-    for (int k = 0; k < n_blocks; ++k) {
+    for (int k : order) {
         const Tile& p = of_block[k];
-        if (p.x0 > p.x1) continue;
         for (int ty = p.y0 / TILE_HEIGHT; ty <= p.y1 / TILE_HEIGHT; ++ty) {
             for (int tx = p.x0 / TILE_WIDTH; tx <= p.x1 / TILE_WIDTH; ++tx) {
                 of_tile[static_cast<std::size_t>(ty - ty0) * columns + (tx - tx0)].push_back(k);
@@ -184,19 +233,24 @@ Tile add(const Exposure& e, const Mosaic& m, int threads)
         }
     }
 
-    const std::size_t pixels = static_cast<std::size_t>(TILE_WIDTH) * TILE_HEIGHT;
+    // Rows in work at a time: those of the tallest block, and some more so that they need not be moved for each.
+    const int rows_at_once = std::min(TILE_HEIGHT, std::max(2 * tallest, MOST_COMMON_ROWS));
+    const auto count = std::count(side_by_side.begin(), side_by_side.end(), 1);
+    const Blocks all = {blocks.data(), of_block.data(), of_rows.data(), 2 * count > n_blocks};
     over_threads(threads, columns * rows, [&] {
-        auto sums = std::shared_ptr<double[]>(new double[pixels * sums_per_pixel(e.planes)]);
-        auto positive = std::shared_ptr<unsigned char[]>(new unsigned char[pixels]);
+        const std::size_t pixels = static_cast<std::size_t>(SUMS_WIDTH) * rows_at_once;
+        auto sums = std::shared_ptr<Line[]>(new Line[pixels * sums_of_pixel(e.planes) / 8 + 1]);
+        auto marks = std::shared_ptr<unsigned char[]>(new unsigned char[pixels]);
         auto dq = std::shared_ptr<std::uint32_t[]>(new std::uint32_t[m.dq ? pixels : 1]);
-        return [&, sums, positive, dq](int k) {
+        return [&, sums, marks, dq](int k) {
             if (of_tile[k].empty()) return;
             const int x = (tx0 + k % columns) * TILE_WIDTH, y = (ty0 + k / columns) * TILE_HEIGHT;
             const Tile tile = {x, std::min(x + TILE_WIDTH, static_cast<int>(m.nx)) - 1, y,
                                std::min(y + TILE_HEIGHT, static_cast<int>(m.ny)) - 1};
-            Scratch scratch = {sums.get(), positive.get(), dq.get()};
-            walk.tile(e, m, tile, blocks.data(), of_rows.data(), of_tile[k].data(), static_cast<int>(of_tile[k].size()),
-                      scratch);
+            spent.on([&](Stopwatch* watch) {
+                Scratch scratch = {rows_at_once, sums[0].number, marks.get(), dq.get(), watch};
+                walk.tile(e, m, tile, all, of_tile[k].data(), static_cast<int>(of_tile[k].size()), scratch);
+            });
         };
     });
     return {tx0 * TILE_WIDTH, std::min((tx1 + 1) * TILE_WIDTH, static_cast<int>(m.nx)) - 1, ty0 * TILE_HEIGHT,
@@ -255,8 +309,8 @@ Tile window(const Exposure& e, long long nx, long long ny, int threads)
     const Walk walk = choose_walk();
     std::mutex of_all;
     over_blocks(threads, blocks, [&](const Block& b) {
-        Reach rows[BLOCK];
-        walk.reach(e, b, rows);
+        Reach rows[BLOCK_HEIGHT];
+        walk.reach(e, b, rows, nullptr);
         const std::lock_guard<std::mutex> lock(of_all);
         for (int r = 0; r <= b.y1 - b.y0; ++r) extend(all, rows[r]);
     });

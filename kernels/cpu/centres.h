@@ -7,11 +7,11 @@
 GPURES_BEGIN
 
 // Row length of the block's arrays: the block, its two borders, and room for a vector load that starts at the last.
-constexpr int CENTRES_STRIDE = BLOCK + 2 + 8;
+constexpr int CENTRES_STRIDE = BLOCK_WIDTH + 2 + 8;
 
 struct Centres {
-    double x[BLOCK + 2][CENTRES_STRIDE];
-    double y[BLOCK + 2][CENTRES_STRIDE];
+    double x[BLOCK_HEIGHT + 2][CENTRES_STRIDE];
+    double y[BLOCK_HEIGHT + 2][CENTRES_STRIDE];
 };
 
 inline void fill_nan(double* x, double* y, int n)

@@ -3,6 +3,7 @@
 // GIL is released while the threads work.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
@@ -70,6 +71,7 @@ nb::list layout_of_structs()
     GPURES_FIELD(Exposure, bad_bits);
     GPURES_FIELD(Exposure, variance_weight_plane);
     GPURES_FIELD(Exposure, variance_weight);
+    GPURES_FIELD(Exposure, exposure_time);
     GPURES_FIELD(Exposure, plane);
     GPURES_FIELD(Mosaic, ny);
     GPURES_FIELD(Mosaic, nx);
@@ -78,12 +80,14 @@ nb::list layout_of_structs()
     GPURES_FIELD(Mosaic, weight);
     GPURES_FIELD(Mosaic, context);
     GPURES_FIELD(Mosaic, dq);
+    GPURES_FIELD(Mosaic, time);
     GPURES_FIELD(Window, sums);
     GPURES_FIELD(Window, stride);
     GPURES_FIELD(Window, x0);
     GPURES_FIELD(Window, x1);
     GPURES_FIELD(Window, y0);
     GPURES_FIELD(Window, y1);
+    GPURES_FIELD(Window, timed);
     return layout;
 }
 
@@ -127,10 +131,17 @@ NB_MODULE(_cpu, m)
     m.attr("LAYOUT") = layout_of_structs();
     m.attr("MOST_PLANES") = MOST_PLANES;
 
-    m.def("add", [](std::uintptr_t exposure, std::uintptr_t mosaic, int threads) {
-        nb::gil_scoped_release release;
-        return limits_of(add(exposure_at(exposure), mosaic_at(mosaic), threads));
-    });
+    // What the seconds that `add` may be given are of.
+    m.attr("PHASES") = nb::make_tuple("pixel map", "read", "splat", "fold");
+    m.def(
+        "add",
+        [](std::uintptr_t exposure, std::uintptr_t mosaic, int threads, std::optional<Doubles> seconds) {
+            if (seconds && seconds->size() != PHASES) throw nb::value_error("'seconds' must have one for each phase");
+            double* const spent = seconds ? seconds->data() : nullptr;
+            nb::gil_scoped_release release;
+            return limits_of(add(exposure_at(exposure), mosaic_at(mosaic), threads, spent));
+        },
+        nb::arg("exposure"), nb::arg("mosaic"), nb::arg("threads"), nb::arg("seconds") = nb::none());
     m.def("window", [](std::uintptr_t exposure, int nx, int ny, int threads) {
         nb::gil_scoped_release release;
         return limits_of(window(exposure_at(exposure), nx, ny, threads));

@@ -35,19 +35,24 @@ inline Vector load(const double* p)
 inline void store(const Vector& v, double* p) { std::memcpy(p, &v, sizeof v); }
 
 typedef double Pair __attribute__((vector_size(16)));
+typedef double Four __attribute__((vector_size(32)));
 
-// s += factor * v, for `count` doubles, an even number.
-inline void add_scaled(double* __restrict s, const double* __restrict v, double factor, int count)
+template <class V>
+inline void add_scaled(double* s, const double* v, double factor)
 {
-    int k = 0;
-    for (; k + LANES <= count; k += LANES) store(load(s + k) + factor * load(v + k), s + k);
-    for (; k < count; k += 2) {
-        Pair a, b;
-        std::memcpy(&a, s + k, sizeof a);
-        std::memcpy(&b, v + k, sizeof b);
-        a = a + factor * b;
-        std::memcpy(s + k, &a, sizeof a);
-    }
+    V a, b;
+    std::memcpy(&a, s, sizeof a);
+    std::memcpy(&b, v, sizeof b);
+    a = a + factor * b;
+    std::memcpy(s, &a, sizeof a);
+}
+
+// s += factor * v, for `count` doubles: 2, 4, or a multiple of 8.
+inline void add_scaled(double* s, const double* v, double factor, int count)
+{
+    if (count == 2) return add_scaled<Pair>(s, v, factor);
+    if (count == 4) return add_scaled<Four>(s, v, factor);
+    for (int k = 0; k < count; k += LANES) add_scaled<Vector>(s + k, v + k, factor);
 }
 
 // The processor's own minimum is a < b ? a : b to the last case, NaN and zeros of both signs among them, but compilers
@@ -81,18 +86,28 @@ inline Vector lower_integer(Vector x)
 #endif
 }
 
-inline bool everywhere(Mask mask)
+inline Vector numbers_of_lanes()
+{
+    Vector v = Vector{};
+    for (int l = 0; l < LANES; ++l) v[l] = l;
+    return v;
+}
+
+// One bit for each lane in which a comparison holds.
+inline unsigned lanes_of(Mask mask)
 {
 #if defined(__AVX512F__)
-    return _mm512_movepi64_mask((__m512i)mask) == 0xff;
+    return _mm512_movepi64_mask((__m512i)mask);
 #elif defined(__AVX__)
-    return __builtin_ia32_movmskpd256((Vector)mask) == 15;
+    return static_cast<unsigned>(__builtin_ia32_movmskpd256((Vector)mask));
 #elif defined(__SSE2__)
-    return __builtin_ia32_movmskpd((Vector)mask) == 3;
+    return static_cast<unsigned>(__builtin_ia32_movmskpd((Vector)mask));
 #else
-    return (mask[0] & mask[1]) != 0;
+    return static_cast<unsigned>((mask[0] & 1) | (mask[1] & 2));
 #endif
 }
+
+inline bool everywhere(Mask mask) { return lanes_of(mask) == (1u << LANES) - 1; }
 
 inline int largest(Vector v)
 {
@@ -107,6 +122,28 @@ inline void store_integers(Vector v, int* p)
 {
     const IntVector whole = __builtin_convertvector(v, IntVector);
     std::memcpy(p, &whole, sizeof whole);
+}
+
+typedef unsigned char Bytes __attribute__((vector_size(LANES)));
+typedef unsigned Words __attribute__((vector_size(4 * LANES)));
+
+// p |= 1 in the lanes of a mask.
+inline void mark(Mask lanes, unsigned char* p)
+{
+    Bytes v;
+    std::memcpy(&v, p, sizeof v);
+    v |= __builtin_convertvector(lanes, Bytes) & 1;
+    std::memcpy(p, &v, sizeof v);
+}
+
+// p |= bits in the lanes of a mask.
+inline void unite(Mask lanes, const unsigned* bits, unsigned* p)
+{
+    Words v, more;
+    std::memcpy(&v, p, sizeof v);
+    std::memcpy(&more, bits, sizeof more);
+    v |= __builtin_convertvector(lanes, Words) & more;
+    std::memcpy(p, &v, sizeof v);
 }
 
 typedef float FloatVector __attribute__((vector_size(4 * LANES)));
@@ -128,14 +165,11 @@ inline void store(const Vector& v, float* p)
 
 constexpr int LANES = 1;
 typedef double Vector;
+typedef bool Mask;
 inline Vector load(const double* p) { return *p; }
-
-inline void add_scaled(double* s, const double* v, double factor, int count)
-{
-    for (int k = 0; k < count; ++k) s[k] += factor * v[k];
-}
-
-inline void store_integers(Vector v, int* p) { *p = static_cast<int>(v); }
+inline unsigned lanes_of(bool mask) { return mask; }
+inline void mark(bool given, unsigned char* p) { *p |= given; }
+inline void unite(bool given, const unsigned* bits, unsigned* p) { *p |= given ? *bits : 0u; }
 
 #endif
 

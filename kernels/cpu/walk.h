@@ -8,10 +8,11 @@
 namespace gpures {
 
 // Sides of the rectangle of the output frame that one thread owns for the time of a pass.
-constexpr int TILE_WIDTH = 256;
-constexpr int TILE_HEIGHT = 64;
-// Side of the square of input pixels that is walked at a time.
-constexpr int BLOCK = 32;
+constexpr int TILE_WIDTH = 512;
+constexpr int TILE_HEIGHT = 256;
+// Sides of the rectangle of input pixels that is walked at a time.
+constexpr int BLOCK_WIDTH = 64;
+constexpr int BLOCK_HEIGHT = 32;
 
 // A rectangle of output pixels, one of those or another; none if the first lies beyond the last.
 struct Tile {
@@ -27,30 +28,59 @@ struct Reach {
     double x0, x1, y0, y1;
 };
 
-// Memory of one thread, for one tile.
-struct Scratch {
-    double* sums;             // per output pixel: weight, then each plane's weighted sum
-    unsigned char* positive;  // whether any contribution had a positive weight
-    std::uint32_t* dq;
+// Doubles in a row of a tile's sums. Beyond its pixels there is room on both sides, so that a vector of any width can
+// be added at any of them.
+constexpr int MARGIN = 8;
+constexpr int SUMS_WIDTH = TILE_WIDTH + 2 * MARGIN;
+
+// Sums of an output pixel that are kept together, for so many planes: a power of two, or a multiple of 8.
+constexpr int sums_of_pixel(int planes) { return planes < 2 ? 2 : planes < 4 ? 4 : (planes + 8) / 8 * 8; }
+
+// The blocks of an exposure, and the parts of the output frame that they may touch.
+struct Blocks {
+    const Block* block;
+    const Tile* part;          // of each block
+    const Tile* part_of_rows;  // of each of its rows, BLOCK_HEIGHT of them for a block
+    bool side_by_side;         // whether most neighbours among input pixels go to neighbours of the output
 };
 
-// Doubles per output pixel in Scratch::sums for so many planes.
-inline int sums_per_pixel(int planes) { return (planes + 2) / 2 * 2; }
+// What is noted of an output pixel: a contribution of positive weight, for the context image; a good pixel of weight 0,
+// for the exposure time.
+enum Mark : unsigned char { POSITIVE = 1, TIMED = 2 };
+
+// What a thread spends its time on.
+enum Phase { PIXMAP, READ, SPLAT, FOLD, PHASES };
+
+// Seconds of each phase, for those who ask. (What is done with it is in walk.cpp: see there.)
+struct Stopwatch {
+    double (*now)();
+    double last;  // when the phase began
+    double seconds[PHASES];
+};
+
+// Memory of one thread for those rows of a tile that are worked on; in each of them SUMS_WIDTH numbers of each kind.
+struct Scratch {
+    int rows;              // at least as many as any block may touch
+    double* sums;          // see sums.h
+    unsigned char* marks;  // see Mark
+    std::uint32_t* dq;
+    Stopwatch* stopwatch;  // null if nobody asks
+};
 
 // One copy of each per instruction set; see walk.cpp.
 struct Walk {
-    void (*reach)(const Exposure&, const Block&, Reach* rows);  // of each row of the block
-    // parts: of the output that each row of each block may touch, BLOCK of them for a block.
-    void (*tile)(const Exposure&, const Mosaic&, const Tile&, const Block* blocks, const Tile* parts, const int* chosen,
-                 int n, Scratch&);
+    // Of each row of a block; whether its pixels go side by side.
+    bool (*reach)(const Exposure&, const Block&, Reach* rows, Stopwatch*);
+    void (*tile)(const Exposure&, const Mosaic&, const Tile&, const Blocks&, const int* chosen, int n, Scratch&);
     void (*weights)(const Exposure&, const Block&, float* map);   // into a (ny, nx) weight map
     void (*centres)(const Exposure&, const Block&, double* map);  // into a (ny, nx, 2) pixel map
 };
 
 Walk choose_walk();
 
-// Adds an exposure; gives the part of the frame that it may have touched (x0 > x1: none).
-Tile add(const Exposure& exposure, const Mosaic& mosaic, int threads);
+// Adds an exposure; gives the part of the frame that it may have touched (x0 > x1: none). To `seconds`, if not null, it
+// adds what all threads together spend on each phase.
+Tile add(const Exposure& exposure, const Mosaic& mosaic, int threads, double* seconds);
 
 // A rectangle of a frame of nx x ny pixels that holds all that an exposure may touch, from its pixel map alone.
 Tile window(const Exposure& exposure, long long nx, long long ny, int threads);

@@ -23,7 +23,13 @@ __device__ void fold_window(const Exposure& e, const Mosaic& m, const Window& w)
     if (i >= width) return;
     for (int j = blockIdx.y; j <= w.y1 - w.y0; j += gridDim.y) {
         const PixelSums sums = {w.sums + j * width + i, w.stride};
-        if (sums(0) != 0.0) fold<double, T>(e, m, sums, (w.y0 + j) * m.nx + w.x0 + i);
+        const long long index = (w.y0 + j) * m.nx + w.x0 + i;
+        if (sums(0) != 0.0) fold<double, T>(e, m, sums, index);
+        if (w.timed) {
+            unsigned& timed = w.timed[j * width + i];
+            if (timed || sums(0) != 0.0) add_time<T>(e, m, index);
+            if (timed) timed = 0;
+        }
         // Weights of both signs may have cancelled, so each sum is looked at for itself.
         for (int k = 0; k <= e.planes; ++k) {
             if (sums(k) != 0.0) sums.first[k * w.stride] = 0.0;

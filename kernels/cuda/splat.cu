@@ -15,46 +15,46 @@ constexpr int WIDTH = GPURES_WIDTH, HEIGHT = GPURES_HEIGHT;
 
 // Blocks that a multiprocessor should have room for: as many as the registers allow without spilling. Left alone, some
 // compilers spill to make room for more.
-constexpr int BLOCKS = GPURES_KERNEL == SQUARE || GPURES_KERNEL == TURBO ? 2 : 3;
+constexpr int BLOCKS = GPURES_KERNEL == SQUARE || GPURES_KERNEL == TURBO || GPURES_PLANES > 4 ? 2 : 3;
 
-// Where an output pixel is: in the window's sums and in the frame.
+// An output pixel.
 struct Place {
-    long long of_window, of_frame;
+    int x, y;
 };
 
-__device__ inline Place operator+(Place place, int i) { return {place.of_window + i, place.of_frame + i}; }
-
-// Adds an input pixel's contributions.
+// Adds an input pixel's contributions; with no planes, only notes for the exposure time where they are.
 template <int PLANES>
 struct WindowSink {
     const Mosaic& m;
     const Window& w;
-    unsigned bits;          // its DQ flags, where they are propagated
-    double values[PLANES];  // of the planes
+    unsigned bits;                       // its DQ flags, where they are propagated
+    double values[PLANES ? PLANES : 1];  // of the planes
 
-    __device__ Place place(double i, double j) const
-    {
-        const int x = static_cast<int>(i), y = static_cast<int>(j);
-        const long long width = w.x1 - w.x0 + 1;
-        return {(y - w.y0) * width + (x - w.x0), y * m.nx + x};
-    }
+    __device__ Place place(double i, double j, bool) const { return {static_cast<int>(i), static_cast<int>(j)}; }
 
-    __device__ void add_at(Place place, double dow)
+    __device__ void add(Place place, int c, int r, double dow)
     {
-        double* sum = w.sums + place.of_window;
+        if (dow == 0.0) return;
+        const int x = place.x + c, y = place.y + r;
+        const long long at = static_cast<long long>(y - w.y0) * (w.x1 - w.x0 + 1) + (x - w.x0);
+        if constexpr (PLANES == 0) {
+            w.timed[at] = 1;  // whoever else writes there writes the same
+            return;
+        }
+        double* sum = w.sums + at;
         atomicAdd(sum, dow);
 #pragma unroll
         for (int p = 0; p < PLANES; ++p) atomicAdd(sum + (p + 1) * w.stride, dow * values[p]);
+        const long long pixel = y * m.nx + x;
         // A look first spares nearly all of these: only the first contribution finds its bits missing.
-        if (m.context && dow > 0.0 && !(m.context[place.of_frame] & m.context_bit)) {
-            atomicOr(m.context + place.of_frame, m.context_bit);
-        }
-        if (bits && (bits & ~m.dq[place.of_frame])) atomicOr(m.dq + place.of_frame, bits);
+        if (m.context && dow > 0.0 && !(m.context[pixel] & m.context_bit)) atomicOr(m.context + pixel, m.context_bit);
+        if (bits && (bits & ~m.dq[pixel])) atomicOr(m.dq + pixel, bits);
     }
 
-    __device__ void add(double i, double j, double dow)
+    __device__ void add_row(Place place, int r, const double* factors, double weight)
     {
-        if (dow != 0.0) add_at(place(i, j), dow);
+#pragma unroll
+        for (int k = 0; k < COLUMNS_AT_ONCE; ++k) add(place, k, r, contribution(factors[k] * weight));
     }
 };
 
@@ -93,7 +93,12 @@ __device__ void splat(const Exposure& e, const Mosaic& m, const Window& w)
     if constexpr (KERNEL == SQUARE) q = square_drop(e, i0, j0);
     if (i > e.x1 || j > e.y1) return;
     const Weighted pixel = pixel_weight(e, j, i);
-    if (pixel.weight == 0.0) return;
+    double weight = pixel.weight;
+    if constexpr (PLANES == 0) {
+        // Where weights are positive, their sums tell as much.
+        weight = pixel.weight <= 0.0 && is_good(pixel.dq, e.bad_bits) ? 1.0 : 0.0;
+    }
+    if (weight == 0.0) return;
 
     WindowSink<PLANES> sink = {m, w, m.dq ? static_cast<unsigned>(pixel.dq) : 0u, {}};
 #pragma unroll
@@ -101,11 +106,11 @@ __device__ void splat(const Exposure& e, const Mosaic& m, const Window& w)
 
     const Bounds bounds = {double(w.x0), double(w.x1), double(w.y0), double(w.y1)};
     if constexpr (KERNEL == SQUARE) {
-        splat_square(q, pixel.weight, bounds, sink, OwnDirections());
+        splat_square(q, weight, bounds, sink, OwnDirections());
     } else {
         const double s = e.pixel_scale_ratio;
         const Point at = centre(e, i, j);
-        const double x = at.x, y = at.y, weight = pixel.weight;
+        const double x = at.x, y = at.y;
         if constexpr (KERNEL == POINT) splat_point(x, y, weight, bounds, sink);
         if constexpr (KERNEL == TURBO) splat_product(Turbo(s, e.pixfrac), x, y, weight, bounds, sink);
         if constexpr (KERNEL == GAUSSIAN) splat_product(Gaussian(s, e.pixfrac), x, y, weight, bounds, sink);
