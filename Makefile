@@ -25,7 +25,7 @@ format: $(VENV)/.test
 	$(BIN)/clang-format -i $$(git ls-files 'kernels/*.h' 'kernels/*.cpp' 'kernels/*.cu')
 
 bench: $(VENV)/.test
-	$(BIN)/python benchmarks/compare.py
+	$(BIN)/gpures bench
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -41,4 +41,4 @@ $(VENV)/.test: $(VENV)/bin/python $(SOURCES) $(wildcard gpures/*.py gpures/*/*.p
 	touch $@ $(VENV)/.demo
 
 clean:
-	rm -rf $(VENV) build gpures_demo
+	rm -rf $(VENV) build gpures_demo gpures_bench

@@ -37,6 +37,7 @@ import json
 import os
 import platform
 import re
+import runpy
 import shutil
 import signal
 import site
@@ -208,7 +209,7 @@ def versions(at: Site, limit_s: float, progress: Callable) -> dict:
     run(at, [at.python, FIGURES, "versions", part], limit_s).check("versions")
     found = read_json(part)
     words = f"{found['device']}, driver {found['driver']}, CuPy {found['cupy']}, gpures {found['gpures']}"
-    return found | {"processor": processor(), "summary": words}
+    return found | {"summary": words}
 
 
 def tests(at: Site, limit_s: float, progress: Callable) -> dict:
@@ -329,23 +330,9 @@ def write_json(path: Path, content: dict) -> None:
 
 
 def commit() -> str | None:
-    """Commit of the source tree, if this is one."""
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=ROOT
-        )
-    except OSError:
-        return None
-    return done.stdout.strip() or None
-
-
-def processor() -> str:
-    """Name of the processor."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
+    """Commit of the source tree, if this is one; asked of its own file, as gpures may not be installed yet."""
+    ask = runpy.run_path(str(ROOT / "gpures" / "bench" / "machine.py"))["commit"]
+    return ask(ROOT)
 
 
 def why_no_gpu(at: Site, limit_s: float) -> str | None:

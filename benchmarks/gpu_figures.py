@@ -34,25 +34,21 @@ from unittest import mock
 import numpy as np
 
 import gpures.resample
-from gpures import Resample, compute_mean_pixel_area
+from gpures import Resample
 from gpures.accumulators import Frame
 from gpures.arrays import on_device
 from gpures.backend import make_accumulators
 from gpures.backend.cuda import CUDAAccumulators
+from gpures.bench.limits import distinct_arrays, least_bytes
+from gpures.bench.machine import processor
+from gpures.bench.scenes import LARGE, SMALL, VARIANCES, exposure_wcs, frame_wcs, make_model
 from gpures.cuda.device import devices, import_cupy, memory_info
 from gpures.cuda.staging import Uploader
-from gpures.demo.frames import tan_sip_gwcs
-from gpures.demo.nircam import NRCB5, exposure_keywords
 from gpures.exposure import Exposure
 from gpures.pixmap import PixelMap, calc_pixmap
 from gpures.records import KERNELS
 from gpures.threads import thread_count
 from gpures.weights import Weight
-
-# Sides of a NIRCam and of a Roman detector.
-SMALL, LARGE = 2048, 4088
-
-VARIANCES = ("var_rnoise", "var_poisson", "var_flat")
 
 # What is to be reached, as a multiple of stcal's speed, and as fractions of the measured ceilings.
 TIMES_STCAL, OF_PINNED_RATE, OF_FLOOR = 300.0, 0.8, 0.5
@@ -63,43 +59,7 @@ COMPILED = {"num_regs": "registers", "local_size_bytes": "local_bytes", "shared_
 MIB = 1 << 20
 
 
-# ---- the scene -------------------------------------------------------------------------------------------------------
-
-
-def exposure_wcs(number: int, shape: tuple[int, int]) -> Any:
-    """WCS with the distortion of a NIRCam detector around the middle; each exposure is moved, and turned a little."""
-    keywords = exposure_keywords(34.5, -5.2 + 0.05 * number / 3600.0, 0.01 * number, (SMALL, SMALL))
-    return tan_sip_gwcs(keywords | {"CRPIX1": 0.5 * (shape[1] + 1), "CRPIX2": 0.5 * (shape[0] + 1)}, shape)
-
-
-def frame_wcs(shape: tuple[int, int]) -> Any:
-    """Undistorted frame along the first exposure's axes, with its scale, that holds the exposures of a shape."""
-    ny, nx = (n + n // 20 for n in shape)
-    keywords = {name: NRCB5[name] for name in ("CD1_1", "CD1_2", "CD2_1", "CD2_2")}
-    middle = {"CRPIX1": 0.5 * (nx + 1), "CRPIX2": 0.5 * (ny + 1), "CRVAL1": 34.5, "CRVAL2": -5.2}
-    return tan_sip_gwcs(keywords | middle, (ny, nx))
-
-
-def make_model(number: int, shape: tuple[int, int]) -> dict:
-    """Exposure with noise, 1 % of its pixels flagged."""
-    rng = np.random.default_rng(number)
-    wcs = exposure_wcs(number, shape)
-    model = {
-        "data": 1.0 + np.float32(0.1) * rng.standard_normal(shape, np.float32),
-        "dq": (rng.random(shape, np.float32) < 0.01).astype(np.uint32),
-        "filename": f"exposure_{number}",
-        "group_id": number,
-        "wcs": wcs,
-        "exposure_time": 100.0,
-        "measurement_time": 100.0,
-        "duration": 100.0,
-        "start_time": 100.0 * number,
-        "end_time": 100.0 * number + 100.0,
-        "pixelarea_steradians": compute_mean_pixel_area(wcs),
-        "level": 0.0,
-        "subtracted": True,
-    }
-    return model | {name: np.float32(0.5) + rng.random(shape, np.float32) for name in VARIANCES}
+# ---- the exposures --------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -124,24 +84,6 @@ class Case:
 def exposures_of(resample: Any, models: list[dict]) -> list[Exposure]:
     """Models as a backend gets them."""
     return [resample._checked_exposure(model) for model in models]
-
-
-def distinct_arrays(exposure: Exposure) -> list[Any]:
-    """What an exposure's pass reads, images and pixel map; the variance that makes the weights serves twice."""
-    return list({id(array): array for array in (exposure.arrays() | exposure.pixmap.arrays()).values()}.values())
-
-
-def least_bytes(exposure: Exposure, frame: Frame, window: tuple[int, int, int, int]) -> int:
-    """Bytes of device memory that adding an exposure has to move at least.
-
-    Each array that is read, once; in each pixel of the window each accumulator once in and once out: data and weight,
-    err, each variance and its weight (4 or 8 bytes), context and DQ (4 bytes). The sums on the way are not counted, as
-    a kernel could do without.
-    """
-    x0, x1, y0, y1 = window
-    numbers = 2 + (exposure.err is not None) + 2 * len(exposure.variances)
-    per_pixel = numbers * frame.dtype.itemsize + 4 * (bool(frame.context_planes) + frame.has_dq)
-    return sum(array.nbytes for array in distinct_arrays(exposure)) + 2 * per_pixel * (x1 - x0 + 1) * (y1 - y0 + 1)
 
 
 # ---- ceilings --------------------------------------------------------------------------------------------------------
@@ -623,6 +565,7 @@ def versions() -> dict:
         "driver_cuda": runtime.driverGetVersion(),
         "cuda_runtime": runtime.runtimeGetVersion(),
         "nvrtc": "{}.{}".format(*cupy.cuda.nvrtc.getVersion()),
+        "processor": processor(),
         "threads": thread_count(),
         "python": platform.python_version(),
     }

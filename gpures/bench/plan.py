@@ -1,0 +1,100 @@
+"""How much is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpures.bench.scenes import LARGE, SMALL
+
+__all__ = ["FULL", "QUICK", "Job", "Jobs", "Plan"]
+
+# What is measured, by name: a function that gives rows of the report.
+Job = tuple[str, Callable[[], list[dict[str, Any]]]]
+Jobs = Iterator[Job]
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured, and with what.
+
+    Attributes
+    ----------
+    backend : str
+        gpures' backend.
+    repeats : int
+        Times that each figure of gpures is taken, and about twice as often as one of the reference.
+    reference_s : float
+        Seconds after which no further exposure of the reference is begun, once one has been timed.
+    side, roman_side : int
+        Sides of the NIRCam-like and of the Roman-like exposures.
+    wcs : Path or None
+        ASDF file with the WCS of the former.
+    cases : tuple of str or None
+        Names of the cases; None for all.
+    roman_memory : bool
+        Whether the memory of the Roman-like mosaic is measured.
+    memory_side, memory_exposures : int
+        Side of the exposures whose mosaic's memory is measured, and their number.
+    input_sides, reference_input_sides : tuple of int
+        Growth with input pixels: sides of the exposures.
+    frame_sides, reference_frame_sides : tuple of int
+        Growth with the output frame: its sides.
+    exposures, reference_exposures, exposures_side : int
+        Growth with the number of exposures: most of them, and their side.
+    ratios, reference_ratios : tuple of float
+        Growth with the scale ratio: output over input pixel scale.
+    ratio_side : int
+        And the side of the exposures.
+    copied_bytes : int
+        Bytes copied to measure the bandwidth of the memory: many times what the caches hold.
+    matrix_side : int
+        Side of the matrices multiplied to measure the rate of arithmetic.
+    """
+
+    backend: str = "cpu"
+    repeats: int = 5
+    reference_s: float = 8.0
+    side: int = SMALL
+    roman_side: int = LARGE
+    wcs: Path | None = None
+    cases: tuple[str, ...] | None = None
+    roman_memory: bool = True
+    memory_side: int = SMALL
+    memory_exposures: int = 3
+    input_sides: tuple[int, ...] = (256, 512, 1024, 2048, 4096)
+    reference_input_sides: tuple[int, ...] = (256, 1024, 2048)
+    frame_sides: tuple[int, ...] = (2100, 4000, 8000, 16000)
+    reference_frame_sides: tuple[int, ...] = (2100, 8000)
+    exposures: int = 32
+    reference_exposures: int = 8
+    exposures_side: int = 1024
+    ratios: tuple[float, ...] = (0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0)
+    reference_ratios: tuple[float, ...] = (0.3, 1.0, 3.0)
+    ratio_side: int = 1024
+    copied_bytes: int = 512 * MIB
+    matrix_side: int = 1024
+
+
+FULL = Plan()
+QUICK = Plan(
+    repeats=3,
+    reference_s=0.0,
+    cases=("square, 2100", "square, 8000", "point"),
+    roman_memory=False,
+    memory_side=SMALL // 2,
+    input_sides=(256, 512, 1024, 2048),
+    reference_input_sides=(256, 1024),
+    frame_sides=(2100, 4000, 8000),
+    reference_frame_sides=(),
+    exposures=8,
+    reference_exposures=0,
+    exposures_side=512,
+    reference_ratios=(1.0,),
+    ratio_side=512,
+    copied_bytes=256 * MIB,
+)
