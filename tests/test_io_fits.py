@@ -173,7 +173,7 @@ class TestReading:
         with pytest.raises(io.FileError, match=r"image\.fits: the file is gone"):
             image.read()
         files.plain_file(path, shape=(30, 30))
-        with pytest.raises(io.FileError, match=r"image\.fits: data of .* has the shape \(30, 30\), expected \(40, 50\)"):
+        with pytest.raises(io.FileError, match=r"image\.fits: data .* shape \(30, 30\), expected \(40, 50\)"):
             image.read()
 
     def test_inputs_travel(self, tmp_path):
@@ -256,7 +256,7 @@ class TestErrors:
         """A file without an image of two dimensions says what it has."""
         fits.HDUList([fits.PrimaryHDU(data)]).writeto(tmp_path / "none.fits")
         axes = 0 if data is None else data.ndim
-        with pytest.raises(io.FileError, match=rf"none\.fits: no image of two dimensions, got \[PRIMARY\] with {axes} axes"):
+        with pytest.raises(io.FileError, match=rf"none\.fits: no image .*, got \[PRIMARY\] with {axes} axes"):
             io.inputs(tmp_path / "none.fits")
 
     def test_no_wcs(self, tmp_path):
@@ -284,7 +284,7 @@ class TestErrors:
     def test_shapes_differ(self, tmp_path, name):
         """An extension of another shape than the image is refused, with both shapes."""
         path = files.plain_file(tmp_path / "odd.fits", extensions={name: np.zeros((40, 49), np.int16)})
-        with pytest.raises(io.FileError, match=rf"odd\.fits: \[{name},1\] has the shape \(40, 49\), expected .*\(40, 50\)"):
+        with pytest.raises(io.FileError, match=rf"odd\.fits: \[{name},1\] .* \(40, 49\), expected .*\(40, 50\)"):
             io.inputs(path)
 
     def test_flags_are_integers(self, tmp_path):
@@ -353,7 +353,9 @@ class TestUnits:
             made += io.inputs(files.plain_file(tmp_path / f"unit{k}.fits", keywords=keywords))
         return made
 
-    @pytest.mark.parametrize("units", [("MJy/sr", "MJy/sr"), ("MJy/sr", "MJy sr-1"), ("furlong", "furlong"), ("Jy",), ()])
+    @pytest.mark.parametrize(
+        "units", [("MJy/sr", "MJy/sr"), ("MJy/sr", "MJy sr-1"), ("furlong", "furlong"), ("Jy",), ()]
+    )
     def test_one_unit(self, tmp_path, units):
         """Images of one unit, however it is spelt, have that."""
         assert io.check_units(self.images(tmp_path, *units)) == (units[0] if units else None)

@@ -102,7 +102,9 @@ class TestFITS:
 
     def test_facts(self, mosaic, tmp_path):
         """The primary header has the facts, what was given besides, and the program that wrote it."""
-        sentence = "Nine exposures were combined, whose sky had been matched before, with weights from their read noise."
+        sentence = (
+            "Nine exposures were combined, whose sky had been matched before; their read noise makes the weights."
+        )
         io.write(tmp_path / "m.fits", mosaic, header={"TARGNAME": ("M 8", "target"), "N": 3}, history=[sentence])
         header = fits.getheader(tmp_path / "m.fits")
         expected = {
@@ -351,7 +353,7 @@ class TestWriting:
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
         try:
-            with pytest.raises(OSError, match="large|written"):
+            with pytest.raises(OSError, match=r"large|written"):
                 io.write(tmp_path / name, mosaic)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)

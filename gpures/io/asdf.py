@@ -40,7 +40,7 @@ def damage_named(path: Path, what: str = "the file is damaged, or no ASDF file")
         yield
     except FileError:
         raise
-    except (*own, OSError, ValueError, TypeError, KeyError, RuntimeError, EOFError) as error:
+    except (*own, OSError, ValueError, TypeError, LookupError, RuntimeError, EOFError) as error:
         raise FileError(path, f"{what}: {error}") from error
 
 

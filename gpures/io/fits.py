@@ -255,11 +255,10 @@ def _plain(path: Path, hdus: fits.HDUList) -> list[Input]:
 def _plain_image(path: Path, hdus: fits.HDUList, index: int) -> Input:
     name = path.name + _label(hdus, index)
     headers = (hdus[index].header, hdus[0].header)
-    shape = image_shape(hdus[index])
     found = companions(path, hdus, index, EXTENSIONS)
     source = source_of(found, name)
     wcs = embedded_wcs(path, hdus) if "ASDF" in hdus else None
-    if wcs is None:
+    if wcs is None or wcs.array_shape != image_shape(hdus[index]):
         wcs = fits_wcs(path, hdus, index)
     unit = header_value(headers, "BUNIT")
     start = header_value(headers, "EXPSTART", "MJD-BEG", "MJD-OBS")
@@ -282,7 +281,7 @@ def _plain_image(path: Path, hdus: fits.HDUList, index: int) -> Input:
         path=path,
         name=name,
         kind="fits",
-        shape=shape,
+        shape=wcs.array_shape,
         wcs=wcs,
         unit=unit,
         meta=meta,

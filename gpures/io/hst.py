@@ -75,7 +75,7 @@ def _chip(path: Path, hdus: fits.HDUList, index: int) -> Input:
     divisor = 1.0 if is_rate else time
     sky = header.get("MDRIZSKY")
     wcs = fits_wcs(path, hdus, index)
-    shape = image_shape(hdus[index])
+    shape = wcs.array_shape
     found = companions(path, hdus, index, EXTENSIONS)
     sizes = {array: image_bytes(hdus[number]) for array, number in found.items()}
     if "err" in found:

@@ -41,7 +41,8 @@ def inputs(path: Path, hdus: fits.HDUList) -> list[Input]:
         There is no image of two dimensions, or no imaging WCS.
     """
     kind = hdus[0].header.get("DATAMODL", "no DATAMODL")
-    if "SCI" not in hdus or image_shape(hdus["SCI"]) is None:
+    shape = image_shape(hdus["SCI"]) if "SCI" in hdus else None
+    if shape is None:
         axes = hdus["SCI"].header.get("NAXIS") if "SCI" in hdus else "no SCI"
         raise FileError(
             path, f"expected a SCI extension of two dimensions, as _cal.fits files have, got {axes} ({kind})."
@@ -49,7 +50,6 @@ def inputs(path: Path, hdus: fits.HDUList) -> list[Input]:
     if "ASDF" not in hdus:
         raise FileError(path, f"no WCS: there is no ASDF extension. Has assign_wcs been run? ({kind})")
     index = hdus.index_of("SCI")
-    shape = image_shape(hdus[index])
     meta, wcs = _metadata(path, hdus)
     if wcs is None:
         raise FileError(path, f"no WCS: its metadata have no meta.wcs. Has assign_wcs been run? ({kind})")

@@ -16,13 +16,13 @@ __all__ = ["as_gwcs", "header_of"]
 
 log = logging.getLogger(__name__)
 
-# Differences (pixels) of a gwcs and its FITS keywords. The first is met by a frame without distortions, in practice with
-# 1e-8; up to the second, SIP polynomials serve to look things up.
+# Differences (pixels) of a gwcs and its FITS keywords. The first is met by a frame without distortions, in practice
+# with 1e-8; up to the second, SIP polynomials serve to look things up.
 EXACT, USEFUL = 1e-6, 0.1
 
-# Largest difference (degrees) of a FITS WCS and its gwcs: 1e-7 of a pixel of 0.01 arcsec, and some hundred times the
+# Largest difference (degrees) of a FITS WCS and its gwcs: 1e-6 of a pixel of 0.01 arcsec, and some ten times the
 # rounding of the transforms.
-SAME_PLACE = 3e-13 * 1000.0
+SAME_PLACE = 3e-12
 
 
 def header_of(wcs: Any, shape: tuple[int, int]) -> tuple[fits.Header, list[Any]]:
