@@ -148,7 +148,7 @@ class Resample(OutputFrame, TimeCounters):
     error_from_variances = None
 
     #: Names of DQ flags, a dict or `astropy.nddata.BitFlagNameMap`.
-    dq_flag_name_map = None
+    dq_flag_name_map: Mapping[str, int] | None = None
 
     _accumulators: Accumulators
 
@@ -346,7 +346,7 @@ class Resample(OutputFrame, TimeCounters):
         self.init_time_counters()
         self._finalized = False
 
-    def _frame(self, n_input_models: int | None) -> Frame:
+    def _frame(self, n_input_models) -> Frame:
         """What is to be accumulated."""
         planes = (n_input_models - 1) // BITS_PER_PLANE + 1 if n_input_models else 1
         return Frame(
