@@ -17,7 +17,7 @@ import numpy as np
 from gpures.accumulators import Frame, available_memory
 from gpures.cuda.device import devices, select
 from gpures.info import why_unavailable
-from gpures.mosaicking.destination import checked_output
+from gpures.mosaicking.destination import check_is_no_input, checked_output
 from gpures.mosaicking.flags import default_good_bits, names_for
 from gpures.mosaicking.footprint import Footprint, footprint_of
 from gpures.mosaicking.frame import FrameOptions, farthest, grid_around
@@ -224,14 +224,7 @@ def make_plan(
     if models is None and not sources:
         raise ValueError(nothing_left(skipped))
 
-    angle = None
-    if given is None:
-        sky = common_sky(sources)
-        native = _native_scale(sources[0])
-        scale = pixel_scale_ratio * native if pixel_scale is None else float(pixel_scale)
-        grid = grid_around(footprints, scale, wanted, sky)
-        given = {"wcs": grid.wcs, "pixel_scale": scale, "pixel_scale_ratio": scale / native}
-        angle = grid.rotation
+    given, angle = (given, None) if given is not None else _made_wcs(sources, footprints, wanted)
     kinds = {source.kind for source in sources}
     options = DEFAULTS | {"good_bits": default_good_bits(kinds)} | options
     flag_names = names_for(options["good_bits"], kinds)
@@ -247,7 +240,12 @@ def make_plan(
         sources = [source for source, inside in zip(sources, reach, strict=True) if inside]
     settings.reset_arrays(len(sources) or None)
     backend, device = _backend(settings.backend, options.get("device"), settings.frame)
+    if path is not None:
+        check_is_no_input(path, sources)
     return Plan(
+        path=path,
+        skip_bad=skip_bad,
+        seconds=time.perf_counter() - begin,
         flag_names=flag_names,
         sources=(ModelSource(model) for model in models) if models is not None else sources,
         total=None if models is not None else len(sources),
@@ -348,12 +346,22 @@ def nothing_left(skipped: Sequence[tuple[str, str]]) -> str:
     return words + "".join(f"\n  {reason}" for _, reason in skipped)
 
 
-def _native_scale(source: Source) -> float:
-    """Pixel scale of an exposure, arcsec: the root of its pixels' mean area, as the JWST pipeline has it."""
-    area = compute_mean_pixel_area(source.wcs, shape=source.shape)
-    if not area:
-        raise ValueError(f"{source.name}: the area of its pixels can't be computed: give 'pixel_scale'.")
-    return ARCSEC_PER_RADIAN * math.sqrt(area)
+def _made_wcs(
+    sources: Sequence[Source], footprints: Sequence[Footprint], wanted: FrameOptions
+) -> tuple[dict[str, Any], float]:
+    """Output WCS around exposures, as `gpures.Resample` takes it, and its rotation."""
+    first = sources[0]
+    # The root of the pixels' mean area, as the JWST pipeline has it where an output scale is given.
+    area = compute_mean_pixel_area(first.wcs, shape=first.shape)
+    native = ARCSEC_PER_RADIAN * math.sqrt(area) if area else None
+    scale = wanted.pixel_scale
+    if scale is None:
+        if native is None:
+            raise ValueError(f"{first.name}: the area of its pixels can't be computed: give 'pixel_scale'.")
+        scale = wanted.pixel_scale_ratio * native
+    grid = grid_around(footprints, scale, wanted, common_sky(sources))
+    ratio = None if native is None else scale / native
+    return {"wcs": grid.wcs, "pixel_scale": scale, "pixel_scale_ratio": ratio}, grid.rotation
 
 
 def _backend(backend: str, device: Any, frame: Frame) -> tuple[str, int]:
