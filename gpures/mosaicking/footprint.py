@@ -95,9 +95,8 @@ def footprint_of(name: str, wcs: Any, shape: tuple[int, int]) -> Footprint:
     centre, above = vectors(*forward(np.array([x, x]), np.array([y - 0.5, y + 0.5])))
     middle = centre + above
     if not len(edge) or not np.isfinite(middle).all():
-        raise ValueError(
-            f"{name}: its WCS gives no finite coordinates {'at the edges' if len(edge) == 0 else 'inside'}."
-        )
+        where = "in its middle" if len(edge) else "along the edges"
+        raise ValueError(f"{name}: its WCS gives no finite coordinates {where}.")
     return Footprint(name, edge, middle / np.linalg.norm(middle), above)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from gpures.arrays import model_name
 from gpures.progress import shown
+from gpures.wcs import as_wcs
 
 __all__ = ["ModelSource", "Source", "Units", "common_sky", "find"]
 
@@ -227,23 +228,28 @@ def _same(one: str, other: str) -> bool:
 
 
 def _reference_frame(wcs: Any) -> Any:
-    """Astropy frame of a WCS's sky coordinates."""
-    frame = getattr(wcs, "output_frame", None)
-    if frame is not None:
-        return getattr(frame, "reference_frame", None)
-    from astropy.wcs.utils import wcs_to_celestial_frame
+    """Astropy frame of a WCS's sky coordinates; ICRS where it tells none."""
+    if as_wcs(wcs) is wcs:
+        frame = getattr(wcs.output_frame, "reference_frame", None)
+    else:
+        from astropy.wcs.utils import wcs_to_celestial_frame
 
-    return wcs_to_celestial_frame(wcs)
+        frame = wcs_to_celestial_frame(wcs)
+    if frame is None:
+        from astropy.coordinates import ICRS
+
+        return ICRS()
+    return frame
 
 
 def common_sky(sources: Sequence[Source]) -> Any:
     """Reference frame of the exposures' sky coordinates."""
     from astropy.coordinates import FK5, ICRS
 
-    sky = _reference_frame(sources[0].wcs) or ICRS()
+    sky = _reference_frame(sources[0].wcs)
     warned = False
     for source in sources[1:]:
-        other = _reference_frame(source.wcs) or ICRS()
+        other = _reference_frame(source.wcs)
         if sky.is_equivalent_frame(other):
             continue
         words = f"{sources[0].name} has sky coordinates in {_called(sky)}, and {source.name} in {_called(other)}"
