@@ -177,8 +177,7 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
         resample = Resample(plan.output_wcs, n_input_models=plan.total, **plan.options)
         if plan.flag_names is not None:
             resample.dq_flag_name_map = plan.flag_names
-        names = resample.variance_array_names if resample.enable_var else ()
-        stream = Stream(plan.sources, plan.skip_bad, names)
+        stream = Stream(plan.sources, plan.arrays, plan.skip_bad)
         with shown(progress, plan.total) as show:
             added = resample.add_models(stream, lambda done, _: show(done + stream.unread), stream.on_error)
         skipped = plan.skipped + stream.skipped

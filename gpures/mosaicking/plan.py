@@ -10,21 +10,23 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from gpures.accumulators import Frame, available_memory
 from gpures.cuda.device import devices, select
 from gpures.info import why_unavailable
+from gpures.io import check_units
 from gpures.mosaicking.destination import check_is_no_input, checked_output
 from gpures.mosaicking.flags import default_good_bits, names_for
 from gpures.mosaicking.footprint import Footprint, footprint_of
 from gpures.mosaicking.frame import FrameOptions, farthest, grid_around
 from gpures.mosaicking.reach import all_beside, reaches
-from gpures.mosaicking.sources import ModelSource, Source, Units, common_sky, find
+from gpures.mosaicking.sources import ModelSource, Source, common_sky, find
 from gpures.resample import Resample
 from gpures.wcs import ARCSEC_PER_RADIAN, compute_mean_pixel_area, is_imaging, pixel_to_world
+from gpures.weights import VARIANCE_OF
 
 __all__ = ["Plan", "make_plan", "nothing_left", "words_of"]
 
@@ -56,6 +58,8 @@ class Plan:
         As `gpures.Resample` takes it.
     options : dict
         What else it takes.
+    arrays : frozenset of str
+        Names of the arrays that are read.
     frame : gpures.accumulators.Frame
         What will be accumulated.
     backend : str
@@ -88,6 +92,7 @@ class Plan:
     total: int | None
     output_wcs: dict[str, Any]
     options: dict[str, Any]
+    arrays: frozenset[str]
     frame: Frame
     backend: str
     device: int
@@ -119,7 +124,8 @@ class Plan:
         """Memory of the exposures that are held at a time."""
         if not isinstance(self.sources, Sequence):
             return 0
-        return sum(sorted(source.nbytes for source in self.sources)[-AT_A_TIME:])
+        sizes = [sum(size for name, size in source.sizes.items() if name in self.arrays) for source in self.sources]
+        return sum(sorted(sizes)[-AT_A_TIME:])
 
     @property
     def available(self) -> int | None:
@@ -167,6 +173,13 @@ class _Settings(Resample):
 
     def reset_arrays(self, n_input_models=None):
         self.frame = self._frame(n_input_models)
+
+    def arrays(self) -> frozenset[str]:
+        """Names of the arrays that a model needs."""
+        names = {"data", "dq", *self.extra_array_names}
+        names |= {VARIANCE_OF[self.weight_type]} if self.weight_type in VARIANCE_OF else set()
+        names |= set(self.variance_array_names) if self.enable_var else set()
+        return frozenset(names | {"err"} if self.compute_err == "driz_err" else names)
 
 
 def make_plan(
@@ -218,9 +231,7 @@ def make_plan(
         sources, footprints = _with_footprints(sources, skip)
     else:
         footprints = []
-    units = Units()
-    for source in sources:
-        units.check(source.name, source.unit)
+    unit = check_units(cast(Any, sources))
     if models is None and not sources:
         raise ValueError(nothing_left(skipped))
 
@@ -251,12 +262,13 @@ def make_plan(
         total=None if models is not None else len(sources),
         output_wcs=given,
         options=options,
+        arrays=settings.arrays(),
         frame=settings.frame,
         backend=backend,
         device=device,
         pixel_scale=settings.output_pixel_scale,
         rotation=angle,
-        unit=units.unit,
+        unit=unit,
         skipped=skipped,
         outside=outside,
         footprints=footprints,
@@ -310,7 +322,7 @@ def _given_wcs(output_wcs: Any, wanted: FrameOptions) -> dict[str, Any]:
     if isinstance(output_wcs, (str, os.PathLike)):
         from gpures import io
 
-        output_wcs = io.read_wcs(output_wcs)
+        output_wcs = io.read_wcs(Path(output_wcs))
     result = dict(output_wcs) if isinstance(output_wcs, Mapping) else {"wcs": output_wcs}
     if result.get("wcs") is None:
         raise ValueError(

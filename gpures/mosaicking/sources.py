@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from gpures.arrays import model_name
 from gpures.progress import shown
 from gpures.wcs import as_wcs
 
-__all__ = ["ModelSource", "Source", "Units", "common_sky", "find"]
+__all__ = ["ModelSource", "Source", "common_sky", "find"]
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +48,15 @@ class Source(Protocol):
         """Seconds."""
 
     @property
-    def nbytes(self) -> int:
-        """Memory of its arrays once they are read."""
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes of each array, once it is read."""
 
-    def read(self) -> Mapping[str, Any]:
-        """Model, as `gpures.Resample.add_model` takes it."""
+    @property
+    def path(self) -> Any:
+        """Its file."""
+
+    def read(self, arrays: Iterable[str]) -> Mapping[str, Any]:
+        """Model with these arrays, as `gpures.Resample.add_model` takes it."""
 
 
 @dataclass
@@ -104,11 +108,16 @@ class ModelSource:
         return self.model["exposure_time"]
 
     @property
-    def nbytes(self) -> int:
-        """Memory that it takes beyond what it has already."""
-        return 0
+    def sizes(self) -> Mapping[str, int]:
+        """Its arrays are there already."""
+        return {}
 
-    def read(self) -> Mapping[str, Any]:
+    @property
+    def path(self) -> str:
+        """File name of the model."""
+        return self.name
+
+    def read(self, arrays: Iterable[str]) -> Mapping[str, Any]:
         """The model."""
         return self.model
 
@@ -191,40 +200,6 @@ def _sources_in(entry: Any) -> Sequence[Source]:
     raise TypeError(
         f"'inputs' must be paths, models (dicts) or gpures.io.Input, or a list of such, got {type(entry).__name__}."
     )
-
-
-class Units:
-    """Sees to it that the exposures of a mosaic have one unit. Those that tell none are taken to have it, too."""
-
-    def __init__(self) -> None:
-        self.unit: str | None = None
-        self._name = ""
-
-    def check(self, name: str, unit: str | None) -> None:
-        """Compare an exposure's unit with that of those before it.
-
-        Raises
-        ------
-        ValueError
-            It is another one.
-        """
-        if not unit:
-            return
-        if self.unit is None:
-            self.unit, self._name = str(unit), name
-        elif not _same(self.unit, str(unit)):
-            raise ValueError(
-                f"Exposures of different units can't be averaged: {self._name} is in {self.unit}, and {name} in {unit}."
-            )
-
-
-def _same(one: str, other: str) -> bool:
-    if one == other:
-        return True
-    from astropy import units
-
-    parsed = [units.Unit(text, parse_strict="silent") for text in (one, other)]
-    return bool(parsed[0] == parsed[1])
 
 
 def _reference_frame(wcs: Any) -> Any:

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
 
+from gpures.io import FileError, check_units
 from gpures.mosaicking.plan import words_of
-from gpures.mosaicking.sources import Source, Units
+from gpures.mosaicking.sources import Source
 from gpures.stages import stage
 
 __all__ = ["Stream"]
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What is remembered of an exposure that was handed on."""
+
+    name: str
+    path: Any
+    kind: str
+    unit: str | None
+    pixels: int
 
 
 class Stream:
@@ -23,10 +36,10 @@ class Stream:
     ----------
     sources : iterable of Source
         The exposures.
+    arrays : collection of str
+        Names of the arrays that are needed.
     skip_bad : bool
         Whether one that can't be used is left out; else the error names it.
-    variance_names : iterable of str
-        Arrays that a file may lack.
 
     Attributes
     ----------
@@ -40,49 +53,50 @@ class Stream:
         Of the data, once one is known.
     """
 
-    def __init__(self, sources: Iterable[Source], skip_bad: bool, variance_names: Iterable[str] = ()):
+    def __init__(self, sources: Iterable[Source], arrays: Collection[str], skip_bad: bool):
         self.skipped: list[tuple[str, str]] = []
         self.unread = self.pixels = 0
+        self.unit: str | None = None
         self._sources = sources
+        self._arrays = arrays
         self._skip_bad = skip_bad
-        self._absent: dict[str, None] = dict.fromkeys(variance_names)
-        self._handed: list[tuple[str, bool, int]] = []
-        self._units = Units()
-
-    @property
-    def unit(self) -> str | None:
-        """Unit of the data."""
-        return self._units.unit
+        self._handed: list[_Told] = []
+        self._first: _Told | None = None
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         for source in self._sources:
-            name, is_file = source.name, source.kind != "model"
+            told = _Told(source.name, source.path, source.kind, source.unit, math.prod(source.shape))
+            self._check_unit(told)
             try:
                 with stage("reading files"):
-                    model = source.read()
-                self._units.check(name, model.get("bunit_data"))
+                    model = source.read(self._arrays)
             except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
-                self._bad(name, is_file, error)
+                self._bad(told, error)
                 self.unread += 1
                 continue
-            self._handed.append((name, is_file, math.prod(source.shape)))
-            self.pixels += math.prod(source.shape)
-            yield self._absent | dict(model) if is_file else model
+            self._handed.append(told)
+            self.pixels += told.pixels
+            yield model
             del source, model  # or they would be held while the next one is read
 
     def on_error(self, number: int, error: Exception) -> None:
         """Leave out a model that can't be added, or say which it was."""
-        name, is_file, pixels = self._handed[number]
-        self._bad(name, is_file, error)
-        self.pixels -= pixels
+        told = self._handed[number]
+        self._bad(told, error)
+        self.pixels -= told.pixels
 
-    def _bad(self, name: str, is_file: bool, error: Exception) -> None:
-        words = words_of(name, error)
+    def _check_unit(self, told: _Told) -> None:
+        """Units of exposures in files and lists are known before; those of a generator's show one by one."""
+        if self._first is None and told.unit:
+            self._first, self.unit = told, told.unit
+        if self._first is not None and told.unit:
+            check_units(cast(Any, (self._first, told)))
+
+    def _bad(self, told: _Told, error: Exception) -> None:
+        words = words_of(told.name, error)
         if not self._skip_bad:
-            if not is_file or words == str(error):
+            if told.kind == "model" or isinstance(error, FileError):
                 raise error
-            from gpures.io import FileError
-
-            raise FileError(words) from error
+            raise FileError(told.path, words.removeprefix(f"{told.path}: ")) from error
         log.warning("Skipped: %s", words)
-        self.skipped.append((name, words))
+        self.skipped.append((told.name, words))
