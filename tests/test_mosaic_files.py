@@ -76,7 +76,7 @@ def test_files_in_a_file_out(folder, paths, tmp_path, suffix):
     made = gpures.mosaic(f"{folder}/exposure*.fits", output, backend="cpu", progress=False)
     assert made.path == output
     assert os.listdir(tmp_path) == [output.name]
-    assert made.added == N
+    assert len(made.added) == N
     assert made.model["exposure_time"] == sum(100.0 + k for k in range(N))
     models = [model for path in paths for model in gpures.io.read(path)]
     for inputs in (paths, models, [paths[0], *models[1:]], iter(map(str, paths))):
@@ -110,7 +110,7 @@ def test_broken_files(folder, paths, tmp_path):
         gpures.mosaic(inputs[2:], tmp_path / "out.fits", backend="cpu", progress=False)
     assert os.listdir(tmp_path) == []
     made = gpures.mosaic(inputs, backend="cpu", progress=False, skip_bad=True)
-    assert made.added == 2
+    assert len(made.added) == 2
     assert [os.path.basename(name) for name, _ in made.skipped] == ["missing.fits", "broken.fits"]
 
 
@@ -148,7 +148,7 @@ def test_patterns(folder):
 def test_output_is_checked_first(paths, tmp_path, monkeypatch):
     """A file that can't be written is an error before anything is read."""
     monkeypatch.setattr(gpures.io, "inputs", None)
-    with pytest.raises(ValueError, match=r"'output' must end in \.fits or \.asdf, got .*mosaic\.png"):
+    with pytest.raises(ValueError, match=r"'output' must end in one of \.fits, \.fits\.gz, \.asdf, got .*mosaic\.png"):
         gpures.mosaic(paths, tmp_path / "mosaic.png")
     with pytest.raises(FileNotFoundError, match="and there is no folder"):
         gpures.mosaic(paths, tmp_path / "nowhere" / "mosaic.fits")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gpures.io.asdf import asdf_arrays, opened
-from gpures.io.input import VARIANCES, FileError, Input, exposure_seconds
+from gpures.io.input import FileError, Input, exposure_seconds
 
 __all__ = ["inputs", "recognizes"]
 

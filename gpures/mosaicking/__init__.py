@@ -26,8 +26,10 @@ class Mosaic:
         Output model of `gpures.Resample`: images and meta data.
     plan : gpures.mosaicking.plan.Plan
         Frame, options, and the exposures that were to be added.
-    added : int
-        Number of exposures in it.
+    added : list of str
+        Names of the exposures in it; bit ``k % 32`` of plane ``k // 32`` of the context stands for number k.
+    unit : str or None
+        Of its data.
     skipped : list of (str, str)
         Exposures and files that could not be used, and why.
     path : pathlib.Path or None
@@ -42,8 +44,9 @@ class Mosaic:
 
     model: Mapping[str, Any]
     plan: Plan
-    added: int
+    added: list[str]
     backend: str
+    unit: str | None
     pixels: int
     skipped: list[tuple[str, str]] = field(default_factory=list)
     path: Path | None = None
@@ -161,7 +164,7 @@ def mosaic(
 
 def build(plan: Plan, progress: Any = True) -> Mosaic:
     """Make the mosaic that was planned, and write it; ``progress``, result and errors are those of `mosaic`."""
-    from gpures import Resample
+    from gpures import Resample, io
     from gpures.mosaicking.plan import nothing_left
     from gpures.mosaicking.stream import Stream
     from gpures.progress import shown
@@ -179,24 +182,20 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
             resample.dq_flag_name_map = plan.flag_names
         stream = Stream(plan.sources, plan.arrays, plan.skip_bad)
         with shown(progress, plan.total) as show:
-            added = resample.add_models(stream, lambda done, _: show(done + stream.unread), stream.on_error)
+            resample.add_models(stream, lambda done, _: show(done + stream.unread), stream.on_error)
         skipped = plan.skipped + stream.skipped
-        if not added:
+        if not stream.added:
             raise ValueError(nothing_left(skipped))
         resample.finalize()
         model = resample.output_model
-        unit = plan.unit or stream.unit
-        if unit is not None:
-            model["bunit_data"] = unit
         if plan.path is not None:
-            from gpures import io
-
             with stage("writing"):
-                io.write(plan.path, model)
+                io.write(plan.path, model, unit=stream.unit, exposures=stream.added, overwrite=plan.overwrite)
     return Mosaic(
         model=model,
         plan=plan,
-        added=added,
+        added=stream.added,
+        unit=stream.unit,
         backend=resample.backend,
         pixels=stream.pixels,
         skipped=skipped,

@@ -46,7 +46,9 @@ def add_to(commands: Any) -> None:
     )
     parser.convert_arg_line_to_args = _arguments_of
     parser.add_argument("files", nargs="+", metavar="FILE", help="exposure, pattern in quotes, or @list.txt")
-    parser.add_argument("-o", "--output", metavar="OUT", default=None, help="file for the mosaic, .fits or .asdf")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", default=None, help="file for the mosaic: .fits, .fits.gz or .asdf"
+    )
     for names, words in FLAGS.items():
         parser.add_argument(*names, action="store_true", default=False, help=words)
     _add_frame(parser.add_argument_group("frame"))
@@ -195,7 +197,8 @@ def _run(parsed: argparse.Namespace) -> int:
         if not parsed.quiet:
             print(made.report)
     except KeyboardInterrupt:
-        print("gpures mosaic: interrupted; nothing was written.", file=sys.stderr)
+        there = parsed.output is not None and os.path.exists(parsed.output)
+        print("gpures mosaic: interrupted" + ("." if there else "; nothing was written."), file=sys.stderr)
         return INTERRUPTED
     except (ImportError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
         words = error.args[0] if isinstance(error, KeyError) and error.args else error

@@ -9,8 +9,6 @@ from typing import Any
 
 __all__ = ["check_is_no_input", "checked_output"]
 
-SUFFIXES = (".fits", ".asdf")
-
 
 def checked_output(output: str | os.PathLike, overwrite: bool) -> Path:
     """Path of a file that can be written.
@@ -24,11 +22,13 @@ def checked_output(output: str | os.PathLike, overwrite: bool) -> Path:
     FileNotFoundError, PermissionError, IsADirectoryError
         There is no such folder, it can't be written to, or it is a folder.
     """
+    from gpures.io.writer import SUFFIXES
+
     path = Path(output)
     if path.is_dir():
         raise IsADirectoryError(f"'output' must be a file, and {path} is a folder.")
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"'output' must end in {' or '.join(SUFFIXES)}, got {path}.")
+    if not path.name.lower().endswith(SUFFIXES):
+        raise ValueError(f"'output' must end in one of {', '.join(SUFFIXES)}, got {path}.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"'output' is {path}, and there is no folder {path.parent}.")
     if not os.access(path.parent, os.W_OK):

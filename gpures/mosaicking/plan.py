@@ -17,7 +17,7 @@ import numpy as np
 from gpures.accumulators import Frame, available_memory
 from gpures.cuda.device import devices, select
 from gpures.info import why_unavailable
-from gpures.io import check_units
+from gpures.io import FileError, check_units
 from gpures.mosaicking.destination import check_is_no_input, checked_output
 from gpures.mosaicking.flags import default_good_bits, names_for
 from gpures.mosaicking.footprint import Footprint, footprint_of
@@ -82,6 +82,8 @@ class Plan:
         Numbers of DQ flags by name, where ``good_bits`` has names.
     path : pathlib.Path or None
         File for the mosaic.
+    overwrite : bool
+        Whether a file of that name may be replaced.
     skip_bad : bool
         Whether exposures that turn out to be of no use are left out.
     seconds : float
@@ -104,6 +106,7 @@ class Plan:
     footprints: list[Footprint] = field(default_factory=list)
     flag_names: Mapping[str, int] | None = None
     path: Path | None = None
+    overwrite: bool = False
     skip_bad: bool = False
     seconds: float = 0.0
 
@@ -255,6 +258,7 @@ def make_plan(
         check_is_no_input(path, sources)
     return Plan(
         path=path,
+        overwrite=overwrite,
         skip_bad=skip_bad,
         seconds=time.perf_counter() - begin,
         flag_names=flag_names,
@@ -279,7 +283,7 @@ def words_of(name: str, error: BaseException) -> str:
     """What is wrong with an exposure, in one line that names it."""
     words = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error) or type(error).__name__
     words = " ".join(words.split())
-    return words if name in words else f"{name}: {words}"
+    return words if name in words or isinstance(error, FileError) else f"{name}: {words}"
 
 
 def _check_options(options: Mapping[str, Any]) -> None:

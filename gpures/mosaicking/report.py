@@ -43,12 +43,12 @@ def plan_text(plan: Plan) -> str:
 def report(mosaic: Mosaic) -> str:
     """What was done."""
     plan, model = mosaic.plan, mosaic.model
-    lines = [row("exposures", f"{mosaic.added}, {mosaic.pixels / 1e6:.4g} million pixels")]
+    lines = [row("exposures", f"{len(mosaic.added)}, {mosaic.pixels / 1e6:.4g} million pixels")]
     lines += _left_out(mosaic.skipped, plan.outside)
     lines.append(row("exposure time", f"{model['exposure_time']:.1f} s"))
     lines += _frame(plan)
     lines += _options(plan)
-    lines.append(row("unit", model.get("bunit_data") or "not told"))
+    lines.append(row("unit", mosaic.unit or "not told"))
     lines.append(row("backend", _backend(mosaic.backend, plan.device)))
     if mosaic.path is not None:
         lines.append(row("written", f"{mosaic.path}, {mosaic.path.stat().st_size / 1e6:.1f} MB"))

@@ -47,21 +47,31 @@ class Stream:
         Exposures that were left out, and why.
     unread : int
         Number of those that could not be read.
+    added : list of str
+        Names of all others that were handed on, in their order.
     pixels : int
-        Of all others.
+        Of those.
     unit : str or None
         Of the data, once one is known.
     """
 
     def __init__(self, sources: Iterable[Source], arrays: Collection[str], skip_bad: bool):
         self.skipped: list[tuple[str, str]] = []
-        self.unread = self.pixels = 0
+        self.unread = 0
         self.unit: str | None = None
         self._sources = sources
         self._arrays = arrays
         self._skip_bad = skip_bad
-        self._handed: list[_Told] = []
+        self._handed: list[_Told | None] = []
         self._first: _Told | None = None
+
+    @property
+    def added(self) -> list[str]:  # noqa: D102
+        return [told.name for told in self._handed if told is not None]
+
+    @property
+    def pixels(self) -> int:  # noqa: D102
+        return sum(told.pixels for told in self._handed if told is not None)
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         for source in self._sources:
@@ -75,15 +85,15 @@ class Stream:
                 self.unread += 1
                 continue
             self._handed.append(told)
-            self.pixels += told.pixels
             yield model
             del source, model  # or they would be held while the next one is read
 
     def on_error(self, number: int, error: Exception) -> None:
         """Leave out a model that can't be added, or say which it was."""
         told = self._handed[number]
+        assert told is not None  # each is told of once
         self._bad(told, error)
-        self.pixels -= told.pixels
+        self._handed[number] = None
 
     def _check_unit(self, told: _Told) -> None:
         """Units of exposures in files and lists are known before; those of a generator's show one by one."""
