@@ -66,6 +66,8 @@ class Plan:
         "cuda", "cpu" or "drizzle".
     device : int
         Number of the GPU, where the backend is "cuda".
+    why_no_gpu : str or None
+        Why the GPU is not used, where it would be if it could.
     pixel_scale : float
         Arcsec.
     rotation : float or None
@@ -98,6 +100,7 @@ class Plan:
     frame: Frame
     backend: str
     device: int
+    why_no_gpu: str | None
     pixel_scale: float
     rotation: float | None = None
     unit: str | None = None
@@ -253,7 +256,7 @@ def make_plan(
             raise ValueError(all_beside(footprints, given["wcs"], settings.frame.shape))
         sources = [source for source, inside in zip(sources, reach, strict=True) if inside]
     settings.reset_arrays(len(sources) or None)
-    backend, device = _backend(settings.backend, options.get("device"), settings.frame)
+    backend, device, why = _backend(settings.backend, options.get("device"), settings.frame)
     if path is not None:
         check_is_no_input(path, sources)
     return Plan(
@@ -265,11 +268,12 @@ def make_plan(
         sources=(ModelSource(model) for model in models) if models is not None else sources,
         total=None if models is not None else len(sources),
         output_wcs=given,
-        options=options,
+        options=options | {"backend": backend},
         arrays=settings.arrays(),
         frame=settings.frame,
         backend=backend,
         device=device,
+        why_no_gpu=why,
         pixel_scale=settings.output_pixel_scale,
         rotation=angle,
         unit=unit,
@@ -380,15 +384,17 @@ def _made_wcs(
     return {"wcs": grid.wcs, "pixel_scale": scale, "pixel_scale_ratio": ratio}, grid.rotation
 
 
-def _backend(backend: str, device: Any, frame: Frame) -> tuple[str, int]:
-    """Backend that will be used for a frame, and the number of the GPU."""
-    if backend in ("cpu", "drizzle") or (backend == "auto" and why_unavailable("cuda", device) is not None):
-        return ("cpu" if backend == "auto" else backend), 0
+def _backend(backend: str, device: Any, frame: Frame) -> tuple[str, int, str | None]:
+    """Backend that will be used for a frame, the number of the GPU, and why "auto" does not take one."""
+    if backend in ("cpu", "drizzle"):
+        return backend, 0, None
+    if backend == "auto" and (why := why_unavailable("cuda", device)) is not None:
+        return "cpu", 0, why
     number = select(device)
     free = _free(number)
     if backend == "auto" and free is not None and frame.bytes > free:
-        return "cpu", 0
-    return "cuda", number
+        return "cpu", 0, f"device {number} has {free / GIB:.1f} GiB free, of the {frame.bytes / GIB:.1f} GiB needed"
+    return "cuda", number, None
 
 
 def _free(number: int) -> int | None:

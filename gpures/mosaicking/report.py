@@ -35,7 +35,7 @@ def plan_text(plan: Plan) -> str:
     lines += _frame(plan)
     lines += _options(plan)
     lines.append(row("unit", plan.unit or "not told"))
-    lines.append(row("backend", _backend(plan.backend, plan.device)))
+    lines.append(row("backend", _backend(plan)))
     lines.append(row("memory", _memory(plan)))
     return "\n".join(lines)
 
@@ -49,12 +49,12 @@ def report(mosaic: Mosaic) -> str:
     lines += _frame(plan)
     lines += _options(plan)
     lines.append(row("unit", mosaic.unit or "not told"))
-    lines.append(row("backend", _backend(mosaic.backend, plan.device)))
+    lines.append(row("backend", _backend(plan)))
     if mosaic.path is not None:
         lines.append(row("written", f"{mosaic.path}, {mosaic.path.stat().st_size / 1e6:.1f} MB"))
     seconds = dict(mosaic.seconds)
     total = seconds.pop("total")
-    lines.append(row("time", f"{total:.2f} s, {mosaic.pixels / 1e6 / total:.1f} million pixels per second; of that"))
+    lines.append(row("time", f"{total:.2f} s, {mosaic.pixels / 1e6 / total:.3g} million pixels per second; of that"))
     lines += [f"  {name:<22}{value:>9.2f} s{_beside(name)}" for name, value in seconds.items()]
     return "\n".join(lines)
 
@@ -115,11 +115,12 @@ def _options(plan: Plan) -> list[str]:
     return [row("kernel", kernel), row("weights", weights)]
 
 
-def _backend(backend: str, device: int) -> str:
-    if backend != "cuda":
-        return f"{backend}, {thread_count()} threads" if backend == "cpu" else backend
-    name = next((each.name for each in devices() if each.number == device), "unknown")
-    return f"cuda, device {device}: {name}"
+def _backend(plan: Plan) -> str:
+    if plan.backend == "cuda":
+        name = next((each.name for each in devices() if each.number == plan.device), "unknown")
+        return f"cuda, device {plan.device}: {name}"
+    words = f"cpu, {thread_count()} threads" if plan.backend == "cpu" else plan.backend
+    return words if plan.why_no_gpu is None else f"{words}; no GPU: {plan.why_no_gpu}"
 
 
 def _size(count: int) -> str:
