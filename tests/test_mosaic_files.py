@@ -217,7 +217,7 @@ def test_command(paths, tmp_path):
 
 
 def test_lists_and_silence(folder, paths, tmp_path, capsys, monkeypatch):
-    """Arguments come from a file, empty lines and remarks aside; a quiet run says nothing; threads are as many as told."""
+    """Arguments come from a file, empty lines and remarks aside; a quiet run says nothing; threads are as told."""
     monkeypatch.setenv("GPURES_NUM_THREADS", "2")
     output = tmp_path / "mosaic.fits"
     assert cli.main(["mosaic", f"@{folder / 'list.txt'}", "-o", str(output), "--quiet", "--threads", "1"]) == 0

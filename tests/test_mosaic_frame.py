@@ -81,6 +81,21 @@ def test_edges_bend():
     assert np.ptp(x) < made.shape[1] - 2 or np.ptp(y) < made.shape[0] - 2
 
 
+def test_a_wcs_that_ends_at_the_last_pixels():
+    """Where a WCS ends at the outermost pixels' centres, their outer halves are in the footprint all the same."""
+    ny, nx = SHAPE
+    whole = scenes.sky_transform(SHAPE, rotation=20.0)
+    tables = [
+        scenes.models.Tabular1D(np.arange(n), np.arange(n, dtype=float), bounds_error=False, fill_value=np.nan)
+        for n in (nx, ny)
+    ]
+    ends = scenes.wcs_of(tables[0] & tables[1] | whole, SHAPE)
+    assert not np.isfinite(ends(-0.4, 3.0, with_bounding_box=False)).all()
+    edges = [footprint_of("one", wcs, SHAPE).edge for wcs in (ends, scenes.wcs_of(whole, SHAPE))]
+    # A straight line, and the tangent plane's curvature over half a pixel: (3e-7)**2.
+    np.testing.assert_allclose(edges[0], edges[1], rtol=0, atol=1e-13)
+
+
 def test_only_what_is_used_counts():
     """Of an exposure with a bounding box, the frame holds what is inside."""
     whole = grid([scenes.imaging_wcs(SHAPE)])

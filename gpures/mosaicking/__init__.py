@@ -42,8 +42,8 @@ class Mosaic:
         "cuda", "cpu" or "drizzle".
     """
 
-    model: Mapping[str, Any]
-    plan: Plan
+    model: Mapping[str, Any] = field(repr=False)
+    plan: Plan = field(repr=False)
     added: list[str]
     backend: str
     unit: str | None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.wcs import axes_type, pixel_to_world, resample_range
+from gpures.wcs import Transform, axes_type, pixel_to_world, resample_range
 
 __all__ = ["Footprint", "angles", "footprint_of", "outline", "separation", "vectors"]
 
@@ -89,8 +89,7 @@ def footprint_of(name: str, wcs: Any, shape: tuple[int, int]) -> Footprint:
         )
     forward = pixel_to_world(wcs)
     limits = resample_range(shape, wcs)
-    edge = vectors(*forward(*outline(*limits, step=SPACING)))
-    edge = edge[np.isfinite(edge).all(axis=1)]
+    edge = _edge(forward, *limits)
     x, y = 0.5 * (limits[0] + limits[1]), 0.5 * (limits[2] + limits[3])
     centre, above = vectors(*forward(np.array([x, x]), np.array([y - 0.5, y + 0.5])))
     middle = centre + above
@@ -98,6 +97,23 @@ def footprint_of(name: str, wcs: Any, shape: tuple[int, int]) -> Footprint:
         where = "in its middle" if len(edge) else "along the edges"
         raise ValueError(f"{name}: its WCS gives no finite coordinates {where}.")
     return Footprint(name, edge, middle / np.linalg.norm(middle), above)
+
+
+def _edge(forward: Transform, xmin: int, xmax: int, ymin: int, ymax: int) -> np.ndarray:
+    """Unit vectors along the outer edges, as far as they are finite.
+
+    Some WCS end at the centres of the outermost pixels; from there the last half pixel is extrapolated.
+    """
+    x, y = outline(xmin, xmax, ymin, ymax, SPACING)
+    edge = vectors(*forward(x, y))
+    lost = ~np.isfinite(edge).all(axis=1)
+    if lost.any():
+        x, y = x[lost], y[lost]
+        last, inner = (
+            vectors(*forward(np.clip(x, xmin + k, xmax - k), np.clip(y, ymin + k, ymax - k))) for k in (0, 1)
+        )
+        edge[lost] = 1.5 * last - 0.5 * inner
+    return edge[np.isfinite(edge).all(axis=1)]
 
 
 def vectors(lon: np.ndarray, lat: np.ndarray) -> np.ndarray:

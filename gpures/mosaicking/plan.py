@@ -92,7 +92,7 @@ class Plan:
         Time that the plan took.
     """
 
-    sources: Iterable[Source]
+    sources: Iterable[Source] = field(repr=False)
     total: int | None
     output_wcs: dict[str, Any]
     options: dict[str, Any]
@@ -106,7 +106,7 @@ class Plan:
     unit: str | None = None
     skipped: list[tuple[str, str]] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
-    footprints: list[Footprint] = field(default_factory=list)
+    footprints: list[Footprint] = field(default_factory=list, repr=False)
     flag_names: Mapping[str, int] | None = None
     path: Path | None = None
     overwrite: bool = False

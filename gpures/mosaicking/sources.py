@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import logging
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpures.arrays import model_name
+from gpures.exposure import is_real
 from gpures.progress import shown
 from gpures.wcs import as_wcs
 
@@ -104,8 +106,9 @@ class ModelSource:
 
     @property
     def exposure_time(self) -> float:
-        """Seconds."""
-        return self.model["exposure_time"]
+        """Seconds; NaN where the model has no such number."""
+        time: Any = self.model.get("exposure_time")
+        return float(time) if is_real(time) else math.nan
 
     @property
     def sizes(self) -> Mapping[str, int]:
