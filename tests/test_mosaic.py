@@ -342,20 +342,6 @@ def test_flags_that_are_forgiven(kinds, expected):
     assert make_plan(sources, good_bits=4).options["good_bits"] == 4
 
 
-def test_named_flags():
-    """JWST's flags may be named; for plain files there are no names."""
-    pytest.importorskip("stdatamodels", reason="knows the names of JWST's flags")
-    sources = exposures()
-    with pytest.raises(ValueError, match="flags have names only where all exposures are JWST's"):
-        make_plan(sources, good_bits="JUMP_DET")
-    for source in sources:
-        source.kind = "jwst"
-    named = gpures.mosaic(sources, good_bits="~DO_NOT_USE+NON_SCIENCE", **QUIET)
-    assert_same_images(named.model, gpures.mosaic(sources, good_bits="~513", **QUIET).model)
-    with pytest.raises(ValueError, match=r"'good_bits' must be flags.*There are .*SATURATED"):
-        make_plan(sources, good_bits="SATURATET")
-
-
 def test_memory(monkeypatch):
     """A frame beyond the memory is refused, with what is needed, and which exposures lie far apart."""
     sources = exposures()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 
+import files
 import numpy as np
 import pytest
 import scenes
@@ -91,6 +92,63 @@ def test_files_in_a_file_out(folder, paths, tmp_path, suffix):
     (read,) = gpures.io.read(output)
     np.testing.assert_array_equal(read["data"], made.model["data"])
     assert read["bunit_data"] == "MJy/sr"
+
+
+MAKE = {
+    "jwst": (
+        lambda path, k: files.jwst_file(path / f"jw{k}_cal.fits", seed=k, rotation=3.0 * k),
+        "~DO_NOT_USE+NON_SCIENCE",
+    ),
+    "roman": (lambda path, k: files.roman_file(path / f"r{k}_cal.asdf", seed=k, rotation=3.0 * k), "~DO_NOT_USE"),
+    "hst": (lambda path, k: files.hst_file(path / f"j{k}_flt.fits", seed=k), 0),
+}
+
+
+@pytest.mark.parametrize("mission", MAKE)
+def test_missions(tmp_path, mission):
+    """Files of a mission become what the resampler makes of their models, with the flags that the mission forgives."""
+    make, good_bits = MAKE[mission]
+    paths = [make(tmp_path, k) for k in range(2)]
+    made = gpures.mosaic(paths, tmp_path / "out.asdf", backend="cpu", progress=False, propagate_dq=True)
+    by_name = gpures.mosaic(paths, good_bits=good_bits, backend="cpu", progress=False, propagate_dq=True)
+    resample = gpures.Resample(
+        made.plan.output_wcs,
+        fillval="NaN",
+        compute_err="from_var",
+        propagate_dq=True,
+        good_bits=made.plan.options["good_bits"],
+        backend="cpu",
+    )
+    for path in paths:
+        for model in gpures.io.read(path):
+            resample.add_model(model)
+    resample.finalize()
+    assert np.isfinite(made.model["err"]).sum() > 1000
+    assert made.model["exposure_time"] == resample.output_model["exposure_time"]
+    for name, image in resample.output_model.items():
+        if isinstance(image, np.ndarray):
+            np.testing.assert_array_equal(made.model[name], image, name)
+            np.testing.assert_array_equal(by_name.model[name], image, name)
+
+
+def test_names_of_flags(folder, tmp_path):
+    """Flags that a mission does not have are an error with those that it has; plain files have no names of flags."""
+    path = files.jwst_file(tmp_path / "jw_cal.fits")
+    with pytest.raises(ValueError, match=r"'good_bits' must be flags.*'SATURATET'.*There are .*SATURATED"):
+        gpures.mosaic(path, good_bits="~SATURATET", progress=False)
+    for inputs in ([folder / "exposure0_img.fits"], [folder / "exposure0_img.fits", path]):
+        with pytest.raises(ValueError, match="flags have names only where all exposures are JWST's"):
+            gpures.mosaic(inputs, good_bits="SATURATED", progress=False)
+
+
+def test_missions_together(folder, paths, tmp_path):
+    """Exposures of two missions are co-added if they have one unit, and only without flags."""
+    path = files.jwst_file(tmp_path / "jw_cal.fits")
+    made = gpures.mosaic([path, *paths], backend="cpu", progress=False)
+    assert len(made.added) == 4
+    assert made.plan.options["good_bits"] == 0
+    with pytest.raises(FileError, match=r"j_flt\.fits.*electron/s.*jw_cal\.fits.*MJy/sr"):
+        gpures.mosaic([path, files.hst_file(tmp_path / "j_flt.fits")], backend="cpu", progress=False)
 
 
 def test_in_the_frame_of_a_mosaic(paths, tmp_path):
