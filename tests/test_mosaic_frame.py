@@ -13,7 +13,7 @@ import gpures
 from gpures.mosaicking.footprint import angles, footprint_of, outline, separation, vectors
 from gpures.mosaicking.frame import FrameOptions, farthest, grid_around, tangent_wcs
 from gpures.mosaicking.plan import make_plan
-from gpures.mosaicking.reach import reaches
+from gpures.mosaicking.reach import reaching
 
 SHAPE = (60, 74)
 SCALE = 0.05  # arcsec
@@ -337,10 +337,12 @@ def test_no_place_on_the_sky():
 def test_reach(shift, expected):
     """An exposure reaches a frame if the drops of its pixels may, some pixels around them included."""
     frame = scenes.imaging_wcs(SHAPE)
-    assert reaches(footprint_of("one", scenes.imaging_wcs(SHAPE, shift=(shift, 0)), SHAPE), frame, SHAPE) == expected
+    footprint = footprint_of("one", scenes.imaging_wcs(SHAPE, shift=(shift, 0)), SHAPE)
+    assert reaching([footprint], frame, SHAPE) == [expected]
 
 
 def test_the_other_side_of_the_sky_is_out_of_reach():
     """A tangent plane has both halves of the sky in the same pixels; an exposure there does not reach it."""
     opposite = scenes.imaging_wcs(SHAPE, ra=scenes.RA + 180.0, dec=-scenes.DEC)
-    assert not reaches(footprint_of("one", opposite, SHAPE), scenes.imaging_wcs(SHAPE), SHAPE)
+    footprints = footprints_of([opposite, scenes.imaging_wcs(SHAPE)])
+    assert reaching(footprints, scenes.imaging_wcs(SHAPE), SHAPE) == [False, True]

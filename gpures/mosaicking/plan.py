@@ -22,7 +22,7 @@ from gpures.mosaicking.destination import check_is_no_input, checked_output
 from gpures.mosaicking.flags import default_good_bits, names_for
 from gpures.mosaicking.footprint import Footprint, footprint_of
 from gpures.mosaicking.frame import FrameOptions, farthest, grid_around
-from gpures.mosaicking.reach import all_beside, reaches
+from gpures.mosaicking.reach import all_beside, reaching
 from gpures.mosaicking.sources import ModelSource, Source, common_sky, find
 from gpures.resample import Resample
 from gpures.wcs import ARCSEC_PER_RADIAN, compute_mean_pixel_area, is_imaging, pixel_to_world
@@ -250,7 +250,7 @@ def make_plan(
     settings = _Settings(given, **options)
     outside: list[str] = []
     if footprints:
-        reach = [reaches(footprint, given["wcs"], settings.frame.shape) for footprint in footprints]
+        reach = reaching(footprints, given["wcs"], settings.frame.shape)
         outside = [source.name for source, inside in zip(sources, reach, strict=True) if not inside]
         if not any(reach):
             raise ValueError(all_beside(footprints, given["wcs"], settings.frame.shape))

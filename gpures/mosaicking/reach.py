@@ -11,7 +11,7 @@ import numpy as np
 from gpures.mosaicking.footprint import Footprint, angles, separation, vectors
 from gpures.wcs import pixel_to_world, world_to_pixel
 
-__all__ = ["all_beside", "reaches"]
+__all__ = ["all_beside", "reaching"]
 
 # Degrees by which a position may miss itself on its way to an output pixel and back. A tangent plane, for one, has the
 # opposite half of the sky in the same pixels.
@@ -21,21 +21,25 @@ RETURNS = 1e-3
 REACH = 4.0
 
 
-def reaches(footprint: Footprint, wcs: Any, shape: tuple[int, int]) -> bool:
-    """Whether drops of an exposure may fall into a frame."""
+def reaching(footprints: Sequence[Footprint], wcs: Any, shape: tuple[int, int]) -> list[bool]:
+    """Whether drops of exposures may fall into a frame, for each."""
     forward, backward = pixel_to_world(wcs), world_to_pixel(wcs)
-    points = np.concatenate([footprint.edge, footprint.centre[None], footprint.above[None]])
-    x, y = backward(*angles(points))
-    with np.errstate(invalid="ignore"):
-        returns = separation(vectors(*forward(x, y)), points) < RETURNS
-    if not returns.any():
-        return False
-    size = 2.0 * math.hypot(x[-1] - x[-2], y[-1] - y[-2])
-    margin = 1.0 + REACH * (size if math.isfinite(size) else 1.0)
-    return all(
-        v[returns].min() < n - 0.5 + margin and v[returns].max() > -0.5 - margin
-        for v, n in zip((x, y), shape[::-1], strict=True)
-    )
+
+    def reaches(footprint: Footprint) -> bool:
+        points = np.concatenate([footprint.edge, footprint.centre[None], footprint.above[None]])
+        x, y = backward(*angles(points))
+        with np.errstate(invalid="ignore"):
+            returns = separation(vectors(*forward(x, y)), points) < RETURNS
+        if not returns.any():
+            return False
+        size = 2.0 * math.hypot(x[-1] - x[-2], y[-1] - y[-2])
+        margin = 1.0 + REACH * (size if math.isfinite(size) else 1.0)
+        return all(
+            v[returns].min() < n - 0.5 + margin and v[returns].max() > -0.5 - margin
+            for v, n in zip((x, y), shape[::-1], strict=True)
+        )
+
+    return [reaches(footprint) for footprint in footprints]
 
 
 def all_beside(footprints: Sequence[Footprint], wcs: Any, shape: tuple[int, int]) -> str:
