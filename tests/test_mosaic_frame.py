@@ -312,6 +312,7 @@ def test_a_frame_beside_the_exposures():
         ({"rotation": "north"}, "'rotation' must be an angle in degrees, or None, got 'north'"),
         ({"rotation": math.nan}, "'rotation' must be an angle"),
         ({"crpix": (1.0,)}, "'crpix' must be two finite numbers"),
+        ({"crpix": 5.0}, "'crpix' must be two finite numbers, or None, got 5.0"),
         ({"crval": (1.0, math.inf)}, "'crval' must be two finite numbers"),
         ({"crval": (1.0, 91.0)}, "'crval' must be a right ascension and a declination"),
         ({"output_shape": (10, 0)}, r"'output_shape' must be two positive integers \(Nx, Ny\)"),

@@ -93,15 +93,15 @@ def mosaic(
         Exposures: paths, patterns such as ``"*_cal.fits"``, models as `gpures.Resample.add_model` takes them. A
         generator of models needs ``output_wcs``. Those that do not reach the frame are not read.
     output : path, optional
-        File for the mosaic, ``.fits`` or ``.asdf``. It appears once it is complete, and never in part.
+        File for the mosaic: ``.fits``, ``.fits.gz`` or ``.asdf``, as `gpures.io.write` has it. It appears once it is complete, and never in part.
     output_wcs : gwcs.wcs.WCS, astropy.wcs.WCS, path or dict, optional
         Output WCS, a file that has one, or a dict as `gpures.Resample` takes it. Takes the place of the six parameters
         that follow, but for ``output_shape``, which can be given where it has none.
     pixel_scale : float, optional
         Output pixel scale, arcsec. Takes precedence over ``pixel_scale_ratio``.
     pixel_scale_ratio : float, optional
-        Output over input pixel scale, as in the pipelines since 2023; the input's is the root of the mean area of the
-        first exposure's pixels.
+        Output over input pixel scale, as in the pipelines and in `gpures.Resample`. The input's is the root of the mean
+        area of the first exposure's pixels.
     rotation : float or None, optional
         Position angle of the output's y axis, degrees from north to east: 0 is north-up. None turns it along the first
         exposure.

@@ -24,8 +24,8 @@ from gpures.wcs import world_to_pixel
 
 __all__ = ["FAR", "FrameOptions", "Grid", "farthest", "grid_around", "tangent_wcs"]
 
-# Degrees from the tangent point to which a frame may reach. At 80 a pixel covers 33 times less sky than in the middle,
-# and at 90 the plane is infinite.
+# Degrees from the tangent point to which a frame may reach. At 80 a pixel covers 191 times less sky than in the middle
+# (the cube of the cosine), and at 90 the plane is infinite.
 FAR = 80.0
 
 
@@ -51,7 +51,7 @@ class FrameOptions:
     Raises
     ------
     TypeError, ValueError
-        One of them can't be that.
+        One of them can't have its value.
     """
 
     pixel_scale: float | None = None
@@ -69,15 +69,19 @@ class FrameOptions:
             raise ValueError(f"'rotation' must be an angle in degrees, or None, got {self.rotation!r}.")
         for name in ("crpix", "crval"):
             value = getattr(self, name)
-            if value is not None and not (len(value) == 2 and all(is_real(v) and math.isfinite(v) for v in value)):
+            if value is not None and not (_is_pair(value) and all(is_real(v) and math.isfinite(v) for v in value)):
                 raise ValueError(f"'{name}' must be two finite numbers, or None, got {value!r}.")
         if self.crval is not None and abs(self.crval[1]) > 90.0:
             raise ValueError(f"'crval' must be a right ascension and a declination in degrees, got {self.crval!r}.")
         shape = self.output_shape
         if shape is not None and not (
-            len(shape) == 2 and all(isinstance(n, (int, np.integer)) and n > 0 for n in shape)
+            _is_pair(shape) and all(isinstance(n, (int, np.integer)) and n > 0 for n in shape)
         ):
             raise ValueError(f"'output_shape' must be two positive integers (Nx, Ny), or None, got {shape!r}.")
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, Sequence) and len(value) == 2
 
 
 @dataclass(frozen=True)

@@ -214,7 +214,7 @@ def make_plan(
     """
     begin = time.perf_counter()
     path = None if output is None else checked_output(output, overwrite)
-    pairs: list[Any] = [None if pair is None else tuple(pair) for pair in (crpix, crval, output_shape)]
+    pairs: list[Any] = [tuple(pair) if np.iterable(pair) else pair for pair in (crpix, crval, output_shape)]
     wanted = FrameOptions(pixel_scale, pixel_scale_ratio, rotation, *pairs)
     _check_options(options)
     given = None if output_wcs is None else _given_wcs(output_wcs, wanted)
