@@ -93,7 +93,8 @@ def mosaic(
         Exposures: paths, patterns such as ``"*_cal.fits"``, models as `gpures.Resample.add_model` takes them. A
         generator of models needs ``output_wcs``. Those that do not reach the frame are not read.
     output : path, optional
-        File for the mosaic: ``.fits``, ``.fits.gz`` or ``.asdf``, as `gpures.io.write` has it. It appears once it is complete, and never in part.
+        File for the mosaic: ``.fits``, ``.fits.gz`` or ``.asdf``, as `gpures.io.write` has it. It appears once it is
+        complete, and never in part.
     output_wcs : gwcs.wcs.WCS, astropy.wcs.WCS, path or dict, optional
         Output WCS, a file that has one, or a dict as `gpures.Resample` takes it. Takes the place of the six parameters
         that follow, but for ``output_shape``, which can be given where it has none.
