@@ -1,0 +1,16 @@
+"""Files: exposures of JWST, Roman and HST and other FITS images are read, mosaics are written.
+
+>>> from gpures import io
+>>> images = io.inputs("j8bt06nyq_flt.fits")  # headers and WCS, one for each chip; no pixels
+>>> model = images[0].read()  # what Resample.add_model takes
+>>> io.write("mosaic.fits", resample.output_model, unit=io.check_units(images))
+
+How each kind of file is understood stands in its reader: `gpures.io.jwst`, `gpures.io.roman`, `gpures.io.hst`,
+`gpures.io.fits`, `gpures.io.asdf`.
+"""
+
+from gpures.io.detection import inputs, read, read_wcs
+from gpures.io.input import FileError, Input, MissingFileError, check_units
+from gpures.io.writer import write
+
+__all__ = ["FileError", "Input", "MissingFileError", "check_units", "inputs", "read", "read_wcs", "write"]

@@ -1,0 +1,296 @@
+"""FITS files: opened, told apart, and read where no mission is behind them.
+
+A plain image lies in the extensions SCI, or is the first two-dimensional one. Beside it, under the same EXTVER, may lie
+ERR, DQ, VAR_RNOISE, VAR_POISSON, VAR_FLAT, VAR (or VARIANCE: the sum of all), and WHT.
+
+- Without variances, the square of ERR (else VAR, else 1 / WHT) is ``var_rnoise``, so that weights of the type "ivm" are
+  what one expects. WHT counts as an inverse variance up to a factor: weights are right, the variances that come out are
+  relative, and a warning says so.
+- Data stay in the unit that BUNIT names.
+- The exposure time is EXPTIME (else EXPOSURE, XPOSURE, TEXPTIME), in seconds, of the image's header or the primary one.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import warnings
+import zlib
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from gpures.io.asdf import embedded_wcs
+from gpures.io.input import VARIANCES, FileError, Input, exposure_seconds
+from gpures.io.variance import from_source, source_of
+from gpures.wcs import UnsupportedWCSError, as_wcs
+
+__all__ = ["arrays", "companions", "fits_wcs", "header_value", "image_bytes", "inputs", "read_wcs"]
+
+EXTENSIONS = {"err": ("ERR",), "dq": ("DQ",), "wht": ("WHT",), "variance": ("VAR", "VARIANCE")} | {
+    name: (name.upper(),) for name in VARIANCES
+}
+
+# What astropy raises when a file breaks off or holds nonsense.
+DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, zlib.error)
+
+
+def inputs(path: Path) -> list[Input]:
+    """Images of a FITS file."""
+    from gpures.io import hst, jwst
+
+    with _opened(path) as hdus:
+        for reader in (jwst, hst):
+            if reader.recognizes(hdus):
+                return reader.inputs(path, hdus)
+        return _plain(path, hdus)
+
+
+def read_wcs(path: Path) -> Any:
+    """WCS of the first image of a FITS file."""
+    return inputs(path)[0].wcs
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[fits.HDUList]:
+    """A FITS file with all headers read; closed in the end. What is damaged is a `FileError`."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        try:
+            with fits.open(path, memmap=False) as hdus:
+                len(hdus)  # reads them all
+                _check_complete(path, hdus)
+                for warning in seen:
+                    if "truncated" in (text := str(warning.message)) or "Error validating header" in text:
+                        raise FileError(path, f"the file is damaged or breaks off: {text}")
+                yield hdus
+        except (FileError, ImportError):
+            raise
+        except DAMAGE as error:
+            raise FileError(path, f"the file is damaged, or no FITS file: {error}") from error
+
+
+def _check_complete(path: Path, hdus: fits.HDUList) -> None:
+    """Compare the length of a file with what its headers say."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    if packed:
+        # astropy takes the end of a packed file for the end of its extensions.
+        with gzip.open(path) as file:
+            while file.read(1 << 22):
+                pass
+        return
+    where = hdus[-1].fileinfo()
+    expected = where["datLoc"] + where["datSpan"]
+    if where["file"].compression is None and os.path.getsize(path) < expected:
+        raise FileError(path, f"the file breaks off: its headers say {expected} bytes, it has {os.path.getsize(path)}.")
+
+
+# ---- what all FITS files have in common ------------------------------------------------------------------------------
+
+
+def header_value(headers: Collection[fits.Header], *keywords: str) -> Any:
+    """Value of the first of some keywords that one of the headers has; None if there is none."""
+    for keyword in keywords:
+        for header in headers:
+            if header.get(keyword) is not None:
+                return header[keyword]
+    return None
+
+
+def image_shape(hdu: Any) -> tuple[int, int] | None:
+    """Shape (Ny, Nx) of a two-dimensional image; None of anything else.
+
+    HST's pipeline leaves images of one value out: PIXVALUE is the value, NPIX1 and NPIX2 the size.
+    """
+    header = hdu.header
+    if not hdu.is_image:
+        return None
+    if header["NAXIS"] == 2:
+        return (header["NAXIS2"], header["NAXIS1"]) if header["NAXIS1"] and header["NAXIS2"] else None
+    if header["NAXIS"] == 0 and {"NPIX1", "NPIX2", "PIXVALUE"} <= set(header):
+        return header["NPIX2"], header["NPIX1"]
+    return None
+
+
+def image_bytes(hdu: Any) -> int:
+    """Memory of an image, in bytes, once it is read."""
+    width = abs(hdu.header["BITPIX"]) // 8
+    if hdu.header["BITPIX"] > 0 and hdu.header.get("BSCALE", 1) != 1:  # becomes a float
+        width = 4 if width < 4 else 8
+    ny, nx = image_shape(hdu) or (0, 0)
+    return ny * nx * width
+
+
+def companions(path: Path, hdus: fits.HDUList, index: int, names: Mapping[str, Collection[str]]) -> dict[str, int]:
+    """Numbers of the extensions that belong to an image.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, for errors.
+    hdus : astropy.io.fits.HDUList
+    index : int
+        The image.
+    names : dict
+        Names that an extension may have, by the array that it is.
+
+    Returns
+    -------
+    dict
+        Numbers of extensions by array, "data" included.
+
+    Raises
+    ------
+    FileError
+        One has another shape than the image.
+    """
+    shape, version = image_shape(hdus[index]), hdus[index].ver
+    found = {"data": index}
+    for array, extensions in names.items():
+        for number, hdu in enumerate(hdus):
+            if hdu.name in extensions and hdu.ver == version and number != index and hdu.is_image:
+                if image_shape(hdu) != shape:
+                    raise FileError(
+                        path,
+                        f"[{hdu.name},{hdu.ver}] has the shape {image_shape(hdu)}, expected that of the image in "
+                        f"{_label(hdus, index)}, {shape}.",
+                    )
+                found.setdefault(array, number)
+    return found
+
+
+def arrays(path: Path, extensions: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Read images into memory, byte order and all as they are; flags become unsigned.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    extensions : dict
+        Numbers of extensions by array.
+
+    Raises
+    ------
+    FileError
+        The file is damaged, or not the one that it was.
+    """
+    try:
+        with fits.open(path, memmap=False) as hdus:
+            found = {name: _image(hdus[index]) for name, index in extensions.items()}
+    except FileNotFoundError as error:
+        raise FileError(path, "the file is gone since its headers were read.") from error
+    except DAMAGE as error:
+        raise FileError(path, f"its pixels can't be read: {error}") from error
+    if "dq" in found:
+        found["dq"] = _flags(path, found["dq"])
+    return found
+
+
+def _image(hdu: Any) -> np.ndarray:
+    if hdu.data is not None:
+        return hdu.data
+    shape = image_shape(hdu)
+    if shape is None:
+        raise ValueError(f"[{hdu.name},{hdu.ver}] has no image.")
+    return np.full(shape, hdu.header["PIXVALUE"], np.int16 if hdu.name == "DQ" else np.float32)
+
+
+def _flags(path: Path, dq: np.ndarray) -> np.ndarray:
+    """DQ as unsigned integers: the highest bit is a flag, and no sign."""
+    if dq.dtype.kind not in "iu":
+        raise FileError(path, f"DQ must hold integers, got {dq.dtype}.")
+    return dq.view(dq.dtype.str.replace("i", "u"))
+
+
+def fits_wcs(path: Path, hdus: fits.HDUList, index: int) -> WCS:
+    """WCS of an image's header, lookup tables included.
+
+    Raises
+    ------
+    FileError
+        There is none, or it is not celestial and two-dimensional.
+    """
+    label = _label(hdus, index)
+    header = hdus[index].header
+    if not header.get("CTYPE1") or not header.get("CTYPE2"):
+        raise FileError(path, f"{label} has no WCS: its header has no CTYPE1 and CTYPE2.")
+    try:
+        wcs = WCS(header, fobj=hdus)
+        as_wcs(wcs)
+    except UnsupportedWCSError as error:
+        raise FileError(path, f"the WCS of {label} can't be used: {error}") from error
+    except (*DAMAGE, AssertionError) as error:
+        raise FileError(path, f"the WCS of {label} is damaged: {error}") from error
+    wcs.array_shape = image_shape(hdus[index])
+    return wcs
+
+
+def _label(hdus: fits.HDUList, index: int) -> str:
+    hdu = hdus[index]
+    return f"[{hdu.name},{hdu.ver}]" if index else "[PRIMARY]"
+
+
+# ---- plain images ----------------------------------------------------------------------------------------------------
+
+
+def _plain(path: Path, hdus: fits.HDUList) -> list[Input]:
+    images = [index for index, hdu in enumerate(hdus) if image_shape(hdu)]
+    science = [index for index in images if hdus[index].name == "SCI"] or images[:1]
+    if not science:
+        found = ", ".join(f"{_label(hdus, k)} with {hdu.header.get('NAXIS')} axes" for k, hdu in enumerate(hdus))
+        raise FileError(path, f"no image of two dimensions, got {found}.")
+    return [_plain_image(path, hdus, index) for index in science]
+
+
+def _plain_image(path: Path, hdus: fits.HDUList, index: int) -> Input:
+    name = path.name + _label(hdus, index)
+    headers = (hdus[index].header, hdus[0].header)
+    shape = image_shape(hdus[index])
+    found = companions(path, hdus, index, EXTENSIONS)
+    source = source_of(found, name)
+    wcs = embedded_wcs(path, hdus) if "ASDF" in hdus else None
+    if wcs is None:
+        wcs = fits_wcs(path, hdus, index)
+    unit = header_value(headers, "BUNIT")
+    start = header_value(headers, "EXPSTART", "MJD-BEG", "MJD-OBS")
+    offered = {array: index for array, index in found.items() if array not in ("variance", "wht")}
+    if source:
+        offered["var_rnoise"] = found[source]
+    meta = {
+        "group_id": f"{path}{_label(hdus, index)}",
+        "exposure_time": exposure_seconds(header_value(headers, "EXPTIME", "EXPOSURE", "XPOSURE", "TEXPTIME"), name),
+        "measurement_time": header_value(headers, "TMEASURE"),
+        "start_time": start,
+        "end_time": header_value(headers, "EXPEND", "MJD-END"),
+        "duration": header_value(headers, "DURATION"),
+        "pixelarea_steradians": header_value(headers, "PIXAR_SR"),
+        "bunit_data": unit,
+        "level": header_value(headers, "BKGLEVEL"),
+        "subtracted": bool(header_value(headers, "BKGSUB")),
+    }
+    return Input(
+        path=path,
+        name=name,
+        kind="fits",
+        shape=shape,
+        wcs=wcs,
+        unit=unit,
+        meta=meta,
+        sizes={array: image_bytes(hdus[number]) for array, number in offered.items()},
+        load=partial(_load, path, found, source),
+    )
+
+
+def _load(path: Path, extensions: Mapping[str, int], source: str | None, names: Collection[str]) -> dict:
+    needed = {array: index for array, index in extensions.items() if array in names}
+    if source is None or "var_rnoise" not in names:
+        return arrays(path, needed)
+    found = arrays(path, needed | {source: extensions[source]})
+    found["var_rnoise"] = from_source(source, found[source])
+    return {name: found[name] for name in names}

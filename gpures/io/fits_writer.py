@@ -1,0 +1,149 @@
+"""The extensions of a mosaic's FITS file."""
+
+from __future__ import annotations
+
+import io
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from astropy import units
+from astropy.io import fits
+
+from gpures.io.wcs import as_gwcs, header_of
+
+__all__ = ["hdu_list"]
+
+# Extensions whose names are not those of the images in capitals. Images come in this order, others before DQ.
+NAMES = {"data": "SCI", "err": "ERR", "con": "CON", "wht": "WHT", "exptime_map": "EXPTIME", "dq": "DQ"}
+
+# Keywords of the primary header: those that JWST's datamodels know, and EXPTIME, which everybody knows.
+KEYWORDS = {
+    "exposure_time": ("EXPTIME", "[s] exposure time, of all groups"),
+    "measurement_time": ("TMEASURE", "[s] measurement time, of all groups"),
+    "start_time": ("EXPSTART", "[d] start of the first exposure (MJD)"),
+    "end_time": ("EXPEND", "[d] end of the last exposure (MJD)"),
+    "duration": ("DURATION", "[s] duration, of all groups"),
+    "pointings": ("NDRIZ", "groups of exposures"),
+    "kernel": ("KERNEL", "drizzle kernel"),
+    "pixfrac": ("PIXFRAC", "side of the drop, input pixels"),
+    "fillval": ("FILLVAL", "value of pixels without contributions"),
+    "weight_type": ("RESWHT", "what the weights are made of"),
+    "pixel_scale_ratio": ("PXSCLRT", "output over input pixel scale"),
+    "pixelarea_steradians": ("PIXAR_SR", "[sr] mean area of a pixel"),
+    "pixelarea_arcsecsq": ("PIXAR_A2", "[arcsec2] mean area of a pixel"),
+    "level": ("BKGLEVEL", "sky level"),
+    "subtracted": ("BKGSUB", "whether it is subtracted"),
+}
+
+
+def hdu_list(
+    name: str,
+    wcs: Any,
+    images: Mapping[str, np.ndarray],
+    facts: Mapping[str, Any],
+    unit: str | None,
+    exposures: Sequence[str],
+    header: Mapping[str, Any],
+    history: Sequence[str],
+    creator: str,
+) -> fits.HDUList:
+    """A mosaic's FITS file, to be written; parameters as in `gpures.io.write`."""
+    primary = fits.PrimaryHDU()
+    primary.header["DATE"] = (datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC date of this file")
+    primary.header["CREATOR"] = (creator, "program that made this file")
+    primary.header["FILENAME"] = name
+    if exposures:
+        primary.header["NEXPOS"] = (len(exposures), "exposures; the table INPUTS names them")
+    for key, (keyword, comment) in KEYWORDS.items():
+        if (value := _card_value(facts.get(key))) is not None:
+            primary.header[keyword] = (value, comment)
+    for keyword, value in header.items():
+        primary.header[keyword] = value
+    for line in history:
+        for part in textwrap.wrap(line, 70):  # a card has room for 72; broken between words
+            primary.header.add_history(part)
+
+    hdus = fits.HDUList([primary])
+    keywords, tables = header_of(wcs, images["data"].shape)
+    image_units = _units(images, unit, facts.get("weight_type"))
+    order = [key for key in NAMES if key in images and key != "dq"]
+    last = [key for key in ("exptime_map", "dq") if key in images]
+    order = [key for key in order if key not in last] + [key for key in images if key not in NAMES] + last
+    for key in order:
+        hdu = fits.ImageHDU(_storable(images[key]), name=NAMES.get(key, key.upper()))
+        hdu.header.update(keywords)
+        if images[key].ndim == 3 and keywords:
+            # The context's third axis counts words of 32 exposures, which a WCS of two axes does not cover.
+            hdu.header["WCSAXES"] = 3
+            hdu.header["CTYPE3"] = ("", "word of 32 exposures")
+            hdu.header["CRPIX3"], hdu.header["CRVAL3"], hdu.header["CDELT3"] = 1.0, 1.0, 1.0
+        if image_units.get(key):
+            hdu.header["BUNIT"] = image_units[key]
+        hdus.append(hdu)
+    hdus.extend(tables)
+    if exposures:
+        width = max(map(len, exposures))
+        column = fits.Column("FILENAME", format=f"{width}A", array=np.array(exposures))
+        hdus.append(fits.BinTableHDU.from_columns([column], name="INPUTS"))
+    if (gwcs := as_gwcs(wcs)) is not None:
+        hdus.append(_asdf_extension(gwcs))
+    return hdus
+
+
+def _card_value(value: Any) -> Any:
+    """A value as a FITS header takes it; None for what it can't hold."""
+    if hasattr(value, "mjd"):
+        value = float(value.utc.mjd)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if isinstance(value, (str, bool, int, float)) else None
+
+
+def _storable(image: np.ndarray) -> np.ndarray:
+    """An image of a type that FITS has."""
+    if image.dtype.kind == "b":
+        return image.astype(np.uint8)
+    if image.dtype.kind == "f" and image.dtype.itemsize not in (4, 8):
+        return image.astype(np.float32 if image.dtype.itemsize < 4 else np.float64)
+    return image
+
+
+def _units(images: Mapping[str, np.ndarray], unit: str | None, weight_type: Any) -> dict[str, str]:
+    """Units of a mosaic's images from that of its data."""
+    known = {"exptime_map": "s"}
+    # Exposure times, or inverse variances, summed by the part of each input pixel that an output pixel got.
+    if weight_type == "exptime":
+        known["wht"] = "s"
+    if unit is None:
+        return known
+    known |= {"data": unit, "err": unit}
+    known |= {key: _power(unit, 2) for key in images if key.startswith("var_")}
+    return {"wht": _power(unit, -2)} | known
+
+
+def _power(unit: str, exponent: int) -> str:
+    """A power of a unit, in the notation of the FITS standard.
+
+    ``electron`` is not among the standard's units, so that astropy's FITS format refuses it.
+    """
+    parsed = units.Unit(unit, parse_strict="silent")
+    if isinstance(parsed, units.UnrecognizedUnit):
+        return f"({unit}){exponent}"
+    parts = sorted(zip(parsed.powers, map(str, parsed.bases), strict=True), reverse=True)
+    return " ".join(f"{base}{float(power) * exponent:g}" for power, base in parts)
+
+
+def _asdf_extension(gwcs: Any) -> fits.BinTableHDU:
+    """An ASDF file in a table of one cell, as JWST's datamodels keep their metadata."""
+    import asdf
+
+    content = io.BytesIO()
+    with asdf.AsdfFile({"meta": {"wcs": gwcs}}) as file:
+        file.write_to(content)
+    cell = np.frombuffer(content.getvalue(), np.uint8)[None]
+    column = fits.Column("ASDF_METADATA", format=f"{cell.size}B", array=cell)
+    return fits.BinTableHDU.from_columns([column], name="ASDF")

@@ -1,0 +1,127 @@
+"""HST's calibrated exposures, ``_flt.fits`` and ``_flc.fits``: one image for each chip.
+
+- The WCS is the header's, with SIP and the lookup tables (D2IMARR, WCSDVARR) that lie in the file.
+- Data in ELECTRONS or COUNTS are divided by EXPTIME when they are read, and so are ERR and the sky: all chips and
+  exposures are then rates, as drizzlepac has them. A mosaic keeps the rate per area on the sky; for that per output
+  pixel, multiply it by the square of its ``pixel_scale_ratio``, as drizzlepac does.
+- ``var_rnoise`` is the square of ERR, which covers read noise, dark current, photon noise and calibration. Weights of
+  the type "ivm" are therefore what drizzlepac calls "ERR"; as the photon noise of sources is part of them, bright pixels
+  weigh less. Weights of the type "exptime", drizzlepac's default "EXP", are free of that.
+- MDRIZSKY, where a sky has been measured and left in, is the level that is subtracted.
+- The chips of an exposure are one group, so that its time counts once.
+- DQ flags are the instrument's. ``good_bits=0``, the default of `gpures.Resample`, takes unflagged pixels alone. What
+  drizzlepac's tables commonly allow is more: 336 (16 + 64 + 256) for ACS and WFC3/UVIS, whose hot and warm pixels and
+  full wells are usable in dithered data, and 512 + 8192 for WFC3/IR. The handbooks explain the flags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from gpures.io.fits import arrays, companions, fits_wcs, header_value, image_bytes, image_shape
+from gpures.io.input import FileError, Input, exposure_seconds
+from gpures.io.variance import from_source
+from gpures.wcs import compute_mean_pixel_area
+
+__all__ = ["inputs", "recognizes"]
+
+EXTENSIONS = {"err": ("ERR",), "dq": ("DQ",)}
+
+# Units as BUNIT has them: what the rate is called, and whether the data are one already.
+UNITS = {
+    "ELECTRONS": ("electron/s", False),
+    "ELECTRON": ("electron/s", False),
+    "ELECTRONS/S": ("electron/s", True),
+    "ELECTRON/S": ("electron/s", True),
+    "COUNTS": ("ct/s", False),
+    "COUNT": ("ct/s", False),
+    "COUNTS/S": ("ct/s", True),
+    "COUNT/S": ("ct/s", True),
+}
+
+
+def recognizes(hdus: fits.HDUList) -> bool:
+    """Whether a file is an exposure of HST; a drizzled image is none."""
+    header = hdus[0].header
+    return header.get("TELESCOP") == "HST" and "SCI" in hdus and "NDRIZIM" not in header and "WHT" not in hdus
+
+
+def inputs(path: Path, hdus: fits.HDUList) -> list[Input]:
+    """Images of an exposure of HST.
+
+    Raises
+    ------
+    FileError
+        No chip has an image, or one has no WCS, or a unit that is not known.
+    """
+    chips = [index for index, hdu in enumerate(hdus) if hdu.name == "SCI" and image_shape(hdu)]
+    if not chips:
+        raise FileError(path, "no SCI extension has an image of two dimensions.")
+    return [_chip(path, hdus, index) for index in chips]
+
+
+def _chip(path: Path, hdus: fits.HDUList, index: int) -> Input:
+    header = hdus[index].header
+    headers = (header, hdus[0].header)
+    name = f"{path.name}[SCI,{hdus[index].ver}]"
+    time = exposure_seconds(header_value(headers, "EXPTIME"), name)
+    unit, is_rate = _unit(path, name, header_value(headers, "BUNIT"))
+    divisor = 1.0 if is_rate else time
+    sky = header.get("MDRIZSKY")
+    wcs = fits_wcs(path, hdus, index)
+    shape = image_shape(hdus[index])
+    found = companions(path, hdus, index, EXTENSIONS)
+    sizes = {array: image_bytes(hdus[number]) for array, number in found.items()}
+    if "err" in found:
+        sizes["var_rnoise"] = sizes["err"]
+    meta = {
+        "group_id": header_value(headers, "EXPNAME", "ROOTNAME") or str(path),
+        "exposure_time": time,
+        "measurement_time": time,
+        "start_time": header_value(headers, "EXPSTART"),
+        "end_time": header_value(headers, "EXPEND"),
+        "duration": time,
+        # The mean: scales differ by some per cent over a chip, and the flat field refers to no point of it.
+        "pixelarea_steradians": compute_mean_pixel_area(wcs, shape),
+        "bunit_data": unit,
+        "level": None if sky is None else float(sky) / divisor,
+        "subtracted": False,
+    }
+    return Input(
+        path=path,
+        name=name,
+        kind="hst",
+        shape=shape,
+        wcs=wcs,
+        unit=unit,
+        meta=meta,
+        sizes=sizes,
+        load=partial(_load, path, found, divisor),
+    )
+
+
+def _unit(path: Path, name: str, unit: Any) -> tuple[str, bool]:
+    """What the rate is called, and whether the data are one."""
+    known = UNITS.get(str(unit).strip().upper().replace("/SEC", "/S"))
+    if known is None:
+        raise FileError(path, f"the unit of {name} is BUNIT={unit!r}, expected one of {', '.join(UNITS)}.")
+    return known
+
+
+def _load(path: Path, extensions: Mapping[str, int], divisor: float, names: Collection[str]) -> dict[str, np.ndarray]:
+    needed = {array for array in extensions if array in names}
+    if "var_rnoise" in names:
+        needed.add("err")
+    found = arrays(path, {array: extensions[array] for array in needed})
+    if divisor != 1.0:
+        for array in found.keys() & {"data", "err"}:
+            found[array] = np.divide(found[array], divisor, dtype=np.float32)
+    if "var_rnoise" in names:
+        found["var_rnoise"] = from_source("err", found["err"])
+    return {name: found[name] for name in names}

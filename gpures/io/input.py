@@ -1,0 +1,219 @@
+"""One image of a file: what is known of it from the headers, and how its pixels are read."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["VARIANCES", "FileError", "Input", "MissingFileError", "check_units"]
+
+log = logging.getLogger(__name__)
+
+VARIANCES = ("var_rnoise", "var_poisson", "var_flat")
+
+# Flag of a pixel that holds no number. It is DO_NOT_USE of JWST and Roman, and "lost data" of HST.
+DO_NOT_USE = 1
+
+
+class FileError(ValueError):
+    """A file can't be used; the text names it, and says what was found and what was expected.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file.
+    """
+
+    def __init__(self, path: str | Path, reason: str):
+        super().__init__(f"{path}: {reason}")
+        self.path = Path(path)
+
+    def __reduce__(self):
+        return _unpickled, (type(self), self.path, str(self))
+
+
+class MissingFileError(FileError, FileNotFoundError):
+    """There is no such file. Also a `FileNotFoundError`."""
+
+
+def _unpickled(kind: type[FileError], path: Path, text: str) -> FileError:
+    return kind(path, text.removeprefix(f"{path}: "))
+
+
+@dataclass(frozen=True)
+class Input:
+    """An image in a file. Its headers and WCS have been read, its pixels have not.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file.
+    name : str
+        File and extension, such as ``j8bt06nyq_flt.fits[SCI,2]``.
+    kind : {"jwst", "roman", "hst", "fits", "asdf"}
+        What the file is.
+    shape : (int, int)
+        Shape (Ny, Nx).
+    wcs : gwcs.wcs.WCS or astropy.wcs.WCS
+        Its WCS, ``array_shape`` included.
+    unit : str or None
+        Unit of the data as `read` gives them; None where the file does not say.
+    meta : dict
+        What a model has beside arrays, as `gpures.Resample.add_model` takes it.
+    sizes : dict
+        Bytes of each array that the file offers, once it is read.
+    load : callable
+        Reads arrays: takes their names, gives a dict of them.
+    """
+
+    path: Path
+    name: str
+    kind: str
+    shape: tuple[int, int]
+    wcs: Any
+    unit: str | None
+    meta: Mapping[str, Any] = field(repr=False)
+    sizes: Mapping[str, int] = field(repr=False)
+    load: Callable[[Collection[str]], dict[str, np.ndarray]] = field(repr=False)
+
+    @property
+    def exposure_time(self) -> float:
+        """Exposure time in seconds."""
+        return self.meta["exposure_time"]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory in bytes of all its arrays, once they are read."""
+        dq = 0 if "dq" in self.sizes else self.shape[0] * self.shape[1]  # made where the file has none
+        return sum(self.sizes.values()) + dq
+
+    def read(self, arrays: Iterable[str] | None = None) -> dict[str, Any]:
+        """Read the pixels.
+
+        The file is closed again: the arrays are in memory, and do not change with it. FITS arrays stay big-endian, as
+        `gpures.Resample` takes them so.
+
+        Parameters
+        ----------
+        arrays : iterable of str, optional
+            Names of the arrays that are needed; ``data`` and ``dq`` always come. The default is all that the file has.
+            ``"var_sky"``, for weights of the type "ivm-sky", is computed where it is named.
+
+        Returns
+        -------
+        dict
+            Model for `gpures.Resample.add_model`. Arrays that the file lacks, or that were not asked for, are None.
+            ``dq`` has the flag 1, DO_NOT_USE, at pixels that are NaN: in the data, or, of JWST, in any array that was
+            read, as its pipeline does it.
+
+        Raises
+        ------
+        FileError
+            The pixels can't be read, or the file is another one by now.
+        """
+        wanted = {"data", "dq", *(self.sizes if arrays is None else arrays)}
+        sky = "var_sky" in wanted and "var_sky" not in self.sizes
+        if sky:
+            wanted |= {"var_rnoise", "var_poisson"}
+        found = self.load(wanted & self.sizes.keys())
+        for name, array in found.items():
+            if array.shape != self.shape:
+                raise FileError(self.path, f"{name} of {self.name} has the shape {array.shape}, expected {self.shape}.")
+        flagged = found.values() if self.kind == "jwst" else [found["data"]]
+        model = {**self.meta, **dict.fromkeys(("err", *VARIANCES)), **found}
+        model["wcs"], model["filename"] = self.wcs, self.name
+        model["dq"] = _flagged(found.get("dq"), flagged, self.shape)
+        if sky:
+            model["var_sky"] = _var_sky(model)
+        return model
+
+
+def _flagged(dq: np.ndarray | None, arrays: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """DQ with pixels flagged where an array is NaN; without a DQ array, of nothing else."""
+    missing = np.zeros(shape, bool)
+    for array in arrays:
+        if array.dtype.kind == "f":
+            missing |= np.isnan(array)
+    if dq is None:
+        return missing.astype(np.uint8)
+    return np.where(missing, dq | DO_NOT_USE, dq) if missing.any() else dq
+
+
+def _var_sky(model: Mapping[str, Any]) -> np.ndarray | None:
+    """Variance without the photon noise of sources: that of the median pixel stands for the sky's.
+
+    Poisson variance is proportional to the data, so the sky's share is ``var_poisson / data * median``; this is how
+    romancal defines it.
+    """
+    data, rnoise, poisson = (model[name] for name in ("data", "var_rnoise", "var_poisson"))
+    if rnoise is None or poisson is None:
+        log.warning("%s has no var_rnoise and var_poisson: there is no var_sky.", model["filename"])
+        return None
+    data = data.astype(np.float32, copy=False)
+    good = (model["dq"] & DO_NOT_USE) == 0
+    level = np.median(data[good]) if good.any() else np.float32(0)
+    sky = rnoise.astype(np.float32)
+    np.add(sky, poisson / np.where(data == 0, 1, data) * level, out=sky, where=data != 0)
+    return sky
+
+
+def exposure_seconds(time: Any, name: str) -> float:
+    """Exposure time in seconds as a file gives it; where it gives none, 1 with a warning."""
+    try:
+        seconds = float(time)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if math.isfinite(seconds) and seconds > 0:
+        return seconds
+    log.warning("%s has no exposure time (%r): 1 s is taken.", name, time)
+    return 1.0
+
+
+def check_units(inputs: Iterable[Input]) -> str | None:
+    """Check that all images have one unit.
+
+    Parameters
+    ----------
+    inputs : iterable of Input
+        Images. Those whose unit is not known are passed over, with a warning if others have one.
+
+    Returns
+    -------
+    str or None
+        The unit.
+
+    Raises
+    ------
+    FileError
+        Two have different units; the text names both files.
+    """
+    first, unknown = None, None
+    for image in inputs:
+        if image.unit is None:
+            unknown = unknown or image
+        elif first is None:
+            first = image
+        elif not _same_unit(first.unit, image.unit):
+            raise FileError(
+                image.path,
+                f"the unit of {image.name} is {image.unit!r}, that of {first.path} is {first.unit!r}. One mosaic has "
+                "one unit: convert one of them, or leave it out.",
+            )
+    if first is not None and unknown is not None:
+        log.warning("%s has no unit: it is taken for %r, as in %s.", unknown.path, first.unit, first.path)
+    return None if first is None else first.unit
+
+
+def _same_unit(one: str | None, other: str | None) -> bool:
+    from astropy import units
+
+    if one == other:
+        return True
+    one, other = (units.Unit(unit, parse_strict="silent") for unit in (one, other))
+    return one == other

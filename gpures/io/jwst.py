@@ -1,0 +1,117 @@
+"""JWST's calibrated images, ``_cal.fits``: their metadata and WCS as stdatamodels reads them.
+
+The model is the one that the pipeline's resample step makes of an image. As there, a pixel that is NaN in any array
+counts as DO_NOT_USE. Pass ``good_bits="~DO_NOT_USE+NON_SCIENCE"`` with the names of `stdatamodels`, or their sum of
+flags, for its choice of good pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from gpures.io.fits import arrays, companions, image_bytes, image_shape
+from gpures.io.input import VARIANCES, FileError, Input, exposure_seconds
+from gpures.wcs import is_imaging
+
+__all__ = ["inputs", "recognizes"]
+
+EXTENSIONS = {"err": ("ERR",), "dq": ("DQ",)} | {name: (name.upper(),) for name in VARIANCES}
+
+# What makes up the name of a group of exposures that were taken together, in the pipeline's order.
+GROUP = "jw{program_number}{observation_number}{visit_number}_{visit_group}{sequence_id}{activity_id}_{exposure_number}"
+
+
+def recognizes(hdus: fits.HDUList) -> bool:
+    """Whether a file is a datamodel of JWST."""
+    return hdus[0].header.get("TELESCOP") == "JWST" and ("DATAMODL" in hdus[0].header or "ASDF" in hdus)
+
+
+def inputs(path: Path, hdus: fits.HDUList) -> list[Input]:
+    """The image of a file of JWST.
+
+    Raises
+    ------
+    FileError
+        There is no image of two dimensions, or no imaging WCS.
+    """
+    kind = hdus[0].header.get("DATAMODL", "no DATAMODL")
+    if "SCI" not in hdus or image_shape(hdus["SCI"]) is None:
+        axes = hdus["SCI"].header.get("NAXIS") if "SCI" in hdus else "no SCI"
+        raise FileError(path, f"expected a SCI extension of two dimensions, as _cal.fits files have, got {axes} ({kind}).")
+    if "ASDF" not in hdus:
+        raise FileError(path, f"no WCS: there is no ASDF extension. Has assign_wcs been run? ({kind})")
+    index = hdus.index_of("SCI")
+    shape = image_shape(hdus[index])
+    meta, wcs = _metadata(path, hdus)
+    if wcs is None:
+        raise FileError(path, f"no WCS: its metadata have no meta.wcs. Has assign_wcs been run? ({kind})")
+    if not is_imaging(wcs):
+        raise FileError(path, f"its WCS is spectral, expected that of an image ({kind}).")
+    if wcs.array_shape is None:
+        wcs.array_shape = shape
+    name = f"{path.name}[SCI,1]"
+    meta["exposure_time"] = exposure_seconds(meta["exposure_time"], name)
+    found = companions(path, hdus, index, EXTENSIONS)
+    return [
+        Input(
+            path=path,
+            name=name,
+            kind="jwst",
+            shape=shape,
+            wcs=wcs,
+            unit=meta["bunit_data"],
+            meta=meta,
+            sizes={array: image_bytes(hdus[number]) for array, number in found.items()},
+            load=partial(_load, path, found),
+        )
+    ]
+
+
+def _load(path: Path, extensions: Mapping[str, int], names: Collection[str]) -> dict[str, np.ndarray]:
+    return arrays(path, {array: number for array, number in extensions.items() if array in names})
+
+
+def _metadata(path: Path, hdus: fits.HDUList) -> tuple[dict[str, Any], Any]:
+    """What a model has beside arrays, and the WCS."""
+    try:
+        from stdatamodels.jwst.datamodels import ImageModel
+    except ImportError as error:
+        raise ImportError(f"{path} is a file of JWST: pip install 'gpures[jwst]' to read it.") from error
+
+    # A datamodel reads every array of its file: it gets the headers alone.
+    bare = [fits.ImageHDU(header=hdu.header) if hdu.is_image else hdu for hdu in hdus[1:]]
+    with ImageModel(fits.HDUList([fits.PrimaryHDU(header=hdus[0].header), *bare])) as model:
+
+        def value(name: str) -> Any:
+            node = model.meta
+            for part in name.split("."):
+                node = getattr(node, part, None)
+            return node
+
+        observation = {key: value(f"observation.{key}") for key in _fields(GROUP)}
+        group = value("group_id") or (GROUP.format(**observation) if None not in observation.values() else str(path))
+        meta = {
+            "group_id": group,
+            "bunit_data": value("bunit_data"),
+            "exposure_time": value("exposure.exposure_time"),
+            "measurement_time": value("exposure.measurement_time"),
+            "start_time": value("exposure.start_time"),
+            "end_time": value("exposure.end_time"),
+            "duration": value("exposure.duration"),
+            "pixelarea_steradians": value("photometry.pixelarea_steradians"),
+            "level": value("background.level"),
+            "subtracted": bool(value("background.subtracted")),
+        }
+        return meta, value("wcs")
+
+
+def _fields(template: str) -> list[str]:
+    import string
+
+    return [name for _, name, _, _ in string.Formatter().parse(template) if name]

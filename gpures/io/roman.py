@@ -1,0 +1,133 @@
+"""Roman's calibrated images, ``_cal.asdf``, as roman_datamodels reads them.
+
+The model is the one that romancal's resample step makes of an image: ``var_rnoise``, where a file leaves it out, is what
+the other variances leave of the squared error, and ``effective_exposure_time`` is what a map of the exposure time adds
+up. Times are days (MJD, UTC), as those of the other missions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpures.io.asdf import asdf_arrays, opened
+from gpures.io.input import VARIANCES, FileError, Input, exposure_seconds
+
+__all__ = ["inputs", "recognizes"]
+
+# A number that stands for none.
+NONE = -999999
+
+# What the error is made of beside read noise.
+OTHER_VARIANCES = ("var_poisson", "var_flat", "var_dark")
+
+
+def recognizes(path: Path) -> bool:
+    """Whether an ASDF file is one of Roman."""
+    import asdf
+
+    try:
+        return "roman" in asdf.util.load_yaml(path)
+    except Exception as error:  # YAML's and asdf's own
+        raise FileError(path, f"the file is damaged, or no ASDF file: {error}") from error
+
+
+def inputs(path: Path) -> list[Input]:
+    """The image of a file of Roman.
+
+    Raises
+    ------
+    FileError
+        It is not a calibrated image, or has no WCS.
+    """
+    with opened(path) as file:
+        model = _model(path, file)
+        meta = _value(model, "meta")
+        wcs = _value(meta, "wcs")
+        if wcs is None:
+            raise FileError(path, "no WCS: roman.meta.wcs is missing or None. Has assign_wcs been run?")
+        shape = tuple(model.data.shape)
+        if wcs.array_shape is None:
+            wcs.array_shape = shape
+        exposure, background = _value(meta, "exposure"), _value(meta, "background")
+        area, time = _value(meta, "photometry", "pixel_area"), _value(exposure, "exposure_time")
+        is_flux = _value(meta, "cal_step", "flux") == "COMPLETE"
+        unit = "MJy/sr" if is_flux else "DN/s"
+        group = _value(meta, "group_id") or _value(meta, "observation", "observation_id")
+        facts = {
+            "group_id": str(path if group is None else group),
+            "exposure_time": exposure_seconds(None if time == NONE else time, path.name),
+            "effective_exposure_time": _value(exposure, "effective_exposure_time"),
+            "measurement_time": None,
+            "start_time": _days(_value(exposure, "start_time")),
+            "end_time": _days(_value(exposure, "end_time")),
+            "duration": None,
+            "pixelarea_steradians": None if area == NONE else area,
+            "bunit_data": unit,
+            "level": _value(background, "level"),
+            "subtracted": bool(_value(background, "subtracted")),
+        }
+        names = ("data", "dq", "err", "var_rnoise", *OTHER_VARIANCES)
+        sizes = {name: _bytes(model[name]) for name in names if name in model}
+    computed = "var_rnoise" not in sizes and "err" in sizes
+    if computed:
+        sizes["var_rnoise"] = 2 * sizes["err"]  # float32 of float16
+    return [
+        Input(
+            path=path,
+            name=path.name,
+            kind="roman",
+            shape=shape,
+            wcs=wcs,
+            unit=unit,
+            meta=facts,
+            sizes={name: size for name, size in sizes.items() if name != "var_dark"},
+            load=partial(_load, path, computed, [name for name in OTHER_VARIANCES if name in sizes]),
+        )
+    ]
+
+
+def _model(path: Path, file: Any) -> Any:
+    """Datamodel of an open file."""
+    try:
+        import roman_datamodels
+    except ImportError as error:
+        raise ImportError(f"{path} is a file of Roman: pip install 'gpures[roman]' to read it.") from error
+    model = roman_datamodels.open(file)
+    if not isinstance(model, roman_datamodels.datamodels.ImageModel):
+        raise FileError(path, f"expected an ImageModel, as _cal.asdf files are, got a {type(model).__name__}.")
+    return model
+
+
+def _load(path: Path, computed: bool, others: Collection[str], names: Collection[str]) -> dict[str, np.ndarray]:
+    needed = set(names)
+    if computed and "var_rnoise" in names:
+        needed |= {"err", *others}
+        needed.remove("var_rnoise")
+    with opened(path) as file:
+        found = asdf_arrays(_model(path, file), needed)
+    if computed and "var_rnoise" in names:
+        found["var_rnoise"] = found["err"].astype(np.float32) ** 2
+        for name in others:
+            found["var_rnoise"] -= found[name]
+    return {name: found[name] for name in names}
+
+
+def _value(node: Any, *keys: str) -> Any:
+    """What lies at the end of a path through a tree; None where it ends before."""
+    for key in keys:
+        node = None if node is None or key not in node else node[key]
+    return node
+
+
+def _bytes(array: Any) -> int:
+    return int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize
+
+
+def _days(time: Any) -> float | None:
+    """A time as MJD."""
+    return None if time is None else float(time.utc.mjd)
