@@ -119,6 +119,10 @@ def image_shape(hdu: Any) -> tuple[int, int] | None:
     return None
 
 
+def _is_empty(hdu: Any) -> bool:
+    return hdu.header["NAXIS"] == 0 and image_shape(hdu) is None
+
+
 def image_bytes(hdu: Any) -> int:
     """Memory of an image, in bytes, once it is read."""
     width = abs(hdu.header["BITPIX"]) // 8
@@ -155,7 +159,7 @@ def companions(path: Path, hdus: fits.HDUList, index: int, names: Mapping[str, C
     found = {"data": index}
     for array, extensions in names.items():
         for number, hdu in enumerate(hdus):
-            if hdu.name in extensions and hdu.ver == version and number != index and hdu.is_image:
+            if hdu.name in extensions and hdu.ver == version and number != index and not _is_empty(hdu):
                 if image_shape(hdu) != shape:
                     raise FileError(
                         path,

@@ -5,13 +5,13 @@
   exposures are then rates, as drizzlepac has them. A mosaic keeps the rate per area on the sky; for that per output
   pixel, multiply it by the square of its ``pixel_scale_ratio``, as drizzlepac does.
 - ``var_rnoise`` is the square of ERR, which covers read noise, dark current, photon noise and calibration. Weights of
-  the type "ivm" are therefore what drizzlepac calls "ERR"; as the photon noise of sources is part of them, bright pixels
-  weigh less. Weights of the type "exptime", drizzlepac's default "EXP", are free of that.
+  the type "ivm" are therefore what drizzlepac calls "ERR"; as the photon noise of sources is part of them, bright
+  pixels weigh less. Weights of the type "exptime", drizzlepac's default "EXP", are free of that.
 - MDRIZSKY, where a sky has been measured and left in, is the level that is subtracted.
 - The chips of an exposure are one group, so that its time counts once.
-- DQ flags are the instrument's. ``good_bits=0``, the default of `gpures.Resample`, takes unflagged pixels alone. What
-  drizzlepac's tables commonly allow is more: 336 (16 + 64 + 256) for ACS and WFC3/UVIS, whose hot and warm pixels and
-  full wells are usable in dithered data, and 512 + 8192 for WFC3/IR. The handbooks explain the flags.
+- DQ flags are the instrument's. ``good_bits=0``, the default of `gpures.Resample`, takes unflagged pixels alone. Where
+  dithers average them out, 16 + 64 (hot and warm pixels) are commonly allowed for ACS and WFC3/UVIS, and 512 + 8192 for
+  WFC3/IR (blobs, and cosmic rays that the ramp was cleaned of). The instruments' data handbooks explain the flags.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _chip(path: Path, hdus: fits.HDUList, index: int) -> Input:
         "end_time": header_value(headers, "EXPEND"),
         "duration": time,
         # The mean: scales differ by some per cent over a chip, and the flat field refers to no point of it.
-        "pixelarea_steradians": compute_mean_pixel_area(wcs, shape),
+        "pixelarea_steradians": _area(wcs, shape),
         "bunit_data": unit,
         "level": None if sky is None else float(sky) / divisor,
         "subtracted": False,
@@ -104,6 +104,11 @@ def _chip(path: Path, hdus: fits.HDUList, index: int) -> Input:
         sizes=sizes,
         load=partial(_load, path, found, divisor),
     )
+
+
+def _area(wcs: Any, shape: tuple[int, int]) -> float | None:
+    area = compute_mean_pixel_area(wcs, shape)
+    return None if area is None else float(area)
 
 
 def _unit(path: Path, name: str, unit: Any) -> tuple[str, bool]:

@@ -1,8 +1,8 @@
 """JWST's calibrated images, ``_cal.fits``: their metadata and WCS as stdatamodels reads them.
 
 The model is the one that the pipeline's resample step makes of an image. As there, a pixel that is NaN in any array
-counts as DO_NOT_USE. Pass ``good_bits="~DO_NOT_USE+NON_SCIENCE"`` with the names of `stdatamodels`, or their sum of
-flags, for its choice of good pixels.
+counts as DO_NOT_USE. The pixels that the step takes for good are those of ``good_bits="~513"``: all but DO_NOT_USE (1)
+and NON_SCIENCE (512).
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def inputs(path: Path, hdus: fits.HDUList) -> list[Input]:
     kind = hdus[0].header.get("DATAMODL", "no DATAMODL")
     if "SCI" not in hdus or image_shape(hdus["SCI"]) is None:
         axes = hdus["SCI"].header.get("NAXIS") if "SCI" in hdus else "no SCI"
-        raise FileError(path, f"expected a SCI extension of two dimensions, as _cal.fits files have, got {axes} ({kind}).")
+        raise FileError(
+            path, f"expected a SCI extension of two dimensions, as _cal.fits files have, got {axes} ({kind})."
+        )
     if "ASDF" not in hdus:
         raise FileError(path, f"no WCS: there is no ASDF extension. Has assign_wcs been run? ({kind})")
     index = hdus.index_of("SCI")

@@ -1,8 +1,9 @@
 """Roman's calibrated images, ``_cal.asdf``, as roman_datamodels reads them.
 
-The model is the one that romancal's resample step makes of an image: ``var_rnoise``, where a file leaves it out, is what
-the other variances leave of the squared error, and ``effective_exposure_time`` is what a map of the exposure time adds
-up. Times are days (MJD, UTC), as those of the other missions.
+The model is the one that romancal's resample step makes of an image: ``var_rnoise``, where a file leaves it out, is
+what the other variances leave of the squared error, and ``effective_exposure_time`` is what a map of the exposure time
+adds up. The pixels that the step takes for good are those of ``good_bits="~1"``: all but DO_NOT_USE. Times are days
+(MJD, UTC), as those of the other missions.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gpures.io.asdf import asdf_arrays, opened
-from gpures.io.input import VARIANCES, FileError, Input, exposure_seconds
+from gpures.io.input import FileError, Input, exposure_seconds
 
 __all__ = ["inputs", "recognizes"]
 
