@@ -126,7 +126,7 @@ def _is_empty(hdu: Any) -> bool:
 def image_bytes(hdu: Any) -> int:
     """Memory of an image, in bytes, once it is read."""
     width = abs(hdu.header["BITPIX"]) // 8
-    if hdu.header["BITPIX"] > 0 and hdu.header.get("BSCALE", 1) != 1:  # becomes a float
+    if hdu.header["BITPIX"] > 0 and (hdu.header.get("BSCALE", 1) != 1 or "BLANK" in hdu.header):  # becomes a float
         width = 4 if width < 4 else 8
     ny, nx = image_shape(hdu) or (0, 0)
     return ny * nx * width

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.io.asdf import asdf_arrays, opened
+from gpures.io.asdf import array_of, asdf_arrays, check_wcs, damage_named, opened
 from gpures.io.input import FileError, Input, exposure_seconds
 
 __all__ = ["inputs", "recognizes"]
@@ -31,10 +31,8 @@ def recognizes(path: Path) -> bool:
     """Whether an ASDF file is one of Roman."""
     import asdf
 
-    try:
+    with damage_named(path):
         return "roman" in asdf.util.load_yaml(path)
-    except Exception as error:  # YAML's and asdf's own
-        raise FileError(path, f"the file is damaged, or no ASDF file: {error}") from error
 
 
 def inputs(path: Path) -> list[Input]:
@@ -51,7 +49,8 @@ def inputs(path: Path) -> list[Input]:
         wcs = _value(meta, "wcs")
         if wcs is None:
             raise FileError(path, "no WCS: roman.meta.wcs is missing or None. Has assign_wcs been run?")
-        shape = tuple(model.data.shape)
+        check_wcs(path, wcs)
+        shape = tuple(array_of(path, model, "data").shape)
         if wcs.array_shape is None:
             wcs.array_shape = shape
         exposure, background = _value(meta, "exposure"), _value(meta, "background")
@@ -73,7 +72,7 @@ def inputs(path: Path) -> list[Input]:
             "subtracted": bool(_value(background, "subtracted")),
         }
         names = ("data", "dq", "err", "var_rnoise", *OTHER_VARIANCES)
-        sizes = {name: _bytes(model[name]) for name in names if name in model}
+        sizes = {name: _bytes(array_of(path, model, name)) for name in names if name in model}
     computed = "var_rnoise" not in sizes and "err" in sizes
     if computed:
         sizes["var_rnoise"] = 2 * sizes["err"]  # float32 of float16
@@ -110,7 +109,7 @@ def _load(path: Path, computed: bool, others: Collection[str], names: Collection
         needed |= {"err", *others}
         needed.remove("var_rnoise")
     with opened(path) as file:
-        found = asdf_arrays(_model(path, file), needed)
+        found = asdf_arrays(path, _model(path, file), needed)
     if computed and "var_rnoise" in names:
         found["var_rnoise"] = found["err"].astype(np.float32) ** 2
         for name in others:
