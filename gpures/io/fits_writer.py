@@ -75,12 +75,14 @@ def hdu_list(
     order = [key for key in order if key not in last] + [key for key in images if key not in NAMES] + last
     for key in order:
         hdu = fits.ImageHDU(_storable(images[key]), name=NAMES.get(key, key.upper()))
-        hdu.header.update(keywords)
-        if images[key].ndim == 3 and keywords:
-            # The context's third axis counts words of 32 exposures, which a WCS of two axes does not cover.
+        hdu.header.update(keywords.copy())  # else all images share their cards
+        # The context's third axis counts words of 32 exposures, which a WCS of two axes does not cover; but distortions
+        # are defined for two.
+        if images[key].ndim == 3 and keywords and not (tables or "A_ORDER" in keywords):
             hdu.header["WCSAXES"] = 3
             hdu.header["CTYPE3"] = ("", "word of 32 exposures")
-            hdu.header["CRPIX3"], hdu.header["CRVAL3"], hdu.header["CDELT3"] = 1.0, 1.0, 1.0
+            hdu.header["CRPIX3"], hdu.header["CRVAL3"] = 1.0, 1.0
+            hdu.header["CD3_3" if "CD1_1" in keywords else "CDELT3"] = 1.0
         if image_units.get(key):
             hdu.header["BUNIT"] = image_units[key]
         hdus.append(hdu)
@@ -133,8 +135,9 @@ def _power(unit: str, exponent: int) -> str:
     parsed = units.Unit(unit, parse_strict="silent")
     if isinstance(parsed, units.UnrecognizedUnit):
         return f"({unit}){exponent}"
-    parts = sorted(zip(parsed.powers, map(str, parsed.bases), strict=True), reverse=True)
-    return " ".join(f"{base}{float(power) * exponent:g}" for power, base in parts)
+    powers = [float(power) * exponent for power in parsed.powers]
+    parts = sorted(zip(powers, map(str, parsed.bases), strict=True), reverse=True)
+    return " ".join(f"{base}{power:g}" for power, base in parts)
 
 
 def _asdf_extension(gwcs: Any) -> fits.BinTableHDU:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ __all__ = ["as_gwcs", "header_of"]
 
 log = logging.getLogger(__name__)
 
-# Largest differences (pixels) of a gwcs and its FITS header that are tried in turn. The first is met by a frame without
-# distortions, in practice with 1e-8; the second, by SIP polynomials, serves to look things up.
-TOLERANCES = (1e-6, 1e-2)
+# Differences (pixels) of a gwcs and its FITS keywords. The first is met by a frame without distortions, in practice with
+# 1e-8; up to the second, SIP polynomials serve to look things up.
+EXACT, USEFUL = 1e-6, 0.1
 
 # Largest difference (degrees) of a FITS WCS and its gwcs: 1e-7 of a pixel of 0.01 arcsec, and some hundred times the
 # rounding of the transforms.
@@ -45,17 +46,20 @@ def header_of(wcs: Any, shape: tuple[int, int]) -> tuple[fits.Header, list[Any]]
         first, *tables = wcs.to_fits(relax=True)
         return _keywords(first.header), tables
     box = ((-0.5, shape[1] - 0.5), (-0.5, shape[0] - 0.5))
-    for tolerance in TOLERANCES:
-        try:
-            header = wcs.to_fits_sip(bounding_box=box, max_pix_error=tolerance, projection=_projection(wcs))
-        except (ValueError, RuntimeError, NotImplementedError) as error:
-            reason = error
-            continue
-        if tolerance != TOLERANCES[0]:
-            log.warning("FITS keywords stand for the output WCS within %g pixel; the gwcs is exact.", tolerance)
-        return _keywords(header), []
-    log.warning("FITS keywords can't express the output WCS, the file has the gwcs alone: %s", reason)
-    return fits.Header(), []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is said of the accuracy stands in the header
+            header = wcs.to_fits_sip(bounding_box=box, max_pix_error=EXACT, projection=_projection(wcs))
+    except (ValueError, RuntimeError, NotImplementedError) as error:
+        log.warning("FITS keywords can't express the output WCS, the file has the gwcs alone: %s", error)
+        return fits.Header(), []
+    difference = header.get("SIPMXERR", 0.0)
+    if not difference <= USEFUL:
+        log.warning("FITS keywords would be off by %.2g pixel: the file has the gwcs alone.", difference)
+        return fits.Header(), []
+    if difference > EXACT:
+        log.warning("FITS keywords stand for the output WCS within %.1g pixel; the gwcs is exact.", difference)
+    return _keywords(header), []
 
 
 def _keywords(header: fits.Header) -> fits.Header:

@@ -122,8 +122,9 @@ def _creator() -> str:
 def _write_asdf(path: Path, tree: dict[str, Any]) -> None:
     import asdf
 
-    with asdf.AsdfFile(tree) as file:
-        file.write_to(path)
+    # Given a path, asdf writes under a name of its own, and leaves that file behind when it fails.
+    with asdf.AsdfFile(tree) as file, path.open("wb") as stream:
+        file.write_to(stream)
 
 
 def _atomically(path: Path, write_to: Callable[[Path], None]) -> None:
