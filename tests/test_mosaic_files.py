@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -284,6 +285,19 @@ def test_lists_and_silence(folder, paths, tmp_path, capsys, monkeypatch):
     (read,) = gpures.io.read(output)
     made = gpures.mosaic(paths, backend="cpu", progress=False)
     np.testing.assert_array_equal(read["data"], made.model["data"])
+
+
+def test_progress_without_a_bar(paths, tmp_path, capsys, monkeypatch):
+    """Where tqdm is not installed, lines tell how far it is; and the log is afterwards what it was."""
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    logger = logging.getLogger("gpures.progress")
+    before = logger.level, logger.propagate, list(logger.handlers)
+    assert cli.main(["mosaic", *map(str, paths), "-o", str(tmp_path / "out.fits"), "--backend", "cpu"]) == 0
+    told = capsys.readouterr().err
+    assert "headers: 3 of 3 files, " in told
+    assert "drizzle: 2 of 3 exposures, " in told
+    assert " s left" in told
+    assert (logger.level, logger.propagate, list(logger.handlers)) == before
 
 
 def test_dry_run(paths, tmp_path, capsys):

@@ -6,6 +6,8 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 __all__ = ["add_to"]
@@ -177,8 +179,6 @@ def _run(parsed: argparse.Namespace) -> int:
         if parsed.threads < 1:
             parsed.usage_error(f"argument --threads: must be at least 1, got {parsed.threads}")
         os.environ["GPURES_NUM_THREADS"] = str(parsed.threads)
-    if not parsed.quiet:
-        _show_progress_lines()
     status = NOT_BEGUN
     try:
         from gpures.mosaicking import build
@@ -186,14 +186,15 @@ def _run(parsed: argparse.Namespace) -> int:
         from gpures.mosaicking.report import plan_text
 
         own = {name: getattr(parsed, name) for name in ("skip_bad", "overwrite")}
-        plan = make_plan(parsed.files, parsed.output, progress=not parsed.quiet, **own, **_options(parsed))
-        if parsed.dry_run:
-            print(plan_text(plan))
-        plan.check_memory()
-        if parsed.dry_run:
-            return 0
-        status = NOT_FINISHED
-        made = build(plan, progress=not parsed.quiet)
+        with nullcontext() if parsed.quiet else _progress_lines():
+            plan = make_plan(parsed.files, parsed.output, progress=not parsed.quiet, **own, **_options(parsed))
+            if parsed.dry_run:
+                print(plan_text(plan))
+            plan.check_memory()
+            if parsed.dry_run:
+                return 0
+            status = NOT_FINISHED
+            made = build(plan, progress=not parsed.quiet)
         if not parsed.quiet:
             print(made.report)
     except KeyboardInterrupt:
@@ -211,9 +212,17 @@ def _options(parsed: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in vars(parsed).items() if name not in OWN}
 
 
-def _show_progress_lines() -> None:
+@contextmanager
+def _progress_lines() -> Iterator[None]:
     """Let lines of progress, which stand for a bar where tqdm is not installed, through to the terminal."""
-    logger = logging.getLogger("gpures.progress")
+    logger, handler = logging.getLogger("gpures.progress"), logging.StreamHandler()
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    logger.addHandler(logging.StreamHandler())
     logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
