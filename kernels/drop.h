@@ -16,12 +16,20 @@ struct Turbo {
     double half, scale;
 
     GPURES_FN Turbo(double s, double p) : half(0.5 * p / s), scale(s / p) {}
-    GPURES_FN double first(double x) const { return nearest(x - half); }
-    GPURES_FN double last(double x) const { return nearest(x + half); }
-    GPURES_FN double operator()(double x, double i) const
+    template <class V>
+    GPURES_FN V first(V x) const
     {
-        const double shared = least(x + half, i + 0.5) - greatest(x - half, i - 0.5);
-        return shared > 0.0 ? shared * scale : 0.0;
+        return nearest(x - half);
+    }
+    template <class V>
+    GPURES_FN V last(V x) const
+    {
+        return nearest(x + half);
+    }
+    template <class V>
+    GPURES_FN V operator()(V x, V i) const
+    {
+        return greatest(least(x + half, i + 0.5) - greatest(x - half, i - 0.5), V{}) * scale;
     }
 };
 
@@ -37,9 +45,21 @@ struct Gaussian {
           norm(sqrt(exponent / 3.14159265358979323846))
     {
     }
-    GPURES_FN double first(double x) const { return nearest(x - half); }
-    GPURES_FN double last(double x) const { return nearest(x + half); }
-    GPURES_FN double operator()(double x, double i) const { return norm * exp(-exponent * (x - i) * (x - i)); }
+    template <class V>
+    GPURES_FN V first(V x) const
+    {
+        return nearest(x - half);
+    }
+    template <class V>
+    GPURES_FN V last(V x) const
+    {
+        return nearest(x + half);
+    }
+    template <class V>
+    GPURES_FN V operator()(V x, V i) const
+    {
+        return norm * exp(-exponent * (x - i) * (x - i));
+    }
 };
 
 // Step of the table from which Lanczos factors are read, as the field's implementations have it. It is part of the
@@ -59,12 +79,20 @@ struct Lanczos {
         : half(order / s), per_step(s / LANCZOS_STEP), table(values), entries(lanczos_entries(order))
     {
     }
-    GPURES_FN double first(double x) const { return lower_integer(x - half) + 1.0; }
-    GPURES_FN double last(double x) const { return lower_integer(x + half); }
-    GPURES_FN double operator()(double x, double i) const
+    template <class V>
+    GPURES_FN V first(V x) const
     {
-        const int k = static_cast<int>(fabs(x - i) * per_step + 0.5);
-        return k < entries ? table[k] : 0.0;
+        return lower_integer(x - half) + 1.0;
+    }
+    template <class V>
+    GPURES_FN V last(V x) const
+    {
+        return lower_integer(x + half);
+    }
+    template <class V>
+    GPURES_FN V operator()(V x, V i) const
+    {
+        return nearest_entry(table, entries, magnitude(x - i) * per_step);
     }
 };
 

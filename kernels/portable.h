@@ -91,8 +91,16 @@ GPURES_FN Word word_at(const char* p)
 #endif
 }
 
-// Whether a comparison holds in every lane.
+// Whether a comparison holds in every lane, and in any.
 GPURES_FN bool everywhere(bool mask) { return mask; }
+GPURES_FN bool anywhere(bool mask) { return mask; }
+
+// Entry of a table nearest to a position, which is not negative; 0 beyond the last.
+GPURES_FN double nearest_entry(const double* table, int entries, double position)
+{
+    const double k = position + 0.5;
+    return k < entries ? table[static_cast<int>(k)] : 0.0;
+}
 
 // Numbers of type V at an address of type T: one double here; a vector takes as many as it has lanes.
 template <class V>
@@ -109,8 +117,5 @@ struct Access<double> {
 
 GPURES_FN void store(double v, double* p) { *p = v; }
 GPURES_FN void store(double v, float* p) { *p = static_cast<float>(v); }
-
-// Largest lane, as an integer: the trip count of a loop over output pixels.
-GPURES_FN int largest(double x) { return static_cast<int>(x); }
 
 GPURES_END

@@ -2,9 +2,8 @@
 //
 // A sink has `place(i, j, used)`, which stands for output pixel (i, j) of each lane that is used, and
 // `add(place, c, r, dow)`: the pixel c columns further and r rows up gets the weight dow (profile times weight; the
-// field's name for it). Lanes with dow = 0 contribute nothing. For one input pixel it has `add_row(place, r, factors,
-// weight)` too, for COLUMNS_AT_ONCE neighbours that get the contribution() of factor times weight. Only pixels inside
-// the bounds are handed on, or such with dow = 0.
+// field's name for it). Lanes with dow = 0 contribute nothing. Only pixels inside the bounds are handed on, or such
+// with dow = 0.
 #pragma once
 
 #include "drop.h"
@@ -54,20 +53,18 @@ GPURES_FN void splat_square(const Quad<V>& q, V weight, const Bounds& bounds, Si
     V rows = least(nearest(o.bottom + o.height), zero + bounds.y1) - j0 + 1.0;
     columns = select(weight == zero, zero, columns);
     rows = select(columns > zero, rows, zero);
-    const int n_rows = largest(rows);
-    if (n_rows <= 0) return;
-    const int n_columns = largest(columns);
+    if (!anywhere(rows > zero)) return;
 
     place_corners(q, o);
     set_directions(o);
     const V per_area = weight / select(o.area == zero, zero + 1.0, o.area);
     const V smallest = SMALLEST_SHARE * magnitude(o.area);
     const auto place = sink.place(i0, j0, rows > zero);
-    for (int c = 0; c < n_columns; ++c) {
+    for (int c = 0; anywhere(columns > zero + static_cast<double>(c)); ++c) {
         const V i = i0 + static_cast<double>(c);
         const Strip<V> s = strip(o, (i - 0.5) - o.left, (i + 0.5) - o.left);
         V above = area_above(s, (j0 - 0.5) - o.bottom);
-        for (int r = 0; r < n_rows; ++r) {
+        for (int r = 0; anywhere(rows > zero + static_cast<double>(r)); ++r) {
             const V j = j0 + static_cast<double>(r);
             const V above_next = area_above(s, (j + 0.5) - o.bottom);
             const V shared = above - above_next;
@@ -96,22 +93,34 @@ GPURES_FN void splat_point(V x, V y, V weight, const Bounds& bounds, Sink& sink)
 // registers on a GPU, and as many as most drops have.
 constexpr int COLUMNS_AT_ONCE = 8;
 
-template <class Profile, class Sink>
-GPURES_FN void splat_product(const Profile& profile, double x, double y, double weight, const Bounds& bounds,
-                             Sink& sink)
+template <class V, class Profile, class Sink>
+GPURES_FN void splat_product(const Profile& profile, V x, V y, V weight, const Bounds& bounds, Sink& sink)
 {
-    if (!(fabs(x) < FARTHEST && fabs(y) < FARTHEST)) return;
-    const double i0 = greatest(profile.first(x), bounds.x0);
-    const double i1 = least(profile.last(x), bounds.x1);
-    const double j0 = greatest(profile.first(y), bounds.y0);
-    const double j1 = least(profile.last(y), bounds.y1);
-    if (!(j0 <= j1)) return;
-    for (double start = i0; start <= i1; start += COLUMNS_AT_ONCE) {
-        double factor[COLUMNS_AT_ONCE];
-        for (int k = 0; k < COLUMNS_AT_ONCE; ++k) factor[k] = start + k <= i1 ? profile(x, start + k) : 0.0;
-        const auto place = sink.place(start, j0, true);
-        int r = 0;
-        for (double j = j0; j <= j1; j += 1.0) sink.add_row(place, r++, factor, profile(y, j) * weight);
+    const V zero = V{};
+    weight = select(magnitude(x) + magnitude(y) < zero + FARTHEST, weight, zero);
+    const V i0 = greatest(profile.first(x), zero + bounds.x0);
+    const V j0 = greatest(profile.first(y), zero + bounds.y0);
+    V columns = least(profile.last(x), zero + bounds.x1) - i0 + 1.0;
+    V rows = least(profile.last(y), zero + bounds.y1) - j0 + 1.0;
+    columns = select(weight == zero, zero, columns);
+    rows = select(columns > zero, rows, zero);
+    if (!anywhere(rows > zero)) return;
+    const auto place = sink.place(i0, j0, rows > zero);
+    for (int start = 0; anywhere(columns > zero + static_cast<double>(start)); start += COLUMNS_AT_ONCE) {
+        V factor[COLUMNS_AT_ONCE];
+        for (int k = 0; k < COLUMNS_AT_ONCE; ++k) {
+            const V c = zero + static_cast<double>(start + k);
+            if (!anywhere(columns > c)) break;
+            factor[k] = select(columns > c, profile(x, i0 + c), zero);
+        }
+        for (int r = 0; anywhere(rows > zero + static_cast<double>(r)); ++r) {
+            const V row = zero + static_cast<double>(r);
+            const V share = select(rows > row, profile(y, j0 + row) * weight, zero);
+            for (int k = 0; k < COLUMNS_AT_ONCE; ++k) {
+                if (!anywhere(columns > zero + static_cast<double>(start + k))) break;
+                sink.add(place, start + k, r, contribution(factor[k] * share));
+            }
+        }
     }
 }
 

@@ -49,4 +49,18 @@ inline void read_row(const View& v, long j, long i, int n, Out* out)
     }
 }
 
+// Asks for the memory of a row, which read_row() will want soon: pieces this short are no pattern to a processor.
+__attribute__((always_inline)) inline void expect_row(const View& v, long j, long i, int n)
+{
+#if defined(__GNUC__)
+    if (!v.data) return;
+    constexpr long LINE = 64;  // bytes that come at once
+    const char* p = v.data + j * v.row_stride + i * v.column_stride;
+    const long apart = v.column_stride < 0 ? -v.column_stride : v.column_stride;
+    const int at_once = apart > 0 && apart < LINE ? static_cast<int>(LINE / apart) : 1;
+    for (int k = 0; k < n; k += at_once) __builtin_prefetch(p + k * v.column_stride);
+    __builtin_prefetch(p + (n - 1) * v.column_stride);
+#endif
+}
+
 GPURES_END

@@ -1,5 +1,5 @@
 // A vector of doubles as wide as the instruction set that this file is compiled for, and what portable.h leaves to
-// the number type. Compiler vector types (GCC, Clang); elsewhere the "vector" is one double.
+// the number type. In the vector types of GCC and Clang.
 #pragma once
 
 #include <cstring>
@@ -10,8 +10,6 @@
 #include "../portable.h"
 
 GPURES_BEGIN
-
-#if defined(__GNUC__)
 
 #if defined(__AVX512F__)
 constexpr int LANES = 8;
@@ -109,19 +107,55 @@ inline unsigned lanes_of(Mask mask)
 
 inline bool everywhere(Mask mask) { return lanes_of(mask) == (1u << LANES) - 1; }
 
-inline int largest(Vector v)
-{
-    double lanes[LANES];
-    store(v, lanes);
-    double most = lanes[0];
-    for (int l = 1; l < LANES; ++l) most = lanes[l] > most ? lanes[l] : most;
-    return static_cast<int>(most);
-}
+inline bool anywhere(Mask mask) { return lanes_of(mask) != 0; }
 
 inline void store_integers(Vector v, int* p)
 {
     const IntVector whole = __builtin_convertvector(v, IntVector);
     std::memcpy(p, &whole, sizeof whole);
+}
+
+inline Vector nearest_entry(const double* table, int entries, Vector position)
+{
+    const Vector k = position + 0.5;
+    const Mask within = k < Vector{} + static_cast<double>(entries);
+    int index[LANES];
+    store_integers(select(within, k, Vector{}), index);
+    Vector v;
+    for (int l = 0; l < LANES; ++l) v[l] = table[index[l]];
+    return select(within, v, Vector{});
+}
+
+// e^x for x <= 0, to the last digit or two; 0 below the smallest normal number. x = n ln 2 + r with |r| <= ln(2) / 2,
+// where the series to r^13 leaves 4e-18.
+inline Vector exp(Vector x)
+{
+    constexpr double PER_LN2 = 1.4426950408889634, LN2 = 0.69314718055994529, LN2_REST = 2.3190468138462996e-17;
+    constexpr double WHOLE =
+        6755399441055744.0;  // 1.5 * 2^52: adding it rounds, and leaves the integer in the low bits
+    const Vector zero = Vector{};
+    const Mask usable = x > zero - 708.0;
+    x = select(usable, x, zero);
+    const Vector shifted = x * PER_LN2 + WHOLE;
+    const Vector n = shifted - WHOLE;
+    const Vector r = (x - n * LN2) - n * LN2_REST;
+    Vector series = zero + 1.0 / 6227020800.0;
+    constexpr double REST[] = {1.0 / 479001600.0,
+                               1.0 / 39916800.0,
+                               1.0 / 3628800.0,
+                               1.0 / 362880.0,
+                               1.0 / 40320.0,
+                               1.0 / 5040.0,
+                               1.0 / 720.0,
+                               1.0 / 120.0,
+                               1.0 / 24.0,
+                               1.0 / 6.0,
+                               0.5,
+                               1.0,
+                               1.0};
+    for (double of : REST) series = series * r + of;
+    const Mask exponent = (Mask)shifted << 52;
+    return select(usable, (Vector)((Mask)series + exponent), zero);
 }
 
 typedef unsigned char Bytes __attribute__((vector_size(LANES)));
@@ -161,19 +195,6 @@ inline void store(const Vector& v, float* p)
     std::memcpy(p, &narrow, sizeof narrow);
 }
 
-#else
-
-constexpr int LANES = 1;
-typedef double Vector;
-typedef bool Mask;
-inline Vector load(const double* p) { return *p; }
-inline unsigned lanes_of(bool mask) { return mask; }
-inline void mark(bool given, unsigned char* p) { *p |= given; }
-inline void unite(bool given, const unsigned* bits, unsigned* p) { *p |= given ? *bits : 0u; }
-
-#endif
-
-#if defined(__GNUC__)
 template <>
 struct Access<Vector> {
     template <class T>
@@ -182,6 +203,5 @@ struct Access<Vector> {
         return gpures::GPURES_ISA::load(p);
     }
 };
-#endif
 
 GPURES_END

@@ -2,8 +2,9 @@
 //
 // Compiled once per instruction set (GPURES_ISA names it). It uses no library templates, whose copies the linker
 // would share between instruction sets.
-#include "sums.h"
-// (sums.h first: the templates of splat.h must see what simd.h adds to the number types)
+#include "pixel_sums.h"
+#include "plane_sums.h"
+// (these first: the templates of splat.h must see what simd.h adds to the number types)
 #include "../fold.h"
 #include "centres.h"
 #include "rows.h"
@@ -23,38 +24,55 @@ inline void lap(Stopwatch* watch, Phase phase)
 
 inline void read_weights(const Exposure& e, int j, int i0, int n, bool timed, Row& row)
 {
+    double* weight = row.weight + PADDING;
     if (e.weight_map.data) {
-        read_row(e.weight_map, j, i0, n, row.weight);
-        for (int k = 0; k < n; ++k) row.weight[k] = usable_weight(row.weight[k]);
+        read_row(e.weight_map, j, i0, n, weight);
+        for (int k = 0; k < n; ++k) weight[k] = usable_weight(weight[k]);
     } else if (e.variance.data) {
-        read_row(e.variance, j, i0, n, row.weight);
-        for (int k = 0; k < n; ++k) row.weight[k] = inverse_variance(row.weight[k]);
+        read_row(e.variance, j, i0, n, weight);
+        for (int k = 0; k < n; ++k) weight[k] = inverse_variance(weight[k]);
     } else {
-        for (int k = 0; k < n; ++k) row.weight[k] = e.weight;
+        for (int k = 0; k < n; ++k) weight[k] = e.weight;
     }
-    for (int k = n; k < n + LANES; ++k) row.weight[k] = 0.0;
+    for (int k = n; k < n + LANES; ++k) weight[k] = 0.0;
     row.any_unweighted = false;
-    for (int k = 0; timed && k < ROW_LENGTH; ++k) row.unweighted[k] = k < n && row.weight[k] == 0.0 ? 1.0 : 0.0;
+    double* unweighted = row.unweighted + PADDING;
+    for (int k = 0; timed && k < n + LANES; ++k) unweighted[k] = k < n && weight[k] == 0.0 ? 1.0 : 0.0;
     if (e.dq.data) {
         std::uint64_t dq[BLOCK_WIDTH];
         read_row(e.dq, j, i0, n, dq);
         for (int k = 0; k < n; ++k) {
-            row.bits[k] = static_cast<std::uint32_t>(dq[k]);
-            row.weight[k] = is_good(dq[k], e.bad_bits) ? row.weight[k] : 0.0;
+            row.bits[PADDING + k] = static_cast<std::uint32_t>(dq[k]);
+            weight[k] = is_good(dq[k], e.bad_bits) ? weight[k] : 0.0;
         }
-        for (int k = 0; timed && k < n; ++k) row.unweighted[k] *= is_good(dq[k], e.bad_bits) ? 1.0 : 0.0;
+        for (int k = 0; timed && k < n; ++k) unweighted[k] *= is_good(dq[k], e.bad_bits) ? 1.0 : 0.0;
     }
-    for (int k = 0; timed && k < n; ++k) row.any_unweighted |= row.unweighted[k] != 0.0;
+    for (int k = 0; timed && k < n; ++k) row.any_unweighted |= unweighted[k] != 0.0;
 }
 
 inline void read_values(const Exposure& e, int j, int i0, int n, Row& row)
 {
+    const double* weight = row.weight + PADDING;
+    double not_finite = 0.0;
     for (int p = 0; p < e.planes; ++p) {
         const Plane& plane = e.plane[p];
-        double* values = row.values[p];
+        double* values = row.values[p] + PADDING;
         read_row(plane.view, j, i0, n, values);
-        for (int k = 0; k < n; ++k) values[k] = plane_value(plane, values[k]);
+        for (int k = 0; k < n; ++k) values[k] = weight[k] == 0.0 ? 0.0 : plane_value(plane, values[k]);
+        for (int k = n; k < n + PADDING && k < BLOCK_WIDTH + PADDING; ++k) values[k] = 0.0;
+        Vector nothing = Vector{};
+        for (int k = 0; k < n; k += LANES) nothing = nothing + 0.0 * load(values + k);
+        for (int l = 0; l < LANES; ++l) not_finite += nothing[l];
     }
+    row.finite = not_finite == 0.0;
+}
+
+// Asks for the memory of what these two read.
+__attribute__((always_inline)) inline void expect_pixels(const Exposure& e, int j, int i0, int n)
+{
+    expect_row(e.weight_map.data ? e.weight_map : e.variance, j, i0, n);
+    expect_row(e.dq, j, i0, n);
+    for (int p = 0; p < e.planes; ++p) expect_row(e.plane[p].view, j, i0, n);
 }
 
 // Smallest and largest of a row's coordinates; NaN are passed over.
@@ -150,15 +168,14 @@ inline void splat_row_touching(const TouchingDrops& drops, int n, const Row& row
     }
 }
 
+// The same for drops that depend on their centres alone: splat(x, y, weight).
 template <class Sink, class Splat>
-inline void splat_row_of_points(const Centres& c, int r, int n, const Row& row, const double* weights, Sink& sink,
-                                const Splat& splat)
+inline void splat_row_of_centres(const Centres& c, int r, int n, const Row& row, const double* weights, Sink& sink,
+                                 const Splat& splat)
 {
-    for (int k = 0; k < n; ++k) {
-        const double x = c.x[r + 1][k + 1], y = c.y[r + 1][k + 1];
-        if (weights[k] == 0.0) continue;
+    for (int k = 0; k < n; k += LANES) {
         sink.take(row, k);
-        splat(x, y, weights[k]);
+        splat(load(c.x[r + 1] + k + 1), load(c.y[r + 1] + k + 1), load(weights + k));
     }
 }
 
@@ -169,29 +186,23 @@ inline void splat_row(const Exposure& e, const Centres& c, const TouchingDrops& 
 {
     if (e.kernel == SQUARE && e.pixfrac == 1.0) return splat_row_touching(drops, n, row, weights, b, sink);
     if (e.kernel == SQUARE) return splat_row_square(c, r, n, 0.5 * e.pixfrac, row, weights, b, sink);
-    if (e.kernel == POINT) {
-        for (int k = 0; k < n; k += LANES) {
-            sink.take(row, k);
-            splat_point(load(c.x[r + 1] + k + 1), load(c.y[r + 1] + k + 1), load(weights + k), b, sink);
-        }
-        return;
-    }
-    if constexpr (Sink::TAKES_ROWS) {
-        const double s = e.pixel_scale_ratio;
-        const auto product = [&](const auto& profile) {
-            splat_row_of_points(c, r, n, row, weights, sink,
-                                [&](double x, double y, double w) { splat_product(profile, x, y, w, b, sink); });
-        };
-        switch (e.kernel) {
-            case TURBO:
-                return product(Turbo(s, e.pixfrac));
-            case GAUSSIAN:
-                return product(Gaussian(s, e.pixfrac));
-            case LANCZOS2:
-                return product(Lanczos(s, 2, e.lanczos));
-            default:
-                return product(Lanczos(s, 3, e.lanczos));
-        }
+    const auto product = [&](const auto& profile) {
+        splat_row_of_centres(c, r, n, row, weights, sink,
+                             [&](Vector x, Vector y, Vector weight) { splat_product(profile, x, y, weight, b, sink); });
+    };
+    const double s = e.pixel_scale_ratio;
+    switch (e.kernel) {
+        case POINT:
+            return splat_row_of_centres(c, r, n, row, weights, sink,
+                                        [&](Vector x, Vector y, Vector weight) { splat_point(x, y, weight, b, sink); });
+        case TURBO:
+            return product(Turbo(s, e.pixfrac));
+        case GAUSSIAN:
+            return product(Gaussian(s, e.pixfrac));
+        case LANCZOS2:
+            return product(Lanczos(s, 2, e.lanczos));
+        default:
+            return product(Lanczos(s, 3, e.lanczos));
     }
 }
 
@@ -311,7 +322,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
     static thread_local Centres c;
     static thread_local Row row;
     static thread_local TouchingDrops drops;
-    Sink sink(scratch, tile.x0, tile.y0, e.planes, m.dq && e.dq.data ? row.bits : nullptr);
+    Sink sink(scratch, tile.x0, tile.y0, e.planes, m.dq && e.dq.data);
     Rows<Sink> rows(e, m, tile, sink);
     const Bounds bounds = {double(tile.x0), double(tile.x1), double(tile.y0), double(tile.y1)};
     const bool border = e.kernel == SQUARE;
@@ -333,12 +344,19 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
             if (!meets(part[r], tile)) continue;
             read_weights(e, b.y0 + r, b.x0, n, m.time, row);
             read_values(e, b.y0 + r, b.x0, n, row);
+            if (b.y0 + r < b.y1) {
+                expect_pixels(e, b.y0 + r + 1, b.x0, n);
+            } else if (k + 1 < n_chosen) {
+                const Block& next = blocks.block[chosen[k + 1]];
+                expect_pixels(e, next.y0, next.x0, next.x1 - next.x0 + 1);
+            }
             lap(scratch.stopwatch, READ);
             if (border && e.pixfrac == 1.0) drops.go_to(c, r, n);
-            splat_row(e, c, drops, r, n, row, row.weight, bounds, sink);
+            splat_row(e, c, drops, r, n, row, row.weight + PADDING, bounds, sink);
+            sink.finish(row, n);
             if (row.any_unweighted) {
                 Marker marker = {scratch.marks, tile.x0, rows.first()};
-                splat_row(e, c, drops, r, n, row, row.unweighted, bounds, marker);
+                splat_row(e, c, drops, r, n, row, row.unweighted + PADDING, bounds, marker);
             }
             lap(scratch.stopwatch, SPLAT);
         }
@@ -353,8 +371,7 @@ void walk_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Block
 #define GPURES_WALK(layout, sums) \
     case sums:                    \
         return walk_tile_of<layout<sums>>(e, m, tile, blocks, chosen, n, scratch)
-#if defined(__GNUC__)
-    if (!blocks.side_by_side && (e.kernel == SQUARE || e.kernel == POINT)) {
+    if (!blocks.side_by_side) {
         switch (sums_of_pixel(e.planes)) {
             GPURES_WALK(PixelSums, 2);
             GPURES_WALK(PixelSums, 4);
@@ -363,7 +380,6 @@ void walk_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Block
                 return walk_tile_of<PixelSums<0>>(e, m, tile, blocks, chosen, n, scratch);
         }
     }
-#endif
     switch (e.planes + 1) {
         GPURES_WALK(PlaneSums, 2);
         GPURES_WALK(PlaneSums, 3);
@@ -385,7 +401,7 @@ void fill_weight_map(const Exposure& e, const Block& b, float* map)
     const int n = b.x1 - b.x0 + 1;
     for (int j = b.y0; j <= b.y1; ++j) {
         read_weights(e, j, b.x0, n, false, row);
-        for (int k = 0; k < n; ++k) map[j * e.nx + b.x0 + k] = static_cast<float>(row.weight[k]);
+        for (int k = 0; k < n; ++k) map[j * e.nx + b.x0 + k] = static_cast<float>(row.weight[PADDING + k]);
     }
 }
 

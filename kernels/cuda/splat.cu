@@ -50,12 +50,6 @@ struct WindowSink {
         if (m.context && dow > 0.0 && !(m.context[pixel] & m.context_bit)) atomicOr(m.context + pixel, m.context_bit);
         if (bits && (bits & ~m.dq[pixel])) atomicOr(m.dq + pixel, bits);
     }
-
-    __device__ void add_row(Place place, int r, const double* factors, double weight)
-    {
-#pragma unroll
-        for (int k = 0; k < COLUMNS_AT_ONCE; ++k) add(place, k, r, contribution(factors[k] * weight));
-    }
 };
 
 // The square drop of the pixel that this thread has in the block at (i0, j0). A corner depends on four centres, so the

@@ -1,0 +1,91 @@
+// Sums that lie pixel by pixel: each contribution is added to all planes of its output pixel at once. For exposures
+// that are turned against the output frame, or have another scale, whose neighbours fall anywhere.
+#pragma once
+
+#include "sums.h"
+
+GPURES_BEGIN
+
+// As many output pixels as V has lanes.
+template <class V>
+struct SumsOfPixels {
+    const double* sums;  // of the first
+    int count;           // doubles from one output pixel to the next
+
+    V operator()(int k) const
+    {
+        double each[sizeof(V) / sizeof(double)];
+        for (unsigned l = 0; l < sizeof(V) / sizeof(double); ++l) each[l] = sums[l * count + k];
+        return Access<V>::load(each);
+    }
+};
+
+// Output pixel of each lane.
+struct Pixels {
+    int index[LANES];
+};
+
+template <int N>
+struct PixelSums : Sums<N> {
+    using Sums<N>::scratch;
+
+    template <class V>
+    using At = SumsOfPixels<V>;
+
+    // Of each lane: 1 for the weight, then each plane's value, then nothing up to the number of sums.
+    alignas(64) double values[LANES * (N ? N : sums_of_pixel(MOST_PLANES))] = {};
+    const std::uint32_t* bits = nullptr;  // of the pixel in lane 0; the next lane's follow. Null: none are wanted
+
+    PixelSums(const Scratch& scratch, int x0, int y0, int planes, bool flagged)
+        : Sums<N>(scratch, x0, y0, planes, sums_of_pixel(planes), flagged)
+    {
+    }
+
+    // Takes the pixels from the k-th of a row on, one in each lane.
+    void take(const Row& row, int k)
+    {
+        const int count = this->count();
+        for (int l = 0; l < LANES; ++l) values[l * count] = 1.0;
+        for (int p = 0; p < this->planes; ++p) {
+            for (int l = 0; l < LANES; ++l) values[l * count + p + 1] = row.values[p][PADDING + k + l];
+        }
+        if (this->flagged) bits = row.bits + PADDING + k;
+    }
+
+    template <class V>
+    At<V> at(int column, int row) const
+    {
+        return {scratch.sums + index_in_rows(column, row) * this->count(), this->count()};
+    }
+
+    Pixels place(Vector i, Vector j, Mask used) const
+    {
+        const Vector index = (j - static_cast<double>(this->y0)) * static_cast<double>(SUMS_WIDTH) +
+                             (i - static_cast<double>(this->x0)) + static_cast<double>(MARGIN);
+        Pixels pixels;
+        store_integers(select(used, index, Vector{}), pixels.index);
+        return pixels;
+    }
+
+    void add(const Pixels& pixels, int c, int r, Vector dow)
+    {
+        // Copies, as above all what is added may lie anywhere, and the sink with it.
+        const Scratch to = scratch;
+        const std::uint32_t* const flags = bits;
+        const int count = this->count();
+        double each[LANES];
+        store(dow, each);
+        for (int l = 0; l < LANES; ++l) {
+            if (each[l] == 0.0) continue;
+            const long pixel = pixels.index[l] + r * SUMS_WIDTH + c;
+            add_scaled(to.sums + pixel * count, values + l * count, each[l], count);
+            to.marks[pixel] |= each[l] > 0.0 ? POSITIVE : 0;
+            if (flags) to.dq[pixel] |= flags[l];
+        }
+    }
+
+    // All of a row is added already.
+    void finish(const Row&, int) {}
+};
+
+GPURES_END

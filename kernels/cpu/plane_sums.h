@@ -1,0 +1,261 @@
+// Sums that lie as rows of one plane each: for exposures whose pixels fall side by side on the output, as those do that
+// have about its direction and scale.
+//
+// The weights that a row of input pixels contributes are kept until the row is done. Then, over each run of pixels that
+// fall side by side, what falls on an output pixel from its neighbours is added up in registers, and each sum is read
+// and written once: vectors added one by one, each a pixel beside the one before, would wait for each other.
+#pragma once
+
+#include "sums.h"
+
+GPURES_BEGIN
+
+// What a row of a block's pixels contributes: the weight dow[r][c][PADDING + k] goes from pixel k to the output pixel
+// (column[k] + k + c, row[k] + r) of the scratch.
+struct Contributions {
+    static constexpr int ROWS = 8, COLUMNS = 8;
+
+    alignas(64) double dow[ROWS][COLUMNS][ROW_LENGTH];
+    double column[BLOCK_WIDTH], row[BLOCK_WIDTH];  // NaN: contributes nothing
+    // Of each vector of pixels, how many rows and columns are set; others may hold anything.
+    int rows[BLOCK_WIDTH / LANES], columns[BLOCK_WIDTH / LANES];
+};
+
+// As many output pixels as V has lanes.
+template <class V>
+struct SumsOfPlanes {
+    const double* sums;  // of the first
+
+    V operator()(int k) const { return Access<V>::load(sums + k * SUMS_WIDTH); }
+};
+
+// Pixels of a row, from the first to before the end, that go side by side: pixel k to column + k.
+struct Run {
+    int first, end;
+    int column, row;
+    bool alone;  // no other run is in its row
+};
+
+template <int N>
+struct PlaneSums : Sums<N> {
+    using Sums<N>::scratch;
+
+    template <class V>
+    using At = SumsOfPlanes<V>;
+
+    struct Place {};
+
+    Contributions* const given;
+    const Row* row = nullptr;
+    int first = 0;  // pixel in lane 0
+
+    PlaneSums(const Scratch& scratch, int x0, int y0, int planes, bool flagged)
+        : Sums<N>(scratch, x0, y0, planes, planes + 1, flagged), given(own_contributions())
+    {
+    }
+
+    static Contributions* own_contributions()
+    {
+        static thread_local Contributions contributions;  // begins as zeros
+        return &contributions;
+    }
+
+    template <class V>
+    At<V> at(int column, int row) const
+    {
+        return {sums_at(column, row)};
+    }
+
+    double* sums_at(int column, int row) const
+    {
+        return scratch.sums + static_cast<long>(row) * this->count() * SUMS_WIDTH + MARGIN + column;
+    }
+
+    // Takes the pixels from the k-th of a row on, one in each lane.
+    void take(const Row& from, int k)
+    {
+        row = &from;
+        first = k;
+        store(Vector{} + NAN, given->column + k);
+        store(Vector{} + NAN, given->row + k);
+        given->rows[k / LANES] = given->columns[k / LANES] = 0;
+    }
+
+    Place place(Vector i, Vector j, Mask used) const
+    {
+        const Vector nowhere = Vector{} + NAN;
+        const Vector own = numbers_of_lanes() + static_cast<double>(this->x0 + first);
+        store(select(used, i - own, nowhere), given->column + first);
+        store(select(used, j - static_cast<double>(this->y0), nowhere), given->row + first);
+        return {};
+    }
+
+    void add(Place, int c, int r, Vector dow)
+    {
+        if (c >= Contributions::COLUMNS || r >= Contributions::ROWS) return add_far(c, r, dow);
+        store(dow, given->dow[r][c] + PADDING + first);
+        given->columns[first / LANES] = c + 1;
+        given->rows[first / LANES] = r + 1;
+    }
+
+    // Beyond what is kept: drops of many pixels, which are rare where neighbours are side by side.
+    __attribute__((noinline)) void add_far(int c, int r, Vector dow)
+    {
+        double each[LANES];
+        store(dow, each);
+        for (int l = 0; l < LANES; ++l) {
+            if (each[l] == 0.0) continue;
+            const int k = first + l;
+            const int x = static_cast<int>(given->column[k]) + k + c, y = static_cast<int>(given->row[k]) + r;
+            double* sum = sums_at(x, y);
+            sum[0] += each[l];
+            for (int p = 0; p < this->planes; ++p) sum[(p + 1) * SUMS_WIDTH] += each[l] * row->values[p][PADDING + k];
+            const long pixel = index_in_rows(x, y);
+            scratch.marks[pixel] |= each[l] > 0.0 ? POSITIVE : 0;
+            if (this->flagged) scratch.dq[pixel] |= row->bits[PADDING + k];
+        }
+    }
+
+    // Adds what the n pixels of a row have contributed.
+    void finish(const Row& of, int n)
+    {
+        const int vectors = (n + LANES - 1) / LANES;
+        int rows = 0, columns = 0;
+        for (int v = 0; v < vectors; ++v) {
+            rows = given->rows[v] > rows ? given->rows[v] : rows;
+            columns = given->columns[v] > columns ? given->columns[v] : columns;
+        }
+        if (rows == 0) return;
+        clear_rest(vectors, rows, columns);
+        for (int k = 0; k < n;) {
+            Run run;
+            for (run.first = k; run.first < n && is_nowhere(run.first);) ++run.first;
+            if (run.first == n) return;
+            const double column = given->column[run.first], row = given->row[run.first];
+            run.end = end_of_run(run.first, n, column, row);
+            run.column = static_cast<int>(column);
+            run.row = static_cast<int>(row);
+            run.alone = k == 0 && run.end == n;
+            for (int c = 0; c < columns; c += 4) add_run(of, run, rows, columns, c);
+            k = run.end;
+        }
+    }
+
+  private:
+    bool is_nowhere(int k) const { return given->column[k] != given->column[k]; }
+
+    // Zeros where a vector has contributed to fewer rows or columns than others, and behind the last.
+    void clear_rest(int vectors, int rows, int columns)
+    {
+        for (int v = 0; v < vectors; ++v) {
+            if (given->rows[v] == rows && given->columns[v] == columns) continue;
+            for (int r = 0; r < rows; ++r) {
+                for (int c = r < given->rows[v] ? given->columns[v] : 0; c < columns; ++c) {
+                    store(Vector{}, given->dow[r][c] + PADDING + v * LANES);
+                }
+            }
+        }
+        const int end = PADDING + vectors * LANES;
+        for (int r = 0; r < rows; ++r) {
+            for (int c = 0; c < columns; ++c) {
+                for (int k = end; k < end + PADDING && k < ROW_LENGTH; ++k) given->dow[r][c][k] = 0.0;
+            }
+        }
+    }
+
+    // The first pixel beyond a run. Those that contribute nothing are in any.
+    int end_of_run(int from, int n, double column, double row) const
+    {
+        int k = from + 1;
+        while (k + LANES <= n) {
+            const Vector x = load(given->column + k), y = load(given->row + k);
+            if (anywhere((x < column) | (x > column) | (y < row) | (y > row))) break;
+            k += LANES;
+        }
+        while (k < n && (is_nowhere(k) || (given->column[k] == column && given->row[k] == row))) ++k;
+        return k;
+    }
+
+    // Those of the columns from the c-th on that are added at once.
+    void add_run(const Row& of, const Run& run, int rows, int columns, int c)
+    {
+        switch (columns - c) {
+            case 1:
+                return add_columns<1>(of, run, rows, columns, c);
+            case 2:
+                return add_columns<2>(of, run, rows, columns, c);
+            case 3:
+                return add_columns<3>(of, run, rows, columns, c);
+            default:
+                return add_columns<4>(of, run, rows, columns, c);
+        }
+    }
+
+    // Columns from c0 on, to as many output pixels at a time as a vector has lanes: the t-th of the run gets the
+    // contribution of pixel t - c to column c.
+    template <int COLUMNS>
+    __attribute__((noinline)) void add_columns(const Row& of, const Run& run, int rows, int columns, int c0)
+    {
+        // Beginning at a vector's own place in memory; there is room for that on the left.
+        const int begin = run.first - ((run.first + run.column) & (LANES - 1));
+        const int last = run.end + columns - 1, edge = TILE_WIDTH - run.column;
+        const int end = last < edge ? last : edge;
+        rows = rows < scratch.rows - run.row ? rows : scratch.rows - run.row;
+        for (int t = begin; t < end; t += LANES) {
+            const bool whole = run.alone || (t - c0 - COLUMNS + 1 >= run.first && t - c0 + LANES <= run.end);
+            for (int r = 0; r < rows; ++r) {
+                Vector dow[COLUMNS];
+                for (int c = 0; c < COLUMNS; ++c) dow[c] = load(given->dow[r][c0 + c] + PADDING + t - c0 - c);
+                if (!whole) {
+                    for (int c = 0; c < COLUMNS; ++c) dow[c] = only_of(run, t - c0 - c, dow[c]);
+                }
+                add_row<COLUMNS>(of, dow, t - c0, run.column + t, run.row + r);
+            }
+        }
+    }
+
+    // A vector from pixel k on, without what is not in a run.
+    static Vector only_of(const Run& run, int k, Vector dow)
+    {
+        const Vector pixel = numbers_of_lanes() + static_cast<double>(k);
+        const Vector of_run = select(pixel >= Vector{} + static_cast<double>(run.first), dow, Vector{});
+        return select(pixel < Vector{} + static_cast<double>(run.end), of_run, Vector{});
+    }
+
+    // Contributions to the output pixels from (x, y) on: dow[c] from pixel k - c and those that follow.
+    template <int COLUMNS>
+    void add_row(const Row& of, const Vector* dow, int k, int x, int y)
+    {
+        Mask any = dow[0] != Vector{}, positive = dow[0] > Vector{};
+        Vector weight = dow[0];
+        for (int c = 1; c < COLUMNS; ++c) {
+            any |= dow[c] != Vector{};
+            positive |= dow[c] > Vector{};
+            weight = weight + dow[c];
+        }
+        if (!anywhere(any)) return;
+        double* sum = sums_at(x, y);
+        store(load(sum) + weight, sum);
+        const double* values = of.values[0] + PADDING + k;
+        for (int p = 0; p < this->count() - 1; ++p) {
+            sum += SUMS_WIDTH;
+            Vector v = load(sum);
+            if (of.finite) {
+                for (int c = 0; c < COLUMNS; ++c) v = v + dow[c] * load(values - c);
+            } else {
+                for (int c = 0; c < COLUMNS; ++c) {
+                    v = select(dow[c] != Vector{}, v + dow[c] * load(values - c), v);
+                }
+            }
+            store(v, sum);
+            values += ROW_LENGTH;
+        }
+        const long pixel = index_in_rows(x, y);
+        mark(positive, scratch.marks + pixel);
+        for (int c = 0; this->flagged && c < COLUMNS; ++c) {
+            unite(dow[c] != Vector{}, of.bits + PADDING + k - c, scratch.dq + pixel);
+        }
+    }
+};
+
+GPURES_END
