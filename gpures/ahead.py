@@ -20,20 +20,22 @@ def ahead(items: Iterable, prepare: Callable[[Any], Any], most: int = 2) -> Iter
     prepare : callable
         Called with each item in the thread; must not raise.
     most : int, optional
-        So many items wait at a time, which bounds the memory that they take.
+        So many items wait or are being made at a time, beside the one that is worked on, which bounds the memory that
+        they take.
 
     Yields
     ------
     item, prepared
     """
     ready: queue.SimpleQueue = queue.SimpleQueue()
-    room = threading.Semaphore(most)
+    room = threading.Semaphore(most - 1)
     stopped = threading.Event()
 
     def produce() -> None:
         try:
             for item in items:
                 ready.put((item, prepare(item), None))
+                del item  # or it would be held while the next one is made
                 room.acquire()
                 if stopped.is_set():
                     return

@@ -151,12 +151,20 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=_run_bench)
 
 
+def _add_mosaic(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare ``gpures mosaic``."""
+    from .mosaicking import command
+
+    command.add_to(commands)
+
+
 # Each entry declares one subcommand and sets ``run``, a function of the parsed arguments that returns the
 # exit status.
 COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None], ...] = (
     _add_bench,
     _add_demo,
     _add_info,
+    _add_mosaic,
     _add_selftest,
 )
 

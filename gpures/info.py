@@ -17,7 +17,7 @@ from gpures.backend import checked_backend, make_accumulators
 from gpures.cuda.device import DeviceError, devices, import_cupy
 from gpures.threads import thread_count
 
-__all__ = ["BACKENDS", "collect", "text", "why_unavailable"]
+__all__ = ["BACKENDS", "collect", "line", "text", "why_unavailable"]
 
 BACKENDS = ("cuda", "cpu", "drizzle")
 
@@ -106,33 +106,34 @@ def text(info: dict[str, Any]) -> str:
     def known(name: str, value: Any, form: str = "{}") -> str:
         return form.format(value) if value is not None else problems.get(name, "unknown")
 
-    lines = [_line(name, known(name, info[name]), indent=0) for name in ("gpures", "python", "system")]
+    lines = [line(name, known(name, info[name]), indent=0) for name in ("gpures", "python", "system")]
     lines += ["", "packages"]
-    lines += [_line(name, version or "not installed") for name, version in info["packages"].items()]
+    lines += [line(name, version or "not installed") for name, version in info["packages"].items()]
     lines += ["", "backends"]
     for name, backend in info["backends"].items():
-        lines.append(_line(name, "available" if backend["available"] else f"not available: {backend['reason']}"))
-    lines.append(_line("auto", _text_of_auto(info)))
+        lines.append(line(name, "available" if backend["available"] else f"not available: {backend['reason']}"))
+    lines.append(line("auto", _text_of_auto(info)))
     lines += ["", "CUDA"]
-    lines += [_line(name, known(name, cuda[name])) for name in ("driver", "runtime", "nvrtc")]
+    lines += [line(name, known(name, cuda[name])) for name in ("driver", "runtime", "nvrtc")]
     for device in cuda["devices"]:
         memory = f"{device['free'] / GIB:.1f} of {device['memory'] / GIB:.1f} GiB free"
         words = f"{device['name']}, compute capability {device['capability']}, {memory}"
-        lines.append(_line(f"device {device['number']}", words))
+        lines.append(line(f"device {device['number']}", words))
     if not cuda["devices"]:
-        lines.append(_line("devices", problems.get("devices", "none")))
+        lines.append(line("devices", problems.get("devices", "none")))
     lines += ["", "CPU"]
-    lines.append(_line("processor", known("processor", cpu["processor"])))
-    lines.append(_line("threads", known("threads", cpu["threads"])))
+    lines.append(line("processor", known("processor", cpu["processor"])))
+    lines.append(line("threads", known("threads", cpu["threads"])))
     available = None if cpu["available_memory"] is None else cpu["available_memory"] / GIB
-    lines.append(_line("memory", known("available_memory", available, "{:.1f} GiB available")))
+    lines.append(line("memory", known("available_memory", available, "{:.1f} GiB available")))
     if info["environment"]:
         lines += ["", "environment"]
         lines += [f"  {name}={value}" for name, value in info["environment"].items()]
     return "\n".join(lines)
 
 
-def _line(name: str, value: str, indent: int = 2) -> str:
+def line(name: str, value: str, indent: int = 2) -> str:
+    """Name and value in their columns; a long value goes on below itself."""
     first = f"{' ' * indent}{name}".ljust(COLUMN)
     return textwrap.fill(
         value,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,16 +14,20 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def shown(progress: Any, total: int | None) -> Iterator[Callable[[int], Any]]:
+def shown(
+    progress: Any, total: int | None, what: str = "drizzle", unit: str = "exposure"
+) -> Iterator[Callable[[int], Any]]:
     """Give a function to be called with the number of models done.
 
     Parameters
     ----------
     progress : bool, callable or None
-        True: a progress bar, or lines in the log where tqdm is not installed. A callable gets the number done and
-        ``total``. Else nothing is shown.
+        True: a progress bar, or lines in the log where tqdm is not installed, both with rate and time left. A callable
+        gets the number done and ``total``. Else nothing is shown.
     total : int or None
         Number of models, if it is known.
+    what, unit : str, optional
+        What is done, and to what.
 
     Raises
     ------
@@ -37,9 +42,16 @@ def shown(progress: Any, total: int | None) -> Iterator[Callable[[int], Any]]:
         try:
             from tqdm.auto import tqdm
         except ImportError:
-            yield lambda done: log.info("%d of %s models added.", done, "?" if total is None else total)
+            begin = time.perf_counter()
+            yield lambda done: log.info(_words(what, unit, done, total, time.perf_counter() - begin))
         else:
-            with tqdm(total=total, unit="exposure", desc="drizzle") as bar:
+            with tqdm(total=total, unit=unit, desc=what) as bar:
                 yield lambda done: bar.update(done - bar.n)
     else:
         raise TypeError(f"'progress' must be True, False, None or a function of (done, total), got {progress!r}.")
+
+
+def _words(what: str, unit: str, done: int, total: int | None, seconds: float) -> str:
+    """How far it is, how fast it goes, and how long it will take."""
+    words = f"{what}: {done} of {'?' if total is None else total} {unit}s, {seconds / done:.2f} s each"
+    return words if total is None else f"{words}, {seconds / done * (total - done):.0f} s left"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import logging
 import math
 import warnings
@@ -27,6 +26,7 @@ from gpures.arguments import (
 )
 from gpures.arrays import model_name, on_device
 from gpures.backend import checked_backend, make_accumulators
+from gpures.cuda.device import DeviceError
 from gpures.exposure import Exposure
 from gpures.frame import OutputFrame
 from gpures.output import OutputModel
@@ -55,6 +55,9 @@ POINT_PIXFRAC = 0.001
 LARGEST_PIXFRAC = 2.0
 
 IMAGES = ("data", "wht", "con", "dq", "err", "exptime_map")
+
+# What `add_model` raises where something in a model is wrong.
+MODEL_ERRORS = (KeyError, RuntimeError, TypeError, ValueError)
 
 
 class Resample(OutputFrame, TimeCounters):
@@ -145,7 +148,7 @@ class Resample(OutputFrame, TimeCounters):
     error_from_variances = None
 
     #: Names of DQ flags, a dict or `astropy.nddata.BitFlagNameMap`.
-    dq_flag_name_map = None
+    dq_flag_name_map: Mapping[str, int] | None = None
 
     _accumulators: Accumulators
 
@@ -329,19 +332,7 @@ class Resample(OutputFrame, TimeCounters):
         """
         if n_input_models is not None and not (isinstance(n_input_models, (int, np.integer)) and n_input_models > 0):
             raise ValueError(f"'n_input_models' must be None or an integer of at least 1, got {n_input_models!r}.")
-        planes = (n_input_models - 1) // BITS_PER_PLANE + 1 if n_input_models else 1
-        frame = Frame(
-            shape=self._output_array_shape,
-            kernel=self._effective_kernel(),
-            fillval=fill_number(self.fillval),
-            variance_names=tuple(self.variance_array_names) if self._enable_var else (),
-            context_planes=planes if self._enable_ctx else 0,
-            has_err=self._compute_err == "driz_err",
-            has_dq=bool(self._propagate_dq),
-            dtype=self._accumulator_dtype,
-            extra_names=self._extra_array_names,
-            has_time=self._enable_exptime_map,
-        )
+        frame = self._frame(n_input_models)
         if hasattr(self, "_output_model"):
             self._output_model.settle()  # whoever holds the mosaic before keeps its images
         self._drop_accumulators()  # and the rest of it makes room first
@@ -354,6 +345,22 @@ class Resample(OutputFrame, TimeCounters):
             self.init_variance_arrays()
         self.init_time_counters()
         self._finalized = False
+
+    def _frame(self, n_input_models) -> Frame:
+        """What is to be accumulated."""
+        planes = (n_input_models - 1) // BITS_PER_PLANE + 1 if n_input_models else 1
+        return Frame(
+            shape=self._output_array_shape,
+            kernel=self._effective_kernel(),
+            fillval=fill_number(self.fillval),
+            variance_names=tuple(self.variance_array_names) if self._enable_var else (),
+            context_planes=planes if self._enable_ctx else 0,
+            has_err=self._compute_err == "driz_err",
+            has_dq=bool(self._propagate_dq),
+            dtype=self._accumulator_dtype,
+            extra_names=self._extra_array_names,
+            has_time=self._enable_exptime_map,
+        )
 
     def _drop_accumulators(self) -> None:
         if hasattr(self, "_accumulators"):
@@ -423,7 +430,7 @@ class Resample(OutputFrame, TimeCounters):
         """
         self._add(model)
 
-    def add_models(self, models, progress=None):
+    def add_models(self, models, progress=None, on_error=None):
         """Resample models and add them to the mosaic, in their order.
 
         The same as `add_model` for each, but while one is added, the next ones are taken from the iterable and their
@@ -435,7 +442,10 @@ class Resample(OutputFrame, TimeCounters):
             Input models; a generator that reads files has at most three of them in memory.
         progress : bool or callable, optional
             True shows a progress bar (by tqdm where it is installed, else a line in the log for each model). A callable
-            is called with the number of models added and their total, which is None where ``models`` has no length.
+            is called with the number of models done and their total, which is None where ``models`` has no length.
+        on_error : callable, optional
+            Called with the number of a model in ``models``, from 0, and what is wrong with it, if it can't be added.
+            Unless the callable raises, that model is left out.
 
         Returns
         -------
@@ -448,19 +458,34 @@ class Resample(OutputFrame, TimeCounters):
             As `add_model`, for the first model that is wrong; those before it have been added.
         """
         total = len(models) if hasattr(models, "__len__") else None
-        added = 0
+        done = added = 0
         with shown(progress, total) as show:
+
+            def take(add, *arguments) -> None:
+                nonlocal done, added
+                try:
+                    add(*arguments)
+                    added += 1
+                except DeviceError:  # which is no fault of the model's
+                    raise
+                except MODEL_ERRORS as error:
+                    if on_error is None:
+                        raise
+                    on_error(done, error)
+                done += 1
+                show(done)
+
             left = iter(models)
             # The first settles the pixel scale ratio; a subclass may do with a model what it likes.
-            alone = 1 if type(self).add_model is Resample.add_model else None
-            for model in itertools.islice(left, alone):
-                self.add_model(model)
-                added += 1
-                show(added)
+            all_alone = type(self).add_model is not Resample.add_model
+            for model in left:
+                take(self.add_model, model)
+                del model  # or it would be held while the next one is read
+                if added and not all_alone:
+                    break
             for model, pixmap in ahead(left, self._pixmap_ahead):
-                self._add(model, pixmap)
-                added += 1
-                show(added)
+                take(self._add, model, pixmap)
+                del model, pixmap
         return added
 
     def _pixmap_ahead(self, model) -> PixelMap | None:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 WEIGHT_TYPES = ("ivm", "ivm-sky", "exptime")
 
 # The variance array whose inverse is the weight, by weight type.
-_VARIANCE_OF = {"ivm": "var_rnoise", "ivm-sky": "var_sky"}
+VARIANCE_OF = {"ivm": "var_rnoise", "ivm-sky": "var_sky"}
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def weight_of(
             name = "measurement_time" if is_measured else "exposure_time"
             raise ValueError(f"'{name}' must be finite and not negative to serve as a weight, got {time!r}.")
         return Weight(constant=float(np.float32(time)), bad_bits=bad)
-    name = _VARIANCE_OF[weight_type]
+    name = VARIANCE_OF[weight_type]
     variance = model.get(name)
     if variance is None or np.shape(variance) != shape:
         log.warning("'%s' array not available. Setting drizzle weight map to 1", name)

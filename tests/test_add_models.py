@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
+import time
+import weakref
 
 import numpy as np
 import pytest
@@ -50,6 +53,57 @@ def test_nothing_to_add(frame):
     assert resample.add_models([]) == 0
     with pytest.raises(ValueError, match="no model has been added"):
         resample.finalize()
+
+
+def test_models_in_memory(frame):
+    """Of models that a generator makes, three are there at a time."""
+    gone, most = [], 0
+
+    def read():
+        nonlocal most
+        for k, model in enumerate(models):
+            data = model["data"].copy()
+            weakref.finalize(data, gone.append, k)
+            most = max(most, k + 1 - len(gone))
+            yield model | {"data": data}
+            del data
+
+    models = scenes.dithered_models(SHAPE, 3) * 4
+    resample = gpures.Resample(frame, backend="cpu")
+    assert resample.add_models(read(), progress=lambda done, total: time.sleep(0.02)) == 12
+    assert most == 3
+
+
+@pytest.mark.parametrize("bad", [(0,), (0, 1), (2,), (4,)])
+def test_bad_models_left_out(backend, frame, bad):
+    """Where errors are handled, the mosaic is that of the good models, and each bad one is told by its number."""
+    models = scenes.dithered_models(SHAPE, 5)
+    spoiled = [model | {"exposure_time": -1.0} if k in bad else model for k, model in enumerate(models)]
+    told, progress = [], []
+    resample = gpures.Resample(frame, backend=backend)
+    added = resample.add_models(
+        spoiled, lambda done, total: progress.append(done), lambda number, error: told.append((number, str(error)))
+    )
+    assert added == 5 - len(bad)
+    assert progress == [1, 2, 3, 4, 5]
+    assert [number for number, _ in told] == list(bad)
+    assert all("exposure_time" in words for _, words in told)
+    good = gpures.Resample(frame, backend=backend)
+    good.add_models([model for k, model in enumerate(models) if k not in bad])
+    for name in ("data", "wht", "con"):
+        np.testing.assert_array_equal(resample.output_model[name], good.output_model[name], name)
+
+
+def test_a_device_that_fails_is_no_bad_model(frame, monkeypatch):
+    """An error of the GPU stops the mosaic, whoever handles those of models."""
+    resample = gpures.Resample(frame, backend="cpu")
+
+    def fail(exposure):
+        raise gpures.DeviceError("gone")
+
+    monkeypatch.setattr(resample._accumulators, "add", fail)
+    with pytest.raises(gpures.DeviceError, match="gone"):
+        resample.add_models(scenes.dithered_models(SHAPE, 2), on_error=lambda number, error: None)
 
 
 @pytest.mark.parametrize("bad", [0, 2, 4])
@@ -102,7 +156,7 @@ def test_memory_is_bounded():
 
     for k, prepared in ahead(items(), lambda k: 10 * k, most=2):
         assert prepared == 10 * k
-        assert len(taken) <= k + 4
+        assert len(taken) <= k + 3
     assert taken == list(range(20))
 
 
@@ -160,6 +214,7 @@ def test_progress(frame, capsys, caplog, monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     with caplog.at_level(logging.INFO, "gpures"):
         gpures.Resample(frame, backend="cpu").add_models(models, progress=True)
-    assert "3 of 3 models added." in caplog.text
+    assert re.search(r"drizzle: 1 of 3 exposures, \d+\.\d\d s each, \d+ s left", caplog.text)
+    assert "3 of 3 exposures" in caplog.text
     with pytest.raises(TypeError, match="'progress' must be"):
         gpures.Resample(frame, backend="cpu").add_models(models, progress=3)

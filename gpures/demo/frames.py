@@ -14,12 +14,13 @@ from typing import Any
 
 import gwcs
 import numpy as np
-from astropy import units as u
 from astropy.coordinates import ICRS
 from astropy.io import fits
 from astropy.modeling import models
 from astropy.wcs import WCS
-from gwcs import coordinate_frames as cf
+
+from gpures.mosaicking import footprint
+from gpures.mosaicking.frame import tangent_wcs
 
 __all__ = [
     "Frame",
@@ -88,25 +89,15 @@ def tan_sip_gwcs(header: Mapping[str, Any], shape: tuple[int, int]) -> gwcs.WCS:
         0-based pixels to ICRS right ascension and declination in deg, with ``array_shape`` and
         ``bounding_box`` set.  With no SIP terms the inverse is analytic.
     """
-    transform = models.Shift(1.0 - header["CRPIX1"]) & models.Shift(1.0 - header["CRPIX2"])
+    distortion = None
     if "A_ORDER" in header:
         sip_x = _sip_polynomial(header, "A", "c1_0")
         sip_y = _sip_polynomial(header, "B", "c0_1")
-        transform = transform | models.Mapping((0, 1, 0, 1)) | sip_x & sip_y
+        distortion = models.Mapping((0, 1, 0, 1)) | sip_x & sip_y
     matrix = [[header["CD1_1"], header["CD1_2"]], [header["CD2_1"], header["CD2_2"]]]
-    transform = (
-        transform
-        | models.AffineTransformation2D(matrix=np.array(matrix, dtype=float))
-        | models.Pix2Sky_TAN()
-        # A TAN frame has its native pole at the reference point: LONPOLE is 180 deg.
-        | models.RotateNative2Celestial(header["CRVAL1"], header["CRVAL2"], 180.0)
-    )
-    detector = cf.Frame2D(name="detector", axes_names=("x", "y"), unit=(u.pix, u.pix))
-    sky = cf.CelestialFrame(name="world", reference_frame=ICRS(), unit=(u.deg, u.deg))
-    wcs = gwcs.WCS([(detector, transform), (sky, None)])
-    wcs.array_shape = shape
-    wcs.bounding_box = ((-0.5, shape[1] - 0.5), (-0.5, shape[0] - 0.5))
-    return wcs
+    crval = header["CRVAL1"], header["CRVAL2"]
+    crpix = header["CRPIX1"] - 1.0, header["CRPIX2"] - 1.0
+    return tangent_wcs(crval, crpix, np.array(matrix, dtype=float), shape, ICRS(), distortion)
 
 
 def outline(shape: tuple[int, int], step: int = 16) -> tuple[np.ndarray, np.ndarray]:
@@ -125,12 +116,7 @@ def outline(shape: tuple[int, int], step: int = 16) -> tuple[np.ndarray, np.ndar
     x, y : ndarray of float64, shape (n,)
         0-based pixel coordinates.
     """
-    ny, nx = shape
-    x = np.linspace(-0.5, nx - 0.5, nx // step + 2)
-    y = np.linspace(-0.5, ny - 0.5, ny // step + 2)
-    low, left = np.full_like(x, -0.5), np.full_like(y, -0.5)
-    high, right = np.full_like(x, ny - 0.5), np.full_like(y, nx - 0.5)
-    return np.concatenate([x, x, left, right]), np.concatenate([low, high, y, y])
+    return footprint.outline(0, shape[1] - 1, 0, shape[0] - 1, step)
 
 
 def north_up_frame(wcses: Sequence[WCS], shapes: Sequence[tuple[int, int]], scale: float, margin: int) -> Frame:

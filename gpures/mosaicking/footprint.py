@@ -1,0 +1,133 @@
+"""Where an exposure lies on the sky: the outline of its pixels, as unit vectors, which know no pole and no RA of 0."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpures.wcs import Transform, axes_type, pixel_to_world, resample_range
+
+__all__ = ["Footprint", "angles", "footprint_of", "outline", "separation", "vectors"]
+
+# Pixels between the points of an outline. Between two of them an edge of a strongly distorted detector (60 pixels at
+# the corners of 2048 x 2048) leaves the straight line by 0.005 pixels.
+SPACING = 8
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """An exposure on the sky.
+
+    Attributes
+    ----------
+    name : str
+        The exposure's.
+    edge : ndarray of float64 (n, 3)
+        Unit vectors along the outer edges of those of its pixels that are used.
+    centre, above : ndarray of float64 (3,)
+        Unit vectors of its middle, and of what lies half a pixel further along +y.
+    """
+
+    name: str
+    edge: np.ndarray
+    centre: np.ndarray
+    above: np.ndarray
+
+    @property
+    def radius(self) -> float:
+        """Degrees from the middle to the farthest corner."""
+        return float(separation(self.edge, self.centre).max())
+
+
+def outline(xmin: float, xmax: float, ymin: float, ymax: float, step: float) -> tuple[np.ndarray, np.ndarray]:
+    """Points along the outer edges of the outermost pixels, corners included.
+
+    Parameters
+    ----------
+    xmin, xmax, ymin, ymax : float
+        First and last pixels.
+    step : float
+        Greatest distance of neighbouring points, pixels.
+
+    Returns
+    -------
+    x, y : ndarray of float64 (n,)
+        Pixel coordinates.
+    """
+    x = np.linspace(xmin - 0.5, xmax + 0.5, math.ceil((xmax - xmin + 1) / step) + 1)
+    y = np.linspace(ymin - 0.5, ymax + 0.5, math.ceil((ymax - ymin + 1) / step) + 1)
+    low, left = np.full_like(x, y[0]), np.full_like(y, x[0])
+    high, right = np.full_like(x, y[-1]), np.full_like(y, x[-1])
+    return np.concatenate([x, x, left, right]), np.concatenate([low, high, y, y])
+
+
+def footprint_of(name: str, wcs: Any, shape: tuple[int, int]) -> Footprint:
+    """Footprint of an exposure.
+
+    Parameters
+    ----------
+    name : str
+        What it is called in errors.
+    wcs : gwcs.wcs.WCS or astropy.wcs.WCS
+        Its WCS; of an array with a bounding box only what is inside counts, as for `gpures.Resample`.
+    shape : (int, int)
+        Shape (Ny, Nx) of its array.
+
+    Raises
+    ------
+    ValueError
+        The WCS is not one of an image, or finite nowhere along the edges.
+    """
+    axes = axes_type(wcs)
+    if axes.count("SPATIAL") != 2 or len(axes) != 2:
+        raise ValueError(
+            f"{name}: a frame is made of WCS with two celestial axes, and this one has axes of the types {axes}. "
+            "Give 'output_wcs'."
+        )
+    forward = pixel_to_world(wcs)
+    limits = resample_range(shape, wcs)
+    edge = _edge(forward, *limits)
+    x, y = 0.5 * (limits[0] + limits[1]), 0.5 * (limits[2] + limits[3])
+    centre, above = vectors(*forward(np.array([x, x]), np.array([y - 0.5, y + 0.5])))
+    middle = centre + above
+    if not len(edge) or not np.isfinite(middle).all():
+        where = "in its middle" if len(edge) else "along the edges"
+        raise ValueError(f"{name}: its WCS gives no finite coordinates {where}.")
+    return Footprint(name, edge, middle / np.linalg.norm(middle), above)
+
+
+def _edge(forward: Transform, xmin: int, xmax: int, ymin: int, ymax: int) -> np.ndarray:
+    """Unit vectors along the outer edges, as far as they are finite.
+
+    Some WCS end at the centres of the outermost pixels; from there the last half pixel is extrapolated.
+    """
+    x, y = outline(xmin, xmax, ymin, ymax, SPACING)
+    edge = vectors(*forward(x, y))
+    lost = ~np.isfinite(edge).all(axis=1)
+    if lost.any():
+        x, y = x[lost], y[lost]
+        last, inner = (
+            vectors(*forward(np.clip(x, xmin + k, xmax - k), np.clip(y, ymin + k, ymax - k))) for k in (0, 1)
+        )
+        edge[lost] = 1.5 * last - 0.5 * inner
+    return edge[np.isfinite(edge).all(axis=1)]
+
+
+def vectors(lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
+    """Unit vectors (n, 3) of longitudes and latitudes in degrees."""
+    lon, lat = np.radians(lon), np.radians(lat)
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+
+
+def angles(directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Longitudes (0 to 360) and latitudes, in degrees, of vectors (..., 3) of any length."""
+    x, y, z = np.moveaxis(np.asarray(directions), -1, 0)
+    return np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))
+
+
+def separation(first: np.ndarray, second: np.ndarray) -> Any:
+    """Angle between unit vectors (..., 3), in degrees; exact for small angles, too."""
+    return np.degrees(2.0 * np.arcsin(np.clip(0.5 * np.linalg.norm(first - second, axis=-1), 0.0, 1.0)))

@@ -1,0 +1,402 @@
+"""What a mosaic will be, before an image is read: exposures, frame, options, backend, memory."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from gpures.accumulators import Frame, available_memory
+from gpures.cuda.device import devices, select
+from gpures.info import why_unavailable
+from gpures.io import FileError, check_units
+from gpures.mosaicking.destination import check_is_no_input, checked_output
+from gpures.mosaicking.flags import default_good_bits, names_for
+from gpures.mosaicking.footprint import Footprint, footprint_of
+from gpures.mosaicking.frame import FrameOptions, farthest, grid_around
+from gpures.mosaicking.reach import all_beside, reaching
+from gpures.mosaicking.sources import ModelSource, Source, common_sky, find
+from gpures.resample import Resample
+from gpures.wcs import ARCSEC_PER_RADIAN, compute_mean_pixel_area, is_imaging, pixel_to_world
+from gpures.weights import VARIANCE_OF
+
+__all__ = ["Plan", "make_plan", "nothing_left", "words_of"]
+
+log = logging.getLogger(__name__)
+
+GIB = 2.0**30
+
+# Models in memory at a time: one is added, and two wait or are read (`gpures.Resample.add_models`).
+AT_A_TIME = 3
+
+# Where the pipelines' choice for a mosaic in a file differs from that of stcal's class.
+DEFAULTS: dict[str, Any] = {"fillval": "NaN", "compute_err": "from_var"}
+
+# Exposures so many times their own radius apart leave most of a frame between them empty.
+APART = 10.0
+
+
+@dataclass
+class Plan:
+    """What a mosaic will be.
+
+    Attributes
+    ----------
+    sources : iterable of Source
+        The exposures, in their order; an iterator where they come from a generator of models.
+    total : int or None
+        Their number, where it is known.
+    output_wcs : dict
+        As `gpures.Resample` takes it.
+    options : dict
+        What else it takes.
+    arrays : frozenset of str
+        Names of the arrays that are read.
+    frame : gpures.accumulators.Frame
+        What will be accumulated.
+    backend : str
+        "cuda", "cpu" or "drizzle".
+    device : int
+        Number of the GPU, where the backend is "cuda".
+    why_no_gpu : str or None
+        Why the GPU is not used, where it would be if it could.
+    pixel_scale : float
+        Arcsec.
+    rotation : float or None
+        Position angle of +y at the tangent point, degrees; None where the output WCS was given.
+    unit : str or None
+        Of the data.
+    skipped : list of (str, str)
+        Exposures and files that can't be used, and why.
+    outside : list of str
+        Exposures that do not reach the frame, and are not read.
+    footprints : list of Footprint
+        Of the exposures.
+    flag_names : dict or None
+        Numbers of DQ flags by name, where ``good_bits`` has names.
+    path : pathlib.Path or None
+        File for the mosaic.
+    overwrite : bool
+        Whether a file of that name may be replaced.
+    skip_bad : bool
+        Whether exposures that turn out to be of no use are left out.
+    seconds : float
+        Time that the plan took.
+    """
+
+    sources: Iterable[Source] = field(repr=False)
+    total: int | None
+    output_wcs: dict[str, Any]
+    options: dict[str, Any]
+    arrays: frozenset[str]
+    frame: Frame
+    backend: str
+    device: int
+    why_no_gpu: str | None
+    pixel_scale: float
+    rotation: float | None = None
+    unit: str | None = None
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+    footprints: list[Footprint] = field(default_factory=list, repr=False)
+    flag_names: Mapping[str, int] | None = None
+    path: Path | None = None
+    overwrite: bool = False
+    skip_bad: bool = False
+    seconds: float = 0.0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (Ny, Nx) of the frame."""
+        return self.frame.shape
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Right ascension and declination of the frame's middle, degrees."""
+        middle = [np.array([0.5 * (n - 1)]) for n in self.shape[::-1]]
+        lon, lat = pixel_to_world(self.output_wcs["wcs"])(*middle)[:2]
+        return float(lon[0]) % 360.0, float(lat[0])
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Memory of the exposures that are held at a time."""
+        if not isinstance(self.sources, Sequence):
+            return 0
+        sizes = [sum(size for name, size in source.sizes.items() if name in self.arrays) for source in self.sources]
+        return sum(sorted(sizes)[-AT_A_TIME:])
+
+    @property
+    def available(self) -> int | None:
+        """Memory available for the frame: the GPU's, where it lies there; None where nobody says."""
+        if self.backend != "cuda":
+            return available_memory()
+        return _free(self.device)
+
+    @property
+    def needed(self) -> int:
+        """Memory that is needed where the frame lies."""
+        return self.frame.bytes + (self.waiting_bytes if self.backend != "cuda" else 0)
+
+    def check_memory(self) -> None:
+        """Refuse a mosaic that does not fit in memory.
+
+        Raises
+        ------
+        MemoryError
+            It needs more than is available. The text says how much, and which exposures lie far apart.
+        """
+        available = self.available
+        if available is None or self.needed <= available:
+            return
+        ny, nx = self.shape
+        words = (
+            f"A mosaic of {nx} x {ny} pixels of {self.pixel_scale:.4g} arcsec needs {self.needed / GIB:.1f} GiB of "
+            f"memory with these options, and {available / GIB:.1f} GiB are available"
+        )
+        words += f" on device {self.device}. " if self.backend == "cuda" else ". "
+        if self.footprints:
+            one, other, apart = farthest(self.footprints)
+            if apart > APART * one.radius:
+                words += f"{one.name} and {other.name} are {apart:.3g} degrees apart. "
+        raise MemoryError(
+            words + "Give a larger 'pixel_scale' or an 'output_shape', turn off enable_var or enable_ctx, or make a "
+            "mosaic of each part of the sky."
+        )
+
+
+class _Settings(Resample):
+    """Checks all arguments, and knows what would be accumulated; takes no memory for it."""
+
+    frame: Frame
+
+    def reset_arrays(self, n_input_models=None):
+        self.frame = self._frame(n_input_models)
+
+    def arrays(self) -> frozenset[str]:
+        """Names of the arrays that a model needs."""
+        names = {"data", "dq", *self.extra_array_names}
+        names |= {VARIANCE_OF[self.weight_type]} if self.weight_type in VARIANCE_OF else set()
+        names |= set(self.variance_array_names) if self.enable_var else set()
+        return frozenset(names | {"err"} if self.compute_err == "driz_err" else names)
+
+
+def make_plan(
+    inputs: Any,
+    output: str | os.PathLike | None = None,
+    *,
+    output_wcs: Any = None,
+    pixel_scale: float | None = None,
+    pixel_scale_ratio: float = 1.0,
+    rotation: float | None = 0.0,
+    crpix: Sequence[float] | None = None,
+    crval: Sequence[float] | None = None,
+    output_shape: Sequence[int] | None = None,
+    skip_bad: bool = False,
+    overwrite: bool = False,
+    progress: Any = None,
+    **options: Any,
+) -> Plan:
+    """Plan a mosaic; of files, only the headers are read, and nothing is written.
+
+    Parameters and errors are those of `gpures.mosaic`.
+
+    Returns
+    -------
+    Plan
+    """
+    begin = time.perf_counter()
+    path = None if output is None else checked_output(output, overwrite)
+    pairs: list[Any] = [tuple(pair) if np.iterable(pair) else pair for pair in (crpix, crval, output_shape)]
+    wanted = FrameOptions(pixel_scale, pixel_scale_ratio, rotation, *pairs)
+    _check_options(options)
+    given = None if output_wcs is None else _given_wcs(output_wcs, wanted)
+    entries, models = _entries(inputs)
+    if models is not None and given is None:
+        raise ValueError(
+            "Models from a generator can be looked at only once, which is too late for a frame to be made around them: "
+            "give 'output_wcs', or a list of models."
+        )
+    skipped: list[tuple[str, str]] = []
+
+    def skip(name: str, error: Exception) -> None:
+        if not skip_bad:
+            raise error
+        log.warning("Skipped: %s", words_of(name, error))
+        skipped.append((name, words_of(name, error)))
+
+    sources = find(entries, progress, skip) if models is None else []
+    if given is None or is_imaging(given["wcs"]):
+        sources, footprints = _with_footprints(sources, skip)
+    else:
+        footprints = []
+    unit = check_units(cast(Any, sources))
+    if models is None and not sources:
+        raise ValueError(nothing_left(skipped))
+
+    given, angle = (given, None) if given is not None else _made_wcs(sources, footprints, wanted)
+    kinds = {source.kind for source in sources}
+    options = DEFAULTS | {"good_bits": default_good_bits(kinds)} | options
+    flag_names = names_for(options["good_bits"], kinds)
+    if not options.get("enable_var", True) and options["compute_err"] == "from_var":
+        options["compute_err"] = None
+    settings = _Settings(given, **options)
+    outside: list[str] = []
+    if footprints:
+        reach = reaching(footprints, given["wcs"], settings.frame.shape)
+        outside = [source.name for source, inside in zip(sources, reach, strict=True) if not inside]
+        if not any(reach):
+            raise ValueError(all_beside(footprints, given["wcs"], settings.frame.shape))
+        sources = [source for source, inside in zip(sources, reach, strict=True) if inside]
+    settings.reset_arrays(len(sources) or None)
+    backend, device, why = _backend(settings.backend, options.get("device"), settings.frame)
+    if path is not None:
+        check_is_no_input(path, sources)
+    return Plan(
+        path=path,
+        overwrite=overwrite,
+        skip_bad=skip_bad,
+        seconds=time.perf_counter() - begin,
+        flag_names=flag_names,
+        sources=(ModelSource(model) for model in models) if models is not None else sources,
+        total=None if models is not None else len(sources),
+        output_wcs=given,
+        options=options | {"backend": backend},
+        arrays=settings.arrays(),
+        frame=settings.frame,
+        backend=backend,
+        device=device,
+        why_no_gpu=why,
+        pixel_scale=settings.output_pixel_scale,
+        rotation=angle,
+        unit=unit,
+        skipped=skipped,
+        outside=outside,
+        footprints=footprints,
+    )
+
+
+def words_of(name: str, error: BaseException) -> str:
+    """What is wrong with an exposure, in one line that names it."""
+    words = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error) or type(error).__name__
+    words = " ".join(words.split())
+    return words if name in words or isinstance(error, FileError) else f"{name}: {words}"
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    names = [name for name in inspect.signature(Resample).parameters if name not in ("output_wcs", "n_input_models")]
+    if unknown := [name for name in options if name not in names]:
+        raise TypeError(f"mosaic() takes no argument {unknown[0]!r}. The options of Resample are {', '.join(names)}.")
+
+
+def _entries(inputs: Any) -> tuple[list[Any], Iterator[Any] | None]:
+    """What was given as a list; or an iterator of models that can't be listed, as they would all be in memory."""
+    if isinstance(inputs, (str, os.PathLike, Mapping)) or hasattr(inputs, "read"):
+        return [inputs], None
+    if not isinstance(inputs, Iterable):
+        raise TypeError(f"'inputs' must be paths or models, or a list of such, got {type(inputs).__name__}.")
+    if not isinstance(inputs, Iterator):
+        entries = list(inputs)
+    else:
+        entries = []
+        for entry in inputs:
+            if isinstance(entry, Mapping) and not entries:
+                return [], _chain(entry, inputs)
+            entries.append(entry)
+    if not entries:
+        raise ValueError("'inputs' is empty: give paths or models.")
+    return entries, None
+
+
+def _chain(first: Any, others: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    del first  # or it would be held to the end
+    yield from others
+
+
+def _given_wcs(output_wcs: Any, wanted: FrameOptions) -> dict[str, Any]:
+    """Output WCS that was given, in the form that `gpures.Resample` takes."""
+    unused = FrameOptions(output_shape=wanted.output_shape)
+    if wanted != unused:
+        names = [name for name in vars(wanted) if getattr(wanted, name) != getattr(unused, name)]
+        raise ValueError(f"'output_wcs' has its own frame: '{names[0]}' can't be given beside it.")
+    if isinstance(output_wcs, (str, os.PathLike)):
+        from gpures import io
+
+        output_wcs = io.read_wcs(Path(output_wcs))
+    result = dict(output_wcs) if isinstance(output_wcs, Mapping) else {"wcs": output_wcs}
+    if result.get("wcs") is None:
+        raise ValueError(
+            f"'output_wcs' must be a WCS, a file with one, or a dict with one under 'wcs', got {output_wcs}."
+        )
+    if wanted.output_shape is not None:
+        from copy import deepcopy
+
+        result["wcs"] = deepcopy(result["wcs"])
+        nx, ny = wanted.output_shape
+        result["wcs"].array_shape = (int(ny), int(nx))
+    return result
+
+
+def _with_footprints(
+    sources: Sequence[Source], skip: Callable[[str, Exception], None]
+) -> tuple[list[Source], list[Footprint]]:
+    """Exposures that lie somewhere on the sky, and where."""
+    good: list[Source] = []
+    footprints = []
+    for source in sources:
+        try:
+            footprints.append(footprint_of(source.name, source.wcs, source.shape))
+            good.append(source)
+        except (ValueError, RuntimeError) as error:
+            skip(source.name, error)
+    return good, footprints
+
+
+def nothing_left(skipped: Sequence[tuple[str, str]]) -> str:
+    """What is to be said where no exposure is left."""
+    words = f"None of the {len(skipped)} exposures can be used."
+    return words + "".join(f"\n  {reason}" for _, reason in skipped)
+
+
+def _made_wcs(
+    sources: Sequence[Source], footprints: Sequence[Footprint], wanted: FrameOptions
+) -> tuple[dict[str, Any], float]:
+    """Output WCS around exposures, as `gpures.Resample` takes it, and its rotation."""
+    first = sources[0]
+    # The root of the pixels' mean area, as the JWST pipeline has it where an output scale is given.
+    area = compute_mean_pixel_area(first.wcs, shape=first.shape)
+    native = ARCSEC_PER_RADIAN * math.sqrt(area) if area else None
+    scale = wanted.pixel_scale
+    if scale is None:
+        if native is None:
+            raise ValueError(f"{first.name}: the area of its pixels can't be computed: give 'pixel_scale'.")
+        scale = wanted.pixel_scale_ratio * native
+    grid = grid_around(footprints, scale, wanted, common_sky(sources))
+    ratio = None if native is None else scale / native
+    return {"wcs": grid.wcs, "pixel_scale": scale, "pixel_scale_ratio": ratio}, grid.rotation
+
+
+def _backend(backend: str, device: Any, frame: Frame) -> tuple[str, int, str | None]:
+    """Backend that will be used for a frame, the number of the GPU, and why "auto" does not take one."""
+    if backend in ("cpu", "drizzle"):
+        return backend, 0, None
+    if backend == "auto" and (why := why_unavailable("cuda", device)) is not None:
+        return "cpu", 0, why
+    number = select(device)
+    free = _free(number)
+    if backend == "auto" and free is not None and frame.bytes > free:
+        return "cpu", 0, f"device {number} has {free / GIB:.1f} GiB free, of the {frame.bytes / GIB:.1f} GiB needed"
+    return "cuda", number, None
+
+
+def _free(number: int) -> int | None:
+    """Bytes of memory that a GPU has left; None if it does not say."""
+    return next((device.free for device in devices() if device.number == number), None)

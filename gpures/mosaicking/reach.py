@@ -1,0 +1,54 @@
+"""Which exposures reach an output frame; the others need not be read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gpures.mosaicking.footprint import Footprint, angles, separation, vectors
+from gpures.wcs import pixel_to_world, world_to_pixel
+
+__all__ = ["all_beside", "reaching"]
+
+# Degrees by which a position may miss itself on its way to an output pixel and back. A tangent plane, for one, has the
+# opposite half of the sky in the same pixels.
+RETURNS = 1e-3
+
+# A drop's reach from its pixel's middle, input pixels, rounded up (Lanczos of order 3).
+REACH = 4.0
+
+
+def reaching(footprints: Sequence[Footprint], wcs: Any, shape: tuple[int, int]) -> list[bool]:
+    """Whether drops of exposures may fall into a frame, for each."""
+    forward, backward = pixel_to_world(wcs), world_to_pixel(wcs)
+
+    def reaches(footprint: Footprint) -> bool:
+        points = np.concatenate([footprint.edge, footprint.centre[None], footprint.above[None]])
+        x, y = backward(*angles(points))
+        with np.errstate(invalid="ignore"):
+            returns = separation(vectors(*forward(x, y)), points) < RETURNS
+        if not returns.any():
+            return False
+        size = 2.0 * math.hypot(x[-1] - x[-2], y[-1] - y[-2])
+        margin = 1.0 + REACH * (size if math.isfinite(size) else 1.0)
+        return all(
+            v[returns].min() < n - 0.5 + margin and v[returns].max() > -0.5 - margin
+            for v, n in zip((x, y), shape[::-1], strict=True)
+        )
+
+    return [reaches(footprint) for footprint in footprints]
+
+
+def all_beside(footprints: Sequence[Footprint], wcs: Any, shape: tuple[int, int]) -> str:
+    """What is to be said where no exposure reaches the frame."""
+    middle = np.array([0.5 * (shape[1] - 1)]), np.array([0.5 * (shape[0] - 1)])
+    centre = vectors(*pixel_to_world(wcs)(*middle))[0]
+    away = [float(separation(footprint.centre, centre)) for footprint in footprints]
+    nearest = int(np.argmin(away))
+    return (
+        f"None of the {len(footprints)} exposures reaches the output frame. The nearest to its middle is "
+        f"{footprints[nearest].name}, {away[nearest]:.4g} degrees from there."
+    )

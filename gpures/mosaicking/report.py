@@ -1,0 +1,141 @@
+"""A plan, and a finished mosaic, as tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from gpures.cuda.device import devices
+from gpures.info import line
+from gpures.mosaicking.plan import AT_A_TIME, GIB, Plan
+from gpures.threads import thread_count
+
+if TYPE_CHECKING:
+    from gpures.mosaicking import Mosaic
+
+__all__ = ["plan_text", "report"]
+
+# Exposures, and names of those left out, that a table lists at most.
+LISTED = 40
+
+NAME = 40  # width of an exposure's name
+
+
+def plan_text(plan: Plan) -> str:
+    """What will be done."""
+    sources = list(plan.sources) if isinstance(plan.sources, Sequence) else []
+    lines = [row("exposures", _exposures(plan, sources))]
+    for source in sources[:LISTED]:
+        ny, nx = source.shape
+        cells = f"{source.kind:<6} {nx} x {ny}".ljust(22) + f"{source.exposure_time:>10.1f} s  {source.unit or '-'}"
+        lines.append(f"  {_short(source.name):<{NAME}} {cells}")
+    lines += _more(sources)
+    lines += _left_out(plan.skipped, plan.outside)
+    lines += _frame(plan)
+    lines += _options(plan)
+    lines.append(row("unit", plan.unit or "not told"))
+    lines.append(row("backend", _backend(plan)))
+    lines.append(row("memory", _memory(plan)))
+    return "\n".join(lines)
+
+
+def report(mosaic: Mosaic) -> str:
+    """What was done."""
+    plan, model = mosaic.plan, mosaic.model
+    lines = [row("exposures", f"{len(mosaic.added)}, {mosaic.pixels / 1e6:.4g} million pixels")]
+    lines += _left_out(mosaic.skipped, plan.outside)
+    lines.append(row("exposure time", f"{model['exposure_time']:.1f} s"))
+    lines += _frame(plan)
+    lines += _options(plan)
+    lines.append(row("unit", mosaic.unit or "not told"))
+    lines.append(row("backend", _backend(plan)))
+    if mosaic.path is not None:
+        lines.append(row("written", f"{mosaic.path}, {mosaic.path.stat().st_size / 1e6:.1f} MB"))
+    seconds = dict(mosaic.seconds)
+    total = seconds.pop("total")
+    lines.append(row("time", f"{total:.2f} s, {mosaic.pixels / 1e6 / total:.3g} million pixels per second; of that"))
+    lines += [f"  {name:<22}{value:>9.2f} s{_beside(name)}" for name, value in seconds.items()]
+    return "\n".join(lines)
+
+
+def row(name: str, value: str) -> str:
+    """A line of a table."""
+    return line(name, value, indent=0)
+
+
+def _beside(name: str) -> str:
+    return "  (beside the others)" if name in ("reading files", "pixel map") else ""
+
+
+def _exposures(plan: Plan, sources: Sequence[Any]) -> str:
+    if plan.total is None:
+        return "from a generator of models"
+    kinds = ", ".join(f"{number} {kind}" for kind, number in Counter(source.kind for source in sources).items())
+    return f"{plan.total} ({kinds}), {sum(source.exposure_time for source in sources):.1f} s in all"
+
+
+def _short(name: str) -> str:
+    """The end of a name, which is what tells it from others."""
+    return name if len(name) <= NAME else "…" + name[1 - NAME :]
+
+
+def _more(items: Sequence[Any]) -> list[str]:
+    return [f"  and {len(items) - LISTED} more"] if len(items) > LISTED else []
+
+
+def _left_out(skipped: Sequence[tuple[str, str]], outside: Sequence[str]) -> list[str]:
+    lines = []
+    if skipped:
+        lines.append(row("skipped", str(len(skipped))))
+        lines += [line("", reason) for _, reason in skipped[:LISTED]] + _more(skipped)
+    if outside:
+        lines.append(row("not read", f"{len(outside)} that do not reach the frame"))
+        lines += [f"  {_short(name)}" for name in outside[:LISTED]] + _more(outside)
+    return lines
+
+
+def _frame(plan: Plan) -> list[str]:
+    ny, nx = plan.shape
+    ra, dec = plan.centre
+    ratio = plan.output_wcs.get("pixel_scale_ratio")
+    scale = f"{plan.pixel_scale:.5g} arcsec" + (f", {ratio:.4g} times the first exposure's" if ratio else "")
+    turned = "as the given WCS" if plan.rotation is None else f"+y at position angle {plan.rotation:.3f} degrees"
+    return [
+        row("frame", f"{nx} x {ny} pixels, middle at RA {ra:.6f}, Dec {dec:+.6f}"),
+        row("scale", scale),
+        row("orientation", turned),
+    ]
+
+
+def _options(plan: Plan) -> list[str]:
+    options = plan.options
+    kernel = f"{plan.frame.kernel}, pixfrac {options.get('pixfrac', 1.0):g}"
+    weights = f"{options.get('weight_type', 'ivm')}, good bits {options['good_bits']}"
+    return [row("kernel", kernel), row("weights", weights)]
+
+
+def _backend(plan: Plan) -> str:
+    if plan.backend == "cuda":
+        name = next((each.name for each in devices() if each.number == plan.device), "unknown")
+        return f"cuda, device {plan.device}: {name}"
+    words = f"cpu, {thread_count()} threads" if plan.backend == "cpu" else plan.backend
+    return words if plan.why_no_gpu is None else f"{words}; no GPU: {plan.why_no_gpu}"
+
+
+def _size(count: int) -> str:
+    """Bytes, for a person to read."""
+    for unit, size in (("GiB", GIB), ("MiB", 2.0**20)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count / 2.0**10:.0f} KiB"
+
+
+def _memory(plan: Plan) -> str:
+    words = f"{_size(plan.frame.bytes)} for the frame"
+    if plan.backend == "cuda":
+        words += " on the GPU"
+    if plan.waiting_bytes:
+        words += f", {_size(plan.waiting_bytes)} for {AT_A_TIME} exposures at a time"
+    available = plan.available
+    return words if available is None else f"{words}; {_size(available)} available"

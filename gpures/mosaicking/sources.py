@@ -1,0 +1,243 @@
+"""What is to be co-added: files, found and described without their images being read, and models."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from gpures.arrays import model_name
+from gpures.exposure import is_real
+from gpures.progress import shown
+from gpures.wcs import as_wcs
+
+__all__ = ["ModelSource", "Source", "common_sky", "find"]
+
+log = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """An exposure: what `gpures.io.Input` tells of one in a file, and `ModelSource` of a model."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def kind(self) -> str:
+        """The mission, "fits" or "model"."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (Ny, Nx)."""
+
+    @property
+    def wcs(self) -> Any:
+        """Its WCS."""
+
+    @property
+    def unit(self) -> str | None:
+        """Unit of the data."""
+
+    @property
+    def exposure_time(self) -> float:
+        """Seconds."""
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes of each array, once it is read."""
+
+    @property
+    def path(self) -> Any:
+        """Its file."""
+
+    def read(self, arrays: Iterable[str]) -> Mapping[str, Any]:
+        """Model with these arrays, as `gpures.Resample.add_model` takes it."""
+
+
+@dataclass
+class ModelSource:
+    """An exposure that is a model already.
+
+    Raises
+    ------
+    KeyError, ValueError
+        The model lacks what a frame is made from, or is no image.
+    """
+
+    model: Mapping[str, Any]
+    kind: str = field(default="model", init=False)
+
+    def __post_init__(self) -> None:
+        for key in ("data", "wcs"):
+            if self.model.get(key) is None:
+                raise KeyError(f"Model '{self.name}' has no '{key}'.")
+        if np.ndim(self.model["data"]) != 2:
+            raise ValueError(
+                f"Model '{self.name}' is not a 2D image: its 'data' has the shape {np.shape(self.model['data'])}."
+            )
+
+    @property
+    def name(self) -> str:
+        """File name of the model."""
+        return model_name(self.model)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of its data."""
+        ny, nx = np.shape(self.model["data"])
+        return ny, nx
+
+    @property
+    def wcs(self) -> Any:
+        """Its WCS."""
+        return self.model["wcs"]
+
+    @property
+    def unit(self) -> str | None:
+        """Unit of its data."""
+        return self.model.get("bunit_data")
+
+    @property
+    def exposure_time(self) -> float:
+        """Seconds; NaN where the model has no such number."""
+        time: Any = self.model.get("exposure_time")
+        return float(time) if is_real(time) else math.nan
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Its arrays are there already."""
+        return {}
+
+    @property
+    def path(self) -> str:
+        """File name of the model."""
+        return self.name
+
+    def read(self, arrays: Iterable[str]) -> Mapping[str, Any]:
+        """The model."""
+        return self.model
+
+
+def _paths_of(entry: str | os.PathLike) -> list[str]:
+    """Paths that an entry stands for: itself, or what matches it if it is a pattern.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    IsADirectoryError
+        It is a folder.
+    """
+    path = os.fspath(entry)
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{path} is a folder: give the files in it, such as {os.path.join(path, '*.fits')!r}.")
+    if os.path.exists(path):
+        return [path]
+    if glob.has_magic(path) and (found := sorted(glob.glob(path, recursive=True))):
+        return found
+    raise FileNotFoundError(f"{path}: no such file{', and nothing matches it' if glob.has_magic(path) else ''}.")
+
+
+def find(
+    entries: Sequence[Any], progress: Any = None, on_error: Callable[[str, Exception], Any] | None = None
+) -> list[Source]:
+    """Exposures that entries stand for, in their order. Of files, only the headers are read.
+
+    Parameters
+    ----------
+    entries : sequence
+        Paths, patterns, models, and `gpures.io.Input`.
+    progress : bool, callable or None
+        As in `gpures.Resample.add_models`, for the files.
+    on_error : callable, optional
+        Called with the name of a file that can't be used, and why; unless it raises, that file is left out.
+
+    Raises
+    ------
+    TypeError
+        An entry is none of these.
+    OSError, gpures.io.FileError
+        A file can't be used.
+    """
+    expanded: list[Any] = []
+    for entry in entries:
+        if not isinstance(entry, (str, os.PathLike)):
+            expanded.append(entry)
+            continue
+        try:
+            expanded += _paths_of(entry)
+        except OSError as error:
+            if on_error is None:
+                raise
+            on_error(os.fspath(entry), error)
+    sources: list[Source] = []
+    files = any(isinstance(entry, str) for entry in expanded)
+    with shown(progress if files else None, len(expanded), "headers", "file") as show:
+        for done, entry in enumerate(expanded, 1):
+            try:
+                sources += _sources_in(entry)
+            except (OSError, KeyError, ValueError) as error:
+                if on_error is None:
+                    raise
+                on_error(entry if isinstance(entry, str) else model_name(entry), error)
+            show(done)
+    return sources
+
+
+def _sources_in(entry: Any) -> Sequence[Source]:
+    if isinstance(entry, str):
+        from gpures import io
+
+        return io.inputs(entry)
+    if isinstance(entry, Mapping):
+        return [ModelSource(entry)]
+    if hasattr(entry, "read") and hasattr(entry, "wcs"):
+        return [entry]
+    raise TypeError(
+        f"'inputs' must be paths, models (dicts) or gpures.io.Input, or a list of such, got {type(entry).__name__}."
+    )
+
+
+def _reference_frame(wcs: Any) -> Any:
+    """Astropy frame of a WCS's sky coordinates; ICRS where it tells none."""
+    if as_wcs(wcs) is wcs:
+        frame = getattr(wcs.output_frame, "reference_frame", None)
+    else:
+        from astropy.wcs.utils import wcs_to_celestial_frame
+
+        frame = wcs_to_celestial_frame(wcs)
+    if frame is None:
+        from astropy.coordinates import ICRS
+
+        return ICRS()
+    return frame
+
+
+def common_sky(sources: Sequence[Source]) -> Any:
+    """Reference frame of the exposures' sky coordinates."""
+    from astropy.coordinates import FK5, ICRS
+
+    sky = _reference_frame(sources[0].wcs)
+    warned = False
+    for source in sources[1:]:
+        other = _reference_frame(source.wcs)
+        if sky.is_equivalent_frame(other):
+            continue
+        words = f"{sources[0].name} has sky coordinates in {_called(sky)}, and {source.name} in {_called(other)}"
+        if not all(frame.is_equivalent_frame(ICRS()) or frame.is_equivalent_frame(FK5()) for frame in (sky, other)):
+            raise ValueError(f"{words}. Exposures must have coordinates of one kind.")
+        if not warned:  # they differ by 0.02 arcsec at most, and headers often say one and mean the other
+            log.warning("%s: taken as the same.", words)
+            warned = True
+    return sky
+
+
+def _called(frame: Any) -> str:
+    return f"{frame.name.upper()}{f' ({frame.equinox})' if hasattr(frame, 'equinox') else ''}"
