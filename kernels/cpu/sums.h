@@ -8,6 +8,7 @@
 #include "simd.h"
 // (simd.h first: the templates of splat.h must see what it adds to the number types)
 #include "../splat.h"
+#include "../weights.h"
 #include "walk.h"
 
 GPURES_BEGIN
@@ -131,7 +132,8 @@ struct Runs {
 // Lanes side by side that are worth a vector.
 constexpr int FEWEST_IN_RUN = 3;
 
-template <int N>
+// SQUARED: the planes from `first_squared` on are weighted with squares.
+template <int N, bool SQUARED = false>
 struct PlaneSums : Sums<N> {
     using Sums<N>::bits;
     using Sums<N>::scratch;
@@ -142,6 +144,7 @@ struct PlaneSums : Sums<N> {
     static constexpr bool TAKES_ROWS = true;
 
     const double* values = nullptr;  // of the pixel in lane 0
+    int first_squared = 0;
 
     PlaneSums(const Scratch& scratch, int x0, int y0, int planes, const std::uint32_t* bits)
         : Sums<N>(scratch, x0, y0, planes, planes + 1, bits)
@@ -161,6 +164,12 @@ struct PlaneSums : Sums<N> {
         return {scratch.sums + spot(column, row).sum};
     }
 
+    template <class V>
+    V weight_of(int p, V dow) const
+    {
+        return weight_in_plane(SQUARED && p >= first_squared, dow);
+    }
+
     Spot spot(int column, int row) const
     {
         return {static_cast<long>(row) * this->count() * SUMS_WIDTH + MARGIN + column, index_in_rows(column, row)};
@@ -177,7 +186,9 @@ struct PlaneSums : Sums<N> {
     {
         double* sum = scratch.sums + at.sum;
         sum[0] += dow;
-        for (int p = 0; p < this->count() - 1; ++p) sum[(p + 1) * SUMS_WIDTH] += dow * values[p * ROW_LENGTH + lane];
+        for (int p = 0; p < this->count() - 1; ++p) {
+            sum[(p + 1) * SUMS_WIDTH] += weight_of(p, dow) * values[p * ROW_LENGTH + lane];
+        }
         this->flag(at.pixel, dow, lane);
     }
 
@@ -208,7 +219,7 @@ struct PlaneSums : Sums<N> {
             for (int p = 0; p < this->count() - 1; ++p) {
                 sum += SUMS_WIDTH;
                 const Vector before = load(sum);
-                store(select(given, before + part * values[p * ROW_LENGTH], before), sum);
+                store(select(given, before + weight_of(p, part) * values[p * ROW_LENGTH], before), sum);
             }
             mark(part > Vector{}, scratch.marks + at.pixel + k);
             if (!bits) continue;
@@ -280,7 +291,7 @@ struct PlaneSums : Sums<N> {
         for (int p = 0; p < this->count() - 1; ++p) {
             sum += SUMS_WIDTH;
             const Vector before = load(sum);
-            store(select(given, before + dow * load(values + p * ROW_LENGTH), before), sum);
+            store(select(given, before + weight_of(p, dow) * load(values + p * ROW_LENGTH), before), sum);
         }
         mark(dow > Vector{}, scratch.marks + at.pixel);
         if (bits) unite(given, bits, scratch.dq + at.pixel);
