@@ -27,14 +27,21 @@ __all__ = [
     "Resample",
     "UnsupportedWCSError",
     "__version__",
+    "accelerate",
     "blot_image",
     "compute_mean_pixel_area",
+    "restore",
 ]
 
 __version__ = version("gpures")
 
 # Names that are imported when they are first asked for, and their modules.
-_LAZY = {"Drizzle": "gpures.drizzle", "blot_image": "gpures.blot"}
+_LAZY = {
+    "Drizzle": "gpures.drizzle",
+    "accelerate": "gpures.acceleration",
+    "blot_image": "gpures.blot",
+    "restore": "gpures.acceleration",
+}
 
 
 def __getattr__(name: str):

@@ -19,15 +19,18 @@ from gpures.accumulators import Accumulators, Frame
 from gpures.exposure import Exposure
 from gpures.weights import Weight
 
-__all__ = ["DrizzleAccumulators"]
+__all__ = ["DrizzleAccumulators", "drizzle_class"]
 
 
-def _drizzle_class():
+def drizzle_class():
+    """`drizzle.resample.Drizzle` itself, also while `gpures.accelerate` has another in its place."""
     try:
         from drizzle.resample import Drizzle
     except ImportError as error:
         raise ImportError("backend='drizzle' needs the drizzle package: pip install 'gpures[drizzle]'.") from error
-    return Drizzle
+    from gpures.acceleration import original
+
+    return original(Drizzle)
 
 
 class DrizzleAccumulators(Accumulators):
@@ -40,7 +43,7 @@ class DrizzleAccumulators(Accumulators):
         self.touched = (0, frame.shape[1] - 1, 0, frame.shape[0] - 1)  # the package does not say
         fillval = "INDEF" if frame.fillval is None else frame.fillval
         planes = frame.context_planes
-        self._driz = _drizzle_class()(
+        self._driz = drizzle_class()(
             kernel=frame.kernel,
             fillval=fillval,
             out_shape=frame.shape,
@@ -50,11 +53,11 @@ class DrizzleAccumulators(Accumulators):
         )
         self._driz_err = None
         if frame.has_err:
-            self._driz_err = _drizzle_class()(
+            self._driz_err = drizzle_class()(
                 kernel=frame.kernel, fillval=fillval, out_shape=frame.shape, disable_ctx=True
             )
         self._driz_extras = {
-            name: _drizzle_class()(kernel=frame.kernel, fillval=fillval, out_shape=frame.shape, disable_ctx=True)
+            name: drizzle_class()(kernel=frame.kernel, fillval=fillval, out_shape=frame.shape, disable_ctx=True)
             for name in frame.extra_names
         }
         self._time = np.zeros(frame.shape) if frame.has_time else None
@@ -101,7 +104,7 @@ class DrizzleAccumulators(Accumulators):
     def _time_of(self, exposure: Exposure, arguments: dict) -> np.ndarray:
         """The exposure time where good pixels fall, all of which have weight 1 for that."""
         good = replace(exposure, weight=Weight(bad_bits=exposure.weight.bad_bits))
-        driz = _drizzle_class()(kernel=self.frame.kernel, fillval=0.0, out_shape=self.frame.shape, disable_ctx=True)
+        driz = drizzle_class()(kernel=self.frame.kernel, fillval=0.0, out_shape=self.frame.shape, disable_ctx=True)
         driz.add_image(np.zeros(exposure.shape, np.float32), **(arguments | {"weight_map": self.weight_map(good)}))
         return np.where(driz.out_wht != 0, exposure.effective_time, 0.0)
 
@@ -109,7 +112,7 @@ class DrizzleAccumulators(Accumulators):
         """Average the roots of the variances like the data, square them, and add them with squared weights."""
         drizzled = {}
         for name, variance in exposure.variances.items():
-            driz = _drizzle_class()(
+            driz = drizzle_class()(
                 kernel=self.frame.kernel, fillval=np.nan, out_shape=self.frame.shape, disable_ctx=True
             )
             with np.errstate(invalid="ignore"):
