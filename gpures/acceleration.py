@@ -204,11 +204,11 @@ def _pixmap_stand_in(original: Callable) -> Callable:
         wcs_from, wcs_to, shape, box, *grid = asked.arguments.values()
         if shape is None:
             shape = getattr(wcs_from, "array_shape", None)
-        # With a step of its own the original is fast, and its results are a matter of that step.
-        if shape is not None and box == "to" and (not grid or grid[0] == 1):
+        if shape is not None and box == "to":
             try:
                 with stage("pixel map"):
-                    pixmap = calc_pixmap(wcs_from, wcs_to, shape, _settings().pixmap_tolerance).array()
+                    # drizzle's has no further arguments; stcal's has the step of the grid and the spline's order
+                    pixmap = calc_pixmap(wcs_from, wcs_to, shape, _settings().pixmap_tolerance, *grid).array()
             except Exception as error:
                 log.debug("%s is left to the original: %s", name, error)
             else:

@@ -187,21 +187,38 @@ def test_pixel_maps():
     assert set((acceleration.used - used).values()) == {2, 1}
 
 
-@pytest.mark.parametrize("asked", [{"stepsize": 4}, {"stepsize": 3, "order": 3}, {"disable_bbox": "none"}])
-def test_pixel_maps_with_more_knobs_are_the_originals(asked):
-    """Where steps or bounding boxes are asked for, the original decides, to the last bit."""
+@pytest.mark.parametrize("asked", [{"stepsize": 4}, {"stepsize": 10, "order": 3}])
+def test_pixel_maps_with_a_step(asked):
+    """Where a step is asked for, the map is the original's, whatever the tolerance, to a spline's roundings."""
     wcs, frame = scenes.camera_wcs((200, 300)), output()["wcs"]
     expected = REFERENCES.stcal_pixmap(wcs, frame, (200, 300), **asked)
+    before = acceleration.used["stcal.resample.utils.calc_pixmap"]
+    with gpures.accelerate(pixmap_tolerance=1e-12):
+        np.testing.assert_allclose(
+            stcal.resample.utils.calc_pixmap(wcs, frame, (200, 300), **asked), expected, rtol=0, atol=1e-9
+        )
+    assert acceleration.used["stcal.resample.utils.calc_pixmap"] == before + 1
+
+
+@pytest.mark.parametrize("box", ["from", "both", "none"])
+def test_pixel_maps_with_other_bounding_boxes_are_the_originals(box):
+    """Where another bounding box is to be respected, the original decides, to the last bit."""
+    expected, got = (scenes.camera_wcs((200, 300)) for _ in range(2))
+    expected = REFERENCES.stcal_pixmap(expected, output()["wcs"], (200, 300), box)
     with gpures.accelerate():
-        np.testing.assert_array_equal(stcal.resample.utils.calc_pixmap(wcs, frame, (200, 300), **asked), expected)
+        got = stcal.resample.utils.calc_pixmap(got, output()["wcs"], (200, 300), box)
+    np.testing.assert_array_equal(got, expected)
 
 
 def test_pixel_map_that_gpures_cannot_make():
     """What gpures refuses goes to the original, whose errors are the ones that callers know."""
     wcs = scenes.imaging_wcs(SHAPE)
     wcs.array_shape = wcs.bounding_box = None
-    with gpures.accelerate(), pytest.raises(ValueError, match="must have pixel_shape property set"):
-        stcal.resample.utils.calc_pixmap(wcs, output()["wcs"])
+    with gpures.accelerate():
+        with pytest.raises(ValueError, match="must have pixel_shape property set"):
+            stcal.resample.utils.calc_pixmap(wcs, output()["wcs"])
+        with pytest.raises(ValueError, match="Interpolation order should be either 1 or 3"):
+            stcal.resample.utils.calc_pixmap(scenes.imaging_wcs(SHAPE), output()["wcs"], stepsize=2, order=2)
 
 
 # ---- what is not ---------------------------------------------------------------------------------------------------
