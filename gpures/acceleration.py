@@ -23,7 +23,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -57,6 +57,10 @@ class Settings:
     backend: str = "auto"
     device: Any = None
     pixmap_tolerance: float = 1e-6
+
+    def place(self) -> dict[str, Any]:
+        """The arguments that say where something is computed."""
+        return {"backend": self.backend, "device": self.device}
 
 
 class Acceleration:
@@ -178,7 +182,7 @@ def _resample_stand_in(original: type) -> type:
 
     class Accelerated(Resample):
         def __init__(self, *args: Any, **options: Any):
-            super().__init__(*args, **(asdict(_settings()) | options))
+            super().__init__(*args, **(vars(_settings()) | options))
 
         def check_output_wcs(self, *args: Any, **options: Any) -> None:
             try:
@@ -189,6 +193,21 @@ def _resample_stand_in(original: type) -> type:
         def _add(self, *args: Any, **options: Any) -> None:
             super()._add(*args, **options)
             _count("stcal.resample.Resample.add_model")
+
+    return _class_stand_in(original, Accelerated)
+
+
+def _drizzle_stand_in(original: type) -> type:
+    from gpures.drizzle import Drizzle
+
+    class Accelerated(Drizzle):
+        def __init__(self, *args: Any, **options: Any):
+            super().__init__(*args, **(_settings().place() | options))
+
+        def add_image(self, *args: Any, **options: Any) -> tuple[int, int]:
+            missed = super().add_image(*args, **options)
+            _count("drizzle.resample.Drizzle.add_image")
+            return missed
 
     return _class_stand_in(original, Accelerated)
 
@@ -223,6 +242,7 @@ def _pixmap_stand_in(original: Callable) -> Callable:
 _TARGETS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("stcal.resample.resample", "Resample", _resample_stand_in),
     ("stcal.resample.utils", "calc_pixmap", _pixmap_stand_in),
+    ("drizzle.resample", "Drizzle", _drizzle_stand_in),
     ("drizzle.utils", "calc_pixmap", _pixmap_stand_in),
 )
 
