@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 SHAPE = (150, 130)
 VARIANCES = ["var_rnoise", "var_poisson", "var_flat"]
 OUTLIER = dqflags.pixel.OUTLIER
-EPS32 = np.finfo(np.float32).eps
+EPS32 = float(np.finfo(np.float32).eps)
 
 
 def arrays(number):
@@ -59,6 +59,7 @@ def image_model(number, distortion=2.0):
     )
     made.meta.filename = f"r0000101001001001001_01101_{number + 1:04d}_wfi01_cal.asdf"
     made.meta["wcs"] = wcs
+    made.meta["cal_step"] = {"outlier_detection": "INCOMPLETE", "resample": "INCOMPLETE"}
     model = datamodels.ImageModel(made)
     add_s_region(model)
     return model
