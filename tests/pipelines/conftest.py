@@ -27,7 +27,12 @@ def both_ways():
     return call
 
 
-def outlying_pixels(shape, number, count=25):
-    """Rows and columns of pixels well inside an image, which become outliers of the exposure of that number."""
-    rng = np.random.default_rng(number + 50)
-    return tuple(rng.integers(20, side - 20, count) for side in shape)
+@pytest.fixture
+def outlying_pixels():
+    """A function that gives rows and columns well inside an image, where an exposure of some number has outliers."""
+
+    def pixels(shape, number, count=25):
+        rng = np.random.default_rng(number + 50)
+        return tuple(rng.integers(20, side - 20, count) for side in shape)
+
+    return pixels

@@ -16,7 +16,6 @@ import gwcs
 import numpy as np
 import pytest
 import scenes
-from conftest import outlying_pixels
 from gwcs import coordinate_frames
 from test_parity_stcal import assert_parity
 
@@ -208,7 +207,7 @@ def flags(models):
     return [(model.dq & OUTLIER)[8:-8, 8:-8] != 0 for model in models]
 
 
-def test_outliers_in_images(both_ways):
+def test_outliers_in_images(both_ways, outlying_pixels):
     """Resample, median, blot and comparison find the same outliers, among them all those that were put in."""
 
     def detect():
@@ -236,7 +235,7 @@ def test_outliers_in_images(both_ways):
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_outliers_in_spectra(both_ways):
+def test_outliers_in_spectra(both_ways, outlying_pixels):
     """Likewise for spectra, whose errors are blotted as well."""
 
     def detect():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scenes
-from conftest import outlying_pixels
 from test_parity_stcal import assert_parity
 
 from gpures import acceleration
@@ -135,7 +134,7 @@ def test_step(both_ways):
     assert_parity(images(got), images(expected), [arrays(number) for number in range(3)])
 
 
-def test_outliers(both_ways):
+def test_outliers(both_ways, outlying_pixels):
     """Resample, median, blot and comparison find the same outliers, among them all those that were put in."""
 
     def detect():
