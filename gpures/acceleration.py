@@ -99,8 +99,10 @@ def accelerate(backend: str = "auto", *, device: Any = None, pixmap_tolerance: f
     """Have stcal's and drizzle's resampling done by gpures, in this process, until `restore`.
 
     In place of `stcal.resample.Resample`, and for all that derives from it, as the resamplers of jwst and romancal do,
-    there is `gpures.Resample`; in place of `stcal.resample.utils.calc_pixmap` and `drizzle.utils.calc_pixmap` a
-    verified spline where it can be had. Modules imported before are covered as well as those to come.
+    there is `gpures.Resample`; in place of `drizzle.resample.Drizzle` and `drizzle.resample.blot_image`, which Roman's
+    exposure times and outlier detection call, their namesakes in gpures; in place of `calc_pixmap` in
+    `stcal.resample.utils` and `drizzle.utils` a verified spline where it can be had. Modules imported before are
+    covered as well as those to come.
 
     Called again it does no harm; where settings differ, the latest count. Used in a ``with`` statement it ends with it,
     and acceleration that was on before goes on.
@@ -212,6 +214,19 @@ def _drizzle_stand_in(original: type) -> type:
     return _class_stand_in(original, Accelerated)
 
 
+def _blot_stand_in(original: Callable) -> Callable:
+    from gpures.blot import blot_image
+
+    @functools.wraps(original)
+    def stand_in(*args: Any, **options: Any) -> Any:
+        with stage("blot"):
+            blotted = blot_image(*args, **(_settings().place() | options))
+        _count("drizzle.resample.blot_image")
+        return blotted
+
+    return stand_in
+
+
 def _pixmap_stand_in(original: Callable) -> Callable:
     signature = inspect.signature(original)
     name = f"{original.__module__}.calc_pixmap"
@@ -243,6 +258,7 @@ _TARGETS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("stcal.resample.resample", "Resample", _resample_stand_in),
     ("stcal.resample.utils", "calc_pixmap", _pixmap_stand_in),
     ("drizzle.resample", "Drizzle", _drizzle_stand_in),
+    ("drizzle.resample", "blot_image", _blot_stand_in),
     ("drizzle.utils", "calc_pixmap", _pixmap_stand_in),
 )
 

@@ -185,8 +185,11 @@ def set_arrays(record: np.ndarray, data: Any, pixmap: Any, made: Any, address: A
 
 def blot_by_reference(record: np.ndarray, data: np.ndarray, pixmap: np.ndarray, made: np.ndarray) -> None:
     """Blot by the drizzle package."""
-    from drizzle import resample
+    from drizzle.resample import blot_image
 
+    from gpures.acceleration import original
+
+    blot = original(blot_image)  # also while another is in its place
     interp = INTERPOLATIONS[record["interpolation"]]
     settings = {"fillval": float(record["fill"]), "iscale": float(record["scale"])}
     if interp == "sinc":
@@ -197,7 +200,7 @@ def blot_by_reference(record: np.ndarray, data: np.ndarray, pixmap: np.ndarray, 
         warnings.simplefilter("ignore", DeprecationWarning)
         for name in names:
             try:
-                resample.blot_image(data, pixmap, out_img=made, interp=name, **settings)
+                blot(data, pixmap, out_img=made, interp=name, **settings)
                 return
             except Exception as error:
                 if name == names[-1] or "Unknown interp" not in str(error):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import multiprocessing
 import sys
 import threading
 import types
 
+import drizzle.resample
 import drizzle.utils
 import numpy as np
 import pytest
@@ -25,7 +28,10 @@ SHAPE = (34, 29)
 
 # An attribute of an object is not a module's name, so it stays what it is.
 REFERENCES = types.SimpleNamespace(
-    resample=STCALResample, drizzle=Drizzle, stcal_pixmap=stcal.resample.utils.calc_pixmap
+    resample=STCALResample,
+    drizzle=Drizzle,
+    blot=drizzle.resample.blot_image,
+    stcal_pixmap=stcal.resample.utils.calc_pixmap,
 )
 
 
@@ -221,6 +227,49 @@ def test_pixel_map_that_gpures_cannot_make():
             stcal.resample.utils.calc_pixmap(scenes.imaging_wcs(SHAPE), output()["wcs"], stepsize=2, order=2)
 
 
+def blotted(blot_image, **options):
+    """A smooth image, interpolated at places inside and beside it, but for its upper edges, where the two differ."""
+    y, x = np.indices((40, 50))
+    image = (np.sin(x / 3.0) + 0.1 * y).astype(np.float32)
+    pixmap = np.stack(np.meshgrid(np.linspace(-3.3, 46.1, 31), np.linspace(1.2, 35.9, 23)), axis=-1)
+    return blot_image(image, pixmap, **options)
+
+
+@pytest.mark.parametrize("interp", ["linear", "poly5"])
+def test_blot(interp):
+    """blot_image is that of gpures, with the reference's values to the roundings of its float32 coordinates."""
+    expected = blotted(REFERENCES.blot, interp=interp, fillval=-7.0)
+    before = acceleration.used["drizzle.resample.blot_image"]
+    with gpures.accelerate(backend="cpu"):
+        assert drizzle.resample.blot_image is not REFERENCES.blot
+        got = blotted(drizzle.resample.blot_image, interp=interp, fillval=-7.0)
+    # Coordinates below 64 are rounded by 4e-6 at most, on slopes below 0.5; values below 6 by a few eps.
+    np.testing.assert_allclose(got, expected, rtol=0, atol=4e-6 * 0.5 + 6 * 8 * 1.2e-7)
+    assert (got == -7.0).any()
+    assert acceleration.used["drizzle.resample.blot_image"] == before + 1
+
+
+def test_drizzle_in_arrays_of_the_caller():
+    """A Drizzle from before fills the arrays that it was given, and begins again where they are cleared."""
+    driz_images = []
+    for on in (False, True):
+        with gpures.accelerate(backend="cpu") if on else contextlib.nullcontext():
+            image, weight = np.zeros((2, 60, 60), np.float32)
+            driz = Drizzle(fillval=0, out_img=image, out_wht=weight, disable_ctx=True)
+            assert isinstance(driz, gpures.Drizzle) == on
+            for model in models(2):
+                pixmap = REFERENCES.stcal_pixmap(model["wcs"], output()["wcs"], SHAPE)
+                driz.add_image(model["data"], exptime=1.0, pixmap=pixmap)
+                driz_images.append((image.copy(), weight.copy()))
+                image[:] = 0
+                weight[:] = 0
+    for (expected_image, expected_weight), (image, weight) in zip(driz_images[:2], driz_images[2:], strict=True):
+        assert (weight > 0).any()
+        np.testing.assert_allclose(weight, expected_weight, rtol=0, atol=1e-5)
+        covered = expected_weight > 0.01
+        np.testing.assert_allclose(image[covered], expected_image[covered], rtol=0, atol=1e-3)
+
+
 # ---- what is not ---------------------------------------------------------------------------------------------------
 
 
@@ -256,6 +305,10 @@ def test_reference_backend(how, monkeypatch):
         resample = STCALResample(output(), **({"backend": "drizzle"} if how == "argument" else {}))
         resample.add_model(models()[0])
         accumulators.append(resample._accumulators._driz)
+        blot = drizzle.resample.blot_image
+        np.testing.assert_array_equal(
+            blotted(blot, **({"backend": "drizzle"} if how == "argument" else {})), blotted(REFERENCES.blot)
+        )
     assert type(accumulators[0]) is REFERENCES.drizzle
 
 
@@ -361,6 +414,19 @@ def test_threads():
         thread.join()
     assert not wrong
     assert STCALResample is REFERENCES.resample
+
+
+def is_accelerated():
+    """Whether it is on where this is called."""
+    return STCALResample is not original(STCALResample)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize(("method", "initializer"), [("fork", None), ("spawn", gpures.accelerate), ("spawn", None)])
+def test_processes(method, initializer):
+    """A forked process shares the acceleration; a spawned one has it where its initializer turns it on."""
+    with gpures.accelerate(), multiprocessing.get_context(method).Pool(1, initializer=initializer) as pool:
+        assert pool.apply(is_accelerated) == (method == "fork" or initializer is not None)
 
 
 def test_says_what_it_does_in_one_line(caplog):

@@ -153,7 +153,7 @@ class DrizzleAccumulators(Accumulators):
         for name, given in images.items():
             dtype = np.dtype(np.uint32 if name == "dq" else np.int32 if name == "con" else np.float32)
             begun[name] = [self._begun(i, dtype) for i in given] if name == "squared" else self._begun(given, dtype)
-        self._driz = _drizzle_class()(
+        self._driz = drizzle_class()(
             kernel=self.frame.kernel,
             fillval="INDEF",
             out_shape=self.frame.shape,
