@@ -4,13 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml kernels/CMakeLists.txt $(wildcard kernels/*.h kernels/cpu/* kernels/cuda/*)
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test test-pipelines check format bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/gpures demo
 
 test: $(VENV)/.test check
 	$(BIN)/pytest -n auto --dist loadgroup
+
+# The pipelines of JWST and Roman as they are, each in an environment of its own, as their requirements ask for. They
+# are large, so this is no part of `make test`.
+test-pipelines: $(VENV)-jwst/.test $(VENV)-romancal/.test
+	$(VENV)-jwst/bin/pytest --confcutdir=tests/pipelines -o pythonpath=tests tests/pipelines/test_jwst.py
+	$(VENV)-romancal/bin/pytest --confcutdir=tests/pipelines -o pythonpath=tests tests/pipelines/test_romancal.py
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -40,5 +46,11 @@ $(VENV)/.test: $(VENV)/bin/python $(SOURCES) $(wildcard gpures/*.py gpures/*/*.p
 	$(BIN)/python -m pip install --quiet '.[test,check]'
 	touch $@ $(VENV)/.demo
 
+$(VENV)-%/.test: $(SOURCES) $(wildcard gpures/*.py gpures/*/*.py)
+	$(PYTHON) -m venv $(VENV)-$*
+	$(VENV)-$*/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-$*/bin/python -m pip install --quiet '.[test-$*]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build gpures_demo gpures_bench
+	rm -rf $(VENV) $(VENV)-jwst $(VENV)-romancal build gpures_demo gpures_bench

@@ -21,12 +21,29 @@ from gpures.cuda.device import DeviceError
 from gpures.resample import Resample
 from gpures.wcs import UnsupportedWCSError, compute_mean_pixel_area
 
-__all__ = ["DeviceError", "Resample", "UnsupportedWCSError", "__version__", "compute_mean_pixel_area", "mosaic"]
+__all__ = [
+    "DeviceError",
+    "Drizzle",
+    "Resample",
+    "UnsupportedWCSError",
+    "__version__",
+    "accelerate",
+    "blot_image",
+    "compute_mean_pixel_area",
+    "mosaic",
+    "restore",
+]
 
 __version__ = version("gpures")
 
 # Names that are imported when they are first asked for, and their modules.
-_LAZY = {"mosaic": "gpures.mosaicking"}
+_LAZY = {
+    "Drizzle": "gpures.drizzle",
+    "accelerate": "gpures.acceleration",
+    "blot_image": "gpures.blot",
+    "mosaic": "gpures.mosaicking",
+    "restore": "gpures.acceleration",
+}
 
 
 def __getattr__(name: str):

@@ -150,7 +150,7 @@ def with_exposure_time(reference: Any) -> Any:
     For each exposure an image of its exposure time is drizzled into a frame of its own, with weight 1 where the data
     have one, and added to the map.
     """
-    from drizzle.resample import Drizzle
+    from gpures.backend.drizzle import drizzle_class
 
     class WithExposureTime(reference):
         def add_model_hook(
@@ -159,7 +159,7 @@ def with_exposure_time(reference: Any) -> Any:
             shape = self.output_array_shape
             if not hasattr(self, "exposure_time"):
                 self.exposure_time = np.zeros(shape, np.float32)
-            drizzle = Drizzle(kernel=self.kernel, fillval=0.0, out_shape=shape, disable_ctx=True)
+            drizzle = drizzle_class()(kernel=self.kernel, fillval=0.0, out_shape=shape, disable_ctx=True)
             drizzle.add_image(
                 np.full(weight_map.shape, model["exposure_time"], np.float32),
                 exptime=1.0,

@@ -50,7 +50,7 @@ def drizzle_seconds(work: Pass, repeats: int) -> list[float]:
     Pixel map, weights and roots are there before, and so are the objects, of which the variances get new ones for
     each exposure.
     """
-    from drizzle.resample import Drizzle
+    from gpures.backend.drizzle import drizzle_class
 
     shape = work.frame.array_shape
     calls = []
@@ -71,12 +71,13 @@ def drizzle_seconds(work: Pass, repeats: int) -> list[float]:
             "ymax": ymax,
         }
         calls.append((exposure.data, [np.sqrt(v) for v in exposure.variances.values()], common))
-    mosaic = Drizzle(kernel=work.resample.kernel, fillval=0.0, out_shape=shape, max_ctx_id=repeats)
+    mosaic = drizzle_class()(kernel=work.resample.kernel, fillval=0.0, out_shape=shape, max_ctx_id=repeats)
     seconds = []
     for k in range(repeats + 1):
         data, roots, common = calls[k % len(calls)]
         objects = [
-            Drizzle(kernel=work.resample.kernel, fillval=np.nan, out_shape=shape, disable_ctx=True) for _ in roots
+            drizzle_class()(kernel=work.resample.kernel, fillval=np.nan, out_shape=shape, disable_ctx=True)
+            for _ in roots
         ]
         start = time.perf_counter()
         mosaic.add_image(data, **common)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpures import Resample
+from gpures.acceleration import original
 from gpures.bench.machine import installed
 
 __all__ = ["Run", "add", "in_turns", "reference_class", "run", "wait", "with_variances"]
@@ -26,7 +27,7 @@ def reference_class() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from stcal.resample import Resample as STCALResample
-    return STCALResample
+    return original(STCALResample)
 
 
 def with_variances(resampler: Any, names: Sequence[str]) -> Any:

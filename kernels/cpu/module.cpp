@@ -10,6 +10,7 @@
 
 #include <cstddef>
 
+#include "../blot.h"
 #include "../splat.h"
 #include "walk.h"
 
@@ -50,6 +51,7 @@ nb::list layout_of_structs()
     GPURES_FIELD(Plane, offset);
     GPURES_FIELD(Plane, scale);
     GPURES_FIELD(Plane, root);
+    GPURES_FIELD(Plane, squared);
     GPURES_FIELD(Plane, mean);
     GPURES_FIELD(Plane, weight);
     GPURES_FIELD(Exposure, ny);
@@ -88,6 +90,18 @@ nb::list layout_of_structs()
     GPURES_FIELD(Window, y0);
     GPURES_FIELD(Window, y1);
     GPURES_FIELD(Window, timed);
+    GPURES_FIELD(Blot, data);
+    GPURES_FIELD(Blot, ny);
+    GPURES_FIELD(Blot, nx);
+    GPURES_FIELD(Blot, doubles);
+    GPURES_FIELD(Blot, interpolation);
+    GPURES_FIELD(Blot, pixmap);
+    GPURES_FIELD(Blot, out);
+    GPURES_FIELD(Blot, out_ny);
+    GPURES_FIELD(Blot, out_nx);
+    GPURES_FIELD(Blot, scale);
+    GPURES_FIELD(Blot, fill);
+    GPURES_FIELD(Blot, sinc_scale);
     return layout;
 }
 
@@ -115,6 +129,10 @@ void bind_finish(nb::module_& m)
     m.def("fill", [](Image image, Weight weight, const Limits& touched, double value, int threads) {
         nb::gil_scoped_release release;
         fill(image.data(), weight.data(), frame_of(image, touched), value, threads);
+    });
+    m.def("fill_window", [](Image image, Weight weight, const Limits& touched, double value, int threads) {
+        nb::gil_scoped_release release;
+        fill_window(image.data(), weight.data(), frame_of(image, touched), value, threads);
     });
     m.def("finish_variance", [](Image variance, Weight weight, const Limits& touched, double scaling, int threads) {
         nb::gil_scoped_release release;
@@ -145,6 +163,15 @@ NB_MODULE(_cpu, m)
     m.def("window", [](std::uintptr_t exposure, int nx, int ny, int threads) {
         nb::gil_scoped_release release;
         return limits_of(window(exposure_at(exposure), nx, ny, threads));
+    });
+    m.def("misses", [](std::uintptr_t exposure, long long nx, long long ny, int threads) {
+        nb::gil_scoped_release release;
+        const Misses found = misses(exposure_at(exposure), nx, ny, threads);
+        return std::make_tuple(found.pixels, found.rows);
+    });
+    m.def("blot", [](std::uintptr_t address, int threads) {
+        nb::gil_scoped_release release;
+        blot(*reinterpret_cast<const Blot*>(address), threads);
     });
     m.def("weight_map", [](std::uintptr_t exposure, Floats map, int threads) {
         nb::gil_scoped_release release;

@@ -6,6 +6,7 @@
 // and written once: vectors added one by one, each a pixel beside the one before, would wait for each other.
 #pragma once
 
+#include "../weights.h"
 #include "sums.h"
 
 GPURES_BEGIN
@@ -36,18 +37,22 @@ struct Run {
     bool alone;  // no other run is in its row
 };
 
-template <int N>
+// SQUARED: the planes from `first_squared` on are weighted with squares.
+template <int N, bool SQUARED = false>
 struct PlaneSums : Sums<N> {
     using Sums<N>::scratch;
 
     template <class V>
     using At = SumsOfPlanes<V>;
 
+    static constexpr bool HAS_SQUARES = SQUARED;
+
     struct Place {};
 
     Contributions* const given;
     const Row* row = nullptr;
     int first = 0;  // pixel in lane 0
+    int first_squared = 0;
 
     PlaneSums(const Scratch& scratch, int x0, int y0, int planes, bool flagged)
         : Sums<N>(scratch, x0, y0, planes, planes + 1, flagged), given(own_contributions())
@@ -109,7 +114,9 @@ struct PlaneSums : Sums<N> {
             const int x = static_cast<int>(given->column[k]) + k + c, y = static_cast<int>(given->row[k]) + r;
             double* sum = sums_at(x, y);
             sum[0] += each[l];
-            for (int p = 0; p < this->planes; ++p) sum[(p + 1) * SUMS_WIDTH] += each[l] * row->values[p][PADDING + k];
+            for (int p = 0; p < this->planes; ++p) {
+                sum[(p + 1) * SUMS_WIDTH] += weight_of(p, each[l]) * row->values[p][PADDING + k];
+            }
             const long pixel = index_in_rows(x, y);
             scratch.marks[pixel] |= each[l] > 0.0 ? POSITIVE : 0;
             if (this->flagged) scratch.dq[pixel] |= row->bits[PADDING + k];
@@ -142,6 +149,12 @@ struct PlaneSums : Sums<N> {
     }
 
   private:
+    template <class V>
+    V weight_of(int p, V dow) const
+    {
+        return weight_in_plane(SQUARED && p >= first_squared, dow);
+    }
+
     bool is_nowhere(int k) const { return given->column[k] != given->column[k]; }
 
     // Zeros where a vector has contributed to fewer rows or columns than others, and behind the last.
@@ -241,10 +254,10 @@ struct PlaneSums : Sums<N> {
             sum += SUMS_WIDTH;
             Vector v = load(sum);
             if (of.finite) {
-                for (int c = 0; c < COLUMNS; ++c) v = v + dow[c] * load(values - c);
+                for (int c = 0; c < COLUMNS; ++c) v = v + weight_of(p, dow[c]) * load(values - c);
             } else {
                 for (int c = 0; c < COLUMNS; ++c) {
-                    v = select(dow[c] != Vector{}, v + dow[c] * load(values - c), v);
+                    v = select(dow[c] != Vector{}, v + weight_of(p, dow[c]) * load(values - c), v);
                 }
             }
             store(v, sum);
