@@ -5,6 +5,7 @@ shape (Ny, Nx); pixel maps have (Ny, Nx, 2), with x before y.
 """
 
 from contextlib import suppress
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 
@@ -20,6 +21,27 @@ from gpures.cuda.device import DeviceError
 from gpures.resample import Resample
 from gpures.wcs import UnsupportedWCSError, compute_mean_pixel_area
 
-__all__ = ["DeviceError", "Resample", "UnsupportedWCSError", "__version__", "compute_mean_pixel_area"]
+__all__ = [
+    "DeviceError",
+    "Drizzle",
+    "Resample",
+    "UnsupportedWCSError",
+    "__version__",
+    "blot_image",
+    "compute_mean_pixel_area",
+]
 
 __version__ = version("gpures")
+
+# Names that are imported when they are first asked for, and their modules.
+_LAZY = {"Drizzle": "gpures.drizzle", "blot_image": "gpures.blot"}
+
+
+def __getattr__(name: str):
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'gpures' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

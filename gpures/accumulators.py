@@ -11,12 +11,13 @@ import os
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from gpures import _cpu
 from gpures.exposure import Exposure
+from gpures.records import exposure_record, in_memory, set_drop
 from gpures.threads import thread_count
 
 __all__ = ["Accumulators", "Frame"]
@@ -86,6 +87,8 @@ class Accumulators(ABC):
     touched : (int, int, int, int)
         xmin, xmax, ymin, ymax of the part of the frame that exposures may have contributed to, the last ones included;
         xmin > xmax where there is none.
+    window : (int, int, int, int)
+        The same of the last exposure alone.
     takes_device_arrays : bool
         Whether an exposure's arrays may lie on a GPU.
     """
@@ -95,10 +98,10 @@ class Accumulators(ABC):
 
     def __init__(self, frame: Frame):
         self.frame = frame
-        self.touched = (frame.shape[1], -1, frame.shape[0], -1)
+        self.touched = self.window = (frame.shape[1], -1, frame.shape[0], -1)
 
     def _touch(self, part: tuple[int, int, int, int]) -> None:
-        x0, x1, y0, y1 = part
+        self.window = x0, x1, y0, y1 = part
         if x0 <= x1:
             a0, a1, b0, b1 = self.touched
             self.touched = min(a0, x0), max(a1, x1), min(b0, y0), max(b1, y1)
@@ -116,8 +119,40 @@ class Accumulators(ABC):
         """What there is so far: "data", "wht"; "con", "dq", "err", "exptime_map", further arrays if they are wanted."""
 
     @abstractmethod
+    def take(self, images: dict[str, Any], next_id: int = 0) -> None:
+        """Go on with images of a mosaic that was begun before, in place of its own.
+
+        Parameters
+        ----------
+        images : dict
+            Some of "data", "wht", "con", "dq", and under "squared" a list of those averages whose weights are squared.
+            A number for a new image full of it. Contiguous arrays of the right types, in its memory, are used in place.
+        next_id : int, optional
+            Number in the context image of the exposure that comes next.
+        """
+
+    @abstractmethod
+    def image(self, name: str) -> Any:
+        """One of those images, or the list "squared", as it is: what is accumulated in, without a fill value."""
+
+    @abstractmethod
+    def fill(self, name: str, value: float, window: tuple[int, int, int, int]) -> None:
+        """Set the pixels without weight of an image, or of those under "squared", in a part of the frame."""
+
+    @abstractmethod
     def finish_variances(self, scaling: float) -> dict[str, np.ndarray]:
         """Variance images times `scaling`; called once, after the last exposure."""
+
+    def misses(self, exposure: Exposure) -> tuple[int, int]:
+        """How many of an exposure's pixels fall beside the frame, and how many of its rows do so altogether."""
+        record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
+        set_drop(record, exposure, self.kernel_of(exposure), in_memory)
+        ny, nx = self.frame.shape
+        return _cpu.misses(record.ctypes.data, nx, ny, thread_count())
+
+    def kernel_of(self, exposure: Exposure) -> str:
+        """Name of an exposure's kernel."""
+        return exposure.kernel or self.frame.kernel
 
     def error_image(self, variances: list) -> np.ndarray:
         """Root of the sum of those variance images that are not NaN; NaN where all are."""

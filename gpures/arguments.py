@@ -1,8 +1,9 @@
-"""Checks of what `gpures.Resample` is constructed with: each gives the value to use, or an error that names it."""
+"""Checks of arguments: each gives the value to use, or an error that names it."""
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,14 +12,28 @@ import numpy as np
 from gpures.records import KERNELS
 
 __all__ = [
+    "LARGEST_PIXFRAC",
+    "NOT_GIVEN",
     "checked_compute_err",
     "checked_dtype",
     "checked_kernel",
     "checked_names",
     "checked_number",
     "checked_shape",
+    "effective_kernel",
     "fill_number",
+    "warn_of_deprecation",
+    "warn_of_kernel",
 ]
+
+# At or below this pixfrac a drop is a point, for every kernel: the reference's bound.
+POINT_PIXFRAC = 0.001
+
+#: A drop reaches for its corners into the cells of the pixel map next to its centre, so it can't be wider than two.
+LARGEST_PIXFRAC = 2.0
+
+#: Default of arguments that are deprecated.
+NOT_GIVEN: Any = object()
 
 
 def checked_number(value: Any, name: str, low: float, high: float) -> Any:
@@ -38,6 +53,28 @@ def checked_kernel(kernel: Any) -> str:
     if not isinstance(kernel, str) or kernel.lower() not in KERNELS:
         raise ValueError(f"Kernel {kernel!r} is not supported: 'kernel' must be one of {KERNELS}.")
     return kernel
+
+
+def effective_kernel(kernel: str, pixfrac: float) -> str:
+    """Name of the kernel that drops of that size have."""
+    return "point" if pixfrac <= POINT_PIXFRAC else kernel.lower()
+
+
+def warn_of_kernel(kernel: str, pixfrac: float, stacklevel: int) -> None:
+    """Warn of what a kernel does not do; ``stacklevel`` as `warnings.warn` would take it in the caller."""
+    effective = effective_kernel(kernel, pixfrac)
+    stacklevel += 1
+    if effective != kernel.lower():
+        warnings.warn("Kernel reset to 'point' due to input 'pixfrac' being too small.", stacklevel=stacklevel)
+    if effective in ("gaussian", "lanczos2", "lanczos3"):
+        warnings.warn(f"Kernel '{effective}' is not a flux-conserving kernel.", stacklevel=stacklevel)
+    if effective.startswith("lanczos") and abs(pixfrac - 1.0) > 1e-5:
+        warnings.warn("In lanczos kernel, pixfrac is ignored and assumed to be 1.0", stacklevel=stacklevel)
+
+
+def warn_of_deprecation(name: str, instead: str) -> None:
+    """Warn who called the caller of an argument that the drizzle package has deprecated."""
+    warnings.warn(f"'{name}' is deprecated since drizzle 2.2: use {instead}.", DeprecationWarning, stacklevel=3)
 
 
 def checked_compute_err(value: Any) -> str | None:

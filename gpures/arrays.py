@@ -30,8 +30,10 @@ def as_array(array: Any) -> Any:
     return cupy.asarray(array)
 
 
-def readable(array: Any, name: str, model: Mapping) -> Any:
-    """The array as the kernels read it: strides and byte order as they are, half and long doubles converted.
+def readable(array: Any, name: str, model: Mapping | None = None) -> Any:
+    """An argument, or an array of a model, as the kernels read it: half and long doubles are converted.
+
+    Strides and byte order stay as they are.
 
     Raises
     ------
@@ -40,7 +42,8 @@ def readable(array: Any, name: str, model: Mapping) -> Any:
     """
     array = as_array(array)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"'{name}' of model '{model_name(model)}' must hold real numbers, got {array.dtype}.")
+        of_model = "" if model is None else f" of model '{model_name(model)}'"
+        raise TypeError(f"'{name}'{of_model} must hold real numbers, got {array.dtype}.")
     if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
         return array.astype(np.float64 if array.dtype.itemsize > 8 else np.float32)
     return array

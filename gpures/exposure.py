@@ -22,8 +22,9 @@ __all__ = ["WEIGHTS", "Exposure"]
 
 log = logging.getLogger(__name__)
 
-# No name that an array of a model may have.
+# No names that an array of a model may have.
 WEIGHTS = "(weights)"
+SQUARED = "(squared {})"
 
 # Key of a time that some missions give beside the exposure time.
 EFFECTIVE = "effective_exposure_time"
@@ -53,6 +54,8 @@ class Exposure:
         Further arrays, averaged like the data.
     variances : dict of ndarray (Ny, Nx)
         Variances that the exposure has.
+    squared : list of ndarray (Ny, Nx)
+        Arrays that are averaged with squared weights, and scaled by the square of ``iscale``.
     variance_weight : float or None
         Weight of its variances in the mosaic; None for the inverse of the drizzled ``var_rnoise``.
     exposure_time : float
@@ -67,6 +70,8 @@ class Exposure:
         Factor to data, error and roots of variances.
     level : float
         Sky subtracted from the data.
+    kernel : str, optional
+        Its kernel, where that is not the frame's.
     """
 
     data: np.ndarray | None
@@ -78,6 +83,7 @@ class Exposure:
     err: np.ndarray | None = None
     extras: dict[str, np.ndarray] = field(default_factory=dict)
     variances: dict[str, np.ndarray] = field(default_factory=dict)
+    squared: list[np.ndarray] = field(default_factory=list)
     variance_weight: float | None = 1.0
     exposure_time: float = 1.0
     effective_time: float = 1.0
@@ -85,6 +91,7 @@ class Exposure:
     pixel_scale_ratio: float = 1.0
     iscale: float = 1.0
     level: float = 0.0
+    kernel: str | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -95,6 +102,7 @@ class Exposure:
         """Its images by name; that of what the weights are made of is ``WEIGHTS``."""
         weight = self.weight.variance if self.weight.weight_map is None else self.weight.weight_map
         arrays = {"data": self.data, "err": self.err, "dq": self.dq, WEIGHTS: weight} | self.extras | self.variances
+        arrays |= {SQUARED.format(k): array for k, array in enumerate(self.squared)}
         return {name: array for name, array in arrays.items() if array is not None}
 
 

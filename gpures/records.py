@@ -54,7 +54,8 @@ PIXMAP = np.dtype(
 )
 
 PLANE = np.dtype(
-    [("view", VIEW), ("offset", "f8"), ("scale", "f8"), ("root", "i4"), ("mean", _POINTER), ("weight", _POINTER)],
+    [("view", VIEW), ("offset", "f8"), ("scale", "f8"), ("root", "i4"), ("squared", "i4")]
+    + [(name, _POINTER) for name in ("mean", "weight")],
     align=True,
 )
 

@@ -6,7 +6,6 @@ import inspect
 import itertools
 import logging
 import math
-import warnings
 from collections import defaultdict
 from collections.abc import Mapping
 
@@ -17,13 +16,16 @@ from gpures import exposure
 from gpures.accumulators import BITS_PER_PLANE, Accumulators, Frame
 from gpures.ahead import ahead
 from gpures.arguments import (
+    LARGEST_PIXFRAC,
     checked_compute_err,
     checked_dtype,
     checked_kernel,
     checked_names,
     checked_number,
     checked_shape,
+    effective_kernel,
     fill_number,
+    warn_of_kernel,
 )
 from gpures.arrays import model_name, on_device
 from gpures.backend import checked_backend, make_accumulators
@@ -47,12 +49,6 @@ from gpures.weights import check_weight_type, measured_time, weight_of
 __all__ = ["Resample"]
 
 log = logging.getLogger(__name__)
-
-# At or below this pixfrac a drop is a point, for every kernel: the reference's bound.
-POINT_PIXFRAC = 0.001
-
-# A drop reaches for its corners into the cells of the pixel map next to its centre, so it can't be wider than two.
-LARGEST_PIXFRAC = 2.0
 
 IMAGES = ("data", "wht", "con", "dq", "err", "exptime_map")
 
@@ -361,7 +357,7 @@ class Resample(OutputFrame, TimeCounters):
             del self._accumulators
 
     def _effective_kernel(self) -> str:
-        return "point" if self.pixfrac <= POINT_PIXFRAC else self.kernel.lower()
+        return effective_kernel(self.kernel, self.pixfrac)
 
     def init_variance_arrays(self):
         """Called when variances begin to be accumulated; the backend has allocated their arrays."""
@@ -494,7 +490,7 @@ class Resample(OutputFrame, TimeCounters):
         scale_before = self._pixel_scale_ratio, self._output_model.get("pixel_scale_ratio")
         try:
             checked = self._checked_exposure(model, pixmap)
-            self._warn_of_kernel()
+            warn_of_kernel(self.kernel, self.pixfrac, stacklevel=3)
             variances = checked.variances
             own_variances = self._is_overridden("resample_variance_arrays")
             if own_variances:
@@ -573,15 +569,6 @@ class Resample(OutputFrame, TimeCounters):
             checked.variance_weight = None
         elif checked.variances:
             log.warning("No 'var_rnoise' in model '%s': its variances have weight 1.", model_name(model))
-
-    def _warn_of_kernel(self) -> None:
-        kernel = self._effective_kernel()
-        if kernel != self.kernel.lower():
-            warnings.warn("Kernel reset to 'point' due to input 'pixfrac' being too small.", stacklevel=4)
-        if kernel in ("gaussian", "lanczos2", "lanczos3"):
-            warnings.warn(f"Kernel '{kernel}' is not a flux-conserving kernel.", stacklevel=4)
-        if kernel.startswith("lanczos") and abs(self.pixfrac - 1.0) > 1e-5:
-            warnings.warn("In lanczos kernel, pixfrac is ignored and assumed to be 1.0", stacklevel=4)
 
     def _accumulated_keys(self) -> list[str]:
         wanted = {"con": self._enable_ctx, "dq": self._propagate_dq, "err": self._compute_err == "driz_err"}

@@ -33,7 +33,7 @@ class Weight:
     Attributes
     ----------
     weight_map : ndarray (Ny, Nx), optional
-        The weights themselves. Else
+        The weights, which ``constant`` multiplies. Else
     variance : ndarray (Ny, Nx), optional
         their inverse (a weight that is not finite becomes 0). Else
     constant : float

@@ -24,11 +24,13 @@ struct Pixmap {
     int x0, x1, y0, y1;                          // where the spline holds; NaN outside
 };
 
-// An array that rides along: its pixels are weighted with the data's weights.
+// An array that rides along: its pixels are weighted with the data's weights, or with the squares of the contributions'
+// weights, as the variance of a weighted mean has it. Planes with squared weights come last.
 struct Plane {
     View view;
     double offset, scale;  // (x - offset) * scale; a root plane is sqrt(x) * scale
     int root;              // a variance: its root is averaged, squared, and folded
+    int squared;           // weighted with squares
     void* mean;            // accumulator: weighted mean, or variance
     void* weight;          // accumulator of a variance's own weights
 };
@@ -46,7 +48,7 @@ struct Exposure {
     double pixfrac, pixel_scale_ratio;
     const double* lanczos;  // table of the Lanczos factors, for those kernels
 
-    View weight_map;  // weights as they are, or
+    View weight_map;  // weights, to be multiplied by `weight`; or
     View variance;    // their inverse, or
     double weight;    // one for all pixels
     View dq;

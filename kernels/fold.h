@@ -28,6 +28,14 @@ GPURES_FN V merged_variance(V v, V t, V v_new, V t_new)
     return v_new * new_share * new_share + select(t == V{}, V{}, v * old_share * old_share);
 }
 
+// The same where values are weighted with squares: `sum` is that of the new contributions times their squared weights.
+template <class V>
+GPURES_FN V merged_squared(V mean, V weight, V sum, V per_total)
+{
+    const V old_share = weight * per_total;
+    return sum * per_total * per_total + select(weight == V{}, V{}, mean * old_share * old_share);
+}
+
 // Weight of an exposure's variances at an output pixel: the inverse of its drizzled read-noise variance.
 // 0 where that is not positive and finite: such a pixel contributes no variance.
 template <class V>
@@ -92,7 +100,9 @@ GPURES_FN void fold(const Exposure& e, const Mosaic& m, const Sums& sums, long l
         const V sum = sums(1 + p);
         const V mean = get<V, T>(plane.mean, index);
         if (!plane.root) {
-            put<V, T>(plane.mean, index, select(nothing, mean, merged_mean(mean, weight, sum, per_total)));
+            const V merged = plane.squared ? merged_squared(mean, weight, sum, per_total)
+                                           : merged_mean(mean, weight, sum, per_total);
+            put<V, T>(plane.mean, index, select(nothing, mean, merged));
             continue;
         }
         const V root = sum * per_added, v = root * root;

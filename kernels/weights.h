@@ -19,13 +19,20 @@ GPURES_FN double inverse_variance(double variance)
 
 GPURES_FN bool is_good(unsigned long long dq, unsigned long long bad_bits) { return (dq & bad_bits) == 0; }
 
-// A weight from a map of weights.
-GPURES_FN double usable_weight(double value) { return is_usable(value) ? value : 0.0; }
+// A weight from a map of weights, times a scale.
+GPURES_FN double usable_weight(double value, double scale) { return is_usable(value) ? value * scale : 0.0; }
 
 // What is averaged of a pixel of a plane, an array of the exposure.
 GPURES_FN double plane_value(const Plane& plane, double x)
 {
     return plane.root ? sqrt(x) * plane.scale : (x - plane.offset) * plane.scale;
+}
+
+// With what a plane is weighted in a contribution of weight dow.
+template <class V>
+GPURES_FN V weight_in_plane(bool squared, V dow)
+{
+    return squared ? dow * dow : dow;
 }
 
 // Weight and DQ flags of input pixel (i, j).
@@ -38,7 +45,7 @@ GPURES_FN Weighted pixel_weight(const Exposure& e, long long j, long long i)
 {
     Weighted pixel = {e.weight, 0};
     if (e.weight_map.data) {
-        pixel.weight = usable_weight(value_at<double>(e.weight_map, j, i));
+        pixel.weight = usable_weight(value_at<double>(e.weight_map, j, i), e.weight);
     } else if (e.variance.data) {
         pixel.weight = inverse_variance(value_at<double>(e.variance, j, i));
     }

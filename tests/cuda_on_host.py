@@ -176,6 +176,11 @@ class HostArray:
         """As numpy's."""
         return self if not copy and self.dtype == dtype else self._of(lambda host: host.astype(dtype))
 
+    def fill(self, value):
+        """As numpy's."""
+        to = self._host
+        self._cuda.current_stream().enqueue(lambda: to.fill(value))
+
     def view(self, dtype):
         """As numpy's."""
         return HostArray(self._cuda, self._host.view(dtype), self._owner)
@@ -475,7 +480,7 @@ class HostCUDA(types.ModuleType):
 
     def ascontiguousarray(self, values: HostArray, dtype=None) -> HostArray:
         """As numpy's."""
-        return values.astype(dtype, copy=False)
+        return values.astype(dtype, copy=not values._host.flags.c_contiguous)
 
     def RawModule(self, code: str, options: tuple = ()) -> RawModule:  # noqa: N802  (CuPy's name)
         """Kernels of a source."""

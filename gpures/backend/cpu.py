@@ -59,6 +59,12 @@ class CPUAccumulators(PlaneAccumulators):
         _cpu.weight_map(record.ctypes.data, weights, thread_count())
         return weights
 
+    def _taken(self, image: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        return np.require(image, dtype, ["C", "ALIGNED", "WRITEABLE"])
+
+    def _fill(self, image: np.ndarray, value: float, window: tuple[int, int, int, int]) -> None:
+        _cpu.fill_window(image, self._weight, window, value, thread_count())
+
     def images(self) -> dict[str, np.ndarray]:  # noqa: D102
         fillval = np.nan if self.frame.fillval is None else self.frame.fillval
         if fillval != 0.0:

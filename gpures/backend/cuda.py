@@ -145,10 +145,12 @@ class CUDAAccumulators(PlaneAccumulators):
                 mosaic = self._mosaic_record(exposure, only_variances)
             window = self._window(exposure)
             x0, x1, y0, y1 = window
+            self._touch(window)
             if x0 > x1:
                 return
             width, height = x1 - x0 + 1, y1 - y0 + 1
-            splat = self._program.splat(self.frame.kernel, len(planes))
+            kernel = self.kernel_of(exposure)
+            splat = self._program.splat(kernel, len(planes), sum(plane.squared for plane in planes))
             fold = self._program.whole(f"fold_{self._type}")
             size = width * height
             sums = self._sums_of(size * (len(planes) + 1), window)
@@ -156,8 +158,8 @@ class CUDAAccumulators(PlaneAccumulators):
             sums_record = np.array((sums.data.ptr, size, *window, timed), WINDOW)
             wait = self._stream.synchronize
             arrays = [*exposure.arrays().values(), *exposure.pixmap.arrays().values()]
-            if self.frame.kernel in LANCZOS_ORDER:
-                arrays.append(lanczos_table(LANCZOS_ORDER[self.frame.kernel]))
+            if kernel in LANCZOS_ORDER:
+                arrays.append(lanczos_table(LANCZOS_ORDER[kernel]))
             with contextlib.ExitStack() as there:
                 with stage("upload", wait):
                     place = there.enter_context(self._on_device(arrays))
@@ -169,15 +171,14 @@ class CUDAAccumulators(PlaneAccumulators):
                 with stage("splat", wait):
                     self._launch(splat, grid, BLOCK_OF_SPLAT, *parameters)
                     if timed:
-                        self._launch(self._program.splat(self.frame.kernel, 0), grid, BLOCK_OF_SPLAT, *parameters)
+                        self._launch(self._program.splat(kernel, 0), grid, BLOCK_OF_SPLAT, *parameters)
                 with stage("fold", wait):
                     self._launch(fold, (-(-width // THREADS), min(height, MOST_ROWS)), (THREADS,), *parameters)
-            self._touch(window)
 
     def _window(self, exposure: Exposure) -> tuple[int, int, int, int]:
         """The part of the frame that an exposure may touch."""
         record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
-        set_drop(record, exposure, self.frame.kernel, in_memory)
+        set_drop(record, exposure, self.kernel_of(exposure), in_memory)
         ny, nx = self.frame.shape
         return _cpu.window(record.ctypes.data, nx, ny, thread_count())
 
@@ -282,11 +283,34 @@ class CUDAAccumulators(PlaneAccumulators):
         with self._current("making the images"):
             fillval = np.nan if self.frame.fillval is None else self.frame.fillval
             if fillval != 0.0:
+                ny, nx = self.frame.shape
                 for image in self._averaged().values():
-                    self._over_image(
-                        f"fill_{self._type}", image.size, image, self._weight, np.int64(image.size), np.float64(fillval)
-                    )
+                    self._launch_fill(image, fillval, (0, nx - 1, 0, ny - 1))
             return {name: self._out(image) for name, image in self._all_images().items()}
+
+    def _launch_fill(self, image: Any, value: float, window: tuple[int, int, int, int]) -> None:
+        x0, x1, y0, y1 = window
+        count = (x1 - x0 + 1) * (y1 - y0 + 1)
+        record = np.array((0, 0, *window, 0), WINDOW)
+        nx = np.int64(self.frame.shape[1])
+        self._over_image(f"fill_{self._type}", count, image, self._weight, nx, record, np.float64(value))
+
+    def _fill(self, image: Any, value: float, window: tuple[int, int, int, int]) -> None:
+        with self._current("filling an image"):
+            self._launch_fill(image, value, window)
+
+    def take(self, images: dict[str, Any], next_id: int = 0) -> None:  # noqa: D102
+        with self._current("beginning a mosaic", accumulating=False):
+            self._follow(self._cupy.cuda.get_current_stream())
+            with self._stream:
+                super().take(images, next_id)
+            self._stream.synchronize()  # until the host's arrays have been read
+
+    def _taken(self, image: Any, dtype: np.dtype) -> Any:
+        if not on_device(image):
+            return self._cupy.asarray(np.ascontiguousarray(image, dtype))
+        image = self._usable(self._cupy.asarray(image))
+        return self._cupy.ascontiguousarray(image, dtype)
 
     def finish_variances(self, scaling: float) -> dict[str, Any]:  # noqa: D102
         images = {}

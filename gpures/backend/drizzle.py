@@ -11,6 +11,7 @@ follows what `stcal.resample.Resample` (1.20) does with the package, and differs
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -64,8 +65,13 @@ class DrizzleAccumulators(Accumulators):
         arguments = self._arguments(exposure)
         if exposure.data is not None:
             data = exposure.data - exposure.level if exposure.level else exposure.data
-            dq = {"dq": exposure.dq.astype(np.uint32)} if self.frame.has_dq and exposure.dq is not None else {}
-            self._driz.add_image(_native(data), **dq, **arguments)
+            more: dict[str, Any] = {}
+            if self._driz.out_dq is not None and exposure.dq is not None:
+                more["dq"] = exposure.dq.astype(np.uint32)
+            if exposure.squared:
+                more["data2"] = [_native(array).astype(np.float32) for array in exposure.squared]
+            self._driz.add_image(_native(data), **more, **arguments)
+        self._touch(self.touched)
         if self._driz_err is not None and exposure.err is not None:
             self._driz_err.add_image(_native(exposure.err), **arguments)
         for name, array in exposure.extras.items():
@@ -138,6 +144,38 @@ class DrizzleAccumulators(Accumulators):
             unsigned = exposure.dq.astype(exposure.dq.dtype.newbyteorder("=")).view(f"u{exposure.dq.dtype.itemsize}")
             weights[(unsigned & unsigned.dtype.type(weight.bad_bits)) != 0] = 0.0
         return weights
+
+    def take(self, images: dict[str, Any], next_id: int = 0) -> None:  # noqa: D102
+        begun = {name: self.image(name) for name in ("data", "wht", "con", "dq", "squared")}
+        for name, given in images.items():
+            dtype = np.dtype(np.uint32 if name == "dq" else np.int32 if name == "con" else np.float32)
+            begun[name] = [self._begun(i, dtype) for i in given] if name == "squared" else self._begun(given, dtype)
+        self._driz = _drizzle_class()(
+            kernel=self.frame.kernel,
+            fillval="INDEF",
+            out_shape=self.frame.shape,
+            out_img=begun["data"],
+            out_wht=begun["wht"],
+            out_ctx=begun["con"],
+            out_img2=begun["squared"] or None,
+            out_dq=begun["dq"],
+            exptime=1.0,  # any but 0, which it takes for that of an empty mosaic
+            begin_ctx_id=next_id,
+            disable_ctx=not self.frame.context_planes,
+        )
+
+    def _begun(self, given: Any, dtype: np.dtype) -> np.ndarray:
+        # It accumulates in contiguous arrays alone: of others, in a copy that nobody sees.
+        return np.require(given, dtype, ["C", "W"]) if np.ndim(given) else np.full(self.frame.shape, given, dtype)
+
+    def image(self, name: str) -> Any:  # noqa: D102
+        attribute = {"data": "out_img", "wht": "out_wht", "con": "out_ctx", "dq": "out_dq", "squared": "out_img2"}[name]
+        image = getattr(self._driz, attribute)
+        return [] if name == "squared" and image is None else image
+
+    def fill(self, name: str, value: float, window: tuple[int, int, int, int]) -> None:  # noqa: D102
+        for image in self.image("squared") if name == "squared" else [self.image(name)]:
+            image[self.image("wht") == 0] = value
 
     def images(self) -> dict[str, np.ndarray]:  # noqa: D102
         images = {"data": self._driz.out_img, "wht": self._driz.out_wht}

@@ -16,6 +16,10 @@ from gpures.records import MOSAIC, MOST_PLANES, Place, exposure_record, set_drop
 __all__ = ["Plane", "PlaneAccumulators"]
 
 
+# Images of a mosaic that can be continued, and where they are.
+_ATTRIBUTES = {"data": "_data", "wht": "_weight", "con": "_context", "dq": "_dq"}
+
+
 @dataclass(frozen=True)
 class Plane:
     """An array of an exposure and the accumulators that it goes to.
@@ -30,6 +34,8 @@ class Plane:
         Accumulator of a variance's own weights; None for an array that is averaged as it is.
     scale, offset : float
         What is averaged is ``(x - offset) * scale``, and of a variance the root times ``scale``.
+    squared : bool
+        Whether it is weighted with the squares of the data's weights.
     """
 
     array: Any
@@ -37,6 +43,7 @@ class Plane:
     weight: Any = None
     scale: float = 1.0
     offset: float = 0.0
+    squared: bool = False
 
 
 class PlaneAccumulators(Accumulators):
@@ -60,6 +67,7 @@ class PlaneAccumulators(Accumulators):
             name: (self._zeros(frame.shape, frame.dtype), self._zeros(frame.shape, frame.dtype))
             for name in frame.variance_names
         }
+        self._squared: list[Any] = []
 
     # ---- what a device does ------------------------------------------------------------------------------------
 
@@ -78,13 +86,51 @@ class PlaneAccumulators(Accumulators):
     # ---- what it is told ---------------------------------------------------------------------------------------
 
     def add(self, exposure: Exposure) -> None:  # noqa: D102
-        if self.frame.kernel == "square" and min(exposure.shape) < 2:
+        if self.kernel_of(exposure) == "square" and min(exposure.shape) < 2:
             raise ValueError(f"A square drop needs at least 2 x 2 pixels to know a pixel's size, got {exposure.shape}.")
         planes = self._planes(exposure)
         if len(planes) > MOST_PLANES:
             raise ValueError(f"At most {MOST_PLANES} arrays fit in one pass over an exposure, got {len(planes)}.")
         if planes:
             self._pass(exposure, planes, only_variances=exposure.data is None)
+
+    # ---- a mosaic that was begun before ------------------------------------------------------------------------
+
+    def take(self, images: dict[str, Any], next_id: int = 0) -> None:  # noqa: D102
+        types = {"con": np.dtype(np.int32), "dq": np.dtype(np.uint32)}
+        for name, given in images.items():
+            dtype = types.get(name, self.frame.dtype)
+            if name == "squared":
+                self._squared = [self._begun(image, dtype) for image in given]
+            else:
+                setattr(self, _ATTRIBUTES[name], self._begun(given, dtype))
+
+    def _begun(self, given: Any, dtype: np.dtype) -> Any:
+        """An image that goes on with one that was given, or begins with a number."""
+        if np.ndim(given):
+            return self._taken(given, dtype)
+        image = self._zeros(self.frame.shape, dtype)
+        if given != 0:
+            image.fill(given)
+        return image
+
+    @abstractmethod
+    def _taken(self, image: Any, dtype: np.dtype) -> Any:
+        """An image as an array that can be accumulated in: itself where that is possible."""
+
+    def image(self, name: str) -> Any:  # noqa: D102
+        return self._squared if name == "squared" else getattr(self, _ATTRIBUTES[name])
+
+    def fill(self, name: str, value: float, window: tuple[int, int, int, int]) -> None:  # noqa: D102
+        if window[0] <= window[1]:
+            for image in self._squared if name == "squared" else [self.image(name)]:
+                self._fill(image, value, window)
+
+    @abstractmethod
+    def _fill(self, image: Any, value: float, window: tuple[int, int, int, int]) -> None:
+        """Set the pixels without weight of an image in a window."""
+
+    # ---- images ------------------------------------------------------------------------------------------------
 
     def _averaged(self) -> dict[str, Any]:
         """The images that are averages, which have the fill value where there is none."""
@@ -107,22 +153,25 @@ class PlaneAccumulators(Accumulators):
         for name, variance in exposure.variances.items():
             mean, weight = self._variances[name]
             planes.append(Plane(variance, mean, weight, scale=exposure.iscale))
+        for array, mean in zip(exposure.squared, self._squared, strict=True):
+            planes.append(Plane(array, mean, scale=exposure.iscale**2, squared=True))
         return planes
 
     def _exposure_record(self, exposure: Exposure, planes: list[Plane], place: Place) -> np.ndarray:
         record = exposure_record(exposure.shape, exposure.pixmap, place)
-        set_drop(record, exposure, self.frame.kernel, place)
+        set_drop(record, exposure, self.kernel_of(exposure), place)
         set_weights(record, exposure, place)
         record["planes"] = len(planes)
         for k, plane in enumerate(planes):
             of_variance = plane.weight is not None
             weight = self._address(plane.weight) if of_variance else 0
             mean = self._address(plane.mean)
-            record["plane"][k] = (view(plane.array, place), plane.offset, plane.scale, of_variance, mean, weight)
+            numbers = plane.offset, plane.scale, of_variance, plane.squared
+            record["plane"][k] = (view(plane.array, place), *numbers, mean, weight)
         record["exposure_time"] = exposure.effective_time
         record["variance_weight"] = 1.0 if exposure.variance_weight is None else exposure.variance_weight
         if exposure.variance_weight is None and "var_rnoise" in exposure.variances:
-            before = len(planes) - len(exposure.variances)
+            before = len(planes) - len(exposure.variances) - len(exposure.squared)
             record["variance_weight_plane"] = before + list(exposure.variances).index("var_rnoise")
         return record
 

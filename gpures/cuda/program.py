@@ -50,16 +50,17 @@ def options() -> tuple[str, ...]:
     )
 
 
-def splat_name(kernel: str, planes: int) -> str:
-    """Name of the entry point that splats so many planes with a kernel."""
-    return f"splat_{kernel}_{planes}"
+def splat_name(kernel: str, planes: int, squared: int = 0) -> str:
+    """Name of the entry point that splats so many planes with a kernel, the last of them with squared weights."""
+    return f"splat_{kernel}_{planes}" + (f"_squared_{squared}" if squared else "")
 
 
-def splat_options(kernel: str, planes: int) -> tuple[str, ...]:
+def splat_options(kernel: str, planes: int, squared: int = 0) -> tuple[str, ...]:
     """Further options for that entry point."""
-    name = splat_name(kernel, planes)
+    name = splat_name(kernel, planes, squared)
     width, height = BLOCK_OF_SPLAT
-    macros = {"SPLAT": name, "KERNEL": kernel.upper(), "PLANES": planes, "WIDTH": width, "HEIGHT": height}
+    macros = {"SPLAT": name, "KERNEL": kernel.upper(), "PLANES": planes, "SQUARED": squared}
+    macros |= {"WIDTH": width, "HEIGHT": height}
     return tuple(f"-DGPURES_{macro}={value}" for macro, value in macros.items())
 
 
@@ -100,9 +101,10 @@ class Program:
         with self._lock:
             self._free_streams.append(stream)
 
-    def splat(self, kernel: str, planes: int) -> Any:
-        """Entry point of ``splat.cu`` for a kernel and a number of planes."""
-        return self._function("splat.cu", splat_name(kernel, planes), splat_options(kernel, planes))
+    def splat(self, kernel: str, planes: int, squared: int = 0) -> Any:
+        """Entry point of ``splat.cu`` for a kernel, a number of planes, and how many of them have squared weights."""
+        name, options = splat_name(kernel, planes, squared), splat_options(kernel, planes, squared)
+        return self._function("splat.cu", name, options)
 
     def whole(self, name: str) -> Any:
         """Entry point of ``mosaic.cu``, by its name."""

@@ -7,16 +7,14 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
-#include <exception>
 #include <memory>
 #include <mutex>
-#include <system_error>
-#include <thread>
 #include <vector>
 
 #include "../drop.h"
 #include "../fold.h"
 #include "../pixmap.h"
+#include "threads.h"
 #include "walk.h"
 
 namespace gpures {
@@ -50,35 +48,6 @@ Walk choose_walk()
 }
 
 namespace {
-
-// Calls make()(k) for each k < n, over the threads: each makes what it needs for itself once. What a thread throws is
-// thrown again here, when all have ended.
-template <class Make>
-void over_threads(int threads, int n, const Make& make)
-{
-    std::atomic<int> next{0};
-    std::exception_ptr thrown;
-    std::mutex of_thrown;
-    const auto run = [&] {
-        try {
-            auto work = make();
-            for (int k = next++; k < n; k = next++) work(k);
-        } catch (...) {
-            next = n;
-            const std::lock_guard<std::mutex> lock(of_thrown);
-            thrown = std::current_exception();
-        }
-    };
-    std::vector<std::thread> others;
-    try {
-        for (int t = 1; t < std::min(threads, n); ++t) others.emplace_back(run);
-    } catch (const std::system_error&) {
-        // The system gives no more threads: those there are do the work.
-    }
-    run();
-    for (auto& other : others) other.join();
-    if (thrown) std::rethrow_exception(thrown);
-}
 
 std::vector<Block> blocks_of(int x0, int x1, int y0, int y1)
 {
@@ -317,6 +286,23 @@ Tile window(const Exposure& e, long long nx, long long ny, int threads)
     return part_of_frame(all, nx, ny);
 }
 
+Misses misses(const Exposure& e, long long nx, long long ny, int threads)
+{
+    const Walk walk = choose_walk();
+    std::vector<std::atomic<int>> of_row(e.y1 - e.y0 + 1);
+    over_blocks(threads, blocks_of(e.x0, e.x1, e.y0, e.y1), [&](const Block& b) {
+        int of_block[BLOCK_HEIGHT];
+        walk.misses(e, b, nx, ny, of_block);
+        for (int j = b.y0; j <= b.y1; ++j) of_row[j - e.y0] += of_block[j - b.y0];
+    });
+    Misses found = {0, 0};
+    for (const auto& count : of_row) {
+        found.pixels += count;
+        found.rows += count == e.x1 - e.x0 + 1;
+    }
+    return found;
+}
+
 void weight_map(const Exposure& e, float* map, int threads)
 {
     const Walk walk = choose_walk();
@@ -337,6 +323,18 @@ void fill(T* image, const T* weight, const Frame& frame, double value, int threa
 }
 
 template <class T>
+void fill_window(T* image, const T* weight, const Frame& frame, double value, int threads)
+{
+    const Tile& w = frame.touched;
+    over_threads(threads, w.y1 - w.y0 + 1, [&] {
+        return [&](int k) {
+            const long row = (w.y0 + k) * frame.nx;
+            for (long i = row + w.x0; i <= row + w.x1; ++i) image[i] = weight[i] == T(0) ? static_cast<T>(value) : image[i];
+        };
+    });
+}
+
+template <class T>
 void finish_variance(T* variance, const T* weight, const Frame& frame, double scaling, int threads)
 {
     over_frame(threads, frame, variance, static_cast<T>(NAN),
@@ -351,6 +349,8 @@ void error_from_variances(const float* const* variances, int count, float* error
 
 template void fill<float>(float*, const float*, const Frame&, double, int);
 template void fill<double>(double*, const double*, const Frame&, double, int);
+template void fill_window<float>(float*, const float*, const Frame&, double, int);
+template void fill_window<double>(double*, const double*, const Frame&, double, int);
 template void finish_variance<float>(float*, const float*, const Frame&, double, int);
 template void finish_variance<double>(double*, const double*, const Frame&, double, int);
 

@@ -50,6 +50,7 @@ nb::list layout_of_structs()
     GPURES_FIELD(Plane, offset);
     GPURES_FIELD(Plane, scale);
     GPURES_FIELD(Plane, root);
+    GPURES_FIELD(Plane, squared);
     GPURES_FIELD(Plane, mean);
     GPURES_FIELD(Plane, weight);
     GPURES_FIELD(Exposure, ny);
@@ -116,6 +117,10 @@ void bind_finish(nb::module_& m)
         nb::gil_scoped_release release;
         fill(image.data(), weight.data(), frame_of(image, touched), value, threads);
     });
+    m.def("fill_window", [](Image image, Weight weight, const Limits& touched, double value, int threads) {
+        nb::gil_scoped_release release;
+        fill_window(image.data(), weight.data(), frame_of(image, touched), value, threads);
+    });
     m.def("finish_variance", [](Image variance, Weight weight, const Limits& touched, double scaling, int threads) {
         nb::gil_scoped_release release;
         finish_variance(variance.data(), weight.data(), frame_of(variance, touched), scaling, threads);
@@ -145,6 +150,11 @@ NB_MODULE(_cpu, m)
     m.def("window", [](std::uintptr_t exposure, int nx, int ny, int threads) {
         nb::gil_scoped_release release;
         return limits_of(window(exposure_at(exposure), nx, ny, threads));
+    });
+    m.def("misses", [](std::uintptr_t exposure, long long nx, long long ny, int threads) {
+        nb::gil_scoped_release release;
+        const Misses found = misses(exposure_at(exposure), nx, ny, threads);
+        return std::make_tuple(found.pixels, found.rows);
     });
     m.def("weight_map", [](std::uintptr_t exposure, Floats map, int threads) {
         nb::gil_scoped_release release;

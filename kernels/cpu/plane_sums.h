@@ -36,7 +36,8 @@ struct Run {
     bool alone;  // no other run is in its row
 };
 
-template <int N>
+// SQUARED: the planes from `first_squared` on are weighted with squares.
+template <int N, bool SQUARED = false>
 struct PlaneSums : Sums<N> {
     using Sums<N>::scratch;
 
@@ -69,6 +70,12 @@ struct PlaneSums : Sums<N> {
     double* sums_at(int column, int row) const
     {
         return scratch.sums + static_cast<long>(row) * this->count() * SUMS_WIDTH + MARGIN + column;
+    }
+
+    template <class V>
+    V weight_of(int p, V dow) const
+    {
+        return weight_in_plane(SQUARED && p >= this->first_squared, dow);
     }
 
     // Takes the pixels from the k-th of a row on, one in each lane.
@@ -109,7 +116,9 @@ struct PlaneSums : Sums<N> {
             const int x = static_cast<int>(given->column[k]) + k + c, y = static_cast<int>(given->row[k]) + r;
             double* sum = sums_at(x, y);
             sum[0] += each[l];
-            for (int p = 0; p < this->planes; ++p) sum[(p + 1) * SUMS_WIDTH] += each[l] * row->values[p][PADDING + k];
+            for (int p = 0; p < this->planes; ++p) {
+                sum[(p + 1) * SUMS_WIDTH] += weight_of(p, each[l]) * row->values[p][PADDING + k];
+            }
             const long pixel = index_in_rows(x, y);
             scratch.marks[pixel] |= each[l] > 0.0 ? POSITIVE : 0;
             if (this->flagged) scratch.dq[pixel] |= row->bits[PADDING + k];
@@ -241,10 +250,10 @@ struct PlaneSums : Sums<N> {
             sum += SUMS_WIDTH;
             Vector v = load(sum);
             if (of.finite) {
-                for (int c = 0; c < COLUMNS; ++c) v = v + dow[c] * load(values - c);
+                for (int c = 0; c < COLUMNS; ++c) v = v + weight_of(p, dow[c]) * load(values - c);
             } else {
                 for (int c = 0; c < COLUMNS; ++c) {
-                    v = select(dow[c] != Vector{}, v + dow[c] * load(values - c), v);
+                    v = select(dow[c] != Vector{}, v + weight_of(p, dow[c]) * load(values - c), v);
                 }
             }
             store(v, sum);

@@ -7,6 +7,7 @@
 // (these first: the templates of splat.h must see what simd.h adds to the number types)
 #include "../fold.h"
 #include "centres.h"
+#include "hits.h"
 #include "rows.h"
 #include "touching.h"
 
@@ -27,7 +28,7 @@ inline void read_weights(const Exposure& e, int j, int i0, int n, bool timed, Ro
     double* weight = row.weight + PADDING;
     if (e.weight_map.data) {
         read_row(e.weight_map, j, i0, n, weight);
-        for (int k = 0; k < n; ++k) weight[k] = usable_weight(weight[k]);
+        for (int k = 0; k < n; ++k) weight[k] = usable_weight(weight[k], e.weight);
     } else if (e.variance.data) {
         read_row(e.variance, j, i0, n, weight);
         for (int k = 0; k < n; ++k) weight[k] = inverse_variance(weight[k]);
@@ -315,6 +316,14 @@ class Rows {
     int from_, to_;
 };
 
+// The first of the planes with squared weights, which are the last ones.
+inline int first_squared(const Exposure& e)
+{
+    int p = e.planes;
+    while (p > 0 && e.plane[p - 1].squared) --p;
+    return p;
+}
+
 template <class Sink>
 void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Blocks& blocks, const int* chosen,
                   int n_chosen, Scratch& scratch)
@@ -323,6 +332,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
     static thread_local Row row;
     static thread_local TouchingDrops drops;
     Sink sink(scratch, tile.x0, tile.y0, e.planes, m.dq && e.dq.data);
+    sink.first_squared = first_squared(e);
     Rows<Sink> rows(e, m, tile, sink);
     const Bounds bounds = {double(tile.x0), double(tile.x1), double(tile.y0), double(tile.y1)};
     const bool border = e.kernel == SQUARE;
@@ -371,6 +381,9 @@ void walk_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Block
 #define GPURES_WALK(layout, sums) \
     case sums:                    \
         return walk_tile_of<layout<sums>>(e, m, tile, blocks, chosen, n, scratch)
+    if (first_squared(e) < e.planes) {
+        return walk_tile_of<PlaneSums<0, true>>(e, m, tile, blocks, chosen, n, scratch);
+    }
     if (!blocks.side_by_side) {
         switch (sums_of_pixel(e.planes)) {
             GPURES_WALK(PixelSums, 2);
@@ -405,6 +418,36 @@ void fill_weight_map(const Exposure& e, const Block& b, float* map)
     }
 }
 
+// How many pixels of each row of a block fall beside a frame of nx x ny pixels.
+void count_misses(const Exposure& e, const Block& b, long long nx, long long ny, int* misses)
+{
+    static thread_local Centres c;
+    static thread_local TouchingDrops drops;
+    const bool border = e.kernel == SQUARE;
+    const int n = b.x1 - b.x0 + 1;
+    fill_centres(e, b, border, c);
+    // A drop around a centre inside the frame falls on it, if it is as wide as the pixels and its corners are known.
+    bool inside = reach_of_drop(e.kernel, e.pixel_scale_ratio, e.pixfrac) >= 1.5 || e.kernel < LANCZOS2;
+    for (int j = b.y0; j <= b.y1; ++j) {
+        const int r = j - b.y0 + 1;
+        inside = inside && lie_inside(c.x[r] + 1, c.y[r] + 1, n, static_cast<double>(nx), static_cast<double>(ny));
+        misses[j - b.y0] = 0;
+    }
+    for (int r = 0; border && r < b.y1 - b.y0 + 3; ++r) inside = inside && are_near(c.x[r], c.y[r], n + 2);
+    if (inside) return;
+    static thread_local Row row;
+    double* weight = row.weight + PADDING;
+    for (int k = 0; k < n + LANES; ++k) weight[k] = k < n ? 1.0 : 0.0;
+    const Bounds bounds = {0.0, static_cast<double>(nx - 1), 0.0, static_cast<double>(ny - 1)};
+    drops.begin();
+    for (int r = 0; r <= b.y1 - b.y0; ++r) {
+        Hits hits;
+        if (border && e.pixfrac == 1.0) drops.go_to(c, r, n);
+        splat_row(e, c, drops, r, n, row, weight, bounds, hits);
+        for (int k = 0; k < n; ++k) misses[r] += !hits.hit[k];
+    }
+}
+
 void fill_pixmap(const Exposure& e, const Block& b, double* map)
 {
     double x[BLOCK_WIDTH], y[BLOCK_WIDTH];
@@ -418,6 +461,6 @@ void fill_pixmap(const Exposure& e, const Block& b, double* map)
     }
 }
 
-Walk walk_for_this_isa() { return {reach_of_rows, walk_tile, fill_weight_map, fill_pixmap}; }
+Walk walk_for_this_isa() { return {reach_of_rows, walk_tile, fill_weight_map, fill_pixmap, count_misses}; }
 
 GPURES_END

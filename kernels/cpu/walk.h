@@ -74,6 +74,7 @@ struct Walk {
     void (*tile)(const Exposure&, const Mosaic&, const Tile&, const Blocks&, const int* chosen, int n, Scratch&);
     void (*weights)(const Exposure&, const Block&, float* map);   // into a (ny, nx) weight map
     void (*centres)(const Exposure&, const Block&, double* map);  // into a (ny, nx, 2) pixel map
+    void (*misses)(const Exposure&, const Block&, long long nx, long long ny, int* of_rows);  // pixels off a frame
 };
 
 Walk choose_walk();
@@ -84,6 +85,14 @@ Tile add(const Exposure& exposure, const Mosaic& mosaic, int threads, double* se
 
 // A rectangle of a frame of nx x ny pixels that holds all that an exposure may touch, from its pixel map alone.
 Tile window(const Exposure& exposure, long long nx, long long ny, int threads);
+
+// Input pixels that fall beside a frame of nx x ny pixels, and rows all of whose pixels do.
+struct Misses {
+    long long pixels;
+    int rows;
+};
+
+Misses misses(const Exposure& exposure, long long nx, long long ny, int threads);
 
 void weight_map(const Exposure& exposure, float* map, int threads);
 void full_pixmap(const Exposure& exposure, double* map, int threads);
@@ -98,6 +107,10 @@ struct Frame {
 // Where the weight is 0 the image gets the fill value.
 template <class T>
 void fill(T* image, const T* weight, const Frame& frame, double value, int threads);
+
+// The same in the touched part alone.
+template <class T>
+void fill_window(T* image, const T* weight, const Frame& frame, double value, int threads);
 
 // Accumulated variances to the output's scale, in place; NaN where nothing contributed.
 template <class T>

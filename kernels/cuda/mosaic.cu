@@ -45,11 +45,14 @@ __device__ void over_grid(long long count, const Work& work)
     for (long long k = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; k < count; k += step) work(k);
 }
 
+// In the part of a frame of rows of nx pixels that a window says.
 template <class T>
-__device__ void fill_image(T* image, const T* weight, long long count, T value)
+__device__ void fill_image(T* image, const T* weight, long long nx, const Window& w, T value)
 {
-    over_grid(count, [=](long long k) {
-        if (weight[k] == T(0)) image[k] = value;
+    const long long width = w.x1 - w.x0 + 1, height = w.y1 - w.y0 + 1;
+    over_grid(width * height, [&](long long k) {
+        const long long index = (w.y0 + k / width) * nx + w.x0 + k % width;
+        if (weight[index] == T(0)) image[index] = value;
     });
 }
 
@@ -68,14 +71,14 @@ extern "C" __global__ void fold_f4(const Exposure e, const Mosaic m, const Windo
 
 extern "C" __global__ void fold_f8(const Exposure e, const Mosaic m, const Window w) { fold_window<double>(e, m, w); }
 
-extern "C" __global__ void fill_f4(float* image, const float* weight, long long count, double value)
+extern "C" __global__ void fill_f4(float* image, const float* weight, long long nx, const Window w, double value)
 {
-    fill_image(image, weight, count, static_cast<float>(value));
+    fill_image(image, weight, nx, w, static_cast<float>(value));
 }
 
-extern "C" __global__ void fill_f8(double* image, const double* weight, long long count, double value)
+extern "C" __global__ void fill_f8(double* image, const double* weight, long long nx, const Window w, double value)
 {
-    fill_image(image, weight, count, value);
+    fill_image(image, weight, nx, w, value);
 }
 
 extern "C" __global__ void finish_variance_f4(float* variance, const float* weight, long long count, double scaling)

@@ -1,7 +1,8 @@
 // One exposure onto the sums of its window: a thread for each input pixel.
 //
 // Compiled for one kernel and one number of planes at a time: -DGPURES_SPLAT=splat_square_4 (the entry point's name,
-// which profilers show), -DGPURES_KERNEL=SQUARE, -DGPURES_PLANES=4; and for blocks of so many input pixels as Python
+// which profilers show), -DGPURES_KERNEL=SQUARE, -DGPURES_PLANES=4, -DGPURES_SQUARED=0 (how many of them, the last
+// ones, are weighted with squares); and for blocks of so many input pixels as Python
 // launches it with (gpures/cuda/program.py).
 #include "parameters.h"
 //
@@ -44,7 +45,10 @@ struct WindowSink {
         double* sum = w.sums + at;
         atomicAdd(sum, dow);
 #pragma unroll
-        for (int p = 0; p < PLANES; ++p) atomicAdd(sum + (p + 1) * w.stride, dow * values[p]);
+        for (int p = 0; p < PLANES; ++p) {
+            const double weight = weight_in_plane(p >= PLANES - GPURES_SQUARED, dow);
+            atomicAdd(sum + (p + 1) * w.stride, weight * values[p]);
+        }
         const long long pixel = y * m.nx + x;
         // A look first spares nearly all of these: only the first contribution finds its bits missing.
         if (m.context && dow > 0.0 && !(m.context[pixel] & m.context_bit)) atomicOr(m.context + pixel, m.context_bit);
