@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from gpures.pixmap import PixelMap
 
 __all__ = [
+    "BLOT",
     "EXPOSURE",
+    "INTERPOLATIONS",
     "KERNELS",
     "MOSAIC",
     "MOST_PLANES",
@@ -36,6 +38,9 @@ __all__ = [
 
 # In the order of the enumeration in kernels/drop.h.
 KERNELS = ("square", "gaussian", "point", "turbo", "lanczos2", "lanczos3")
+
+# In the order of the enumeration in kernels/blot.h.
+INTERPOLATIONS = ("nearest", "linear", "poly3", "poly5", "lanczos3", "lanczos5", "sinc")
 
 LANCZOS_ORDER = {"lanczos2": 2, "lanczos3": 3}
 
@@ -82,6 +87,14 @@ WINDOW = np.dtype(
     [("sums", _POINTER), ("stride", "i8")]
     + [(name, "i4") for name in ("x0", "x1", "y0", "y1")]
     + [("timed", _POINTER)],
+    align=True,
+)
+
+BLOT = np.dtype(
+    [("data", _POINTER), ("ny", "i8"), ("nx", "i8"), ("doubles", "i4"), ("interpolation", "i4")]
+    + [(name, _POINTER) for name in ("pixmap", "out")]
+    + [("out_ny", "i8"), ("out_nx", "i8")]
+    + [(name, "f8") for name in ("scale", "fill", "sinc_scale")],
     align=True,
 )
 

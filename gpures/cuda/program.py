@@ -11,7 +11,7 @@ from typing import Any
 
 from gpures import _cpu
 from gpures.cuda.device import explained
-from gpures.records import EXPOSURE, MOSAIC, WINDOW
+from gpures.records import BLOT, EXPOSURE, MOSAIC, WINDOW
 
 __all__ = ["BLOCK_OF_SPLAT", "Program", "digest_of", "options", "source_folder", "splat_name", "splat_options"]
 
@@ -40,7 +40,7 @@ def digest_of(folder: Path) -> str:
 def options() -> tuple[str, ...]:
     """Options of the compiler. CuPy's cache knows nothing of the headers, so their digest is among them."""
     folder = source_folder()
-    sizes = {"EXPOSURE": EXPOSURE, "MOSAIC": MOSAIC, "WINDOW": WINDOW}
+    sizes = {"EXPOSURE": EXPOSURE, "MOSAIC": MOSAIC, "WINDOW": WINDOW, "BLOT": BLOT}
     return (
         "-std=c++17",
         f"-I{folder}",
@@ -109,6 +109,10 @@ class Program:
     def whole(self, name: str) -> Any:
         """Entry point of ``mosaic.cu``, by its name."""
         return self._function("mosaic.cu", name, ())
+
+    def blot(self, name: str) -> Any:
+        """Entry point of ``blot.cu``, by its name."""
+        return self._function("blot.cu", name, ())
 
     def _function(self, file: str, name: str, more: tuple[str, ...]) -> Any:
         function = self._functions.get(name)

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 
+#include "../blot.h"
 #include "../splat.h"
 #include "walk.h"
 
@@ -89,6 +90,18 @@ nb::list layout_of_structs()
     GPURES_FIELD(Window, y0);
     GPURES_FIELD(Window, y1);
     GPURES_FIELD(Window, timed);
+    GPURES_FIELD(Blot, data);
+    GPURES_FIELD(Blot, ny);
+    GPURES_FIELD(Blot, nx);
+    GPURES_FIELD(Blot, doubles);
+    GPURES_FIELD(Blot, interpolation);
+    GPURES_FIELD(Blot, pixmap);
+    GPURES_FIELD(Blot, out);
+    GPURES_FIELD(Blot, out_ny);
+    GPURES_FIELD(Blot, out_nx);
+    GPURES_FIELD(Blot, scale);
+    GPURES_FIELD(Blot, fill);
+    GPURES_FIELD(Blot, sinc_scale);
     return layout;
 }
 
@@ -155,6 +168,10 @@ NB_MODULE(_cpu, m)
         nb::gil_scoped_release release;
         const Misses found = misses(exposure_at(exposure), nx, ny, threads);
         return std::make_tuple(found.pixels, found.rows);
+    });
+    m.def("blot", [](std::uintptr_t address, int threads) {
+        nb::gil_scoped_release release;
+        blot(*reinterpret_cast<const Blot*>(address), threads);
     });
     m.def("weight_map", [](std::uintptr_t exposure, Floats map, int threads) {
         nb::gil_scoped_release release;

@@ -461,6 +461,8 @@ void fill_pixmap(const Exposure& e, const Block& b, double* map)
     }
 }
 
-Walk walk_for_this_isa() { return {reach_of_rows, walk_tile, fill_weight_map, fill_pixmap, count_misses}; }
+void blot_row(const Blot& blot, long long row);  // in interpolate.cpp
+
+Walk walk_for_this_isa() { return {reach_of_rows, walk_tile, fill_weight_map, fill_pixmap, count_misses, blot_row}; }
 
 GPURES_END

@@ -7,6 +7,8 @@
 
 namespace gpures {
 
+struct Blot;
+
 // Sides of the rectangle of the output frame that one thread owns for the time of a pass.
 constexpr int TILE_WIDTH = 512;
 constexpr int TILE_HEIGHT = 256;
@@ -75,6 +77,7 @@ struct Walk {
     void (*weights)(const Exposure&, const Block&, float* map);   // into a (ny, nx) weight map
     void (*centres)(const Exposure&, const Block&, double* map);  // into a (ny, nx, 2) pixel map
     void (*misses)(const Exposure&, const Block&, long long nx, long long ny, int* of_rows);  // pixels off a frame
+    void (*blot_row)(const Blot&, long long row);
 };
 
 Walk choose_walk();
@@ -93,6 +96,8 @@ struct Misses {
 };
 
 Misses misses(const Exposure& exposure, long long nx, long long ny, int threads);
+
+void blot(const Blot& blot, int threads);
 
 void weight_map(const Exposure& exposure, float* map, int threads);
 void full_pixmap(const Exposure& exposure, double* map, int threads);

@@ -1,0 +1,56 @@
+"""Blotting on a GPU, on the caller's current stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpures.arrays import on_device
+from gpures.blot import as_float, set_arrays
+from gpures.cuda.device import explained, import_cupy, select
+from gpures.cuda.program import Program
+
+__all__ = ["blot_on_device"]
+
+# Threads of a block, and the most blocks of a grid, whose threads go over the image.
+THREADS = 256
+MOST_BLOCKS = 65536
+
+
+def blot_on_device(record: np.ndarray, data: Any, pixmap: Any, out_img: Any, device: Any, to_host: bool) -> Any:
+    """Blot as a BLOT says; arrays on the host go up and down, those on the device are used in place.
+
+    Parameters
+    ----------
+    record : ndarray of BLOT
+        All but the arrays.
+    data, pixmap, out_img, device, to_host
+        As in `gpures.blot_image`. Without a device it is the one that the first of the arrays there is on.
+
+    Returns
+    -------
+    ndarray
+        The output.
+    """
+    there = [array for array in (data, pixmap, out_img) if on_device(array)]
+    number = select(there[0].device.id if device is None and there else device)
+    cupy = import_cupy()
+    with explained("blotting"), cupy.cuda.Device(number):
+        data = as_float(cupy, cupy.asarray(data if on_device(data) else as_float(np, data)))
+        pixmap = pixmap if on_device(pixmap) else np.ascontiguousarray(pixmap, np.float64)
+        pixmap = cupy.ascontiguousarray(cupy.asarray(pixmap), np.float64)
+        shape = int(record["out_ny"]), int(record["out_nx"])
+        made = cupy.ascontiguousarray(out_img) if on_device(out_img) else cupy.empty(shape, np.float32)
+        set_arrays(record, data, pixmap, made, lambda array: array.data.ptr)
+        kernel = Program.of_device(cupy, number).blot("blot_f8" if record["doubles"] else "blot_f4")
+        blocks = min(-(-made.size // THREADS), MOST_BLOCKS)
+        if blocks:
+            kernel((blocks,), (THREADS,), (record,))
+        if out_img is None:
+            return made.get() if to_host else made
+        if not on_device(out_img):
+            out_img[...] = made.get()
+        elif made.data.ptr != out_img.data.ptr:
+            out_img[...] = made
+        return out_img
