@@ -156,7 +156,13 @@ struct TaperedSinc {
 GPURES_FN bool lies_on(double x, long long n) { return x >= 0.0 && x < static_cast<double>(n); }
 
 // A coordinate as the field's implementations have it, in float32.
-GPURES_FN double place_of(double x) { return static_cast<float>(x); }
+template <class V>
+GPURES_FN V place_of(V x)
+{
+    float each[sizeof(V) / sizeof(double)];
+    store(x, each);
+    return Access<V>::load(each);
+}
 
 // The pixel that a place is counted from.
 template <class Interpolant, class V>

@@ -109,7 +109,11 @@ def test_squared_weights_of_a_large_image(own_backend, turn):
     """Squared weights reach every tile and block, side by side or not, and leave the other images as they are."""
     rng = np.random.default_rng(0)
     shape, frame = (70, 300), (320, 640)
-    image = {"data": rng.normal(size=shape), "exptime": 1.0, "pixmap": oracle.pixel_map(shape, (510.0, 160.0), 1.0, turn)}
+    image = {
+        "data": rng.normal(size=shape),
+        "exptime": 1.0,
+        "pixmap": oracle.pixel_map(shape, (510.0, 160.0), 1.0, turn),
+    }
     variance = rng.uniform(1, 2, shape)
     driz = added([image | {"data2": variance}], out_shape=frame, backend=own_backend)
     plain = added([image], out_shape=frame, backend=own_backend)
@@ -151,7 +155,7 @@ def test_no_variance_is_none(backend):
     for image, expected in zip(driz.out_img2, (0.5, 0.25, 0.0), strict=True):
         np.testing.assert_allclose(image, expected, rtol=4 * EPS32)
     for data2 in (None, ones, [ones, ones]):
-        with pytest.raises(ValueError, match="Mismatch between the number of 'out_img2' images .* there are 3, got"):
+        with pytest.raises(ValueError, match=r"Mismatch between the number of 'out_img2' .* there are 3, got"):
             driz.add_image(ones, 1.0, identity((6, 7)), data2=data2)
     with pytest.raises(ValueError, match=f"'data2' may have at most {MOST_PLANES - 1} arrays"):
         gpures.Drizzle(out_shape=(6, 7)).add_image(ones, 1.0, identity((6, 7)), data2=[ones] * MOST_PLANES)
@@ -232,20 +236,25 @@ def test_arrays_on_the_device(cuda):
     np.testing.assert_array_equal(there.out_img.get(), expected.out_img)
     with pytest.raises(TypeError, match="'out_img' is on a GPU, and backend='cpu'"):
         gpures.Drizzle(out_img=cuda.zeros(shape, "f4"), backend="cpu")
-    with pytest.raises(TypeError, match="'data', .* is on a GPU, and backend='cpu'"):
+    with pytest.raises(TypeError, match=r"'data', .* is on a GPU, and backend='cpu'"):
         added([images[0] | {"data": cuda.array(images[0]["data"])}], out_shape=shape, backend="cpu")
 
 
 @pytest.mark.parametrize(
     ("fillval", "new", "given"),
     [
-        (None, np.nan, 7.0), ("INDEF", np.nan, 7.0), ("", np.nan, 7.0), ("NaN", np.nan, np.nan), ("nan", np.nan, np.nan),
-        (-1.5, -1.5, -1.5), ("-1.5", -1.5, -1.5), (0, 0.0, 0.0),
+        (None, np.nan, 7.0), ("INDEF", np.nan, 7.0), ("", np.nan, 7.0), ("NaN", np.nan, np.nan),
+        ("nan", np.nan, np.nan), (-1.5, -1.5, -1.5), ("-1.5", -1.5, -1.5), (0, 0.0, 0.0),
     ],
 )  # fmt: skip
 def test_fill_values(own_backend, fillval, new, given):
-    """Pixels without contributions have the fill value; without one they are NaN in a new array, and stay in another."""
-    image = {"data": np.ones((4, 4), "f4"), "exptime": 1.0, "pixmap": identity((4, 4), 1.0, 1.0), "data2": np.ones((4, 4))}
+    """Pixels without contributions have the fill value; without one new ones are NaN, and those given stay."""
+    image = {
+        "data": np.ones((4, 4), "f4"),
+        "exptime": 1.0,
+        "pixmap": identity((4, 4), 1.0, 1.0),
+        "data2": np.ones((4, 4)),
+    }
     driz = gpures.Drizzle(out_shape=(30, 600), fillval=fillval, fillval2=fillval, backend=own_backend)
     assert np.array_equal(driz.out_img, np.full((30, 600), new, "f4"), equal_nan=True)
     driz.add_image(**image)
@@ -274,7 +283,8 @@ def test_context_grows(backend):
         assert driz.ctx_id == k
         driz.add_image(ones, 1.0, identity((5, 6)))
         assert driz.out_ctx.shape[0] == k // 32 + 1
-    assert (driz.out_ctx[0] == -1).all() and (driz.out_ctx[1] == 1).all()
+    assert (driz.out_ctx[0] == -1).all()
+    assert (driz.out_ctx[1] == 1).all()
 
 
 def test_a_mosaic_of_32_images_goes_on(own_backend):
@@ -328,7 +338,9 @@ def test_inputs_of_any_layout(own_backend, change):
     for array in others.values():
         array.setflags(write=False)
     expected = added([{"exptime": 1.0, "pixmap": pixmap, **arrays}], out_shape=(30, 30), backend=own_backend)
-    got = added([{"exptime": 1.0, "pixmap": np.asfortranarray(pixmap), **others}], out_shape=(30, 30), backend=own_backend)
+    got = added(
+        [{"exptime": 1.0, "pixmap": np.asfortranarray(pixmap), **others}], out_shape=(30, 30), backend=own_backend
+    )
     for name in ("out_img", "out_wht", "out_ctx", "out_dq", "out_img2"):
         np.testing.assert_array_equal(getattr(got, name), getattr(expected, name), name)
 

@@ -84,7 +84,6 @@ class Precision:
                 bounds[name] = np.abs(variance) * (20.0 * of_mean + PER_EXPOSURE * exposures * self.eps)
         return {name: np.where(truth.unsure, np.inf, bound) for name, bound in bounds.items()}
 
-
     def squared_bound(self, truth, squared, exposures: int) -> np.ndarray:
         """Bound of an average with squared weights, as `oracle.coadd_squared` gives it: S / W / W.
 
