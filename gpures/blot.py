@@ -12,7 +12,7 @@ from gpures.arguments import NOT_GIVEN, warn_of_deprecation
 from gpures.arrays import as_array, on_device, readable
 from gpures.backend import checked_backend
 from gpures.exposure import checked_scale
-from gpures.records import BLOT, INTERPOLATIONS, in_memory
+from gpures.records import BLOT, INTERPOLATIONS, LANCZOS_ORDER, in_memory, lanczos_table
 from gpures.threads import thread_count
 
 __all__ = ["blot_image"]
@@ -93,15 +93,13 @@ def blot_image(
 
     Notes
     -----
-    Differences from the drizzle package:
+    As in the drizzle package, coordinates are rounded to float32, which moves a place by up to 6e-5 pixels from pixel
+    1024 on, and the windows of "lanczos3" and "lanczos5" are read from a table of step 0.003, at the entry below.
+    Differences from it:
 
-    - Coordinates are float64; there they are rounded to float32, which moves a place by up to 6e-5 pixels from pixel
-      1024 on.
     - Beyond its upper edge an image is reflected, for "poly3" and "poly5", as it is at the other three; there the last
       of the rows that are read is another, or memory beside the image.
     - "nearest" reads the last pixel half a pixel beyond its centre and further; there it is the next row's first one.
-    - The windows of "lanczos3" and "lanczos5" are evaluated; there they are read from a table of step 0.003, at the
-      entry below.
     - "sinc" computes its definition; there it reads beyond its tables, and one pixel aside.
     - NaN in ``pixmap`` gives the fill value; there it is an error.
     """
@@ -163,7 +161,8 @@ def blot_image(
         blot_by_reference(record, data, pixmap, made)
     else:
         data, pixmap = as_float(np, data), np.ascontiguousarray(pixmap, np.float64)
-        set_arrays(record, data, pixmap, made, lambda array: in_memory(array)[0])
+        table = factors_of(interp)
+        set_arrays(record, (data, pixmap, made, table), lambda array: in_memory(array)[0])
         _cpu.blot(record.ctypes.data, thread_count())
     if out_img is None or np.may_share_memory(made, out_img):
         return made if out_img is None else out_img
@@ -177,10 +176,16 @@ def as_float(numpy: Any, data: Any) -> Any:
     return numpy.ascontiguousarray(data, np.float64 if wide else np.float32)
 
 
-def set_arrays(record: np.ndarray, data: Any, pixmap: Any, made: Any, address: Any) -> None:
-    """Tell a BLOT where its arrays are."""
-    record["doubles"] = data.dtype == np.float64
-    record["data"], record["pixmap"], record["out"] = address(data), address(pixmap), address(made)
+def factors_of(interp: str) -> np.ndarray:
+    """Table of the factors of an interpolant; a zero for those that have none."""
+    return lanczos_table(LANCZOS_ORDER[interp]) if interp in LANCZOS_ORDER else np.zeros(1)
+
+
+def set_arrays(record: np.ndarray, arrays: tuple, address: Any) -> None:
+    """Tell a BLOT where its arrays are: the image, the pixel map, the output and the table of factors."""
+    record["doubles"] = arrays[0].dtype == np.float64
+    for name, array in zip(("data", "pixmap", "out", "lanczos"), arrays, strict=True):
+        record[name] = address(array)
 
 
 def blot_by_reference(record: np.ndarray, data: np.ndarray, pixmap: np.ndarray, made: np.ndarray) -> None:

@@ -164,9 +164,10 @@ class Drizzle:
             )
         if self._ctx_id is None or (wht is None and con is None):
             return
-        weighted = False if wht is None else wht > 0
-        seen = False if con is None else (con != 0).any(axis=0)
-        if bool((weighted != seen).any()):
+        weighted = None if wht is None else wht > 0
+        seen = None if con is None else (con != 0).any(axis=0)
+        differs: Any = seen if weighted is None else weighted if seen is None else weighted != seen
+        if bool(differs.any()):
             raise ValueError(
                 "Inconsistent values of supplied 'out_wht' and 'out_ctx' arrays: pixels of positive weight, and no "
                 "others, must have bits in the context image."

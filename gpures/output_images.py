@@ -48,6 +48,7 @@ class OutputImages:
         self.squared = None if squared is None else checked_list(squared)
         self._fills = fills
         self._to_host = to_host
+        self._has_flags = "dq" in self._given
         self._seen: dict[str, Any] = {}
         self._held: Accumulators | None = None
 
@@ -118,8 +119,9 @@ class OutputImages:
 
     def begin_flags(self, next_id: int) -> None:
         """Begin with flags, if there are none yet."""
-        if self.held.image("dq") is None:
+        if not self._has_flags:
             self.held.take({"dq": 0}, next_id)
+            self._has_flags = True
 
     def begin_squared(self, count: int, next_id: int) -> None:
         """Begin with so many averages with squared weights, if there are none yet."""
@@ -146,9 +148,11 @@ class OutputImages:
                 self._copy_part(held, given, part)
             else:  # a context image that has grown is another array
                 del self._given[name]
-        for held, given in zip(self.held.image("squared"), self.squared or [], strict=True):
-            if given is not None:
-                self._copy_part(held, given, part)
+        squared = self.squared or []
+        if any(image is not None for image in squared):
+            for held, given in zip(self.held.image("squared"), squared, strict=True):
+                if given is not None:
+                    self._copy_part(held, given, part)
 
     def _copy_part(self, held: Any, given: Any, part: tuple) -> None:
         if not on_device(held):

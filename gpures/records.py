@@ -31,6 +31,7 @@ __all__ = [
     "Place",
     "exposure_record",
     "in_memory",
+    "lanczos_table",
     "set_drop",
     "set_weights",
     "view",
@@ -42,7 +43,7 @@ KERNELS = ("square", "gaussian", "point", "turbo", "lanczos2", "lanczos3")
 # In the order of the enumeration in kernels/blot.h.
 INTERPOLATIONS = ("nearest", "linear", "poly3", "poly5", "lanczos3", "lanczos5", "sinc")
 
-LANCZOS_ORDER = {"lanczos2": 2, "lanczos3": 3}
+LANCZOS_ORDER = {"lanczos2": 2, "lanczos3": 3, "lanczos5": 5}
 
 _POINTER = "u8"
 
@@ -94,7 +95,8 @@ BLOT = np.dtype(
     [("data", _POINTER), ("ny", "i8"), ("nx", "i8"), ("doubles", "i4"), ("interpolation", "i4")]
     + [(name, _POINTER) for name in ("pixmap", "out")]
     + [("out_ny", "i8"), ("out_nx", "i8")]
-    + [(name, "f8") for name in ("scale", "fill", "sinc_scale")],
+    + [(name, "f8") for name in ("scale", "fill", "sinc_scale")]
+    + [("lanczos", _POINTER)],
     align=True,
 )
 

@@ -5,7 +5,7 @@
 // weights them with `factors`. EDGE says what lies beyond the image.
 #pragma once
 
-#include "overlap.h"
+#include "drop.h"
 
 namespace gpures {
 
@@ -19,9 +19,10 @@ struct Blot {
     const double* pixmap;  // (out_ny, out_nx, 2): x, y in the image, of each pixel to be made
     float* out;            // (out_ny, out_nx)
     long long out_ny, out_nx;
-    double scale;       // factor to all values
-    double fill;        // value of pixels that lie beside the image
-    double sinc_scale;  // factor to the distance from the nearest pixel, for SINC
+    double scale;           // factor to all values
+    double fill;            // value of pixels that lie beside the image
+    double sinc_scale;      // factor to the distance from the nearest pixel, for SINC
+    const double* lanczos;  // table of the factors, for those
 };
 
 }  // namespace gpures
@@ -30,25 +31,14 @@ GPURES_BEGIN
 
 enum Edge { REPEATED, REFLECTED, EMPTY };
 
-constexpr double PI = 3.14159265358979323846;
-
-// Sine and cosine of 0 ... pi / 2, to 1e-13: Taylor's series, for which a vector needs no library.
+// Entry of a table for a number of steps (of each lane), rounded down; 0 beyond it.
 template <class V>
-GPURES_FN V sine(V x)
+GPURES_FN V entry_below(const double* table, int entries, V steps)
 {
-    const V s = x * x;
-    V sum = V{} + 1.0;
-    for (int k = 17; k > 1; k -= 2) sum = 1.0 - sum * s * (1.0 / (k * (k - 1)));
-    return x * sum;
-}
-
-template <class V>
-GPURES_FN V cosine(V x)
-{
-    const V s = x * x;
-    V sum = V{} + 1.0;
-    for (int k = 18; k > 0; k -= 2) sum = 1.0 - sum * s * (1.0 / (k * (k - 1)));
-    return sum;
+    double each[sizeof(V) / sizeof(double)];
+    store(steps, each);
+    for (double& lane : each) lane = lane < entries ? table[static_cast<int>(lane)] : 0.0;
+    return Access<V>::load(each);
 }
 
 struct NearestPixel {
@@ -57,7 +47,7 @@ struct NearestPixel {
     static constexpr Edge EDGE = REPEATED;
 
     template <class V>
-    GPURES_FN static void factors(V, double, V* w)
+    GPURES_FN static void factors(V, const Blot&, V* w)
     {
         w[0] = V{} + 1.0;
     }
@@ -69,7 +59,7 @@ struct Linear {
     static constexpr Edge EDGE = REPEATED;
 
     template <class V>
-    GPURES_FN static void factors(V f, double, V* w)
+    GPURES_FN static void factors(V f, const Blot&, V* w)
     {
         w[0] = 1.0 - f;
         w[1] = f;
@@ -84,7 +74,7 @@ struct Cubic {
     static constexpr Edge EDGE = REFLECTED;
 
     template <class V>
-    GPURES_FN static void factors(V f, double, V* w)
+    GPURES_FN static void factors(V f, const Blot&, V* w)
     {
         const V g = 1.0 - f;
         const V after = f * (f * f - 1.0) * (1.0 / 6), before = g * (g * g - 1.0) * (1.0 / 6);
@@ -101,9 +91,9 @@ struct Quintic {
     static constexpr Edge EDGE = REFLECTED;
 
     template <class V>
-    GPURES_FN static void factors(V f, double, V* w)
+    GPURES_FN static void factors(V f, const Blot& b, V* w)
     {
-        Cubic::factors(f, 0.0, w + 1);
+        Cubic::factors(f, b, w + 1);
         const V g = 1.0 - f;
         const V after = f * (f * f - 1.0) * (f * f - 4.0) * (1.0 / 120);
         const V before = g * (g * g - 1.0) * (g * g - 4.0) * (1.0 / 120);
@@ -116,7 +106,8 @@ struct Quintic {
     }
 };
 
-// sinc(d) sinc(d / A), as it is: its factors do not add up to one.
+// sinc(d) sinc(d / A), as it is: its factors do not add up to one. It is read from a table at the entry below, which is
+// part of the field's definition, like the nearest entry that a drop has (see drop.h).
 template <int A>
 struct LanczosWindow {
     static constexpr int FIRST = 1 - A, TAPS = 2 * A;
@@ -124,27 +115,11 @@ struct LanczosWindow {
     static constexpr Edge EDGE = EMPTY;
 
     template <class V>
-    GPURES_FN static void factors(V f, double, V* w)
+    GPURES_FN static void factors(V f, const Blot& b, V* w)
     {
-        // Of the angle by which the window's argument changes from one pixel to the next, pi / A.
-        constexpr double COS = A == 3 ? 0.5 : 0.80901699437494742,
-                         SIN = A == 3 ? 0.86602540378443865 : 0.58778525229247313;
-        static_assert(A == 3 || A == 5, "the orders that these are of");
-        constexpr double CLOSEST = 1e-6;  // to 1e-12, the window is 1 there; and no quotient loses its digits
-        const V zero = V{}, one = zero + 1.0;
-        const V sin_f = sine(PI * least(f, one - f));
-        // Sine and cosine of pi d / A; at the first pixel, where d is f + A - 1, by their symmetry.
-        V narrow = sine((one - f) * (PI / A)), turned = -cosine((one - f) * (PI / A));
         for (int k = 0; k < TAPS; ++k) {
-            const int n = FIRST + k;
-            const V d = f - static_cast<double>(n);
-            const auto is_there = magnitude(d) < zero + CLOSEST;
-            const V wide = n % 2 ? -sin_f : sin_f;
-            const V at = PI * select(is_there, one, d);
-            w[k] = select(is_there, one, wide * narrow * static_cast<double>(A) / (at * at));
-            const V next = narrow * COS - turned * SIN;
-            turned = turned * COS + narrow * SIN;
-            narrow = next;
+            const V d = magnitude(f - static_cast<double>(FIRST + k));
+            w[k] = entry_below(b.lanczos, lanczos_entries(A), d / LANCZOS_STEP);
         }
     }
 };
@@ -158,17 +133,17 @@ struct TaperedSinc {
     static constexpr Edge EDGE = REPEATED;
 
     template <class V>
-    GPURES_FN static void factors(V f, double scale, V* w)
+    GPURES_FN static void factors(V f, const Blot& b, V* w)
     {
         constexpr double CLOSEST = 1e-30;  // closer than this to a pixel, that pixel is all there is
         const V zero = V{};
         V sum = zero;
         for (int k = 0; k < TAPS; ++k) {
             const int n = FIRST + k;
-            const double angle = PI / 2 / FIRST * n, s = angle * angle;
+            const double angle = 3.14159265358979323846 / 2 / FIRST * n, s = angle * angle;
             const double cosine = 1.0 - 0.49670 * s + 0.03705 * s * s;
             const double taper = (n % 2 ? -1.0 : 1.0) * cosine * cosine;
-            const V d = f * scale - static_cast<double>(n);
+            const V d = f * b.sinc_scale - static_cast<double>(n);
             w[k] = taper / select(magnitude(d) < zero + CLOSEST, zero + CLOSEST, d);
             sum = sum + w[k];
         }
@@ -180,6 +155,15 @@ struct TaperedSinc {
 // pixel beyond the last one's.
 GPURES_FN bool lies_on(double x, long long n) { return x >= 0.0 && x < static_cast<double>(n); }
 
+// A coordinate as the field's implementations have it, in float32.
+template <class V>
+GPURES_FN V place_of(V x)
+{
+    float each[sizeof(V) / sizeof(double)];
+    store(x, each);
+    return Access<V>::load(each);
+}
+
 // The pixel that a place is counted from.
 template <class Interpolant, class V>
 GPURES_FN V counted_from(V x)
@@ -189,12 +173,12 @@ GPURES_FN V counted_from(V x)
 
 // Value at (x, y), counted from the pixel (i, j); read(c, r) gives the pixel c columns and r rows from that.
 template <class Interpolant, class V, class Read>
-GPURES_FN V interpolated(V x, V y, V i, V j, double sinc_scale, const Read& read)
+GPURES_FN V interpolated(V x, V y, V i, V j, const Blot& b, const Read& read)
 {
     constexpr int TAPS = Interpolant::TAPS, FIRST = Interpolant::FIRST;
     V across[TAPS], up[TAPS];
-    Interpolant::factors(x - i, sinc_scale, across);
-    Interpolant::factors(y - j, sinc_scale, up);
+    Interpolant::factors(x - i, b, across);
+    Interpolant::factors(y - j, b, up);
     V sum = V{};
     for (int r = 0; r < TAPS; ++r) {
         V row = V{};
@@ -234,12 +218,14 @@ struct Extended {
 template <class Interpolant, class T>
 GPURES_FN float blotted(const Blot& b, double x, double y)
 {
+    x = place_of(x);
+    y = place_of(y);
     if (!(lies_on(x, b.nx) && lies_on(y, b.ny))) return static_cast<float>(b.fill);
     const Extended<T, Interpolant::EDGE> image = {static_cast<const T*>(b.data), b.ny, b.nx};
     const double i = counted_from<Interpolant>(x), j = counted_from<Interpolant>(y);
     const long long column = static_cast<long long>(i), row = static_cast<long long>(j);
     const double value =
-        interpolated<Interpolant>(x, y, i, j, b.sinc_scale, [&](int c, int r) { return image(column + c, row + r); });
+        interpolated<Interpolant>(x, y, i, j, b, [&](int c, int r) { return image(column + c, row + r); });
     return static_cast<float>(value * b.scale);
 }
 

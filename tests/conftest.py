@@ -67,6 +67,15 @@ def gpu(request):
     return cupy_of(request, request.param)
 
 
+@pytest.fixture(params=["cpu", ON_HOST, ON_GPU])
+def own_backend(request):
+    """Name of each backend on our own kernels."""
+    if request.param == "cpu":
+        return request.param
+    cupy_of(request, request.param)
+    return "cuda"
+
+
 @pytest.fixture(params=["cpu", "drizzle", ON_HOST, ON_GPU])
 def backend(request):
     """Name of each backend in turn."""

@@ -189,6 +189,24 @@ class HostArray:
         """As numpy's."""
         return HostArray(self._cuda, self._host.reshape(*shape), self._owner)
 
+    __hash__ = object.__hash__
+
+    def __ne__(self, other):
+        other = other._host if isinstance(other, HostArray) else other
+        return self._of(lambda host: host != other)
+
+    def __gt__(self, other):
+        return self._of(lambda host: host > other)
+
+    def any(self, axis=None):
+        """As numpy's."""
+        self._cuda.current_stream().synchronize()
+        return self._cuda.array(self._host.any(axis))
+
+    def __bool__(self):
+        self._cuda.current_stream().synchronize()
+        return bool(self._host)
+
     def __truediv__(self, other):
         return self._of(lambda host: host / other)
 

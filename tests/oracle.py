@@ -342,6 +342,26 @@ def coadd(exposures, frame) -> Truth:
     )
 
 
+def coadd_squared(exposures, frame) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Averages with squared weights, sum(w^2 x) / sum(w)^2 with all w and x of the exposures' pairs.
+
+    Gives for each of `Exposure.squared` the average (NaN without weight), the same of magnitudes, and its change when
+    the drops move by an output pixel.
+    """
+    total = np.zeros(frame.shape)
+    sums = [[np.zeros(frame.shape) for _ in range(3)] for _ in exposures[0].squared]
+    for exposure in exposures:
+        terms = _Terms(exposure, frame)
+        total += terms.image(terms.dow)
+        for images, array in zip(sums, exposure.squared, strict=True):
+            value = terms.of(array).astype(float) * exposure.iscale**2
+            images[0] += terms.image(terms.dow**2 * value)
+            images[1] += terms.image(terms.dow**2 * np.abs(value))
+            images[2] += terms.image(2 * np.abs(terms.dow * value) * terms.slope)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return [tuple(image / total / total for image in images) for images in sums]
+
+
 def _add_variances(exposure, terms: _Terms, of_variances: dict):
     """Average the roots like the data, square, and add with squared weights.
 

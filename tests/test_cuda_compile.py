@@ -35,9 +35,11 @@ def target(request):
 def test_splat_compiles_and_keeps_to_its_registers(target, kernel):
     """Every drop compiles for every architecture, and nothing of a thread spills into memory."""
     # Data with three variances; and, for one architecture, the exposure time alone, and the fewest and many planes.
-    for planes in [0, 1, 4, 9] if target == (13, "sm_90") else [4]:
-        name = program.splat_name(kernel, planes)
-        used = compile_cuda(target[0], "splat.cu", target[1], program.splat_options(kernel, planes))
+    # The same with a plane weighted with squares.
+    cases = [(0, 0), (1, 0), (2, 1), (4, 0), (9, 0), (9, 3)] if target == (13, "sm_90") else [(4, 0)]
+    for planes, squared in cases:
+        name = program.splat_name(kernel, planes, squared)
+        used = compile_cuda(target[0], "splat.cu", target[1], program.splat_options(kernel, planes, squared))
         assert list(used) == [name]
         registers, spilled = used[name]
         print(f"CUDA {target[0]}, {target[1]}, {name}: {registers} registers, {spilled} bytes spilled")
@@ -55,10 +57,19 @@ def test_whole_images_compile(target):
     assert all(spilled == 0 for _, spilled in used.values())
 
 
+def test_blotting_compiles(target):
+    """So does the interpolation of images."""
+    used = compile_cuda(target[0], "blot.cu", target[1])
+    assert sorted(used) == ["blot_f4", "blot_f8"]
+    for registers, spilled in used.values():
+        assert spilled == 0
+        assert registers <= MOST_REGISTERS
+
+
 def test_records_are_the_structs():
     """Each field of Python's records lies where the C++ struct has it, and nothing is left out."""
     found = []
-    for name in ("VIEW", "PIXMAP", "PLANE", "EXPOSURE", "MOSAIC", "WINDOW"):
+    for name in ("VIEW", "PIXMAP", "PLANE", "EXPOSURE", "MOSAIC", "WINDOW", "BLOT"):
         for field, (dtype, offset, *_) in getattr(records, name).fields.items():
             found.append((f"{name.capitalize()}.{field}", offset, dtype.itemsize))
     assert found == [tuple(field) for field in _cpu.LAYOUT]
@@ -70,6 +81,13 @@ def test_records_of_another_size_do_not_compile(target, monkeypatch):
     monkeypatch.setattr(program, "options", lambda: wrong)
     with pytest.raises(CompileError, match="the record of a window has another size"):
         compile_cuda(target[0], "mosaic.cu", target[1])
+
+
+def test_interpolants_enumerate_as_in_python():
+    """The number of an interpolant is its place in Python's list."""
+    text = (program.source_folder() / "blot.h").read_text()
+    names = re.search(r"enum Interpolation \{([^}]*)\}", text)[1].replace("_", "").lower().split(",")
+    assert [name.strip() for name in names] == list(records.INTERPOLATIONS)
 
 
 def test_kernels_enumerate_as_in_python():

@@ -84,6 +84,20 @@ class Precision:
                 bounds[name] = np.abs(variance) * (20.0 * of_mean + PER_EXPOSURE * exposures * self.eps)
         return {name: np.where(truth.unsure, np.inf, bound) for name, bound in bounds.items()}
 
+    def squared_bound(self, truth, squared, exposures: int) -> np.ndarray:
+        """Bound of an average with squared weights, as `oracle.coadd_squared` gives it: S / W / W.
+
+        S has the roundings of a sum, and each W those of the sum of weights, relative to the sum of their magnitudes.
+        """
+        mean, magnitude, change = squared
+        fine = (EXPONENT + truth.count) * EPS64
+        moved = GEOMETRY * EPS64 * max(truth.wht.shape)
+        rounding = (PER_CONTRIBUTION * truth.count if self.per_contribution else PER_EXPOSURE * exposures) * self.eps
+        with np.errstate(divide="ignore", invalid="ignore"):
+            of_weight = ((fine + rounding) * truth.abs_wht + moved * truth.moved_wht) / np.abs(truth.wht)
+            bound = (fine + rounding) * magnitude + moved * change + 2 * of_weight * (np.abs(mean) + magnitude)
+        return np.where(truth.unsure, np.inf, bound)
+
 
 #: By backend and type of the accumulators.
 PRECISION = {

@@ -306,6 +306,10 @@ class CUDAAccumulators(PlaneAccumulators):
                 super().take(images, next_id)
             self._stream.synchronize()  # until the host's arrays have been read
 
+    def image(self, name: str) -> Any:  # noqa: D102
+        self._stream.synchronize()  # for who looks at it on another stream
+        return super().image(name)
+
     def _taken(self, image: Any, dtype: np.dtype) -> Any:
         if not on_device(image):
             return self._cupy.asarray(np.ascontiguousarray(image, dtype))

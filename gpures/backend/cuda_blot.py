@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from gpures.arrays import on_device
-from gpures.blot import as_float, set_arrays
+from gpures.blot import as_float, factors_of, set_arrays
 from gpures.cuda.device import explained, import_cupy, select
 from gpures.cuda.program import Program
+from gpures.records import INTERPOLATIONS
 
 __all__ = ["blot_on_device"]
 
@@ -41,8 +42,9 @@ def blot_on_device(record: np.ndarray, data: Any, pixmap: Any, out_img: Any, dev
         pixmap = pixmap if on_device(pixmap) else np.ascontiguousarray(pixmap, np.float64)
         pixmap = cupy.ascontiguousarray(cupy.asarray(pixmap), np.float64)
         shape = int(record["out_ny"]), int(record["out_nx"])
-        made = cupy.ascontiguousarray(out_img) if on_device(out_img) else cupy.empty(shape, np.float32)
-        set_arrays(record, data, pixmap, made, lambda array: array.data.ptr)
+        made = cupy.ascontiguousarray(out_img, np.float32) if on_device(out_img) else cupy.empty(shape, np.float32)
+        table = cupy.asarray(factors_of(INTERPOLATIONS[record["interpolation"]]))
+        set_arrays(record, (data, pixmap, made, table), lambda array: array.data.ptr)
         kernel = Program.of_device(cupy, number).blot("blot_f8" if record["doubles"] else "blot_f4")
         blocks = min(-(-made.size // THREADS), MOST_BLOCKS)
         if blocks:

@@ -134,7 +134,7 @@ class DrizzleAccumulators(Accumulators):
     def weight_map(self, exposure: Exposure) -> np.ndarray:  # noqa: D102
         weight = exposure.weight
         if weight.weight_map is not None:
-            weights = _native(weight.weight_map).astype(np.float64)
+            weights = _native(weight.weight_map).astype(np.float64) * weight.constant
         elif weight.variance is not None:
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 weights = 1.0 / _native(weight.variance).astype(np.float64)

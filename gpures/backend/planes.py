@@ -123,7 +123,7 @@ class PlaneAccumulators(Accumulators):
 
     def fill(self, name: str, value: float, window: tuple[int, int, int, int]) -> None:  # noqa: D102
         if window[0] <= window[1]:
-            for image in self._squared if name == "squared" else [self.image(name)]:
+            for image in self._squared if name == "squared" else [getattr(self, _ATTRIBUTES[name])]:
                 self._fill(image, value, window)
 
     @abstractmethod

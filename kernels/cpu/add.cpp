@@ -329,7 +329,8 @@ void fill_window(T* image, const T* weight, const Frame& frame, double value, in
     over_threads(threads, w.y1 - w.y0 + 1, [&] {
         return [&](int k) {
             const long row = (w.y0 + k) * frame.nx;
-            for (long i = row + w.x0; i <= row + w.x1; ++i) image[i] = weight[i] == T(0) ? static_cast<T>(value) : image[i];
+            for (long i = row + w.x0; i <= row + w.x1; ++i)
+                image[i] = weight[i] == T(0) ? static_cast<T>(value) : image[i];
         };
     });
 }

@@ -7,7 +7,7 @@ GPURES_BEGIN
 
 // A sink that notes which pixels contribute, whatever and wherever.
 struct Hits {
-    bool hit[BLOCK_WIDTH + LANES] = {};
+    bool hit[ROW_LENGTH] = {};
     int first = 0;  // pixel in lane 0
 
     void take(const Row&, int k) { first = k; }
@@ -16,7 +16,9 @@ struct Hits {
 
     void add(int, int, int, Vector dow)
     {
-        for (unsigned left = lanes_of(dow != Vector{}); left; left &= left - 1) hit[first + __builtin_ctz(left)] = true;
+        double each[LANES];
+        store(dow, each);
+        for (int l = 0; l < LANES; ++l) hit[first + l] |= each[l] != 0.0;
     }
 };
 

@@ -32,8 +32,6 @@ struct PixelSums : Sums<N> {
     template <class V>
     using At = SumsOfPixels<V>;
 
-    static constexpr bool HAS_SQUARES = false;
-
     // Of each lane: 1 for the weight, then each plane's value, then nothing up to the number of sums.
     alignas(64) double values[LANES * (N ? N : sums_of_pixel(MOST_PLANES))] = {};
     const std::uint32_t* bits = nullptr;  // of the pixel in lane 0; the next lane's follow. Null: none are wanted

@@ -6,7 +6,6 @@
 // and written once: vectors added one by one, each a pixel beside the one before, would wait for each other.
 #pragma once
 
-#include "../weights.h"
 #include "sums.h"
 
 GPURES_BEGIN
@@ -45,14 +44,11 @@ struct PlaneSums : Sums<N> {
     template <class V>
     using At = SumsOfPlanes<V>;
 
-    static constexpr bool HAS_SQUARES = SQUARED;
-
     struct Place {};
 
     Contributions* const given;
     const Row* row = nullptr;
     int first = 0;  // pixel in lane 0
-    int first_squared = 0;
 
     PlaneSums(const Scratch& scratch, int x0, int y0, int planes, bool flagged)
         : Sums<N>(scratch, x0, y0, planes, planes + 1, flagged), given(own_contributions())
@@ -74,6 +70,12 @@ struct PlaneSums : Sums<N> {
     double* sums_at(int column, int row) const
     {
         return scratch.sums + static_cast<long>(row) * this->count() * SUMS_WIDTH + MARGIN + column;
+    }
+
+    template <class V>
+    V weight_of(int p, V dow) const
+    {
+        return weight_in_plane(SQUARED && p >= this->first_squared, dow);
     }
 
     // Takes the pixels from the k-th of a row on, one in each lane.
@@ -149,12 +151,6 @@ struct PlaneSums : Sums<N> {
     }
 
   private:
-    template <class V>
-    V weight_of(int p, V dow) const
-    {
-        return weight_in_plane(SQUARED && p >= first_squared, dow);
-    }
-
     bool is_nowhere(int k) const { return given->column[k] != given->column[k]; }
 
     // Zeros where a vector has contributed to fewer rows or columns than others, and behind the last.

@@ -8,6 +8,7 @@
 #include "simd.h"
 // (simd.h first: the templates of splat.h must see what it adds to the number types)
 #include "../splat.h"
+#include "../weights.h"
 #include "walk.h"
 
 GPURES_BEGIN
@@ -38,6 +39,7 @@ struct Sums {
     int x0, y0;  // output pixel that the scratch begins with
     int planes, n;
     bool flagged;  // whether DQ flags are propagated
+    int first_squared = 0;  // plane; see PlaneSums
 
     Sums(const Scratch& scratch, int x0, int y0, int planes, int n, bool flagged)
         : scratch(scratch), x0(x0), y0(y0), planes(planes), n(n), flagged(flagged)

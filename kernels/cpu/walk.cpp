@@ -332,7 +332,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
     static thread_local Row row;
     static thread_local TouchingDrops drops;
     Sink sink(scratch, tile.x0, tile.y0, e.planes, m.dq && e.dq.data);
-    if constexpr (Sink::HAS_SQUARES) sink.first_squared = first_squared(e);
+    sink.first_squared = first_squared(e);
     Rows<Sink> rows(e, m, tile, sink);
     const Bounds bounds = {double(tile.x0), double(tile.x1), double(tile.y0), double(tile.y1)};
     const bool border = e.kernel == SQUARE;
