@@ -31,25 +31,28 @@ __all__ = [
     "blot_image",
     "compute_mean_pixel_area",
     "mosaic",
+    "plot",
     "restore",
 ]
 
 __version__ = version("gpures")
 
-# Names that are imported when they are first asked for, and their modules.
+# Names that are imported when they are first asked for, and their modules; some are modules themselves.
 _LAZY = {
     "Drizzle": "gpures.drizzle",
     "accelerate": "gpures.acceleration",
     "blot_image": "gpures.blot",
     "mosaic": "gpures.mosaicking",
+    "plot": "gpures.plot",
     "restore": "gpures.acceleration",
 }
 
 
 def __getattr__(name: str):
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'gpures' has no attribute {name!r}")
+    if name not in _LAZY:
+        raise AttributeError(f"module 'gpures' has no attribute {name!r}")
+    module = import_module(_LAZY[name])
+    return module if module.__name__ == f"gpures.{name}" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -1,0 +1,191 @@
+"""Which pixels of a plane are drawn: a part of the frame, those with weight, averaged where they are too many."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpures.arrays import as_host
+from gpures.wcs import ARCSEC_PER_RADIAN, compute_mean_pixel_area, world_to_pixel
+
+__all__ = ["Part", "Pixels", "depth_pixels", "flag_pixels", "image_of", "part_of", "plane_pixels", "scale_of"]
+
+# Most pixels drawn along a side: a panel that fills a page at 150 dots per inch has no more.
+MOST = 1200
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the frame: a slice of its arrays, and its outer edges in pixels.
+
+    Attributes
+    ----------
+    rows, columns : slice
+        What of the arrays is needed.
+    xlim, ylim : (float, float)
+        Edges; they may lie outside the frame.
+    """
+
+    rows: slice
+    columns: slice
+    xlim: tuple[float, float]
+    ylim: tuple[float, float]
+
+    @property
+    def shape(self) -> tuple[float, float]:
+        """Height and width, pixels."""
+        return self.ylim[1] - self.ylim[0], self.xlim[1] - self.xlim[0]
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What is drawn of a plane.
+
+    Attributes
+    ----------
+    values : numpy.ma.MaskedArray (ny, nx)
+        Pixels, or means of blocks of them; masked where there is nothing.
+    extent : (float, float, float, float)
+        Their outer edges (left, right, bottom, top) in pixels of the frame.
+    """
+
+    values: np.ma.MaskedArray
+    extent: tuple[float, float, float, float]
+
+
+def image_of(model: Mapping[str, Any], key: str) -> Any:
+    """An image of an output model, where it lies.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    if model.get(key) is None:
+        raise ValueError(f"The output model has no image {key!r}{WANTED.get(key, '')}.")
+    return model[key]
+
+
+# What to do where an image is missing.
+WANTED = {
+    "con": ": resample with enable_ctx=True",
+    "dq": ": resample with propagate_dq=True",
+    "err": ": resample with compute_err='from_var' or 'driz_err'",
+    "exptime_map": ": resample with enable_exptime_map=True",
+} | dict.fromkeys(("var_rnoise", "var_poisson", "var_flat"), ": resample with enable_var=True")
+
+
+def scale_of(model: Mapping[str, Any]) -> float:
+    """Side of an output pixel, arcsec; NaN where nothing tells it."""
+    area = model.get("pixelarea_arcsecsq")
+    if area is None and model.get("wcs") is None:
+        return math.nan
+    if area is None:
+        area = (compute_mean_pixel_area(model["wcs"]) or math.nan) * ARCSEC_PER_RADIAN**2
+    return math.sqrt(area)
+
+
+def part_of(model: Mapping[str, Any], around: Any = None, size: Any = None) -> Part:
+    """The part around a position, or the whole frame.
+
+    Parameters
+    ----------
+    model : mapping
+        Output model.
+    around : SkyCoord or (float, float), optional
+        Middle; a pair is right ascension and declination in degrees, or whatever the world axes are.
+    size : float or (float, float), optional
+        Width and height, arcsec; a fifth of the frame if missing.
+
+    Raises
+    ------
+    ValueError
+        ``size`` is not positive, or no pixel of the frame lies in the part.
+    """
+    ny, nx = np.shape(model["data"])
+    if around is None:
+        if size is not None:
+            raise ValueError("'size' needs 'around', the position in the middle.")
+        return Part(slice(0, ny), slice(0, nx), (-0.5, nx - 0.5), (-0.5, ny - 0.5))
+    if hasattr(around, "icrs"):
+        x, y = model["wcs"].world_to_pixel(around)
+    else:
+        x, y = world_to_pixel(model["wcs"])(*(np.array([float(value)]) for value in around))
+    x, y = float(np.squeeze(x)), float(np.squeeze(y))
+    sides = np.broadcast_to(np.array([nx, ny]) / 5 if size is None else np.asarray(size, float) / scale_of(model), (2,))
+    if not (np.all(sides > 0) and np.all(np.isfinite(sides))):
+        raise ValueError(f"'size' must be one or two positive numbers of arcsec, got {size!r}.")
+    xlim, ylim = (x - sides[0] / 2, x + sides[0] / 2), (y - sides[1] / 2, y + sides[1] / 2)
+    if not (xlim[0] < nx - 0.5 and xlim[1] > -0.5 and ylim[0] < ny - 0.5 and ylim[1] > -0.5):  # NaN is outside as well
+        raise ValueError(f"No pixel of the frame, of {nx} x {ny} pixels, lies around {around!r}.")
+    return Part(_pixels_within(ylim, ny), _pixels_within(xlim, nx), xlim, ylim)
+
+
+def _pixels_within(limits: tuple[float, float], n: int) -> slice:
+    """Those of a row of n pixels that reach between two edges."""
+    return slice(max(0, math.floor(limits[0] + 0.5)), min(n, math.ceil(limits[1] + 0.5)))
+
+
+def _blocked(values: np.ma.MaskedArray, part: Part, side: int) -> Pixels:
+    left, bottom = part.columns.start - 0.5, part.rows.start - 0.5
+    ny, nx = values.shape
+    return Pixels(values, (left, left + side * nx, bottom, bottom + side * ny))
+
+
+def _side(part: Part) -> int:
+    """Side of the blocks of pixels that are drawn as one."""
+    longest = max(part.rows.stop - part.rows.start, part.columns.stop - part.columns.start)
+    return -(-longest // MOST)
+
+
+def means(image: np.ndarray, good: np.ndarray, side: int) -> np.ma.MaskedArray:
+    """Means over blocks of those pixels that are good; the last blocks may be cut off by the edge.
+
+    One row of blocks at a time: what is made in between is small, however large the image.
+    """
+    if side == 1:
+        return np.ma.MaskedArray(image, ~good)
+    ny, nx = image.shape
+    columns = np.arange(0, nx, side)
+    result = np.ma.masked_all((-(-ny // side), columns.size))
+    for k, top in enumerate(range(0, ny, side)):
+        strip, use = image[top : top + side], good[top : top + side]
+        counts = np.add.reduceat(use.sum(axis=0), columns)
+        sums = np.add.reduceat(np.where(use, strip, 0).sum(axis=0, dtype=np.float64), columns)
+        result[k] = np.ma.masked_array(sums / np.maximum(counts, 1), counts == 0)
+    return result
+
+
+def plane_pixels(model: Mapping[str, Any], key: str, part: Part) -> Pixels:
+    """Pixels of a plane of numbers: those to which an exposure contributed."""
+    cut = as_host(image_of(model, key)[part.rows, part.columns])
+    good = np.isfinite(cut)
+    if model.get("wht") is not None:
+        good &= as_host(model["wht"][part.rows, part.columns]) != 0  # those of the Lanczos kernels may be negative
+    side = _side(part)
+    return _blocked(means(cut, good, side), part, side)
+
+
+def sampled(image: Any, part: Part) -> np.ndarray:
+    """The middle pixel of each block: of bits there is no mean."""
+    side = _side(part)
+    rows, columns = (slice(cut.start + side // 2, cut.stop, side) for cut in (part.rows, part.columns))
+    return as_host(image[..., rows, columns])
+
+
+def depth_pixels(model: Mapping[str, Any], part: Part) -> Pixels:
+    """Number of exposures that contributed to each pixel: the bits set in all planes of the context."""
+    bits = np.ascontiguousarray(sampled(image_of(model, "con"), part)).view(np.uint32)
+    depth = np.bitwise_count(bits).sum(axis=0, dtype=np.int64)
+    return _blocked(np.ma.masked_equal(depth, 0), part, _side(part))
+
+
+def flag_pixels(model: Mapping[str, Any], part: Part) -> Pixels:
+    """DQ flags, masked where no exposure contributed."""
+    flags = sampled(image_of(model, "dq"), part)
+    empty = sampled(image_of(model, "wht"), part) == 0
+    return _blocked(np.ma.MaskedArray(flags, empty), part, _side(part))

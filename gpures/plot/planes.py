@@ -1,0 +1,335 @@
+"""The planes of a mosaic, one by one and together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from astropy.visualization import AsinhStretch
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from gpures.plot.axes import (
+    EMPTY,
+    bar,
+    brightness_norm,
+    cmap_of,
+    depth_colours,
+    draw,
+    label,
+    made_with,
+    new_axes,
+    range_norm,
+    unit_text,
+)
+from gpures.plot.page import BARS, LEFT, figure_or_new, inch_axes, lay_out, panel_size
+from gpures.plot.pixels import depth_pixels, flag_pixels, image_of, part_of, plane_pixels
+
+__all__ = ["depth", "dq", "error", "mosaic", "overview", "plane", "weight"]
+
+# Of what neither bit nor name is known to be wanted, the most frequent ones are drawn.
+MOST_FLAGS = 4
+FLAG_COLOURS = ("#2b6cb0", "#d9661f", "#2f8f4e", "#8b3fa0")
+
+# Panels of an overview side by side, and their width in inches.
+ACROSS, WIDTH = 3, 3.7
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a plane is drawn: its name, its colours, the power of the data's unit that it has, and its own unit."""
+
+    name: str
+    cmap: str = "cividis"
+    power: int = 1
+    unit: str | None = None
+    asinh: bool = True
+
+
+LOOKS = {
+    "data": Look("Mosaic", "inferno"),
+    "wht": Look("Weight", "viridis", -2, asinh=False),
+    "err": Look("Error"),
+    "var_rnoise": Look("Read-noise variance", power=2),
+    "var_poisson": Look("Photon-noise variance", power=2),
+    "var_flat": Look("Flat-field variance", power=2),
+    "exptime_map": Look("Exposure time", "viridis", 0, "s", asinh=False),
+}
+
+
+def _look(model: Mapping[str, Any], key: str) -> Look:
+    if key == "wht" and model.get("weight_type") == "exptime":
+        return Look("Weight", "viridis", 0, "s", asinh=False)
+    return LOOKS.get(key, Look(key, "viridis", 0))
+
+
+def _title(axes: Any, name: str, model: Mapping[str, Any], title: str | None) -> None:
+    """The title given; or else the plane's name, and what was done in a second, smaller line."""
+    if title is not None:
+        axes.set_title(title, size="medium")
+    else:
+        axes.set_title(f"{name}\n{made_with(model)}".strip(), size="medium")
+
+
+def plane(
+    model: Mapping[str, Any],
+    key: str,
+    ax: Any = None,
+    *,
+    around: Any = None,
+    size: Any = None,
+    norm: Any = None,
+    unit: Any = None,
+    title: str | None = None,
+    ticks: Sequence[float] | None = None,
+) -> Any:
+    """Draw a plane of an output model, whichever.
+
+    Parameters
+    ----------
+    model : mapping
+        Output model, as `gpures.Resample` makes it.
+    key : str
+        Name of a floating-point image (Ny, Nx) in it: "data", "wht", "err", "var_rnoise", "exptime_map", or that of an
+        extra array.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; on a new figure if missing.
+    around : astropy.coordinates.SkyCoord or (float, float), optional
+        Middle of the part that is drawn; a pair is right ascension and declination in degrees. The whole frame if
+        missing.
+    size : float or (float, float), optional
+        Width and height of the part, arcsec; a fifth of the frame if missing.
+    norm : matplotlib.colors.Normalize, optional
+        Stretch and limits; if missing, an asinh stretch with limits that leave out few pixels of those with weight.
+    unit : str or astropy.units.Unit, optional
+        Unit of the data, whatever the plane; the model's ``bunit_data`` if missing.
+    title : str, optional
+        Title; the plane's name, and what was done, if missing.
+    ticks : sequence of float, optional
+        Values to be marked at the colour bar.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Where it was drawn.
+
+    Raises
+    ------
+    ValueError
+        The model has no such image, or no pixel of it lies around ``around``.
+    """
+    look = _look(model, key)
+    part = part_of(model, around, size)
+    pixels = plane_pixels(model, key, part)
+    if norm is None:
+        stretch = AsinhStretch(0.1) if look.asinh else None
+        norm = brightness_norm(pixels.values) if key == "data" else range_norm(pixels.values, stretch)
+    axes = new_axes(model, part) if ax is None else ax
+    image = draw(axes, pixels, part, norm, cmap_of(look.cmap))
+    label(axes)
+    unit = model.get("bunit_data") if unit is None else unit
+    words = unit_text(look.unit) if look.power == 0 else unit_text(unit, look.power)
+    bar(axes, image, f"{'Data' if key == 'data' else look.name}{words}", ticks)
+    _title(axes, look.name, model, title)
+    return axes
+
+
+def mosaic(model: Mapping[str, Any], ax: Any = None, **options: Any) -> Any:
+    """Draw the mosaic.
+
+    The stretch is asinh: the sky's noise linear, sources logarithmic, from three times the noise below the sky to what
+    all but a few bright pixels reach.
+
+    Parameters
+    ----------
+    model : mapping
+        Output model, as `gpures.Resample` makes it.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; on a new figure if missing.
+    **options
+        ``around``, ``size``, ``norm``, ``unit``, ``title``, ``ticks``, as `plane` takes them.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Where it was drawn.
+    """
+    return plane(model, "data", ax, **options)
+
+
+def weight(model: Mapping[str, Any], ax: Any = None, **options: Any) -> Any:
+    """Draw the weight map; parameters, and what is returned, are those of `mosaic`."""
+    return plane(model, "wht", ax, **options)
+
+
+def error(model: Mapping[str, Any], ax: Any = None, **options: Any) -> Any:
+    """Draw the error; parameters, and what is returned, are those of `mosaic`."""
+    return plane(model, "err", ax, **options)
+
+
+def depth(
+    model: Mapping[str, Any],
+    ax: Any = None,
+    *,
+    around: Any = None,
+    size: Any = None,
+    title: str | None = None,
+) -> Any:
+    """Draw how many exposures contributed to each pixel: the bits set in all planes of the context image.
+
+    Of a large mosaic, one pixel of each block is drawn.
+
+    Parameters
+    ----------
+    model : mapping
+        Output model with its context, int32 (planes, Ny, Nx).
+    ax, around, size, title
+        As `plane` takes them.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Where it was drawn.
+
+    Raises
+    ------
+    ValueError
+        The model has no context.
+    """
+    part = part_of(model, around, size)
+    pixels = depth_pixels(model, part)
+    deepest = int(pixels.values.max()) if pixels.values.count() else 1
+    colours, norm = depth_colours(deepest)
+    axes = new_axes(model, part) if ax is None else ax
+    image = draw(axes, pixels, part, norm, colours)
+    label(axes)
+    # A number at each colour, as long as there is room.
+    numbers = [n for n in MaxNLocator(12, integer=True).tick_values(1, deepest) if 1 <= n <= deepest]
+    bar(axes, image, "Exposures", numbers if len(numbers) > 1 else [deepest], "neither")
+    _title(axes, "Depth", model, title)
+    return axes
+
+
+def dq(
+    model: Mapping[str, Any],
+    ax: Any = None,
+    *,
+    flags: Mapping[int, str] | None = None,
+    around: Any = None,
+    size: Any = None,
+    title: str | None = None,
+) -> Any:
+    """Draw the data quality, one colour per flag, with how many of the pixels with weight have it.
+
+    Of a large mosaic, one pixel of each block is drawn and counted.
+
+    Parameters
+    ----------
+    model : mapping
+        Output model with DQ, integers (Ny, Nx).
+    ax, around, size, title
+        As `plane` takes them.
+    flags : mapping of int to str, optional
+        Up to four flags and their names, the later ones on top; the most frequent bits if missing.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Where it was drawn.
+
+    Raises
+    ------
+    ValueError
+        The model has no DQ, or there are more flags than colours.
+    """
+    part = part_of(model, around, size)
+    pixels = flag_pixels(model, part)
+    if flags is None:
+        flags = dict.fromkeys(_frequent(pixels.values.compressed()), "")
+    if len(flags) > len(FLAG_COLOURS):
+        raise ValueError(f"'flags' must name at most {len(FLAG_COLOURS)} flags, one for each colour, got {len(flags)}.")
+    covered = max(pixels.values.count(), 1)
+    classes = np.ma.where(pixels.values.mask, 0, 1).filled(0)
+    colours, names = [EMPTY, "#f4f1ea"], ["no data", "no flag"]
+    for k, (flag, name) in enumerate(flags.items()):
+        hit = ((pixels.values & flag) != 0).filled(False)
+        classes[hit] = k + 2
+        colours.append(FLAG_COLOURS[k])
+        names.append(f"{flag}{': ' * bool(name)}{name} ({hit.sum() / covered:.1%})")
+    drawn = type(pixels)(np.ma.asarray(classes), pixels.extent)
+    axes = new_axes(model, part) if ax is None else ax
+    draw(axes, drawn, part, BoundaryNorm(np.arange(len(names) + 1) - 0.5, len(names)), ListedColormap(colours))
+    label(axes)
+    handles = [Patch(facecolor=c, edgecolor="0.5", label=n) for c, n in zip(colours, names, strict=True)]
+    axes.legend(handles=handles, loc="upper left", fontsize="small", framealpha=0.9, handlelength=1.2)
+    _title(axes, "Data quality", model, title)
+    return axes
+
+
+def _frequent(flags: np.ndarray) -> list[int]:
+    """The bits that are set most often, the rarest last, so that they lie on top."""
+    flags = flags.astype(np.uint32)
+    counts = {1 << k: int(np.count_nonzero(flags & np.uint32(1 << k))) for k in range(32)}
+    return sorted((flag for flag in counts if counts[flag]), key=lambda flag: -counts[flag])[:MOST_FLAGS]
+
+
+def overview(
+    model: Mapping[str, Any],
+    figure: Any = None,
+    *,
+    planes: Sequence[str] | None = None,
+    unit: Any = None,
+    title: str | None = None,
+    flags: Mapping[int, str] | None = None,
+) -> Any:
+    """Draw the planes of a mosaic beside each other.
+
+    Parameters
+    ----------
+    model : mapping
+        Output model, as `gpures.Resample` makes it.
+    figure : matplotlib.figure.Figure, optional
+        An empty figure to draw on; its size is set. A new one of pyplot's if missing.
+    planes : sequence of str, optional
+        Keys of the planes; "con" means the depth. All there are if missing.
+    unit : str or astropy.units.Unit, optional
+        Unit of the data; the model's ``bunit_data`` if missing.
+    title : str, optional
+        Title; what was done if missing.
+    flags : mapping of int to str, optional
+        As `dq` takes it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+
+    Raises
+    ------
+    ValueError
+        A plane is missing from the model.
+    """
+    known = ("data", "wht", "con", *list(LOOKS)[2:], "dq")
+    if planes is None:
+        planes = [key for key in known if model.get(key) is not None]
+    for key in planes:
+        image_of(model, key)
+    across = min(ACROSS, len(planes))
+    down = math.ceil(len(planes) / across)
+    figure = figure_or_new(figure)
+    size = panel_size(np.shape(model["data"]), WIDTH)
+    edges = lay_out(figure, [size[1]] * down, across, size[0], BARS, made_with(model) if title is None else title)
+    for k, key in enumerate(planes):
+        axes = inch_axes(figure, model.get("wcs"), LEFT + k % across * (size[0] + BARS), edges[k // across], size)
+        if key == "con":
+            depth(model, axes, title="Depth")
+        elif key == "dq":
+            dq(model, axes, flags=flags, title="Data quality")
+        else:
+            plane(model, key, axes, unit=unit, title=_look(model, key).name)
+        label(axes, x=k + across >= len(planes), y=k % across == 0)
+    return figure
