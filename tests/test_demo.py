@@ -338,10 +338,10 @@ def test_mosaic_file(tmp_path, mosaic, frame):
     assert units["CON"] is units["DQ"] is None
 
 
-def test_planes_picture(tmp_path, mosaic, frame):
-    style = pictures.Style("A test", "MJy", "s", 0.1, 1.0, 0.1, (0.1, 1.0), {4: "jump"})
+def test_planes_picture(tmp_path, mosaic):
+    style = pictures.Style("A test", "MJy", 0.1, 1.0, 0.1, (0.1, 1.0), {4: "jump"})
     path = tmp_path / "planes.png"
-    pictures.planes_picture(path, mosaic, frame.fits_wcs, style, 9, ("var_rnoise", "var_flat"))
+    pictures.planes_picture(path, mosaic, style, ("var_rnoise", "var_flat"))
     assert path.read_bytes().startswith(b"\x89PNG")
 
 

@@ -190,8 +190,7 @@ def _hst(outdir: Path) -> Result:
     write_mosaic(fits_path, model, frame.fits_wcs, "electron/s", names, keywords, history, comment)
     style = Style(
         title="HST ACS/HRC F606W, core of 47 Tucanae (NGC 104): 60 s exposure j8bt06nyq drizzled to 0.025″ pixels",
-        unit=r"electron s$^{-1}$ pixel$^{-1}$",
-        weight_unit="s",
+        unit="electron / (s pix)",
         # From the darkest gaps between the stars to bright, unsaturated cores.
         low=0.8,
         high=600.0,
@@ -201,9 +200,9 @@ def _hst(outdir: Path) -> Result:
     )
     # 3 arcsec with stars of all brightness, one of them saturated; chosen by eye.
     ny, nx = frame.shape
-    zoom = Zoom("3″ by 3″", 0.5 * nx - 45.0, 0.5 * ny - 45.0, 60.0, 60.0)
-    hst_picture(picture, exposure, model, frame.fits_wcs, style, zoom)
-    planes_picture(planes, model, frame.fits_wcs, style, 1, ("var_poisson", "var_flat"))
+    ra, dec = frame.fits_wcs.wcs_pix2world(0.5 * nx - 45.0, 0.5 * ny - 45.0, 0)
+    hst_picture(picture, exposure, model, style, Zoom("3″ by 3″", (float(ra), float(dec)), (3.0, 3.0)))
+    planes_picture(planes, model, style, ("var_poisson", "var_flat"))
     result.files += [fits_path, picture, planes]
     return result
 
@@ -242,8 +241,7 @@ def _nircam(outdir: Path) -> Result:
     style = Style(
         title=f"Simulated NIRCam-like field: {len(models)} dithered exposures of 0.063″ pixels, "
         f"drizzled to {frame.pixel_scale:.4f}″ (pixfrac 0.7)",
-        unit=r"MJy sr$^{-1}$",
-        weight_unit=r"(MJy sr$^{-1}$)$^{-2}$",
+        unit="MJy / sr",
         # From just below the sky of 0.13 to the cores of bright stars.
         low=0.11,
         high=5.0,
@@ -252,20 +250,19 @@ def _nircam(outdir: Path) -> Result:
         flags={nircam.JUMP_DET: "jump in the ramp", nircam.WARM: "warm pixel"},
     )
 
-    def zoom(name: str, xi: float, eta: float, dx: float, dy: float, linear: float = 0.0) -> Zoom:
-        """Part of the mosaic about an offset from the field's middle, all in arcsec."""
+    def zoom(name: str, xi: float, eta: float, size: tuple[float, float], linear: float = 0.0) -> Zoom:
+        """Part of the mosaic about an offset from the field's middle, arcsec."""
         ra, dec = tangent_positions(np.array([xi]), np.array([eta]), scene.ra0, scene.dec0)
-        x, y = frame.fits_wcs.wcs_world2pix(ra, dec, 0)
-        return Zoom(name, float(x[0]), float(y[0]), dx / frame.pixel_scale, dy / frame.pixel_scale, linear)
+        return Zoom(name, (float(ra[0]), float(dec[0])), size, linear)
 
     separations = scene.pairs[:, 2]
     pairs = f"Star pairs {separations.min():.2f}″ to {separations.max():.2f}″ apart"
     zooms = [
-        zoom("Spiral galaxy", 0.5, 0.8, 2.9, 2.4),
-        zoom(pairs, 0.9, 6.0, 1.5, 0.8, linear=0.9),
+        zoom("Spiral galaxy", 0.5, 0.8, (5.8, 4.8)),
+        zoom(pairs, 0.9, 6.0, (3.0, 1.6), linear=0.9),
     ]
-    nircam_picture(picture, models[4 if len(models) > 4 else 0], model, frame.fits_wcs, style, zooms)
-    planes_picture(planes, model, frame.fits_wcs, style, len(models), ("var_rnoise", "var_poisson"))
+    nircam_picture(picture, models[4 if len(models) > 4 else 0], model, style, zooms)
+    planes_picture(planes, model, style, ("var_rnoise", "var_poisson"))
     result.files += [fits_path, picture, planes]
     ratio, sigma = nircam.measure_standards(scene, model["data"], frame.fits_wcs, frame.pixel_scale, len(models))
     result.remark = (

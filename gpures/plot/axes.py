@@ -18,9 +18,9 @@ from gpures.plot.pixels import Part, Pixels, scale_of
 
 __all__ = [
     "EMPTY",
-    "bar",
     "brightness_norm",
     "cmap_of",
+    "colour_bar",
     "depth_colours",
     "draw",
     "label",
@@ -161,7 +161,7 @@ def _limits(values: np.ndarray, lower: float, upper: float) -> tuple[float, floa
 SHORT = (-3, 5)
 
 
-def bar(axes: Any, image: Any, words: str, ticks: Sequence[float] | None = None, extend: str = "both") -> Any:
+def colour_bar(axes: Any, image: Any, words: str, ticks: Sequence[float] | None = None, extend: str = "both") -> Any:
     """Colour bar of the height of its panel; of a stretched image, with round numbers all along it."""
     norm = image.norm
     if ticks is None and isinstance(getattr(norm, "stretch", None), AsinhStretch):

@@ -13,9 +13,9 @@ from gpures.exposure import sky_level
 from gpures.plot.axes import (
     EMPTY,
     WIDTH,
-    bar,
     brightness_norm,
     cmap_of,
+    colour_bar,
     draw,
     label,
     limit,
@@ -336,7 +336,7 @@ def residual(
     label(ax)
     unit = second.get("bunit_data") if unit is None else unit
     words = {"error": "Difference / error", "value": "Difference / value", "data": f"Difference{unit_text(unit)}"}
-    bar(ax, image, words[found.scale])
+    colour_bar(ax, image, words[found.scale])
     if title is None:
         title = "\n".join(str(found).split("; "))
     ax.set_title(title, size="medium")

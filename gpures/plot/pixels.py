@@ -14,8 +14,8 @@ from gpures.wcs import ARCSEC_PER_RADIAN, compute_mean_pixel_area, world_to_pixe
 
 __all__ = ["Part", "Pixels", "depth_pixels", "flag_pixels", "image_of", "part_of", "plane_pixels", "scale_of"]
 
-# Most pixels drawn along a side: a panel that fills a page at 150 dots per inch has no more.
-MOST = 1200
+# Most pixels drawn along a side: more than a panel has on any screen or page.
+MOST = 2000
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from matplotlib.ticker import MaxNLocator
 
 from gpures.plot.axes import (
     EMPTY,
-    bar,
     brightness_norm,
     cmap_of,
+    colour_bar,
     depth_colours,
     draw,
     label,
@@ -86,6 +86,7 @@ def plane(
     unit: Any = None,
     title: str | None = None,
     ticks: Sequence[float] | None = None,
+    bar: bool = True,
 ) -> Any:
     """Draw a plane of an output model, whichever.
 
@@ -111,6 +112,8 @@ def plane(
         Title; the plane's name, and what was done, if missing.
     ticks : sequence of float, optional
         Values to be marked at the colour bar.
+    bar : bool, optional
+        Whether there is a colour bar.
 
     Returns
     -------
@@ -133,7 +136,8 @@ def plane(
     label(axes)
     unit = model.get("bunit_data") if unit is None else unit
     words = unit_text(look.unit) if look.power == 0 else unit_text(unit, look.power)
-    bar(axes, image, f"{'Data' if key == 'data' else look.name}{words}", ticks)
+    if bar:
+        colour_bar(axes, image, f"{'Data' if key == 'data' else look.name}{words}", ticks)
     _title(axes, look.name, model, title)
     return axes
 
@@ -151,7 +155,7 @@ def mosaic(model: Mapping[str, Any], ax: Any = None, **options: Any) -> Any:
     ax : matplotlib.axes.Axes, optional
         Where to draw; on a new figure if missing.
     **options
-        ``around``, ``size``, ``norm``, ``unit``, ``title``, ``ticks``, as `plane` takes them.
+        ``around``, ``size``, ``norm``, ``unit``, ``title``, ``ticks``, ``bar``, as `plane` takes them.
 
     Returns
     -------
@@ -209,7 +213,7 @@ def depth(
     label(axes)
     # A number at each colour, as long as there is room.
     numbers = [n for n in MaxNLocator(12, integer=True).tick_values(1, deepest) if 1 <= n <= deepest]
-    bar(axes, image, "Exposures", numbers if len(numbers) > 1 else [deepest], "neither")
+    colour_bar(axes, image, "Exposures", numbers if len(numbers) > 1 else [deepest], "neither")
     _title(axes, "Depth", model, title)
     return axes
 
