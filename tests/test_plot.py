@@ -264,7 +264,7 @@ def test_a_stretched_colour_bar_has_round_numbers_all_along(low, high):
     from astropy.visualization import AsinhStretch, ImageNormalize
 
     norm = ImageNormalize(vmin=low, vmax=high, stretch=AsinhStretch(0.02), clip=False)
-    numbers = plot_axes.round_numbers(norm)
+    numbers = plot_axes.round_numbers(norm, 6)
     places = np.asarray(norm(np.array(numbers)))
     np.testing.assert_array_equal(np.floor(places * len(numbers)), np.arange(len(numbers)))
     assert plot_axes.round_numbers(ImageNormalize(vmin=-1.0, vmax=1.0, stretch=AsinhStretch(0.5)), 3)[1] == 0.0
@@ -380,6 +380,21 @@ def test_before_and_after_show_one_sky_in_one_stretch(model, exposure):
     assert left.get_ylim() == right.get_ylim()
     assert left.collections[0].norm is right.images[0].norm
     assert "7 exposures" in right.get_title()
+
+
+def test_mosaics_side_by_side_have_one_stretch(model):
+    """The limits suit all of them, the titles are theirs, and other frames are refused."""
+    bright = make_model(model["wcs"], seed=4)
+    bright["data"][5:] += 5.0
+    figure = drawn(plot.side_by_side({"faint": model, "bright": bright}, Figure(), around=(150.0, 2.0), size=2.0))
+    assert [axes.get_title() for axes in figure.axes] == ["faint", "bright"]
+    norms = [axes.images[0].norm for axes in figure.axes]
+    assert norms[0] is norms[1]
+    assert norms[0].vmin < 1.2 < 5.8 < norms[0].vmax
+    with pytest.raises(ValueError, match="at least one mosaic"):
+        plot.side_by_side({})
+    with pytest.raises(ValueError, match="lie 1 pixels apart"):
+        plot.side_by_side({"a": model, "b": make_model(tan_sip_gwcs(KEYWORDS | {"CRPIX1": 21.0}, SHAPE))})
 
 
 def test_a_differences_numbers(model):

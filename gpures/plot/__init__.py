@@ -14,7 +14,7 @@ try:
 except ImportError as error:
     raise ImportError("gpures.plot needs matplotlib, which is not installed: pip install 'gpures[plot]'") from error
 
-from gpures.plot.comparison import Difference, before_after, difference, exposure, residual
+from gpures.plot.comparison import Difference, before_after, difference, exposure, residual, side_by_side
 from gpures.plot.planes import depth, dq, error, mosaic, overview, plane, weight
 
 __all__ = [
@@ -29,5 +29,6 @@ __all__ = [
     "overview",
     "plane",
     "residual",
+    "side_by_side",
     "weight",
 ]

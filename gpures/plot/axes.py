@@ -65,13 +65,14 @@ def label(axes: Any, x: bool = True, y: bool = True) -> None:
         return
     frame = _frame_name(axes.wcs)
     names = {"longitude": "Right ascension", "latitude": "Declination"} if frame in EQUATORIAL else {}
+    width, _ = _inches(axes)
     for index, show in enumerate((x, y)):
         coord = axes.coords[index]
         coord.set_ticks_position("bl"[index])
         coord.set_ticklabel_position("bl"[index])
         coord.set_axislabel_position("bl"[index])
         if index == 0:
-            coord.set_ticks(number=4)  # hours and minutes make the first one long
+            coord.set_ticks(number=max(2, min(4, int(width / 1.15))))  # hours and minutes make the first one long
         coord.set_ticklabel(exclude_overlapping=True, size="small")
         name = names.get(coord.coord_type)
         if not show:
@@ -79,6 +80,12 @@ def label(axes: Any, x: bool = True, y: bool = True) -> None:
         elif name:
             coord.set_axislabel(f"{name} ({frame})", minpad=(1.0, 0.6)[index])
     axes.coords[1].set_ticklabel_visible(y)
+
+
+def _inches(axes: Any) -> tuple[float, float]:
+    """Width and height of axes."""
+    size = axes.get_window_extent().size / axes.figure.dpi
+    return float(size[0]), float(size[1])
 
 
 EQUATORIAL = ("ICRS", "FK5", "FK4")
@@ -165,7 +172,7 @@ def colour_bar(axes: Any, image: Any, words: str, ticks: Sequence[float] | None 
     """Colour bar of the height of its panel; of a stretched image, with round numbers all along it."""
     norm = image.norm
     if ticks is None and isinstance(getattr(norm, "stretch", None), AsinhStretch):
-        ticks = round_numbers(norm)
+        ticks = round_numbers(norm, max(2, min(6, int(1.8 * _inches(axes)[1]))))
     colours = axes.figure.colorbar(image, cax=axes.inset_axes((1.03, 0.0, 0.035, 1.0)), extend=extend)
     colours.set_label(words, size="small")
     colours.ax.tick_params(labelsize="small")
@@ -180,7 +187,7 @@ def colour_bar(axes: Any, image: Any, words: str, ticks: Sequence[float] | None 
     return colours
 
 
-def round_numbers(norm: ImageNormalize, number: int = 6) -> list[float]:
+def round_numbers(norm: ImageNormalize, number: int) -> list[float]:
     """The roundest number of each of so many places along a colour bar, in the order of the bar."""
     middles = (np.arange(number) + 0.5) / number
     found = []

@@ -13,7 +13,6 @@ from gpures.exposure import sky_level
 from gpures.plot.axes import (
     EMPTY,
     WIDTH,
-    brightness_norm,
     cmap_of,
     colour_bar,
     draw,
@@ -25,10 +24,10 @@ from gpures.plot.axes import (
 )
 from gpures.plot.page import BETWEEN, LEFT, figure_or_new, inch_axes, lay_out, panel_size
 from gpures.plot.pixels import MOST, Part, image_of, means, part_of, plane_pixels
-from gpures.plot.planes import mosaic
+from gpures.plot.planes import mosaic, norm_of, plane
 from gpures.wcs import pixel_to_world, world_to_pixel
 
-__all__ = ["Difference", "before_after", "difference", "exposure", "residual"]
+__all__ = ["Difference", "before_after", "difference", "exposure", "residual", "side_by_side"]
 
 # Cells along each side of an exposure in which it is looked for the part that is seen.
 CELLS = 64
@@ -69,7 +68,7 @@ def exposure(
     """
     part = part_of(model, around, size)
     if norm is None:
-        norm = brightness_norm(plane_pixels(model, "data", part).values)
+        norm = norm_of([model], "data", part)
     if ax is None:
         ax = new_axes(model, part)
     ax.set_facecolor(EMPTY)
@@ -149,7 +148,7 @@ def before_after(
     """
     part = part_of(model, around, size)
     if norm is None:
-        norm = brightness_norm(plane_pixels(model, "data", part).values)
+        norm = norm_of([model], "data", part)
     figure = figure_or_new(figure)
     panel = panel_size(part.shape, WIDTH)
     (bottom,) = lay_out(figure, [panel[1]], 2, panel[0])
@@ -159,6 +158,60 @@ def before_after(
     exposure(exposure_model, model, left, around=around, size=size, norm=norm)
     mosaic(model, right, around=around, size=size, norm=norm, unit=unit, title=title)
     label(right, y=False)
+    return figure
+
+
+def side_by_side(
+    models: Mapping[str, Mapping[str, Any]],
+    figure: Any = None,
+    *,
+    key: str = "data",
+    around: Any = None,
+    size: Any = None,
+    norm: Any = None,
+    unit: Any = None,
+) -> Any:
+    """Draw the same part of several mosaics in a row, in one stretch.
+
+    Parameters
+    ----------
+    models : mapping of str to mapping
+        Output models by title.
+    figure : matplotlib.figure.Figure, optional
+        An empty figure to draw on; its size is set. A new one of pyplot's if missing.
+    key
+        Plane that is drawn, as `gpures.plot.plane` takes it.
+    around, size, norm, unit
+        As `gpures.plot.plane` takes them; the stretch suits all of them if missing.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+
+    Raises
+    ------
+    ValueError
+        There is no mosaic, one has no such image or part, or their frames differ.
+    """
+    if not models:
+        raise ValueError("'models' must hold at least one mosaic, got none.")
+    first = next(iter(models.values()))
+    for model in models.values():
+        _check_frames(model, first, np.shape(image_of(model, key)), np.shape(image_of(first, key)))
+    part = part_of(first, around, size)
+    if norm is None:
+        norm = norm_of(list(models.values()), key, part)
+    figure = figure_or_new(figure)
+    # As wide as two panels of the usual width, as long as there are no more than four.
+    width = max(2.0 * WIDTH / len(models), 0.5 * WIDTH)
+    panel = panel_size(part.shape, width)
+    (bottom,) = lay_out(figure, [panel[1]], len(models), panel[0])
+    for k, (title, model) in enumerate(models.items()):
+        axes = inch_axes(figure, model.get("wcs"), LEFT + k * (panel[0] + BETWEEN), bottom, panel)
+        last = k == len(models) - 1
+        plane(model, key, axes, around=around, size=size, norm=norm, unit=unit, title=title, bar=last)
+        label(axes, y=k == 0)
     return figure
 
 

@@ -27,9 +27,9 @@ from gpures.plot.axes import (
     unit_text,
 )
 from gpures.plot.page import BARS, LEFT, figure_or_new, inch_axes, lay_out, panel_size
-from gpures.plot.pixels import depth_pixels, flag_pixels, image_of, part_of, plane_pixels
+from gpures.plot.pixels import Part, depth_pixels, flag_pixels, image_of, part_of, plane_pixels
 
-__all__ = ["depth", "dq", "error", "mosaic", "overview", "plane", "weight"]
+__all__ = ["depth", "dq", "error", "mosaic", "norm_of", "overview", "plane", "weight"]
 
 # Of what neither bit nor name is known to be wanted, the most frequent ones are drawn.
 MOST_FLAGS = 4
@@ -65,6 +65,14 @@ def _look(model: Mapping[str, Any], key: str) -> Look:
     if key == "wht" and model.get("weight_type") == "exptime":
         return Look("Weight", "viridis", 0, "s", asinh=False)
     return LOOKS.get(key, Look(key, "viridis", 0))
+
+
+def norm_of(models: Sequence[Mapping[str, Any]], key: str, part: Part) -> Any:
+    """The stretch that suits the pixels of a plane in a part of some mosaics of one frame."""
+    values = np.ma.concatenate([plane_pixels(model, key, part).values.ravel() for model in models])
+    if key == "data":
+        return brightness_norm(values)
+    return range_norm(values, AsinhStretch(0.1) if _look(models[0], key).asinh else None)
 
 
 def _title(axes: Any, name: str, model: Mapping[str, Any], title: str | None) -> None:
@@ -129,8 +137,7 @@ def plane(
     part = part_of(model, around, size)
     pixels = plane_pixels(model, key, part)
     if norm is None:
-        stretch = AsinhStretch(0.1) if look.asinh else None
-        norm = brightness_norm(pixels.values) if key == "data" else range_norm(pixels.values, stretch)
+        norm = norm_of([model], key, part)
     axes = new_axes(model, part) if ax is None else ax
     image = draw(axes, pixels, part, norm, cmap_of(look.cmap))
     label(axes)
