@@ -30,20 +30,15 @@ def as_array(array: Any) -> Any:
     return cupy.asarray(array)
 
 
-<<<<<<< HEAD
-def readable(array: Any, name: str, model: Mapping | None = None) -> Any:
-    """An argument, or an array of a model, as the kernels read it: half and long doubles are converted.
-
-    Strides and byte order stay as they are.
-=======
 def as_host(array: Any) -> np.ndarray:
     """A numpy array: a copy of what lies on a CUDA device."""
     return as_array(array).get() if on_device(array) else np.asarray(array)
 
 
-def readable(array: Any, name: str, model: Mapping) -> Any:
-    """The array as the kernels read it: strides and byte order as they are, half and long doubles converted.
->>>>>>> 1742b0e (gpures.plot: planes, overview, before and after, residuals, on the sky's axes)
+def readable(array: Any, name: str, model: Mapping | None = None) -> Any:
+    """An argument, or an array of a model, as the kernels read it: half and long doubles are converted.
+
+    Strides and byte order stay as they are.
 
     Raises
     ------

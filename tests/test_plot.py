@@ -194,6 +194,16 @@ def test_a_part_is_that_around_a_position(wcs):
         assert axes.images[0].norm.vmax < 2.0
 
 
+def test_a_part_may_reach_beyond_the_frame(wcs):
+    """Beyond the edge of the frame, and of a WCS's bounding box, nothing is drawn, and numbers go on."""
+    axes = plot.mosaic(make_model(wcs), around=(150.0, 2.0 - 29 * SCALE / 3600), size=2.0)
+    drawn(axes.figure)
+    np.testing.assert_allclose(axes.get_ylim(), (-10.0, 10.0), atol=1e-4)
+    assert axes.images[0].get_extent()[2] == -0.5
+    assert len(axes.coords[1].ticklabels.text["l"]) > 2
+    assert len(axes.coords[0].ticklabels.text["b"]) > 1
+
+
 def test_parts_that_cannot_be_drawn_are_refused(model):
     """Errors name the argument."""
     with pytest.raises(ValueError, match="'size' needs 'around'"):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gpures.wcs import is_imaging
+from astropy.wcs.wcsapi.wrappers.base import BaseWCSWrapper
 
-__all__ = ["BARS", "BETWEEN", "LEFT", "figure_or_new", "inch_axes", "lay_out", "panel_size"]
+from gpures.wcs import as_wcs, is_imaging, pixel_to_world, world_to_pixel
+
+__all__ = ["BARS", "BETWEEN", "LEFT", "Unbounded", "figure_or_new", "inch_axes", "lay_out", "panel_size"]
 
 # Room: left of the first panel for declinations, between columns (more if each has a colour bar), right of the last
 # panel for the colour bar and its label, above the first row for its title (more if the page has one), between rows for
@@ -53,5 +55,20 @@ def inch_axes(figure: Any, wcs: Any, left: float, bottom: float, size: tuple[flo
     """Axes at a place, on the sky where the WCS is of images."""
     width, height = figure.get_size_inches()
     place = (left / width, bottom / height, size[0] / width, size[1] / height)
-    sky = {} if wcs is None or not is_imaging(wcs) else {"projection": wcs}
-    return figure.add_axes(place, **sky)
+    if wcs is None or not is_imaging(wcs):
+        return figure.add_axes(place)
+    return figure.add_axes(place, projection=Unbounded(wcs) if as_wcs(wcs) is wcs else wcs)
+
+
+class Unbounded(BaseWCSWrapper):
+    """A gwcs without its bounding box: axes that reach beyond it are numbered all the same, and in half the time."""
+
+    def __init__(self, wcs: Any):
+        super().__init__(wcs)
+        self._forward, self._backward = pixel_to_world(wcs), world_to_pixel(wcs)
+
+    def pixel_to_world_values(self, *pixels):  # noqa: D102
+        return self._forward(*pixels)
+
+    def world_to_pixel_values(self, *world):  # noqa: D102
+        return self._backward(*world)
