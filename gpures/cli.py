@@ -158,6 +158,56 @@ def _add_mosaic(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_to(commands)
 
 
+def _run_plot(arguments: argparse.Namespace) -> int:
+    """Draw a mosaic's file; 0 when the picture is there, 2 when it can't be drawn."""
+    try:
+        from matplotlib.figure import Figure
+
+        from . import plot
+
+        figure = plot.overview(
+            arguments.file, Figure(), planes=arguments.plane, around=arguments.around, size=arguments.size
+        )
+        figure.savefig(arguments.output, dpi=arguments.dpi)
+    except (ImportError, OSError, ValueError) as error:
+        print(f"gpures plot: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _add_plot(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare ``gpures plot``."""
+    parser = commands.add_parser(
+        "plot",
+        help="draw a mosaic and what comes with it",
+        description="Draw the planes of a mosaic's file (FITS or ASDF) beside each other: data, weight, depth, error, "
+        "and what else there is, on axes of the sky.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the mosaic")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="PICTURE",
+        help="file for the picture; its suffix says which kind",
+    )
+    parser.add_argument(
+        "--plane",
+        action="append",
+        metavar="NAME",
+        help="draw this plane only: data, wht, con (its depth), err, dq, var_rnoise, ...; may be given more than once",
+    )
+    parser.add_argument(
+        "--around", nargs=2, type=float, metavar=("RA", "DEC"), help="draw the part around this position, degrees"
+    )
+    parser.add_argument(
+        "--size", type=float, metavar="ARCSEC", help="width and height of that part (default: a fifth of the frame)"
+    )
+    parser.add_argument("--dpi", type=float, default=150, help="dots per inch (default: %(default)s)")
+    parser.set_defaults(run=_run_plot)
+
+
 def _run_program(arguments: argparse.Namespace) -> int:
     """Run a program with acceleration on; its exit status, or 2 when it cannot run."""
     from . import program
@@ -201,6 +251,7 @@ COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], 
     _add_demo,
     _add_info,
     _add_mosaic,
+    _add_plot,
     _add_run,
     _add_selftest,
 )

@@ -5,12 +5,13 @@ import sys
 import tracemalloc
 
 import matplotlib as mpl
+import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from gpures import Resample, plot
+from gpures import Resample, cli, io, plot
 from gpures.demo.frames import fits_header, tan_sip_gwcs
 from gpures.plot import axes as plot_axes
 from gpures.plot import pixels as plot_pixels
@@ -489,3 +490,37 @@ def test_importing_gpures_imports_no_matplotlib():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
+
+
+# Files
+
+
+@pytest.mark.parametrize("name", ["mosaic.fits", "mosaic.asdf"])
+def test_a_mosaic_is_read_back_as_the_model_that_it_was(tmp_path, name):
+    """Images, WCS, unit and how it was made come back from the file, in this machine's byte order."""
+    model = make_model()
+    io.write(tmp_path / name, model, unit="MJy/sr", exposures=["a", "b"])
+    got = io.read_mosaic(tmp_path / name)
+    for key in ("data", "wht", "con", "err", "dq"):
+        np.testing.assert_array_equal(got[key], model[key])
+        assert got[key].dtype.isnative
+    for key in ("kernel", "pixfrac", "pointings", "weight_type", "pixelarea_arcsecsq"):
+        assert got[key] == model[key]
+    assert got["bunit_data"] == "MJy/sr"
+    np.testing.assert_allclose(got["wcs"](10.0, 20.0), model["wcs"](10.0, 20.0), rtol=0, atol=1e-11)
+    # The pictures take the file as they take the model.
+    assert plot.depth(str(tmp_path / name)).get_title() == plot.depth(model).get_title()
+    assert plot.difference(tmp_path / name, model).largest == 0.0
+
+
+def test_a_mosaics_file_is_drawn_on_the_command_line(tmp_path, capsys):
+    """The picture is as large as its panels ask for; what can't be drawn is an error with status 2."""
+    io.write(tmp_path / "mosaic.fits", make_model(), unit="MJy/sr")
+    path, picture = str(tmp_path / "mosaic.fits"), tmp_path / "mosaic.png"
+    part = ["--around", "150", "2", "--size", "2"]
+    assert cli.main(["plot", path, "-o", str(picture), "--plane", "data", "--plane", "con", "--dpi", "40", *part]) == 0
+    assert mpl.image.imread(picture).shape[1] > mpl.image.imread(picture).shape[0]
+    assert cli.main(["plot", path, "-o", str(picture), "--plane", "var_flat"]) == 2
+    assert "no image 'var_flat'" in capsys.readouterr().err
+    assert cli.main(["plot", str(tmp_path / "none.fits"), "-o", str(picture)]) == 2
+    assert "none.fits" in capsys.readouterr().err

@@ -11,6 +11,17 @@ How each kind of file is understood stands in its reader: `gpures.io.jwst`, `gpu
 
 from gpures.io.detection import inputs, read, read_wcs
 from gpures.io.input import FileError, Input, MissingFileError, check_units
+from gpures.io.mosaic_reader import read_mosaic
 from gpures.io.writer import write
 
-__all__ = ["FileError", "Input", "MissingFileError", "check_units", "inputs", "read", "read_wcs", "write"]
+__all__ = [
+    "FileError",
+    "Input",
+    "MissingFileError",
+    "check_units",
+    "inputs",
+    "read",
+    "read_mosaic",
+    "read_wcs",
+    "write",
+]

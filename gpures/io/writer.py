@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.arrays import as_array, on_device
+from gpures.arrays import as_host
 from gpures.wcs import as_wcs
 
 __all__ = ["write"]
@@ -102,8 +102,7 @@ def _is_image(value: Any, shape: tuple[int, int]) -> bool:
 
 def _on_host(image: Any) -> np.ndarray:
     """An image in host memory, that nobody can write to: astropy swaps the bytes of others in place while it writes."""
-    image = as_array(image).get() if on_device(image) else np.asarray(image)
-    image = image.view()
+    image = as_host(image).view()
     image.flags.writeable = False
     return image
 

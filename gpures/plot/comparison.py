@@ -23,7 +23,7 @@ from gpures.plot.axes import (
     unit_text,
 )
 from gpures.plot.page import BETWEEN, LEFT, figure_or_new, inch_axes, lay_out, panel_size
-from gpures.plot.pixels import MOST, Part, image_of, means, part_of, plane_pixels
+from gpures.plot.pixels import MOST, Part, image_of, means, model_of, part_of, plane_pixels
 from gpures.plot.planes import mosaic, norm_of, plane
 from gpures.wcs import pixel_to_world, world_to_pixel
 
@@ -39,7 +39,7 @@ SAME_PLACE = 0.01
 
 def exposure(
     exposure: Mapping[str, Any],
-    model: Mapping[str, Any],
+    model: Any,
     ax: Any = None,
     *,
     around: Any = None,
@@ -56,8 +56,8 @@ def exposure(
     ----------
     exposure : mapping
         Input model, as `gpures.Resample.add_model` takes it.
-    model : mapping
-        Output model.
+    model : mapping, gpures.mosaicking.Mosaic or path
+        Output model, as `gpures.plot.plane` takes it.
     ax, around, size, norm, title
         As `gpures.plot.plane` takes them; the stretch is the mosaic's if missing.
 
@@ -66,6 +66,7 @@ def exposure(
     matplotlib.axes.Axes
         Where it was drawn.
     """
+    model = model_of(model)
     part = part_of(model, around, size)
     if norm is None:
         norm = norm_of([model], "data", part)
@@ -117,7 +118,7 @@ def _seen(exposure: Mapping[str, Any], model: Mapping[str, Any], part: Part) -> 
 
 def before_after(
     exposure_model: Mapping[str, Any],
-    model: Mapping[str, Any],
+    model: Any,
     figure: Any = None,
     *,
     around: Any = None,
@@ -132,8 +133,8 @@ def before_after(
     ----------
     exposure_model : mapping
         Input model, as `gpures.Resample.add_model` takes it.
-    model : mapping
-        Output model.
+    model : mapping, gpures.mosaicking.Mosaic or path
+        Output model, as `gpures.plot.plane` takes it.
     figure : matplotlib.figure.Figure, optional
         An empty figure to draw on; its size is set. A new one of pyplot's if missing.
     around, size, norm, unit
@@ -146,6 +147,7 @@ def before_after(
     matplotlib.figure.Figure
         The figure.
     """
+    model = model_of(model)
     part = part_of(model, around, size)
     if norm is None:
         norm = norm_of([model], "data", part)
@@ -162,7 +164,7 @@ def before_after(
 
 
 def side_by_side(
-    models: Mapping[str, Mapping[str, Any]],
+    models: Mapping[str, Any],
     figure: Any = None,
     *,
     key: str = "data",
@@ -175,7 +177,7 @@ def side_by_side(
 
     Parameters
     ----------
-    models : mapping of str to mapping
+    models : mapping of str to mapping, gpures.mosaicking.Mosaic or path
         Output models by title.
     figure : matplotlib.figure.Figure, optional
         An empty figure to draw on; its size is set. A new one of pyplot's if missing.
@@ -196,6 +198,7 @@ def side_by_side(
     """
     if not models:
         raise ValueError("'models' must hold at least one mosaic, got none.")
+    models = {title: model_of(model) for title, model in models.items()}
     first = next(iter(models.values()))
     for model in models.values():
         _check_frames(model, first, np.shape(image_of(model, key)), np.shape(image_of(first, key)))
@@ -258,8 +261,8 @@ class Difference:
 
 
 def difference(
-    first: Mapping[str, Any],
-    second: Mapping[str, Any],
+    first: Any,
+    second: Any,
     *,
     scale: str | None = None,
     threshold: float | None = None,
@@ -269,7 +272,7 @@ def difference(
 
     Parameters
     ----------
-    first, second : mapping
+    first, second : mapping, gpures.mosaicking.Mosaic or path
         Output models.
     scale : {"error", "value", "data"}, optional
         Whether the difference is divided by the error of the second (of the first, where the second has none), by the
@@ -289,6 +292,7 @@ def difference(
     ValueError
         The mosaics have different frames, or there is no error.
     """
+    first, second = model_of(first), model_of(second)
     a, b = (as_host(image_of(model, key)) for model in (first, second))
     _check_frames(first, second, a.shape, b.shape)
     errors = next((as_host(model["err"]) for model in (second, first) if model.get("err") is not None), None)
@@ -339,8 +343,8 @@ def _check_frames(first: Mapping[str, Any], second: Mapping[str, Any], shape: tu
 
 
 def residual(
-    first: Mapping[str, Any],
-    second: Mapping[str, Any],
+    first: Any,
+    second: Any,
     ax: Any = None,
     *,
     scale: str | None = None,
@@ -357,7 +361,7 @@ def residual(
 
     Parameters
     ----------
-    first, second : mapping
+    first, second : mapping, gpures.mosaicking.Mosaic or path
         Output models of the same frame.
     scale, threshold, key
         As `difference` takes them.
@@ -377,6 +381,7 @@ def residual(
     ValueError
         As `difference`.
     """
+    first, second = model_of(first), model_of(second)
     found = difference(first, second, scale=scale, threshold=threshold, key=key)
     if echo is not None:
         echo(str(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,17 @@ import numpy as np
 from gpures.arrays import as_host
 from gpures.wcs import ARCSEC_PER_RADIAN, compute_mean_pixel_area, world_to_pixel
 
-__all__ = ["Part", "Pixels", "depth_pixels", "flag_pixels", "image_of", "part_of", "plane_pixels", "scale_of"]
+__all__ = [
+    "Part",
+    "Pixels",
+    "depth_pixels",
+    "flag_pixels",
+    "image_of",
+    "model_of",
+    "part_of",
+    "plane_pixels",
+    "scale_of",
+]
 
 # Most pixels drawn along a side: more than a panel has on any screen or page.
 MOST = 2000
@@ -55,6 +66,17 @@ class Pixels:
 
     values: np.ma.MaskedArray
     extent: tuple[float, float, float, float]
+
+
+def model_of(given: Any) -> Mapping[str, Any]:
+    """The output model of a mosaic that is given as such, as `gpures.mosaic` gives it, or by the path of its file."""
+    if isinstance(given, (str, os.PathLike)):
+        from gpures.io import read_mosaic
+
+        return read_mosaic(os.fspath(given))
+    if hasattr(given, "model"):
+        return dict(given.model) | {"bunit_data": given.unit}
+    return given
 
 
 def image_of(model: Mapping[str, Any], key: str) -> Any:

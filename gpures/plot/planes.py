@@ -27,7 +27,7 @@ from gpures.plot.axes import (
     unit_text,
 )
 from gpures.plot.page import BARS, LEFT, figure_or_new, inch_axes, lay_out, panel_size
-from gpures.plot.pixels import Part, depth_pixels, flag_pixels, image_of, part_of, plane_pixels
+from gpures.plot.pixels import Part, depth_pixels, flag_pixels, image_of, model_of, part_of, plane_pixels
 
 __all__ = ["depth", "dq", "error", "mosaic", "norm_of", "overview", "plane", "weight"]
 
@@ -84,7 +84,7 @@ def _title(axes: Any, name: str, model: Mapping[str, Any], title: str | None) ->
 
 
 def plane(
-    model: Mapping[str, Any],
+    model: Any,
     key: str,
     ax: Any = None,
     *,
@@ -100,8 +100,8 @@ def plane(
 
     Parameters
     ----------
-    model : mapping
-        Output model, as `gpures.Resample` makes it.
+    model : mapping, gpures.mosaicking.Mosaic or path
+        Output model, as `gpures.Resample` makes it; what `gpures.mosaic` gives; or the file of a mosaic.
     key : str
         Name of a floating-point image (Ny, Nx) in it: "data", "wht", "err", "var_rnoise", "exptime_map", or that of an
         extra array.
@@ -133,6 +133,7 @@ def plane(
     ValueError
         The model has no such image, or no pixel of it lies around ``around``.
     """
+    model = model_of(model)
     look = _look(model, key)
     part = part_of(model, around, size)
     pixels = plane_pixels(model, key, part)
@@ -149,7 +150,7 @@ def plane(
     return axes
 
 
-def mosaic(model: Mapping[str, Any], ax: Any = None, **options: Any) -> Any:
+def mosaic(model: Any, ax: Any = None, **options: Any) -> Any:
     """Draw the mosaic.
 
     The stretch is asinh: the sky's noise linear, sources logarithmic, from three times the noise below the sky to what
@@ -157,8 +158,8 @@ def mosaic(model: Mapping[str, Any], ax: Any = None, **options: Any) -> Any:
 
     Parameters
     ----------
-    model : mapping
-        Output model, as `gpures.Resample` makes it.
+    model : mapping, gpures.mosaicking.Mosaic or path
+        Output model, as `gpures.Resample` makes it; what `gpures.mosaic` gives; or the file of a mosaic.
     ax : matplotlib.axes.Axes, optional
         Where to draw; on a new figure if missing.
     **options
@@ -172,18 +173,18 @@ def mosaic(model: Mapping[str, Any], ax: Any = None, **options: Any) -> Any:
     return plane(model, "data", ax, **options)
 
 
-def weight(model: Mapping[str, Any], ax: Any = None, **options: Any) -> Any:
+def weight(model: Any, ax: Any = None, **options: Any) -> Any:
     """Draw the weight map; parameters, and what is returned, are those of `mosaic`."""
     return plane(model, "wht", ax, **options)
 
 
-def error(model: Mapping[str, Any], ax: Any = None, **options: Any) -> Any:
+def error(model: Any, ax: Any = None, **options: Any) -> Any:
     """Draw the error; parameters, and what is returned, are those of `mosaic`."""
     return plane(model, "err", ax, **options)
 
 
 def depth(
-    model: Mapping[str, Any],
+    model: Any,
     ax: Any = None,
     *,
     around: Any = None,
@@ -196,7 +197,7 @@ def depth(
 
     Parameters
     ----------
-    model : mapping
+    model : mapping, gpures.mosaicking.Mosaic or path
         Output model with its context, int32 (planes, Ny, Nx).
     ax, around, size, title
         As `plane` takes them.
@@ -211,6 +212,7 @@ def depth(
     ValueError
         The model has no context.
     """
+    model = model_of(model)
     part = part_of(model, around, size)
     pixels = depth_pixels(model, part)
     deepest = int(pixels.values.max()) if pixels.values.count() else 1
@@ -226,7 +228,7 @@ def depth(
 
 
 def dq(
-    model: Mapping[str, Any],
+    model: Any,
     ax: Any = None,
     *,
     flags: Mapping[int, str] | None = None,
@@ -240,7 +242,7 @@ def dq(
 
     Parameters
     ----------
-    model : mapping
+    model : mapping, gpures.mosaicking.Mosaic or path
         Output model with DQ, integers (Ny, Nx).
     ax, around, size, title
         As `plane` takes them.
@@ -257,6 +259,7 @@ def dq(
     ValueError
         The model has no DQ, or there are more flags than colours.
     """
+    model = model_of(model)
     part = part_of(model, around, size)
     pixels = flag_pixels(model, part)
     if flags is None:
@@ -289,10 +292,12 @@ def _frequent(flags: np.ndarray) -> list[int]:
 
 
 def overview(
-    model: Mapping[str, Any],
+    model: Any,
     figure: Any = None,
     *,
     planes: Sequence[str] | None = None,
+    around: Any = None,
+    size: Any = None,
     unit: Any = None,
     title: str | None = None,
     flags: Mapping[int, str] | None = None,
@@ -301,12 +306,14 @@ def overview(
 
     Parameters
     ----------
-    model : mapping
-        Output model, as `gpures.Resample` makes it.
+    model : mapping, gpures.mosaicking.Mosaic or path
+        Output model, as `gpures.Resample` makes it; what `gpures.mosaic` gives; or the file of a mosaic.
     figure : matplotlib.figure.Figure, optional
         An empty figure to draw on; its size is set. A new one of pyplot's if missing.
     planes : sequence of str, optional
         Keys of the planes; "con" means the depth. All there are if missing.
+    around, size
+        As `plane` takes them.
     unit : str or astropy.units.Unit, optional
         Unit of the data; the model's ``bunit_data`` if missing.
     title : str, optional
@@ -324,6 +331,7 @@ def overview(
     ValueError
         A plane is missing from the model.
     """
+    model = model_of(model)
     known = ("data", "wht", "con", *list(LOOKS)[2:], "dq")
     if planes is None:
         planes = [key for key in known if model.get(key) is not None]
@@ -332,15 +340,15 @@ def overview(
     across = min(ACROSS, len(planes))
     down = math.ceil(len(planes) / across)
     figure = figure_or_new(figure)
-    size = panel_size(np.shape(model["data"]), WIDTH)
-    edges = lay_out(figure, [size[1]] * down, across, size[0], BARS, made_with(model) if title is None else title)
+    panel = panel_size(part_of(model, around, size).shape, WIDTH)
+    edges = lay_out(figure, [panel[1]] * down, across, panel[0], BARS, made_with(model) if title is None else title)
     for k, key in enumerate(planes):
-        axes = inch_axes(figure, model.get("wcs"), LEFT + k % across * (size[0] + BARS), edges[k // across], size)
+        axes = inch_axes(figure, model.get("wcs"), LEFT + k % across * (panel[0] + BARS), edges[k // across], panel)
         if key == "con":
-            depth(model, axes, title="Depth")
+            depth(model, axes, around=around, size=size, title="Depth")
         elif key == "dq":
-            dq(model, axes, flags=flags, title="Data quality")
+            dq(model, axes, flags=flags, around=around, size=size, title="Data quality")
         else:
-            plane(model, key, axes, unit=unit, title=_look(model, key).name)
+            plane(model, key, axes, around=around, size=size, unit=unit, title=_look(model, key).name)
         label(axes, x=k + across >= len(planes), y=k % across == 0)
     return figure

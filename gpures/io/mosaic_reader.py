@@ -1,0 +1,81 @@
+"""Mosaics read back, as the output models that they were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpures.io.asdf import opened
+from gpures.io.detection import inputs
+from gpures.io.fits_writer import KEYWORDS, NAMES
+
+__all__ = ["read_mosaic"]
+
+IMAGES = {name: key for key, name in NAMES.items()}
+
+
+def read_mosaic(path: str | Path) -> dict[str, Any]:
+    """Read a mosaic: all its images, and what is known of how it was made.
+
+    Parameters
+    ----------
+    path : str or path
+        A mosaic that `gpures.io.write` or a pipeline wrote, FITS or ASDF; of another image there is what there is. Of
+        a file with several images it is the first.
+
+    Returns
+    -------
+    dict
+        Output model with the keys that `gpures.Resample` has for them, as far as the file holds them; ``"wcs"``, and
+        the unit of the data (str or None) under ``"bunit_data"``.
+
+    Raises
+    ------
+    FileError
+        The file can't be used.
+    ImportError
+        The package that reads this kind of file is not installed.
+    """
+    first = inputs(path)[0]
+    if first.kind == "roman":
+        return first.read()
+    if first.kind == "asdf":
+        with opened(first.path) as file:
+            known = ("exposures", "header", "notes", "creator", "unit", "asdf_library", "history")
+            model = {key: _loaded(value) for key, value in file.tree.items() if key not in known}
+    else:
+        model = _from_fits(first.path, first.shape)
+    return model | {"wcs": first.wcs, "bunit_data": first.unit}
+
+
+def _loaded(value: Any) -> Any:
+    """An array in memory; anything else as it is."""
+    return np.array(value) if hasattr(value, "dtype") else value
+
+
+def _from_fits(path: Path, shape: tuple[int, int]) -> dict[str, Any]:
+    from astropy.io import fits
+
+    with fits.open(path, memmap=False) as hdus:
+        model: dict[str, Any] = _facts([hdu.header for hdu in hdus])
+        for hdu in hdus:
+            key = IMAGES.get(hdu.name, hdu.name.lower() or "data")
+            # The extension of a name that comes first is the first image's; its planes are (planes, Ny, Nx).
+            if hdu.is_image and hdu.shape[-2:] == shape and key not in model:
+                model[key] = hdu.data.astype(hdu.data.dtype.newbyteorder("="), copy=False)
+    if "con" in model:
+        model["con"] = model["con"].reshape(-1, *shape)
+    return model
+
+
+def _facts(headers: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the headers tell of how a mosaic was made: JWST's do so in that of the image."""
+    found = {}
+    for key, (keyword, _) in KEYWORDS.items():
+        values = [header[keyword] for header in headers if header.get(keyword) is not None]
+        if values:
+            found[key] = values[0]
+    return found
