@@ -201,8 +201,8 @@ def test_a_part_may_reach_beyond_the_frame(wcs):
     drawn(axes.figure)
     np.testing.assert_allclose(axes.get_ylim(), (-10.0, 10.0), atol=1e-4)
     assert axes.images[0].get_extent()[2] == -0.5
-    assert len(axes.coords[1].ticklabels.text["l"]) > 2
-    assert len(axes.coords[0].ticklabels.text["b"]) > 1
+    assert len(axes.coords[1]._ticklabels.text["l"]) > 2
+    assert len(axes.coords[0]._ticklabels.text["b"]) > 1
 
 
 def test_parts_that_cannot_be_drawn_are_refused(model):
