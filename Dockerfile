@@ -27,11 +27,11 @@ COPY gpures gpures
 ARG CUDA=13
 ARG EXTRAS=
 RUN case "${CUDA}" in \
-        12 | 13) cuda="cuda${CUDA}" ;; \
+        12 | 13) cuda=",cuda${CUDA}" ;; \
         none) cuda="" ;; \
         *) echo "CUDA must be 13, 12 or none, got '${CUDA}'" >&2; exit 1 ;; \
     esac \
-    && /opt/gpures/bin/python -m pip install --no-cache-dir ".[drizzle,${cuda}${EXTRAS}]" \
+    && /opt/gpures/bin/python -m pip install --no-cache-dir ".[drizzle${cuda}${EXTRAS}]" \
     && /opt/gpures/bin/python -m pip uninstall --yes pip
 
 # ---- what runs ------------------------------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
     python tests/image.py [--build-arg NAME=VALUE ...] [--keep FOLDER]
 
-Each stage is a folder in which `chroot` runs the stage's steps, as Docker would, with nothing of this machine in reach:
-no files, no environment. Three things differ. The base image, Python on Debian, is Debian's own Python, which debootstrap
+Each stage is a folder in which `chroot` runs the steps, as Docker would, with nothing of this machine in reach: no
+files, no environment. Three things differ. The base image, Python on Debian, is Debian's own Python, which debootstrap
 installs; the build context is what git tracks, as `.dockerignore` leaves no more; and what this machine needs to reach
 its package registries (name server, certificates) is lent to each stage.
 

@@ -1,0 +1,98 @@
+"""What the pages take from the code, so that no number and no name stands in two places.
+
+``.. measured:: SECTION FILE.json``
+    a table of a report of ``gpures bench`` in benchmarks/results, and where it was measured;
+``.. command:: NAME``
+    the help of a command;
+``:test:`name```
+    a test of that name, which must exist.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
+
+from gpures.bench import table
+from gpures.cli import build_parser
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def report_of(path: Path) -> dict[str, Any]:
+    """A report of ``gpures bench``."""
+    report: dict[str, Any] = json.loads(path.read_text())
+    return report
+
+
+def grid(headings: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of a list-table, numbers to the right."""
+    lines = [".. list-table::", "   :header-rows: 1", "   :class: numbers", ""]
+    for cells in [headings, *rows]:
+        lines += [f"   {'*' if k == 0 else ' '} - {cell}" for k, cell in enumerate(cells)]
+    return [*lines, ""]
+
+
+class Measured(Directive):
+    """Table of a section of a report."""
+
+    required_arguments = 2
+
+    def run(self) -> list[nodes.Node]:
+        """Make it."""
+        section, name = self.arguments
+        path = RESULTS / name
+        report = report_of(path)
+        self.state.document.settings.record_dependencies.add(str(path))
+        rows = [[row["name"], *table.CELLS[section](row, report)] for row in report[section] if "error" not in row]
+        lines = grid(["", *table.COLUMNS[section]], rows)
+        lines += ["; ".join(table.about(report["about"])) + f" (``benchmarks/results/{name}``).", ""]
+        container = nodes.container()
+        self.state.nested_parse(StringList(lines, source=str(path)), 0, container)
+        return container.children
+
+
+def parser_of(words: list[str]) -> argparse.ArgumentParser:
+    """The parser of a command."""
+    parser = build_parser()
+    for word in words:
+        (choices,) = (a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+        parser = choices[word]
+    parser.formatter_class = lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=28, width=100)
+    return parser
+
+
+class Command(Directive):
+    """Help of a command."""
+
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Make it."""
+        text = parser_of(self.arguments).format_help()
+        return [nodes.literal_block(text, text, language="text")]
+
+
+def test_role(name: str, rawtext: str, text: str, lineno: int, inliner: Any, **_: Any) -> tuple[list, list]:
+    """Name of a test, with its file."""
+    for path in sorted((ROOT / "tests").glob("test_*.py")):
+        if re.search(rf"^def {re.escape(text)}\(", path.read_text(), re.MULTILINE):
+            return [nodes.literal(rawtext, f"{path.name}::{text}", classes=["test"])], []
+    message = inliner.reporter.error(f"There is no test {text!r}.", line=lineno)
+    return [inliner.problematic(rawtext, rawtext, message)], [message]
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Tell Sphinx."""
+    app.add_directive("measured", Measured)
+    app.add_directive("command", Command)
+    app.add_role("test", lambda *args, **_: test_role(*args[:5]))
+    return {"parallel_read_safe": True}
