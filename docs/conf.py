@@ -1,7 +1,7 @@
 """Configuration of Sphinx: the astropy ecosystem's, and what is gpures' own."""
 
+import importlib.metadata
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 from sphinx_astropy.conf.v3 import *  # noqa: F403
@@ -13,7 +13,7 @@ sys.path.insert(0, str(DOCS))  # for facts.py, and for what the figures share
 project = "gpures"
 author = "The gpures developers"
 copyright = f"2026, {author}"  # noqa: A001  (Sphinx's name)
-release = version("gpures")
+version = release = importlib.metadata.version("gpures")
 
 extensions += ["facts"]
 exclude_patterns += ["figures"]
@@ -32,6 +32,7 @@ nitpick_ignore_regex = [
         r"py:.*",
         r"(astropy|asdf|collections|cupy|drizzle|gwcs|ipywidgets|matplotlib|numpy|pathlib|stcal|tqdm|typing)\..*",
     ),
+    (r"py:class", r"gpures\.(frame\.OutputFrame|times\.TimeCounters)"),  # bases that nobody needs to know of
     (r"py:.*", r"(None|bool|callable|dict|float|int|list|object|str|tuple|[A-Z][A-Za-z]*(Error|Warning)|Path)"),
 ]
 

@@ -2,8 +2,8 @@
 
 ``.. measured:: SECTION FILE.json``
     a table of a report of ``gpures bench`` in benchmarks/results, and where it was measured;
-``.. command:: NAME``
-    the help of a command;
+``.. commands::``
+    the help of the command line, and of each command;
 ``:test:`name```
     a test of that name, which must exist.
 """
@@ -27,12 +27,6 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-def report_of(path: Path) -> dict[str, Any]:
-    """A report of ``gpures bench``."""
-    report: dict[str, Any] = json.loads(path.read_text())
-    return report
-
-
 def grid(headings: list[str], rows: list[list[str]]) -> list[str]:
     """Lines of a list-table, numbers to the right."""
     lines = [".. list-table::", "   :header-rows: 1", "   :class: numbers", ""]
@@ -50,35 +44,39 @@ class Measured(Directive):
         """Make it."""
         section, name = self.arguments
         path = RESULTS / name
-        report = report_of(path)
+        report = json.loads(path.read_text())
         self.state.document.settings.record_dependencies.add(str(path))
-        rows = [[row["name"], *table.CELLS[section](row, report)] for row in report[section] if "error" not in row]
-        lines = grid(["", *table.COLUMNS[section]], rows)
-        lines += ["; ".join(table.about(report["about"])) + f" (``benchmarks/results/{name}``).", ""]
+        if "about" in report and section in report:
+            rows = [[row["name"], *table.CELLS[section](row, report)] for row in report[section] if "error" not in row]
+            lines = grid(["", *table.COLUMNS[section]], rows)
+            lines += ["; ".join(table.about(report["about"])) + f" (``benchmarks/results/{name}``).", ""]
+        else:
+            lines = [f"Not in ``benchmarks/results/{name}`` yet; ``gpures bench --only {section}`` measures it.", ""]
         container = nodes.container()
         self.state.nested_parse(StringList(lines, source=str(path)), 0, container)
         return container.children
 
 
-def parser_of(words: list[str]) -> argparse.ArgumentParser:
-    """The parser of a command."""
-    parser = build_parser()
-    for word in words:
-        (choices,) = (a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-        parser = choices[word]
-    parser.formatter_class = lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=28, width=100)
-    return parser
-
-
-class Command(Directive):
-    """Help of a command."""
-
-    optional_arguments = 1
+class Commands(Directive):
+    """Help of the command line, and a section for each command."""
 
     def run(self) -> list[nodes.Node]:
         """Make it."""
-        text = parser_of(self.arguments).format_help()
-        return [nodes.literal_block(text, text, language="text")]
+        parser = build_parser()
+        (commands,) = (a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+        found: list[nodes.Node] = [help_of(parser)]
+        for name, command in commands.items():
+            section = nodes.section(ids=[f"gpures-{name}"], names=[f"gpures {name}"])
+            section += [nodes.title(text=f"gpures {name}"), help_of(command)]
+            found.append(section)
+        return found
+
+
+def help_of(parser: argparse.ArgumentParser) -> nodes.Node:
+    """Help of a parser, as wide as a page."""
+    parser.formatter_class = lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=88)
+    text = parser.format_help()
+    return nodes.literal_block(text, text, language="text")
 
 
 def test_role(name: str, rawtext: str, text: str, lineno: int, inliner: Any, **_: Any) -> tuple[list, list]:
@@ -93,6 +91,6 @@ def test_role(name: str, rawtext: str, text: str, lineno: int, inliner: Any, **_
 def setup(app: Any) -> dict[str, bool]:
     """Tell Sphinx."""
     app.add_directive("measured", Measured)
-    app.add_directive("command", Command)
+    app.add_directive("commands", Commands)
     app.add_role("test", lambda *args, **_: test_role(*args[:5]))
     return {"parallel_read_safe": True}

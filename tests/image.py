@@ -114,7 +114,7 @@ def base_system(folder: Path, image: str) -> None:
     match = BASE.fullmatch(image)
     if match is None:
         raise ValueError(f"Expected a base image of the form python:3.N-slim-RELEASE, got {image!r}.")
-    packages = "ca-certificates,python3,python3-venv"
+    packages = "ca-certificates,python3,python3-dev,python3-venv"
     command = ["debootstrap", "--variant=minbase", f"--include={packages}", match["release"], str(folder), MIRROR]
     with (folder.parent / "debootstrap.log").open("w") as log:
         subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
