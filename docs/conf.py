@@ -43,7 +43,7 @@ automodapi_inheritance_diagram = False
 
 plot_formats = [("png", 144)]
 plot_html_show_formats = False
-plot_html_show_source_link = True
+plot_html_show_source_link = False
 plot_apply_rcparams = True
 plot_rcparams = {
     "axes.spines.right": False,
