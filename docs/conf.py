@@ -57,6 +57,7 @@ plot_rcparams = {
 
 html_title = f"gpures {release}"
 html_static_path = ["_static"]
+html_css_files = ["gpures.css"]
 html_logo = "_static/logo.svg"
 html_favicon = "_static/logo.svg"
 html_copy_source = False
