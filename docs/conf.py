@@ -30,9 +30,9 @@ nitpicky = True
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(astropy|asdf|collections|cupy|drizzle|gwcs|ipywidgets|matplotlib|numpy|pathlib|stcal|tqdm|typing)\..*",
+        r"(astropy|asdf|collections|cupy|drizzle|gwcs|ipywidgets|matplotlib|numpy|os|pathlib|roman_datamodels|stcal|stdatamodels|tqdm|typing)(\\..*)?",
     ),
-    (r"py:class", r"gpures\.(frame\.OutputFrame|times\.TimeCounters)"),  # bases that nobody needs to know of
+    (r"py:class", r"gpures\.(frame\.OutputFrame|times\.TimeCounters|acceleration\.Settings)|Plan"),  # of the inside
     (r"py:.*", r"(None|bool|callable|dict|float|int|list|object|str|tuple|[A-Z][A-Za-z]*(Error|Warning)|Path)"),
 ]
 

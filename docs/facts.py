@@ -74,7 +74,8 @@ class Commands(Directive):
 
 def help_of(parser: argparse.ArgumentParser) -> nodes.Node:
     """Help of a parser, as wide as a page."""
-    parser.formatter_class = lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=88)
+    own = parser.formatter_class
+    parser.formatter_class = lambda prog: own(prog, max_help_position=28, width=88)
     text = parser.format_help()
     return nodes.literal_block(text, text, language="text")
 
