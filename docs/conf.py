@@ -27,13 +27,14 @@ intersphinx_mapping |= {
 # Names within gpures must exist; those of other packages are only known with a network, and the words by which
 # docstrings describe a type are not names.
 nitpicky = True
+OTHERS = (
+    "astropy asdf collections cupy drizzle gwcs ipywidgets matplotlib numpy os pathlib roman_datamodels stcal "
+    "stdatamodels tqdm typing"
+)
 nitpick_ignore_regex = [
-    (
-        r"py:.*",
-        r"(astropy|asdf|collections|cupy|drizzle|gwcs|ipywidgets|matplotlib|numpy|os|pathlib|roman_datamodels|stcal|stdatamodels|tqdm|typing)(\\..*)?",
-    ),
-    (r"py:class", r"gpures\.(frame\.OutputFrame|times\.TimeCounters|acceleration\.Settings)|Plan"),  # of the inside
-    (r"py:.*", r"(None|bool|callable|dict|float|int|list|object|str|tuple|[A-Z][A-Za-z]*(Error|Warning)|Path)"),
+    ("py:.*", rf"({OTHERS.replace(' ', '|')})(\..*)?"),
+    ("py:class", r"gpures\.(frame\.OutputFrame|times\.TimeCounters|acceleration\.Settings)|Plan"),  # of the inside
+    ("py:.*", "None|bool|callable|dict|float|int|list|object|str|tuple|[A-Z][A-Za-z]*(Error|Warning)|Path"),
 ]
 
 numpydoc_xref_param_type = False
