@@ -16,6 +16,8 @@ copyright = f"2026, {author}"  # noqa: A001  (Sphinx's name)
 version = release = importlib.metadata.version("gpures")
 
 extensions += ["facts"]
+if list((DOCS.parent / "benchmarks" / "results").glob("gpu*.json")):
+    tags.add("measured_on_a_gpu")  # noqa: F405  (Sphinx's)
 exclude_patterns += ["figures"]
 
 # `-D disable_intersphinx=1` builds without a network; the links to other packages' pages are missing then.

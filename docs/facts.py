@@ -1,7 +1,9 @@
 """What the pages take from the code, so that no number and no name stands in two places.
 
-``.. measured:: SECTION FILE.json``
-    a table of a report of ``gpures bench`` in benchmarks/results, and where it was measured;
+``.. measured:: SECTION``
+    of each report of ``gpures bench`` in benchmarks/results a section's table, and where it was measured;
+``.. measured:: plot``
+    the plot of each report;
 ``.. commands::``
     the help of the command line, and of each command;
 ``:test:`name```
@@ -21,6 +23,7 @@ from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 
 from gpures.bench import table
+from gpures.bench.plot import draw
 from gpures.cli import build_parser
 
 ROOT = Path(__file__).parents[1]
@@ -35,26 +38,49 @@ def grid(headings: list[str], rows: list[list[str]]) -> list[str]:
     return [*lines, ""]
 
 
-class Measured(Directive):
-    """Table of a section of a report."""
+def reports() -> dict[Path, dict[str, Any]]:
+    """The reports of ``gpures bench``."""
+    found = {path: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
+    return {path: report for path, report in found.items() if "about" in report and "cases" in report}
 
-    required_arguments = 2
+
+class Measured(Directive):
+    """A section of the reports."""
+
+    required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         """Make it."""
-        section, name = self.arguments
-        path = RESULTS / name
-        report = json.loads(path.read_text())
-        self.state.document.settings.record_dependencies.add(str(path))
-        if "about" in report and section in report:
-            rows = [[row["name"], *table.CELLS[section](row, report)] for row in report[section] if "error" not in row]
-            lines = grid(["", *table.COLUMNS[section]], rows)
-            lines += ["; ".join(table.about(report["about"])) + f" (``benchmarks/results/{name}``).", ""]
-        else:
-            lines = [f"Not in ``benchmarks/results/{name}`` yet; ``gpures bench --only {section}`` measures it.", ""]
+        (section,) = self.arguments
+        lines = []
+        for path, report in reports().items():
+            self.state.document.settings.record_dependencies.add(str(path))
+            lines += self.plot(path, report) if section == "plot" else self.table(section, path, report)
+        if not lines:
+            command = "gpures bench" if section == "plot" else f"gpures bench --only {section}"
+            lines = [f"Not in ``benchmarks/results`` yet; ``{command}`` measures it.", ""]
         container = nodes.container()
-        self.state.nested_parse(StringList(lines, source=str(path)), 0, container)
+        self.state.nested_parse(StringList(lines, source=__file__), 0, container)
         return container.children
+
+    def table(self, section: str, path: Path, report: dict[str, Any]) -> list[str]:
+        """Lines of a table, and where it was measured."""
+        rows = [
+            [row["name"], *table.CELLS[section](row, report)] for row in report.get(section, ()) if "error" not in row
+        ]
+        about = "; ".join(table.about(report["about"]))
+        return (
+            [*grid(["", *table.COLUMNS[section]], rows), f"{about} (``benchmarks/results/{path.name}``).", ""]
+            if rows
+            else []
+        )
+
+    def plot(self, path: Path, report: dict[str, Any]) -> list[str]:
+        """Lines of an image, which is drawn."""
+        folder = Path(self.state.document.settings.env.srcdir, "plots")
+        folder.mkdir(exist_ok=True)
+        draw(report, folder / f"{path.stem}.png")
+        return [f".. image:: plots/{path.stem}.png", f"   :alt: The figures of {path.name}, drawn.", ""]
 
 
 class Commands(Directive):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import json
 import os
 import pkgutil
 import subprocess
@@ -11,6 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from docutils.core import publish_doctree
+from docutils.parsers.rst import directives, roles
 
 import gpures
 
@@ -20,6 +23,11 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 # Of a build from nothing, some fifteen seconds of a core; so much is room for a slow machine, not a wish.
 LIMIT_S = 600
+
+
+sys.path.append(str(ROOT / "docs"))
+
+import facts  # noqa: E402
 
 
 def modules_with_examples() -> list[str]:
@@ -75,3 +83,64 @@ def test_pages_build(tmp_path):
     assert done.returncode == 0, done.stderr
     maths = (tmp_path / "html" / "maths.html").read_text()
     assert maths.count("<img") >= 5
+
+
+REPORT = {
+    "about": {
+        "commit": "1234567",
+        "backend": "cpu",
+        "date": "2020-02-02",
+        "processor": "A Processor",
+        "threads": 2,
+        "cpus": 4,
+        "device": None,
+        "python": "3.13",
+        "versions": {"numpy": "2.4", "stcal": None},
+    },
+    "cases": [
+        {
+            "name": "square, 2100",
+            "gpures_s": 0.0625,
+            "stcal_s": 2.0,
+            "ratio": 32.0,
+            "mpixel_per_s": 67.1,
+            "first_s": 0.125,
+            "finalize_s": 0.01,
+        },
+        {"name": "one that failed", "error": "MemoryError"},
+    ],
+}
+
+
+def text_of(page, monkeypatch, folder):
+    """What a page with facts says, and what is wrong with it."""
+    monkeypatch.setattr(facts, "RESULTS", folder)
+    directives.register_directive("measured", facts.Measured)
+    roles.register_local_role("test", facts.test_role)
+    return publish_doctree(page, settings_overrides={"report_level": 5}).astext()
+
+
+def test_figures_come_from_the_reports(tmp_path, monkeypatch):
+    """A section's table has each report's numbers as gpures bench shows them, and where they are from."""
+    (tmp_path / "here.json").write_text(json.dumps(REPORT))
+    (tmp_path / "of_another_kind.json").write_text("{}")
+    words = text_of(".. measured:: cases\n", monkeypatch, tmp_path).split("\n")
+    numbers = [word for word in words if word]
+    assert numbers[:7] == ["gpures, s", "stcal, s", "ratio", "Mpixel/s", "first, s", "finalize, s", "square, 2100"]
+    assert numbers[7:13] == ["0.0625", "2.000", "32.0x", "67.1", "0.125", "0.0100"]
+    assert "1234567" in numbers[13]
+    assert "here.json" in numbers[13]
+    assert not any("failed" in word for word in words)
+
+
+def test_figures_that_are_not_there_are_not_made_up(tmp_path, monkeypatch):
+    """A section that no report has is said to be missing, with the command that measures it."""
+    (tmp_path / "here.json").write_text(json.dumps(REPORT))
+    assert "gpures bench --only growth" in text_of(".. measured:: growth\n", monkeypatch, tmp_path)
+
+
+def test_names_of_tests_are_those_of_tests(tmp_path, monkeypatch):
+    """A test that a page names is shown with its file; one that does not exist is an error of the page."""
+    known = text_of(":test:`test_names_of_tests_are_those_of_tests`", monkeypatch, tmp_path)
+    assert known == "test_docs.py::test_names_of_tests_are_those_of_tests"
+    assert "There is no test 'test_of_nothing'" in text_of(":test:`test_of_nothing`", monkeypatch, tmp_path)
