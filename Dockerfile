@@ -25,7 +25,7 @@ COPY gpures gpures
 
 # CUDA: 13, 12 or none. EXTRAS: further extras of gpures, each with a comma before it.
 ARG CUDA=13
-ARG EXTRAS=
+ARG EXTRAS=,jwst,roman
 RUN case "${CUDA}" in \
         12 | 13) cuda=",cuda${CUDA}" ;; \
         none) cuda="" ;; \

@@ -1,6 +1,7 @@
 """Configuration of Sphinx: the astropy ecosystem's, and what is gpures' own."""
 
 import importlib.metadata
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from sphinx_astropy.conf.v3 import exclude_patterns, extensions, intersphinx_map
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))  # for facts.py, and for what the figures share
+
+# Pages of names that there were at the last build would be in nobody's list of contents.
+shutil.rmtree(DOCS / "api", ignore_errors=True)
 
 project = "gpures"
 author = "The gpures developers"
@@ -51,7 +55,6 @@ plot_apply_rcparams = True
 plot_rcparams = {
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "figure.constrained_layout.use": True,
     "font.size": 9.0,
     "legend.frameon": False,
 }

@@ -1,9 +1,14 @@
-"""What the figures share: colours, the grid of output pixels, and overlaps computed by the kernels themselves."""
+"""What the figures share: colours, the grid of output pixels, overlaps computed by the kernels, and a mosaic."""
+
+import functools
 
 import numpy as np
 from matplotlib.patches import Polygon
 
-from gpures import _cpu
+from gpures import Resample, _cpu
+from gpures.demo import nircam
+from gpures.demo.frames import north_up_frame
+from gpures.demo.scene import make_scene
 
 # Okabe and Ito's colours, which those with any colour vision tell apart.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8a8a8a"
@@ -31,3 +36,17 @@ def pixel_grid(axes, columns, rows):
 def outline(axes, corners, **style):
     """Draw a polygon."""
     return axes.add_patch(Polygon(corners, closed=True, **style))
+
+
+@functools.cache
+def simulated():
+    """Nine simulated exposures, and the mosaic of them in pixels half as wide."""
+    scene = make_scene(nircam.NRCB5["CRVAL1"], nircam.NRCB5["CRVAL2"])
+    models = nircam.make_exposures(scene, 9, (128, 128))
+    shapes = [model["data"].shape for model in models]
+    frame = north_up_frame([model["fits_wcs"] for model in models], shapes, nircam.NATIVE_SCALE / 2, 0)
+    options = {"pixfrac": 0.7, "fillval": "NaN", "good_bits": nircam.GOOD_BITS, "compute_err": "from_var"}
+    resample = Resample({"wcs": frame.wcs}, **options)
+    resample.add_models(models)
+    resample.finalize()
+    return models, resample.output_model

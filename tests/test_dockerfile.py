@@ -68,7 +68,7 @@ def installed_by(**arguments):
         ("13", "", ".[drizzle,cuda13]"),
         ("12", "", ".[drizzle,cuda12]"),
         ("none", "", ".[drizzle]"),
-        ("none", ",demo", ".[drizzle,demo]"),
+        ("none", ",jwst,roman", ".[drizzle,jwst,roman]"),
     ],
 )
 def test_build_arguments_choose_extras(cuda, extras, expected):
@@ -78,6 +78,11 @@ def test_build_arguments_choose_extras(cuda, extras, expected):
     assert done.stdout.splitlines()[0] == f"-m pip install --no-cache-dir {expected}"
     known = tomllib.loads((image.ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(expected[2:-1].split(",")) <= set(known)
+
+
+def test_extras_of_the_image_by_default():
+    """Without build arguments the image is for CUDA 13, and reads the files of all missions."""
+    assert values(STEPS[: FIRST[-1]], "ARG")[-2:] == ["CUDA=13", "EXTRAS=,jwst,roman"]
 
 
 def test_a_cuda_that_is_none_is_named():

@@ -16,7 +16,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     ours, theirs = (Backend(name).images(frame_of("square", FRAME), [exposure])["wht"] for name in ("cpu", "drizzle"))
 
-figure, panels = plt.subplots(1, 3, figsize=(10, 3.4))
+figure, panels = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained")
 for axes, wht, title in zip(panels, (ours, theirs), ("gpures", "drizzle package"), strict=False):
     shown = axes.imshow(wht, origin="lower", vmin=0, cmap="viridis")
     axes.set_title(f"weight, {title}")

@@ -10,7 +10,7 @@ COLUMNS, ROWS = np.arange(6), np.arange(6)
 IMAGE = Geometry((4, 4), at=(2.5, 2.5), angle=24, ratio=0.72, bend=0.02)
 SIGNS = np.array([[-0.5, 0.5], [0.5, 0.5], [0.5, -0.5], [-0.5, -0.5]])
 
-figure, panels = plt.subplots(1, 2, figsize=(9, 4.4))
+figure, panels = plt.subplots(1, 2, figsize=(9, 4.4), layout="constrained")
 for axes, pixfrac in zip(panels, (1.0, 0.6), strict=True):
     pixel_grid(axes, COLUMNS, ROWS)
     for j in range(4):

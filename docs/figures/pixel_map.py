@@ -17,7 +17,7 @@ expected = np.stack(backward(*pixel_to_world(exposure)(x, y)), axis=-1)
 got = pixmap.array()[y.astype(int), x.astype(int)]
 error = np.abs(got - expected).max(axis=1).reshape(-1, len(range(0, SMALL, STEP)))
 
-figure, axes = plt.subplots(figsize=(5.2, 4.2))
+figure, axes = plt.subplots(figsize=(5.2, 4.2), layout="constrained")
 image = axes.imshow(np.log10(np.maximum(error, 1e-13)), origin="lower", extent=(0, SMALL, 0, SMALL), cmap="viridis")
 figure.colorbar(image, label="log10 of the error, output pixels")
 coefficients = pixmap.spline["coefficients_x"].shape[0] - 4

@@ -26,7 +26,7 @@ def profile(kernel, pixfrac):
     return zip(*sorted(found), strict=True)
 
 
-figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
+figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout="constrained")
 for kernel, colour in COLOURS.items():
     panels[int(kernel.startswith("lanczos"))].plot(
         *profile(kernel, 0.8), color=colour, label=kernel, linestyle="--" if kernel == "turbo" else "-"

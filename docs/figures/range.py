@@ -35,7 +35,7 @@ def by_sums(variance):
     return wsum / (wt * wt)
 
 
-figure, axes = plt.subplots(figsize=(7.5, 3.2))
+figure, axes = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
 for function, colour, label in (
     (by_sums, ORANGE, "float32 sums of v t² and t"),
     (by_gpures, BLUE, "gpures: mean and weight"),

@@ -8,7 +8,7 @@ COLUMNS, ROWS = np.arange(4), np.arange(4)
 DROP = np.array([[0.1, 2.2], [2.2, 2.9], [2.8, 0.8], [0.9, 0.0]])
 COLUMN, ROW = 1, 1
 
-figure, panels = plt.subplots(1, 3, figsize=(10.5, 3.6), width_ratios=(1, 1, 1))
+figure, panels = plt.subplots(1, 3, figsize=(10.5, 3.6), width_ratios=(1, 1, 1), layout="constrained")
 areas = overlaps(DROP, COLUMNS, ROWS)[:, COLUMN]
 above = [areas[ROW:].sum(), areas[ROW + 1 :].sum()]
 
