@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml kernels/CMakeLists.txt $(wildcard kernels/*.h kernels/cpu/* kernels/cuda/*)
 
-.PHONY: demo test test-pipelines check format bench clean
+.PHONY: demo test test-docker test-pipelines check format bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/gpures demo
@@ -24,6 +24,7 @@ check: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'kernels/*.h' 'kernels/*.cpp' 'kernels/*.cu')
 	$(BIN)/codespell $$(git ls-files)
+	$(BIN)/hadolint Dockerfile
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
@@ -32,6 +33,15 @@ format: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/gpures bench
+
+# Without a network; `make docs INTERSPHINX=0` has links to other packages' pages as well.
+INTERSPHINX := 1
+docs: $(VENV)/.test
+	$(BIN)/sphinx-build --fail-on-warning --keep-going -D disable_intersphinx=$(INTERSPHINX) docs build/docs
+
+# The steps of the Dockerfile, for machines without a GPU.
+test-docker: $(VENV)/.test
+	$(BIN)/python tests/image.py --build-arg CUDA=none
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

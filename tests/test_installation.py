@@ -1,7 +1,9 @@
 """What is installed: the kernels' source, one for both compilers and the one compiled, and a light package."""
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from gpures import _cpu
@@ -29,3 +31,19 @@ def test_a_source_tree_finds_the_installed_extension():
     tree = Path(__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", program], cwd=tree, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == _cpu.KERNELS
+
+
+def test_extras_that_texts_name_exist():
+    """Whatever a message, a page or a notebook says to install is an extra of the package."""
+    tree = Path(__file__).parents[1]
+    known = set(tomllib.loads((tree / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    paths = [*tree.glob("gpures/**/*.py"), *tree.glob("docs/*.rst"), *tree.glob("notebooks/*"), tree / "README.md"]
+    texts = [path.read_text() for path in paths if path.is_file()]
+    named = {
+        extra
+        for text in texts
+        for found in re.findall(r"(?:gpures|'\.)\[([\w,-]+)\]", text)
+        for extra in found.split(",")
+    }
+    assert {"cuda12", "cuda13", "drizzle"} <= named
+    assert named <= known

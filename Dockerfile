@@ -1,0 +1,60 @@
+# syntax=docker/dockerfile:1
+# gpures for GPUs and for machines without one: the same image, the same commands.
+#
+#   docker build --tag gpures .                        CuPy for CUDA 13 (NVIDIA drivers from 580 on)
+#   docker build --tag gpures --build-arg CUDA=12 .    or for CUDA 12 (from 525 on)
+#   docker build --tag gpures --build-arg CUDA=none .  or without CuPy, for the CPU alone
+#   docker run --rm --gpus all gpures selftest
+ARG PYTHON=3.12
+
+# ---- gpures, compiled, in an environment of its own -----------------------------------------------------------------
+
+FROM python:${PYTHON}-slim-bookworm AS build
+
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends 'g++=4:12.*' \
+    && rm -rf /var/lib/apt/lists/*
+
+# The environment is copied as it is: its path, and the Python that it points to, are the same in both stages.
+RUN python3 -m venv /opt/gpures
+
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY kernels kernels
+COPY gpures gpures
+
+# CUDA: 13, 12 or none. EXTRAS: further extras of gpures, each with a comma before it.
+ARG CUDA=13
+ARG EXTRAS=,jwst,roman
+RUN case "${CUDA}" in \
+        12 | 13) cuda=",cuda${CUDA}" ;; \
+        none) cuda="" ;; \
+        *) echo "CUDA must be 13, 12 or none, got '${CUDA}'" >&2; exit 1 ;; \
+    esac \
+    && /opt/gpures/bin/python -m pip install --no-cache-dir ".[drizzle${cuda}${EXTRAS}]" \
+    && /opt/gpures/bin/python -m pip uninstall --yes pip
+
+# ---- what runs ------------------------------------------------------------------------------------------------------
+
+FROM python:${PYTHON}-slim-bookworm AS runtime
+
+LABEL org.opencontainers.image.title="gpures" \
+      org.opencontainers.image.description="Drizzle for astronomy's mosaics, on GPUs and CPUs" \
+      org.opencontainers.image.licenses="BSD-3-Clause"
+
+# Who writes into a mounted folder wants files of their own: `docker run --user "$(id -u):$(id -g)"`. Such a user has no
+# home, so the caches of CuPy (its compiled kernels), astropy and matplotlib go where anybody may write.
+RUN groupadd --gid 1000 gpures && useradd --uid 1000 --gid gpures --no-create-home gpures
+ENV HOME=/tmp
+
+COPY --from=build /opt/gpures /opt/gpures
+ENV PATH=/opt/gpures/bin:$PATH
+
+# What NVIDIA's container toolkit asks an image for: which devices, and the driver's libraries for computing.
+ENV NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
+WORKDIR /data
+USER 1000:1000
+ENTRYPOINT ["gpures"]
+CMD ["info"]

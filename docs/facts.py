@@ -1,0 +1,123 @@
+"""What the pages take from the code, so that no number and no name stands in two places.
+
+``.. measured:: SECTION``
+    of each report of ``gpures bench`` in benchmarks/results a section's table, and where it was measured;
+``.. measured:: plot``
+    the plot of each report;
+``.. commands::``
+    the help of the command line, and of each command;
+``:test:`name```
+    a test of that name, which must exist.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
+
+from gpures.bench import table
+from gpures.bench.plot import draw
+from gpures.cli import build_parser
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def grid(headings: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of a list-table, numbers to the right."""
+    lines = [".. list-table::", "   :header-rows: 1", "   :class: numbers", ""]
+    for cells in [headings, *rows]:
+        lines += [f"   {'*' if k == 0 else ' '} - {cell}" for k, cell in enumerate(cells)]
+    return [*lines, ""]
+
+
+def reports() -> dict[Path, dict[str, Any]]:
+    """The reports of ``gpures bench``."""
+    found = {path: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
+    return {path: report for path, report in found.items() if "about" in report and "cases" in report}
+
+
+class Measured(Directive):
+    """A section of the reports."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Make it."""
+        (section,) = self.arguments
+        lines = []
+        for path, report in reports().items():
+            self.state.document.settings.record_dependencies.add(str(path))
+            lines += self.plot(path, report) if section == "plot" else self.table(section, path, report)
+        if not lines:
+            command = "gpures bench" if section == "plot" else f"gpures bench --only {section}"
+            lines = [f"Not in ``benchmarks/results`` yet; ``{command}`` measures it.", ""]
+        container = nodes.container()
+        self.state.nested_parse(StringList(lines, source=__file__), 0, container)
+        return container.children
+
+    def table(self, section: str, path: Path, report: dict[str, Any]) -> list[str]:
+        """Lines of a table, and where it was measured."""
+        rows = [
+            [row["name"], *table.CELLS[section](row, report)] for row in report.get(section, ()) if "error" not in row
+        ]
+        about = "; ".join(table.about(report["about"]))
+        return (
+            [*grid(["", *table.COLUMNS[section]], rows), f"{about} (``benchmarks/results/{path.name}``).", ""]
+            if rows
+            else []
+        )
+
+    def plot(self, path: Path, report: dict[str, Any]) -> list[str]:
+        """Lines of an image, which is drawn."""
+        folder = Path(self.state.document.settings.env.srcdir, "plots")
+        folder.mkdir(exist_ok=True)
+        draw(report, folder / f"{path.stem}.png")
+        return [f".. image:: plots/{path.stem}.png", f"   :alt: The figures of {path.name}, drawn.", ""]
+
+
+class Commands(Directive):
+    """Help of the command line, and a section for each command."""
+
+    def run(self) -> list[nodes.Node]:
+        """Make it."""
+        parser = build_parser()
+        (commands,) = (a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+        found: list[nodes.Node] = [help_of(parser)]
+        for name, command in commands.items():
+            section = nodes.section(ids=[f"gpures-{name}"], names=[f"gpures {name}"])
+            section += [nodes.title(text=f"gpures {name}"), help_of(command)]
+            found.append(section)
+        return found
+
+
+def help_of(parser: argparse.ArgumentParser) -> nodes.Node:
+    """Help of a parser, as wide as a page."""
+    own = parser.formatter_class
+    parser.formatter_class = lambda prog: own(prog, max_help_position=28, width=88)
+    text = parser.format_help()
+    return nodes.literal_block(text, text, language="text")
+
+
+def test_role(name: str, rawtext: str, text: str, lineno: int, inliner: Any, **_: Any) -> tuple[list, list]:
+    """Name of a test, with its file."""
+    for path in sorted((ROOT / "tests").glob("test_*.py")):
+        if re.search(rf"^def {re.escape(text)}\(", path.read_text(), re.MULTILINE):
+            return [nodes.literal(rawtext, f"{path.name}::{text}", classes=["test"])], []
+    message = inliner.reporter.error(f"There is no test {text!r}.", line=lineno)
+    return [inliner.problematic(rawtext, rawtext, message)], [message]
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Tell Sphinx."""
+    app.add_directive("measured", Measured)
+    app.add_directive("commands", Commands)
+    app.add_role("test", lambda *args, **_: test_role(*args[:5]))
+    return {"parallel_read_safe": True}

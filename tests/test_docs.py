@@ -1,0 +1,146 @@
+"""The documentation: its examples, and those of docstrings, give what they show; its pages build without a warning."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from docutils.core import publish_doctree
+from docutils.parsers.rst import directives, roles
+
+import gpures
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.rst") if ">>>" in path.read_text())
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+# Of a build from nothing, some fifteen seconds of a core; so much is room for a slow machine, not a wish.
+LIMIT_S = 600
+
+
+sys.path.append(str(ROOT / "docs"))
+
+import facts  # noqa: E402
+
+
+def modules_with_examples() -> list[str]:
+    """Modules of the package in whose source an example stands."""
+    folder = ROOT / "gpures"
+    names = [module.name for module in pkgutil.walk_packages([str(folder)], "gpures.", onerror=lambda name: None)]
+    paths = {name: folder.joinpath(*name.split(".")[1:]) for name in ["gpures", *names]}
+    sources = {
+        name: path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
+        for name, path in paths.items()
+    }
+    return [name for name, path in sources.items() if path.is_file() and ">>>" in path.read_text()]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_examples_of_pages(page, tmp_path, monkeypatch):
+    """Each page's examples give, in their order, what the page shows; files are written to an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    result = doctest.testfile(str(ROOT / "docs" / page), module_relative=False, optionflags=FLAGS)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def test_pages_are_found():
+    """The pages with examples are those that one expects, so that none is lost by its name."""
+    assert {"index.rst", "tutorial.rst", "troubleshooting.rst"} <= set(PAGES)
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
+def test_examples_of_docstrings(name, tmp_path, monkeypatch):
+    """Examples in docstrings give what they show."""
+    monkeypatch.chdir(tmp_path)
+    assert doctest.testmod(importlib.import_module(name), optionflags=FLAGS).failed == 0
+
+
+def test_public_classes_have_examples():
+    """What the package is for is shown where people look it up."""
+    assert "gpures.resample" in modules_with_examples()
+    assert ">>>" in gpures.Resample.__doc__
+
+
+def test_pages_build(tmp_path):
+    """All pages build, without a network and without a warning: links, names of tests, figures and figures' numbers."""
+    command = [sys.executable, "-m", "sphinx", "-q", "--fail-on-warning", "--keep-going", "-D", "disable_intersphinx=1"]
+    done = subprocess.run(
+        [*command, str(ROOT / "docs"), str(tmp_path / "html")],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+        env=os.environ | {"MPLBACKEND": "agg"},
+    )
+    assert done.returncode == 0, done.stderr
+    maths = (tmp_path / "html" / "maths.html").read_text()
+    assert maths.count("<img") >= 5
+
+
+REPORT = {
+    "about": {
+        "commit": "1234567",
+        "backend": "cpu",
+        "date": "2020-02-02",
+        "processor": "A Processor",
+        "threads": 2,
+        "cpus": 4,
+        "device": None,
+        "python": "3.13",
+        "versions": {"numpy": "2.4", "stcal": None},
+    },
+    "cases": [
+        {
+            "name": "square, 2100",
+            "gpures_s": 0.0625,
+            "stcal_s": 2.0,
+            "ratio": 32.0,
+            "mpixel_per_s": 67.1,
+            "first_s": 0.125,
+            "finalize_s": 0.01,
+        },
+        {"name": "one that failed", "error": "MemoryError"},
+    ],
+}
+
+
+def text_of(page, monkeypatch, folder):
+    """What a page with facts says, and what is wrong with it."""
+    monkeypatch.setattr(facts, "RESULTS", folder)
+    directives.register_directive("measured", facts.Measured)
+    roles.register_local_role("test", facts.test_role)
+    return publish_doctree(page, settings_overrides={"report_level": 5}).astext()
+
+
+def test_figures_come_from_the_reports(tmp_path, monkeypatch):
+    """A section's table has each report's numbers as gpures bench shows them, and where they are from."""
+    (tmp_path / "here.json").write_text(json.dumps(REPORT))
+    (tmp_path / "of_another_kind.json").write_text("{}")
+    words = text_of(".. measured:: cases\n", monkeypatch, tmp_path).split("\n")
+    numbers = [word for word in words if word]
+    assert numbers[:7] == ["gpures, s", "stcal, s", "ratio", "Mpixel/s", "first, s", "finalize, s", "square, 2100"]
+    assert numbers[7:13] == ["0.0625", "2.000", "32.0x", "67.1", "0.125", "0.0100"]
+    assert "1234567" in numbers[13]
+    assert "here.json" in numbers[13]
+    assert not any("failed" in word for word in words)
+
+
+def test_figures_that_are_not_there_are_not_made_up(tmp_path, monkeypatch):
+    """A section that no report has is said to be missing, with the command that measures it."""
+    (tmp_path / "here.json").write_text(json.dumps(REPORT))
+    assert "gpures bench --only growth" in text_of(".. measured:: growth\n", monkeypatch, tmp_path)
+
+
+def test_names_of_tests_are_those_of_tests(tmp_path, monkeypatch):
+    """A test that a page names is shown with its file; one that does not exist is an error of the page."""
+    known = text_of(":test:`test_names_of_tests_are_those_of_tests`", monkeypatch, tmp_path)
+    assert known == "test_docs.py::test_names_of_tests_are_those_of_tests"
+    assert "There is no test 'test_of_nothing'" in text_of(":test:`test_of_nothing`", monkeypatch, tmp_path)
