@@ -38,7 +38,7 @@ struct Sums {
     Scratch scratch;
     int x0, y0;  // output pixel that the scratch begins with
     int planes, n;
-    bool flagged;  // whether DQ flags are propagated
+    bool flagged;           // whether DQ flags are propagated
     int first_squared = 0;  // plane; see PlaneSums
 
     Sums(const Scratch& scratch, int x0, int y0, int planes, int n, bool flagged)
