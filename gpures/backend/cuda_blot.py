@@ -15,7 +15,7 @@ from gpures.records import INTERPOLATIONS
 __all__ = ["blot_on_device"]
 
 # Threads of a block, and the most blocks of a grid, whose threads go over the image.
-THREADS = 256
+THREADS = 128
 MOST_BLOCKS = 65536
 
 

@@ -28,6 +28,6 @@ __device__ void blot_image(const Blot& b)
 
 }  // namespace gpures
 
-extern "C" __global__ void __launch_bounds__(256, 2) blot_f4(const gpures::Blot b) { gpures::blot_image<float>(b); }
+extern "C" __global__ void blot_f4(const gpures::Blot b) { gpures::blot_image<float>(b); }
 
-extern "C" __global__ void __launch_bounds__(256, 2) blot_f8(const gpures::Blot b) { gpures::blot_image<double>(b); }
+extern "C" __global__ void blot_f8(const gpures::Blot b) { gpures::blot_image<double>(b); }
