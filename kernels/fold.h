@@ -19,11 +19,10 @@ GPURES_FN V merged_mean(V mean, V weight, V sum, V per_total)
 }
 
 // Variance of the weighted mean of two values of variances v and v_new and of weights t and t_new:
-// (v t^2 + v_new t_new^2) / (t + t_new)^2, one factor at a time.
+// (v t^2 + v_new t_new^2) / (t + t_new)^2, one factor at a time; per_total = 1 / (t + t_new).
 template <class V>
-GPURES_FN V merged_variance(V v, V t, V v_new, V t_new)
+GPURES_FN V merged_variance(V v, V t, V v_new, V t_new, V per_total)
 {
-    const V per_total = 1.0 / (t + t_new);
     const V old_share = t * per_total, new_share = t_new * per_total;
     return v_new * new_share * new_share + select(t == V{}, V{}, v * old_share * old_share);
 }
@@ -95,6 +94,8 @@ GPURES_FN void fold(const Exposure& e, const Mosaic& m, const Sums& sums, long l
         const V root = sums(1 + e.variance_weight_plane) * per_added;
         t = variance_weight(root * root);
     }
+    // Weights of the variance before, mostly those of the next one too: a division is dear.
+    V t_seen = zero, t_added = zero, per_t = zero;
     for (int p = 0; p < e.planes; ++p) {
         const Plane& plane = e.plane[p];
         const V sum = sums(1 + p);
@@ -108,7 +109,12 @@ GPURES_FN void fold(const Exposure& e, const Mosaic& m, const Sums& sums, long l
         const V root = sum * per_added, v = root * root;
         const V t_before = get<V, T>(plane.weight, index);
         const V t_new = select(nothing, zero, weight_of_variance(v, t));
-        put<V, T>(plane.mean, index, select(t_new == zero, mean, merged_variance(mean, t_before, v, t_new)));
+        if (!everywhere(t_before == t_seen) || !everywhere(t_new == t_added)) {
+            per_t = 1.0 / (t_before + t_new);
+            t_seen = t_before;
+            t_added = t_new;
+        }
+        put<V, T>(plane.mean, index, select(t_new == zero, mean, merged_variance(mean, t_before, v, t_new, per_t)));
         put<V, T>(plane.weight, index, t_before + t_new);
     }
     if (m.weight) put<V, T>(m.weight, index, weight + select(nothing, zero, added));

@@ -135,8 +135,8 @@ GPURES_FN V area_above(const Strip<V>& s, V y)
     const V zero = V{};
     V sum = zero;
     // Nothing of the quadrilateral lies outside 0 ... top. Most levels do: these two cost little.
-    if (everywhere(y >= s.top)) return zero;
-    if (everywhere(y <= zero)) {
+    if (all_at_least(y, s.top)) return zero;
+    if (all_at_least(zero, y)) {
         for (int k = 0; k < 4; ++k) sum = sum + s.width[k] * (s.from[k] + s.to[k]);
         return 0.5 * sum;
     }

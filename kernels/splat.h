@@ -53,18 +53,18 @@ GPURES_FN void splat_square(const Quad<V>& q, V weight, const Bounds& bounds, Si
     V rows = least(nearest(o.bottom + o.height), zero + bounds.y1) - j0 + 1.0;
     columns = select(weight == zero, zero, columns);
     rows = select(columns > zero, rows, zero);
-    if (!anywhere(rows > zero)) return;
+    if (!any_greater(rows, zero)) return;
 
     place_corners(q, o);
     set_directions(o);
     const V per_area = weight / select(o.area == zero, zero + 1.0, o.area);
     const V smallest = SMALLEST_SHARE * magnitude(o.area);
     const auto place = sink.place(i0, j0, rows > zero);
-    for (int c = 0; anywhere(columns > zero + static_cast<double>(c)); ++c) {
+    for (int c = 0; any_greater(columns, zero + static_cast<double>(c)); ++c) {
         const V i = i0 + static_cast<double>(c);
         const Strip<V> s = strip(o, (i - 0.5) - o.left, (i + 0.5) - o.left);
         V above = area_above(s, (j0 - 0.5) - o.bottom);
-        for (int r = 0; anywhere(rows > zero + static_cast<double>(r)); ++r) {
+        for (int r = 0; any_greater(rows, zero + static_cast<double>(r)); ++r) {
             const V j = j0 + static_cast<double>(r);
             const V above_next = area_above(s, (j + 0.5) - o.bottom);
             const V shared = above - above_next;
@@ -104,20 +104,20 @@ GPURES_FN void splat_product(const Profile& profile, V x, V y, V weight, const B
     V rows = least(profile.last(y), zero + bounds.y1) - j0 + 1.0;
     columns = select(weight == zero, zero, columns);
     rows = select(columns > zero, rows, zero);
-    if (!anywhere(rows > zero)) return;
+    if (!any_greater(rows, zero)) return;
     const auto place = sink.place(i0, j0, rows > zero);
-    for (int start = 0; anywhere(columns > zero + static_cast<double>(start)); start += COLUMNS_AT_ONCE) {
+    for (int start = 0; any_greater(columns, zero + static_cast<double>(start)); start += COLUMNS_AT_ONCE) {
         V factor[COLUMNS_AT_ONCE];
         for (int k = 0; k < COLUMNS_AT_ONCE; ++k) {
             const V c = zero + static_cast<double>(start + k);
-            if (!anywhere(columns > c)) break;
+            if (!any_greater(columns, c)) break;
             factor[k] = select(columns > c, profile(x, i0 + c), zero);
         }
-        for (int r = 0; anywhere(rows > zero + static_cast<double>(r)); ++r) {
+        for (int r = 0; any_greater(rows, zero + static_cast<double>(r)); ++r) {
             const V row = zero + static_cast<double>(r);
             const V share = select(rows > row, profile(y, j0 + row) * weight, zero);
             for (int k = 0; k < COLUMNS_AT_ONCE; ++k) {
-                if (!anywhere(columns > zero + static_cast<double>(start + k))) break;
+                if (!any_greater(columns, zero + static_cast<double>(start + k))) break;
                 sink.add(place, start + k, r, contribution(factor[k] * share));
             }
         }

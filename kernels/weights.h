@@ -23,7 +23,8 @@ GPURES_FN bool is_good(unsigned long long dq, unsigned long long bad_bits) { ret
 GPURES_FN double usable_weight(double value, double scale) { return is_usable(value) ? value * scale : 0.0; }
 
 // What is averaged of a pixel of a plane, an array of the exposure.
-GPURES_FN double plane_value(const Plane& plane, double x)
+template <class V>
+GPURES_FN V plane_value(const Plane& plane, V x)
 {
     return plane.root ? sqrt(x) * plane.scale : (x - plane.offset) * plane.scale;
 }

@@ -43,10 +43,13 @@ inline void inner_row(const Exposure& e, int j, int i0, int i1, double* x, doubl
     const long long n = m.coefficients_per_row;
     const double* cx = m.coefficients_x + m.first_row[j] * n;
     const double* cy = m.coefficients_y + m.first_row[j] * n;
+    constexpr int STEP = 8;
     // Runs of columns between two knots share their coefficients, already blended over the rows.
     for (int i = from; i <= to;) {
         const int first = m.first_column[i];
         int end = i + 1;
+        // Coefficients go up with the columns, so those in between need not be looked at.
+        while (end + STEP <= to && m.first_column[end + STEP] == first) end += STEP;
         while (end <= to && m.first_column[end] == first) ++end;
         double rx[SPLINE_SUPPORT], ry[SPLINE_SUPPORT];
         for (int b = 0; b < SPLINE_SUPPORT; ++b) {
@@ -54,8 +57,8 @@ inline void inner_row(const Exposure& e, int j, int i0, int i1, double* x, doubl
             rx[b] = blend(fy[0], fy[1], fy[2], fy[3], px[0], px[n], px[2 * n], px[3 * n]);
             ry[b] = blend(fy[0], fy[1], fy[2], fy[3], py[0], py[n], py[2 * n], py[3 * n]);
         }
-        double* out_x = x - i0;
-        double* out_y = y - i0;
+        double* __restrict out_x = x - i0;
+        double* __restrict out_y = y - i0;
         for (int k = i; k < end; ++k) {
             out_x[k] = blend(fx[0][k], fx[1][k], fx[2][k], fx[3][k], rx[0], rx[1], rx[2], rx[3]);
             out_y[k] = blend(fx[0][k], fx[1][k], fx[2][k], fx[3][k], ry[0], ry[1], ry[2], ry[3]);

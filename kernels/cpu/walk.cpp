@@ -54,18 +54,21 @@ inline void read_weights(const Exposure& e, int j, int i0, int n, bool timed, Ro
 inline void read_values(const Exposure& e, int j, int i0, int n, Row& row)
 {
     const double* weight = row.weight + PADDING;
-    double not_finite = 0.0;
+    Vector not_finite = Vector{};
     for (int p = 0; p < e.planes; ++p) {
         const Plane& plane = e.plane[p];
         double* values = row.values[p] + PADDING;
         read_row(plane.view, j, i0, n, values);
-        for (int k = 0; k < n; ++k) values[k] = weight[k] == 0.0 ? 0.0 : plane_value(plane, values[k]);
-        for (int k = n; k < n + PADDING && k < BLOCK_WIDTH + PADDING; ++k) values[k] = 0.0;
-        Vector nothing = Vector{};
-        for (int k = 0; k < n; k += LANES) nothing = nothing + 0.0 * load(values + k);
-        for (int l = 0; l < LANES; ++l) not_finite += nothing[l];
+        for (int k = 0; k < n; k += LANES) {
+            const Vector v = select(load(weight + k) == Vector{}, Vector{}, plane_value(plane, load(values + k)));
+            not_finite = not_finite + 0.0 * v;
+            store(v, values + k);
+        }
+        // Behind them zeros, as far as a vector from the last column of Contributions reaches.
+        for (int k = (n + LANES - 1) / LANES * LANES; k < n + PADDING && k < BLOCK_WIDTH + PADDING; ++k)
+            values[k] = 0.0;
     }
-    row.finite = not_finite == 0.0;
+    row.finite = everywhere(not_finite == Vector{});
 }
 
 // Asks for the memory of what these two read.
@@ -209,6 +212,18 @@ inline void splat_row(const Exposure& e, const Centres& c, const TouchingDrops& 
 
 // ---- fold ----------------------------------------------------------------------------------------------------
 
+// Asks for the memory of the accumulators of some pixels, which fold() will want soon.
+template <class T>
+__attribute__((always_inline)) inline void expect_accumulators(const Exposure& e, const Mosaic& m, long long index)
+{
+    for (int p = 0; p < e.planes; ++p) {
+        __builtin_prefetch(static_cast<const T*>(e.plane[p].mean) + index, 1);
+        if (e.plane[p].weight) __builtin_prefetch(static_cast<const T*>(e.plane[p].weight) + index, 1);
+    }
+    if (m.weight) __builtin_prefetch(static_cast<const T*>(m.weight) + index, 1);
+    if (m.context) __builtin_prefetch(m.context + index, 1);
+}
+
 template <class T, class Sink>
 void fold_rows(const Exposure& e, const Mosaic& m, const Tile& rows, const Sink& sink)
 {
@@ -219,7 +234,9 @@ void fold_rows(const Exposure& e, const Mosaic& m, const Tile& rows, const Sink&
         int k = 0;
         for (; k + LANES <= width; k += LANES) {
             const auto sums = sink.template at<Vector>(k, j - sink.y0);
-            if (lanes_of(sums(0) != Vector{})) fold<Vector, T>(e, m, sums, index + k);
+            if (!anywhere(sums(0) != Vector{})) continue;
+            if (j < rows.y1) expect_accumulators<T>(e, m, index + m.nx + k);
+            fold<Vector, T>(e, m, sums, index + k);
         }
         for (; k < width; ++k) {
             const auto sums = sink.template at<double>(k, j - sink.y0);
@@ -227,11 +244,12 @@ void fold_rows(const Exposure& e, const Mosaic& m, const Tile& rows, const Sink&
         }
         const Scratch& scratch = sink.scratch;
         // Rows that nothing was added to are only read: writing would take memory for them.
-        const unsigned char* marks = scratch.marks + local;
+        const unsigned char* __restrict marks = scratch.marks + local;
         unsigned char any = 0;
         for (k = 0; k < width; ++k) any |= marks[k];
         if (m.context && (any & POSITIVE)) {
-            for (k = 0; k < width; ++k) m.context[index + k] |= marks[k] & POSITIVE ? m.context_bit : 0;
+            int* __restrict context = m.context + index;
+            for (k = 0; k < width; ++k) context[k] |= marks[k] & POSITIVE ? m.context_bit : 0;
         }
         for (k = 0; m.time && k < width; ++k) {
             if (marks[k] || sink.template at<double>(k, j - sink.y0)(0) != 0.0) add_time<T>(e, m, index + k);
