@@ -100,7 +100,7 @@ def accelerate(backend: str = "auto", *, device: Any = None, pixmap_tolerance: f
 
     In place of `stcal.resample.Resample`, and for all that derives from it, as the resamplers of jwst and romancal do,
     there is `gpures.Resample`; in place of `drizzle.resample.Drizzle` and `drizzle.resample.blot_image`, which Roman's
-    exposure times and outlier detection call, their namesakes in gpures; in place of `calc_pixmap` in
+    exposure times and outlier detection call, their namesakes in gpures; in place of ``calc_pixmap`` in
     `stcal.resample.utils` and `drizzle.utils` a verified spline where it can be had. Modules imported before are
     covered as well as those to come.
 

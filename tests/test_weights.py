@@ -155,11 +155,11 @@ def test_a_weight_map_is_taken_as_it_is(backend, dtype):
 
 
 def test_a_weight_map_goes_before_all_else(backend):
-    """With a map neither variance nor constant is looked at; DQ still is."""
+    """With a map no variance is looked at; DQ still is, and the constant is a factor."""
     dq = np.zeros(SHAPE, "i2")
     dq[1, 2] = 4
     weight = Weight(np.full(SHAPE, 3.0), np.full(SHAPE, 0.1), constant=7.0, bad_bits=4)
-    expected = np.full(SHAPE, 3.0)
+    expected = np.full(SHAPE, 21.0)
     expected[1, 2] = 0.0
     np.testing.assert_array_equal(weight_map(backend, weight, dq), expected)
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from gpures import _cpu
 from gpures.accumulators import Frame
 from gpures.bench.plan import Jobs, Plan
 from gpures.bench.splat import Pass
@@ -23,7 +22,7 @@ __all__ = ["OVERLAP_OPERATIONS", "copy_rate", "distinct_arrays", "jobs", "least_
 # takes for an input pixel whose drop reaches over two columns and two rows, counted in kernels/overlap.h: for each
 # coordinate of the one corner that it does not share with the pixels before it; for the bounding box; for corners,
 # area and its two own edges; for the pieces over each column; for the levels in each, of which one lies inside; for
-# each share. `_cpu.overlap_operations` takes its place where there is one.
+# each share.
 OVERLAP_OPERATIONS = 2 * 7 + 14 + 31 + 2 * 48 + 2 * 73 + 4 * 4
 
 
@@ -87,7 +86,6 @@ def _limits(plan: Plan) -> list[dict[str, Any]]:
 
     size = least_bytes(exposure, work.accumulators.frame, work.accumulators.touched)
     bytes_per_s = copy_rate(plan.copied_bytes, threads)
-    each = getattr(_cpu, "overlap_operations", OVERLAP_OPERATIONS)
     operations_per_s, blas_threads = matrix_rate(plan.matrix_side)
     # BLAS takes the threads that it likes; the limit is that of as many as gpures takes.
     own_rate = operations_per_s * threads / blas_threads
@@ -102,9 +100,9 @@ def _limits(plan: Plan) -> list[dict[str, Any]]:
         row("memory, bytes", size, bytes_per_s, copied_bytes=plan.copied_bytes),
         row(
             "overlap, operations",
-            each * pixels,
+            OVERLAP_OPERATIONS * pixels,
             own_rate,
-            operations_per_pixel=each,
+            operations_per_pixel=OVERLAP_OPERATIONS,
             matrix_operations_per_s=operations_per_s,
             blas_threads=blas_threads,
         ),

@@ -1,8 +1,12 @@
 """Files: exposures of JWST, Roman and HST and other FITS images are read, mosaics are written.
 
->>> from gpures import io
->>> images = io.inputs("j8bt06nyq_flt.fits")  # headers and WCS, one for each chip; no pixels
->>> model = images[0].read()  # what Resample.add_model takes
+>>> from gpures import Resample, io
+>>> from gpures.demo.hst import find_exposure
+>>> images = io.inputs(find_exposure())  # headers and WCS, one for each chip; no pixels
+>>> resample = Resample({"wcs": images[0].wcs}, good_bits=None)
+>>> resample.add_models(image.read() for image in images)
+1
+>>> resample.finalize()
 >>> io.write("mosaic.fits", resample.output_model, unit=io.check_units(images))
 
 How each kind of file is understood stands in its reader: `gpures.io.jwst`, `gpures.io.roman`, `gpures.io.hst`,

@@ -16,7 +16,8 @@ constexpr int WIDTH = GPURES_WIDTH, HEIGHT = GPURES_HEIGHT;
 
 // Blocks that a multiprocessor should have room for: as many as the registers allow without spilling. Left alone, some
 // compilers spill to make room for more.
-constexpr int BLOCKS = GPURES_KERNEL == SQUARE || GPURES_KERNEL == TURBO || GPURES_PLANES > 4 ? 2 : 3;
+constexpr int BLOCKS =
+    GPURES_KERNEL == SQUARE || GPURES_KERNEL == TURBO || GPURES_KERNEL == GAUSSIAN || GPURES_PLANES > 4 ? 2 : 3;
 
 // An output pixel.
 struct Place {
