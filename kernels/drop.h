@@ -11,11 +11,11 @@ GPURES_BEGIN
 
 enum Kernel { SQUARE = 0, GAUSSIAN = 1, POINT = 2, TURBO = 3, LANCZOS2 = 4, LANCZOS3 = 5 };
 
-// Axis-aligned box of side p/s: its share of an output pixel, over the box's area.
-struct Turbo {
-    double half, scale;
+// What a drop reaches that ends at a distance from its centre, within a pixel.
+struct Ending {
+    double half;
 
-    GPURES_FN Turbo(double s, double p) : half(0.5 * p / s), scale(s / p) {}
+    GPURES_FN explicit Ending(double half) : half(half) {}
     template <class V>
     GPURES_FN V first(V x) const
     {
@@ -26,6 +26,13 @@ struct Turbo {
     {
         return nearest(x + half);
     }
+};
+
+// Axis-aligned box of side p/s: its share of an output pixel, over the box's area.
+struct Turbo : Ending {
+    double scale;
+
+    GPURES_FN Turbo(double s, double p) : Ending(0.5 * p / s), scale(s / p) {}
     template <class V>
     GPURES_FN V operator()(V x, V i) const
     {
@@ -36,24 +43,14 @@ struct Turbo {
 // Gaussian whose full width at half maximum is p/s output pixels (2.3548 = 2 sqrt(2 ln 2) to the digits that the
 // field's implementations share), sampled at the pixel centres out to 2.5 sigma, and to at least 1.2/s so that no
 // holes open between drops of small pixfrac.
-struct Gaussian {
-    double half, exponent, norm;
+struct Gaussian : Ending {
+    double exponent, norm;
 
     GPURES_FN Gaussian(double s, double p)
-        : half(greatest(2.5 * p / 2.3548 / s, 1.2 / s)),
+        : Ending(greatest(2.5 * p / 2.3548 / s, 1.2 / s)),
           exponent(2.3548 * 2.3548 * s * s / (2.0 * p * p)),
           norm(sqrt(exponent / 3.14159265358979323846))
     {
-    }
-    template <class V>
-    GPURES_FN V first(V x) const
-    {
-        return nearest(x - half);
-    }
-    template <class V>
-    GPURES_FN V last(V x) const
-    {
-        return nearest(x + half);
     }
     template <class V>
     GPURES_FN V operator()(V x, V i) const

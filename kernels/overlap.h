@@ -71,8 +71,8 @@ GPURES_FN Direction<V> direction(V dx, V dy)
     // An edge as short as this along one axis is taken to run along the other: it sweeps, or crosses, nothing.
     const auto is_vertical = magnitude(dx) < zero + SHORTEST;
     const auto is_level = magnitude(dy) < zero + SHORTEST;
-    return {select(is_vertical, zero, dy / select(is_vertical, zero + 1.0, dx)),
-            select(is_level, zero, dx / select(is_level, zero + 1.0, magnitude(dy)))};
+    return {select(is_vertical, zero, quotient(dy, select(is_vertical, zero + 1.0, dx))),
+            select(is_level, zero, quotient(dx, select(is_level, zero + 1.0, magnitude(dy))))};
 }
 
 // The corners relative to the bounding box, which is known, and the area.

@@ -91,6 +91,9 @@ GPURES_FN Word word_at(const char* p)
 #endif
 }
 
+// a / b, where b is neither 0 nor near the ends of the range of double.
+GPURES_FN double quotient(double a, double b) { return a / b; }
+
 // Whether a comparison holds in every lane.
 GPURES_FN bool everywhere(bool mask) { return mask; }
 

@@ -104,6 +104,20 @@ inline Vector sqrt(Vector x)
 #endif
 }
 
+inline Vector quotient(Vector a, Vector b)
+{
+#if defined(__AVX512F__)
+    // As with the root: an estimate of 1 / b to 2^-14, and Newton's steps; the last one is of the quotient.
+    Vector r = (Vector)_mm512_rcp14_pd((__m512d)b);
+    r = r + r * (1.0 - b * r);
+    r = r + r * (1.0 - b * r);
+    const Vector q = a * r;
+    return q + r * (a - b * q);
+#else
+    return a / b;
+#endif
+}
+
 inline Vector numbers_of_lanes()
 {
     Vector v = Vector{};

@@ -342,13 +342,24 @@ inline int first_squared(const Exposure& e)
     return p;
 }
 
+template <class T>
+__attribute__((noinline)) T* address_of(T& thing)
+{
+    asm("" : : "r"(&thing));
+    return &thing;
+}
+
 template <class Sink>
 void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Blocks& blocks, const int* chosen,
                   int n_chosen, Scratch& scratch)
 {
-    static thread_local Centres c;
-    static thread_local Row row;
-    static thread_local TouchingDrops drops;
+    static thread_local Centres own_centres;
+    static thread_local Row own_row;
+    static thread_local TouchingDrops own_drops;
+    // By their addresses: those of a thread's variables are looked up anew at each use.
+    Centres& c = *address_of(own_centres);
+    Row& row = *address_of(own_row);
+    TouchingDrops& drops = *address_of(own_drops);
     Sink sink(scratch, tile.x0, tile.y0, e.planes, m.dq && e.dq.data);
     sink.first_squared = first_squared(e);
     Rows<Sink> rows(e, m, tile, sink);
