@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import hypothesis
@@ -9,6 +10,10 @@ import pytest
 from cuda_on_host import HostCUDA
 
 from gpures.info import why_unavailable
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # As shells start what runs in the background; it would be inherited by the processes that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run, so that a failure is due to the last change; `--hypothesis-profile=explore` draws
 # others, and more.
