@@ -5,7 +5,10 @@
 // share is the difference between the areas above its lower and its upper edge. Walking up a column reuses the
 // latter, so each edge of the grid is evaluated once.
 //
-// All coordinates are taken relative to the lower left of the quadrilateral's bounding box, so that rounding is
+// Most drops are simpler: about as large as a pixel and along its axes, with each corner in another one of four pixels
+// that meet at a point. What such a pixel gets is the quadrilateral between that point and the corner.
+//
+// All coordinates are taken relative to that point or to the lower left of the bounding box, so that rounding is
 // relative to the quadrilateral's own size and not to its place in the frame: tiny drops keep their accuracy.
 #pragma once
 
@@ -18,6 +21,18 @@ template <class V>
 GPURES_FN V nearest(V x)
 {
     return lower_integer(x + 0.5);
+}
+
+template <class V>
+GPURES_FN V least_of(const V v[4])
+{
+    return least(least(v[0], v[1]), least(v[2], v[3]));
+}
+
+template <class V>
+GPURES_FN V greatest_of(const V v[4])
+{
+    return greatest(greatest(v[0], v[1]), greatest(v[2], v[3]));
 }
 
 // Corners in the output frame, in either sense of rotation.
@@ -52,62 +67,35 @@ constexpr double SHORTEST = 1e-290;
 template <class V>
 GPURES_FN void bounding_box(const Quad<V>& q, Outline<V>& o)
 {
-    o.left = least(least(q.x[0], q.x[1]), least(q.x[2], q.x[3]));
-    o.bottom = least(least(q.y[0], q.y[1]), least(q.y[2], q.y[3]));
-    o.width = greatest(greatest(q.x[0], q.x[1]), greatest(q.x[2], q.x[3])) - o.left;
-    o.height = greatest(greatest(q.y[0], q.y[1]), greatest(q.y[2], q.y[3])) - o.bottom;
+    o.left = least_of(q.x);
+    o.bottom = least_of(q.y);
+    o.width = greatest_of(q.x) - o.left;
+    o.height = greatest_of(q.y) - o.bottom;
 }
 
-// Direction of an edge.
+// Rise over run; 0 where the run is none, or as good as none.
 template <class V>
-struct Direction {
-    V slope, lean;  // as in Outline
-};
-
-template <class V>
-GPURES_FN Direction<V> direction(V dx, V dy)
+GPURES_FN V slope(V rise, V run)
 {
     const V zero = V{};
-    // An edge as short as this along one axis is taken to run along the other: it sweeps, or crosses, nothing.
-    const auto is_vertical = magnitude(dx) < zero + SHORTEST;
-    const auto is_level = magnitude(dy) < zero + SHORTEST;
-    return {select(is_vertical, zero, quotient(dy, select(is_vertical, zero + 1.0, dx))),
-            select(is_level, zero, quotient(dx, select(is_level, zero + 1.0, magnitude(dy))))};
+    const auto is_none = magnitude(run) < zero + SHORTEST;
+    return select(is_none, zero, quotient(rise, select(is_none, zero + 1.0, run)));
 }
 
-// The corners relative to the bounding box, which is known, and the area.
+// The rest of an outline whose bounding box is known.
 template <class V>
-GPURES_FN void place_corners(const Quad<V>& q, Outline<V>& o)
+GPURES_FN void complete(const Quad<V>& q, Outline<V>& o)
 {
     for (int k = 0; k < 4; ++k) {
         o.x[k] = q.x[k] - o.left;
         o.y[k] = q.y[k] - o.bottom;
     }
     o.area = 0.5 * ((o.x[1] - o.x[3]) * (o.y[0] - o.y[2]) - (o.x[0] - o.x[2]) * (o.y[1] - o.y[3]));
-}
-
-// The directions of the edges, from the corners.
-struct OwnDirections {
-    template <class V>
-    GPURES_FN void operator()(Outline<V>& o) const
-    {
-        for (int k = 0; k < 4; ++k) {
-            const int next = (k + 1) & 3;
-            const Direction<V> d = direction(o.x[next] - o.x[k], o.y[next] - o.y[k]);
-            o.slope[k] = d.slope;
-            o.lean[k] = d.lean;
-        }
+    for (int k = 0; k < 4; ++k) {
+        const V dx = o.x[(k + 1) & 3] - o.x[k], dy = o.y[(k + 1) & 3] - o.y[k];
+        o.slope[k] = slope(dy, dx);
+        o.lean[k] = slope(dx, magnitude(dy));
     }
-};
-
-template <class V>
-GPURES_FN Outline<V> outline(const Quad<V>& q)
-{
-    Outline<V> o;
-    bounding_box(q, o);
-    place_corners(q, o);
-    OwnDirections()(o);
-    return o;
 }
 
 // The pieces between x = left and x = right, both relative to the outline's own left.
@@ -158,9 +146,45 @@ GPURES_FN V area_above(const Strip<V>& s, V y)
 template <class V>
 GPURES_FN V overlap(const Quad<V>& q, V i, V j)
 {
-    const Outline<V> o = outline(q);
+    Outline<V> o;
+    bounding_box(q, o);
+    complete(q, o);
     const Strip<V> s = strip(o, (i - 0.5) - o.left, (i + 0.5) - o.left);
     return area_above(s, (j - 0.5) - o.bottom) - area_above(s, (j + 0.5) - o.bottom);
+}
+
+// How the sides of a quadrilateral run: dy/dx of the upper and the lower one, dx/dy of the right and the left one.
+template <class V>
+struct Sides {
+    V upper, right, lower, left;
+};
+
+template <class V>
+GPURES_FN Sides<V> sides(const Quad<V>& q)
+{
+    return {slope(q.y[1] - q.y[0], q.x[1] - q.x[0]), slope(q.x[2] - q.x[1], q.y[2] - q.y[1]),
+            slope(q.y[3] - q.y[2], q.x[3] - q.x[2]), slope(q.x[0] - q.x[3], q.y[0] - q.y[3])};
+}
+
+// Distances of a quadrilateral's corners from a point, along x and along y, each counted towards the corner's own side
+// of it: the upper left, upper right, lower right and lower left. None is negative if the corners lie so.
+template <class V>
+GPURES_FN Quad<V> distances(const Quad<V>& q, V x, V y)
+{
+    return {{x - q.x[0], q.x[1] - x, q.x[2] - x, x - q.x[3]}, {q.y[0] - y, q.y[1] - y, y - q.y[2], y - q.y[3]}};
+}
+
+// Twice the area of such a quadrilateral on each side of the point, in the order of the corners: of two triangles, to
+// the corner and to where its two sides cross the lines through the point.
+template <class V>
+GPURES_FN void twice_quarters(const Quad<V>& d, const Sides<V>& sides, V quarter[4])
+{
+    const V top = d.y[0] + sides.upper * d.x[0], bottom = d.y[3] - sides.lower * d.x[3];
+    const V right = d.x[1] - sides.right * d.y[1], left = d.x[0] + sides.left * d.y[0];
+    quarter[0] = d.x[0] * top + d.y[0] * left;
+    quarter[1] = d.x[1] * top + d.y[1] * right;
+    quarter[2] = d.x[2] * bottom + d.y[2] * right;
+    quarter[3] = d.x[3] * bottom + d.y[3] * left;
 }
 
 GPURES_END

@@ -34,11 +34,40 @@ GPURES_FN V contribution(V dow)
 // them, make an input pixel that is passed over, before anything is counted in int.
 constexpr double FARTHEST = 1e9;
 
-// `set_directions` puts the directions of the edges into an outline: its own, or those known from its neighbours.
-template <class V, class Sink, class Directions>
-GPURES_FN void splat_square(const Quad<V>& q, V weight, const Bounds& bounds, Sink& sink,
-                            const Directions& set_directions)
+// Drops around a point where four pixels meet, with a corner in each of them (see overlap.h). False, and nothing is
+// done, if there are others of any weight, or some that reach beyond the bounds.
+template <class V, class Sink, class KnownSides>
+GPURES_FN bool splat_quarters(const Quad<V>& q, V weight, const Bounds& bounds, Sink& sink, const KnownSides& sides_of)
 {
+    const V zero = V{};
+    const V i = nearest(q.x[3]), j = nearest(q.y[3]);
+    const Quad<V> d = distances(q, i + 0.5, j + 0.5);
+    V quarter[4];
+    twice_quarters(d, sides_of(q), quarter);
+    const V whole = (quarter[0] + quarter[1]) + (quarter[2] + quarter[3]);  // NaN if any coordinate is
+    const V nearest_edge = least(least(i - bounds.x0, (bounds.x1 - 1.0) - i), least(j - bounds.y0, (bounds.y1 - 1.0) - j));
+    const V farthest = greatest(greatest_of(d.x), greatest_of(d.y));
+    const V worst = least(least(least_of(d.x), least_of(d.y)), least(nearest_edge, 1.0 - farthest));
+    if (!everywhere(((worst >= zero) & (whole > zero)) | (weight == zero))) return false;
+    const V per_area = quotient(weight, whole);
+    const V smallest = greatest(SMALLEST_SHARE * magnitude(weight), zero + SMALLEST_DOW);
+    for (int k = 0; k < 4; ++k) {
+        quarter[k] = quarter[k] * per_area;
+        quarter[k] = select(magnitude(quarter[k]) > smallest, quarter[k], zero);
+    }
+    const auto place = sink.place(i, j, weight != zero);
+    sink.add(place, 0, 0, quarter[3]);
+    sink.add(place, 1, 0, quarter[2]);
+    sink.add(place, 0, 1, quarter[0]);
+    sink.add(place, 1, 1, quarter[1]);
+    return true;
+}
+
+// `sides_of` gives the sides of a drop: its own, or those known from its neighbours.
+template <class V, class Sink, class KnownSides>
+GPURES_FN void splat_square(const Quad<V>& q, V weight, const Bounds& bounds, Sink& sink, const KnownSides& sides_of)
+{
+    if (splat_quarters(q, weight, bounds, sink, sides_of)) return;
     const V zero = V{};
     // One sum tells of a NaN, an infinity or a number too large in any of them.
     V far = zero;
@@ -55,8 +84,7 @@ GPURES_FN void splat_square(const Quad<V>& q, V weight, const Bounds& bounds, Si
     rows = select(columns > zero, rows, zero);
     if (!any_greater(rows, zero)) return;
 
-    place_corners(q, o);
-    set_directions(o);
+    complete(q, o);
     const V per_area = weight / select(o.area == zero, zero + 1.0, o.area);
     const V smallest = SMALLEST_SHARE * magnitude(o.area);
     const auto place = sink.place(i0, j0, rows > zero);

@@ -24,10 +24,8 @@ class TouchingDrops {
         Corners &below = corners_[below_], &above = corners_[1 - below_];
         fill(c, r + 1, n, above);
         for (int k = 0; k <= n; k += LANES) {
-            const Direction<Vector> d =
-                direction(load(below.x + k) - load(above.x + k), load(below.y + k) - load(above.y + k));
-            store(d.slope, slope_ + k);
-            store(d.lean, lean_ + k);
+            const Vector dx = load(above.x + k) - load(below.x + k), dy = load(above.y + k) - load(below.y + k);
+            store(slope(dx, dy), lean_ + k);
         }
     }
 
@@ -39,18 +37,10 @@ class TouchingDrops {
                 {load(above.y + k), load(above.y + k + 1), load(below.y + k + 1), load(below.y + k)}};
     }
 
-    // An edge that runs the other way around the drop leans the other way.
-    void set_directions(int k, Outline<Vector>& o) const
+    Sides<Vector> sides(int k) const
     {
         const Corners &below = corners_[below_], &above = corners_[1 - below_];
-        o.slope[0] = load(above.slope + k);
-        o.lean[0] = load(above.lean + k);
-        o.slope[1] = load(slope_ + k + 1);
-        o.lean[1] = load(lean_ + k + 1);
-        o.slope[2] = load(below.slope + k);
-        o.lean[2] = -load(below.lean + k);
-        o.slope[3] = load(slope_ + k);
-        o.lean[3] = -load(lean_ + k);
+        return {load(above.slope + k), load(lean_ + k + 1), load(below.slope + k), load(lean_ + k)};
     }
 
   private:
@@ -58,7 +48,7 @@ class TouchingDrops {
 
     struct Corners {
         double x[CENTRES_STRIDE], y[CENTRES_STRIDE];
-        double slope[CENTRES_STRIDE], lean[CENTRES_STRIDE];  // of the edge from each to the next
+        double slope[CENTRES_STRIDE];  // dy/dx of the edge from each to the next
     };
 
     // Corners between rows a and a + 1 of the centres, numbered from the one before the block's first.
@@ -71,15 +61,13 @@ class TouchingDrops {
                   row.y + k);
         }
         for (int k = 0; k < n; k += LANES) {
-            const Direction<Vector> d =
-                direction(load(row.x + k + 1) - load(row.x + k), load(row.y + k + 1) - load(row.y + k));
-            store(d.slope, row.slope + k);
-            store(d.lean, row.lean + k);
+            const Vector dx = load(row.x + k + 1) - load(row.x + k), dy = load(row.y + k + 1) - load(row.y + k);
+            store(slope(dy, dx), row.slope + k);
         }
     }
 
     Corners corners_[2];
-    double slope_[CENTRES_STRIDE], lean_[CENTRES_STRIDE];  // of the edge from each corner above to the one below
+    double lean_[CENTRES_STRIDE];  // dx/dy of the edge between each corner above and the one below
     int below_ = 0, row_ = NONE;
 };
 

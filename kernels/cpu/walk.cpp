@@ -156,7 +156,7 @@ inline void splat_row_square(const Centres& c, int r, int n, double half, const 
             for (int b = 0; b < 3; ++b) near[a][b] = load(c.y[r + a] + k + b);
         }
         corners(near, half, q.y);
-        splat_square(q, load(weights + k), bounds, sink, OwnDirections());
+        splat_square(q, load(weights + k), bounds, sink, sides<Vector>);
     }
 }
 
@@ -168,7 +168,7 @@ inline void splat_row_touching(const TouchingDrops& drops, int n, const Row& row
     for (int k = 0; k < n; k += LANES) {
         sink.take(row, k);
         splat_square(drops.quad(k), load(weights + k), bounds, sink,
-                     [&](Outline<Vector>& o) { drops.set_directions(k, o); });
+                     [&](const Quad<Vector>&) { return drops.sides(k); });
     }
 }
 
