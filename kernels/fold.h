@@ -9,30 +9,44 @@
 
 GPURES_BEGIN
 
-// Weighted mean of `mean` (of weight `weight`) and of the new contributions, whose weighted sum is `sum`;
-// per_total = 1 / (weight + that of the new contributions).
+// What the planes of an exposure have in common at an output pixel.
 template <class V>
-GPURES_FN V merged_mean(V mean, V weight, V sum, V per_total)
+struct Common {
+    V added;      // sum of the exposure's weights; 0 if it rounds to that
+    V per_added;  // 1 / added
+    V per_total;  // 1 / (weight before + added)
+    V old_share;  // of the weight before in that sum
+    V t;          // weight of the exposure's variances
+};
+
+// Weighted mean of what was there before and of the new contributions, whose weighted sum is `sum`.
+template <class V>
+GPURES_FN V merged_mean(const Common<V>& c, V mean, V sum)
 {
     // Without a weight there is no mean yet, only what the array was filled with.
-    return sum * per_total + select(weight == V{}, V{}, mean * (weight * per_total));
-}
-
-// Variance of the weighted mean of two values of variances v and v_new and of weights t and t_new:
-// (v t^2 + v_new t_new^2) / (t + t_new)^2, one factor at a time; per_total = 1 / (t + t_new).
-template <class V>
-GPURES_FN V merged_variance(V v, V t, V v_new, V t_new, V per_total)
-{
-    const V old_share = t * per_total, new_share = t_new * per_total;
-    return v_new * new_share * new_share + select(t == V{}, V{}, v * old_share * old_share);
+    return sum * c.per_total + select(c.old_share == V{}, V{}, mean * c.old_share);
 }
 
 // The same where values are weighted with squares: `sum` is that of the new contributions times their squared weights.
 template <class V>
-GPURES_FN V merged_squared(V mean, V weight, V sum, V per_total)
+GPURES_FN V merged_squared(const Common<V>& c, V mean, V sum)
 {
-    const V old_share = weight * per_total;
-    return sum * per_total * per_total + select(weight == V{}, V{}, mean * old_share * old_share);
+    return sum * c.per_total * c.per_total + select(c.old_share == V{}, V{}, mean * c.old_share * c.old_share);
+}
+
+// Weights of a variance: before, and of the exposure's.
+template <class V>
+struct VarianceWeights {
+    V before, added, per_total;  // 1 / (before + added)
+};
+
+// Variance of the weighted mean of two values of variances v and v_new and of weights t and t_new:
+// (v t^2 + v_new t_new^2) / (t + t_new)^2, one factor at a time.
+template <class V>
+GPURES_FN V merged_variance(const VarianceWeights<V>& t, V v, V v_new)
+{
+    const V old_share = t.before * t.per_total, new_share = t.added * t.per_total;
+    return v_new * new_share * new_share + select(t.before == V{}, V{}, v * old_share * old_share);
 }
 
 // Weight of an exposure's variances at an output pixel: the inverse of its drizzled read-noise variance.
@@ -40,7 +54,7 @@ GPURES_FN V merged_squared(V mean, V weight, V sum, V per_total)
 template <class V>
 GPURES_FN V variance_weight(V rnoise)
 {
-    const V t = 1.0 / rnoise;
+    const V t = quotient(V{} + 1.0, rnoise);
     return select(rnoise > V{}, select(t <= V{} + LARGEST_WEIGHT, t, V{}), V{});
 }
 
@@ -79,52 +93,81 @@ GPURES_FN V rounded(V v)
     return Access<V>::load(each);
 }
 
-// Folds an exposure's sums into the mosaic's accumulators of type T, at as many output pixels as V has lanes, from
-// `index` on. sums(0) is the sum of the weights there, sums(1 + p) the weighted sum of plane p.
+// What follows works on as many output pixels as V has lanes, from `index` on, in accumulators of type T. sums(0) is the
+// sum of the weights there, sums(1 + p) the weighted sum of plane p.
+
+template <class V, class T, class Sums>
+GPURES_FN Common<V> common(const Exposure& e, const Mosaic& m, const Sums& sums, long long index)
+{
+    const V zero = V{}, one = zero + 1.0;
+    const V weight = m.weight ? get<V, T>(m.weight, index) : zero;
+    Common<V> c;
+    c.added = sums(0);
+    c.per_added = quotient(one, c.added);
+    c.per_total = quotient(one, weight + c.added);
+    c.old_share = weight * c.per_total;
+    c.t = zero + e.variance_weight;
+    if (e.variance_weight_plane >= 0) {
+        const V root = sums(1 + e.variance_weight_plane) * c.per_added;
+        c.t = variance_weight(root * root);
+    }
+    c.added = select(rounded<V, T>(c.added) == zero, zero, c.added);
+    return c;
+}
+
+template <class V, class T>
+GPURES_FN void fold_mean(const Plane& plane, const Common<V>& c, V sum, long long index)
+{
+    const V mean = get<V, T>(plane.mean, index);
+    const V merged = plane.squared ? merged_squared(c, mean, sum) : merged_mean(c, mean, sum);
+    put<V, T>(plane.mean, index, select(c.added == V{}, mean, merged));
+}
+
+// `t`: the weights of the variance folded before, mostly those of the next one too; a division is dear.
+template <class V, class T>
+GPURES_FN void fold_variance(const Plane& plane, const Common<V>& c, V sum, VarianceWeights<V>& t, long long index)
+{
+    const V zero = V{};
+    const V root = sum * c.per_added, v_new = root * root;
+    const V v = get<V, T>(plane.mean, index);
+    const V before = get<V, T>(plane.weight, index);
+    const V added = select(c.added == zero, zero, weight_of_variance(v_new, c.t));
+    if (!everywhere(before == t.before) || !everywhere(added == t.added)) {
+        t = {before, added, quotient(zero + 1.0, before + added)};
+    }
+    put<V, T>(plane.mean, index, select(added == zero, v, merged_variance(t, v, v_new)));
+    put<V, T>(plane.weight, index, before + added);
+}
+
+template <class V, class T>
+GPURES_FN void fold_weight(const Mosaic& m, const Common<V>& c, long long index)
+{
+    if (m.weight) put<V, T>(m.weight, index, get<V, T>(m.weight, index) + c.added);
+}
+
+// All of them.
 template <class V, class T, class Sums>
 GPURES_FN void fold(const Exposure& e, const Mosaic& m, const Sums& sums, long long index)
 {
-    const V zero = V{};
-    const V added = sums(0);
-    const auto nothing = rounded<V, T>(added) == zero;
-    const V weight = m.weight ? get<V, T>(m.weight, index) : zero;
-    const V per_added = 1.0 / added, per_total = 1.0 / (weight + added);
-    V t = zero + e.variance_weight;
-    if (e.variance_weight_plane >= 0) {
-        const V root = sums(1 + e.variance_weight_plane) * per_added;
-        t = variance_weight(root * root);
-    }
-    // Weights of the variance before, mostly those of the next one too: a division is dear.
-    V t_seen = zero, t_added = zero, per_t = zero;
+    const Common<V> c = common<V, T>(e, m, sums, index);
+    VarianceWeights<V> t = {};
     for (int p = 0; p < e.planes; ++p) {
-        const Plane& plane = e.plane[p];
         const V sum = sums(1 + p);
-        const V mean = get<V, T>(plane.mean, index);
-        if (!plane.root) {
-            const V merged = plane.squared ? merged_squared(mean, weight, sum, per_total)
-                                           : merged_mean(mean, weight, sum, per_total);
-            put<V, T>(plane.mean, index, select(nothing, mean, merged));
-            continue;
+        if (e.plane[p].root) {
+            fold_variance<V, T>(e.plane[p], c, sum, t, index);
+        } else {
+            fold_mean<V, T>(e.plane[p], c, sum, index);
         }
-        const V root = sum * per_added, v = root * root;
-        const V t_before = get<V, T>(plane.weight, index);
-        const V t_new = select(nothing, zero, weight_of_variance(v, t));
-        if (!everywhere(t_before == t_seen) || !everywhere(t_new == t_added)) {
-            per_t = 1.0 / (t_before + t_new);
-            t_seen = t_before;
-            t_added = t_new;
-        }
-        put<V, T>(plane.mean, index, select(t_new == zero, mean, merged_variance(mean, t_before, v, t_new, per_t)));
-        put<V, T>(plane.weight, index, t_before + t_new);
     }
-    if (m.weight) put<V, T>(m.weight, index, weight + select(nothing, zero, added));
+    fold_weight<V, T>(m, c, index);
 }
 
-// Adds the exposure's time to the mosaic's map of it, of type T, at an output pixel that it has a good pixel on.
-template <class T>
-GPURES_FN void add_time(const Exposure& e, const Mosaic& m, long long index)
+// Adds the exposure's time to the mosaic's map of it, where it has a good pixel.
+template <class V, class T, class M>
+GPURES_FN void add_time(const Exposure& e, const Mosaic& m, M has_good_pixel, long long index)
 {
-    static_cast<T*>(m.time)[index] += static_cast<T>(e.exposure_time);
+    const V time = get<V, T>(m.time, index);
+    put<V, T>(m.time, index, select(has_good_pixel, time + e.exposure_time, time));
 }
 
 // Root of the sum of those of `count` variances that are not NaN; NaN where all are.

@@ -49,6 +49,15 @@ inline void read_row(const View& v, long j, long i, int n, Out* out)
     }
 }
 
+// Asks for memory that will be written to soon.
+template <class T>
+__attribute__((always_inline)) inline void expect(const T* p)
+{
+#if defined(__GNUC__)
+    __builtin_prefetch(p, 1);
+#endif
+}
+
 // Asks for the memory of a row, which read_row() will want soon: pieces this short are no pattern to a processor.
 __attribute__((always_inline)) inline void expect_row(const View& v, long j, long i, int n)
 {

@@ -213,6 +213,14 @@ inline void mark(Mask lanes, unsigned char* p)
     std::memcpy(p, &v, sizeof v);
 }
 
+// Lanes whose byte is not 0.
+inline Mask are_marked(const unsigned char* p)
+{
+    Bytes v;
+    std::memcpy(&v, p, sizeof v);
+    return __builtin_convertvector(v, Mask) != 0;
+}
+
 // p |= bits in the lanes of a mask.
 inline void unite(Mask lanes, const unsigned* bits, unsigned* p)
 {
@@ -225,16 +233,35 @@ inline void unite(Mask lanes, const unsigned* bits, unsigned* p)
 
 typedef float FloatVector __attribute__((vector_size(4 * LANES)));
 
+// Compilers widen and narrow these in halves, where the processor does it at once.
+inline Vector widened(FloatVector v)
+{
+#if defined(__AVX512F__)
+    return (Vector)_mm512_cvtps_pd((__m256)v);
+#else
+    return __builtin_convertvector(v, Vector);
+#endif
+}
+
+inline FloatVector narrowed(Vector v)
+{
+#if defined(__AVX512F__)
+    return (FloatVector)_mm512_cvtpd_ps((__m512d)v);
+#else
+    return __builtin_convertvector(v, FloatVector);
+#endif
+}
+
 inline Vector load(const float* p)
 {
     FloatVector v;
     std::memcpy(&v, p, sizeof v);
-    return __builtin_convertvector(v, Vector);
+    return widened(v);
 }
 
 inline void store(const Vector& v, float* p)
 {
-    const FloatVector narrow = __builtin_convertvector(v, FloatVector);
+    const FloatVector narrow = narrowed(v);
     std::memcpy(p, &narrow, sizeof narrow);
 }
 

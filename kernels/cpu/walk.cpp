@@ -21,6 +21,14 @@ inline void lap(Stopwatch* watch, Phase phase)
     watch->last = now;
 }
 
+// Address of a thread's variable, which is looked up anew at each use of its name.
+template <class T>
+__attribute__((noinline)) T* address_of(T& thing)
+{
+    asm("" : : "r"(&thing));
+    return &thing;
+}
+
 // ---- one row of input pixels ---------------------------------------------------------------------------------
 
 inline void read_weights(const Exposure& e, int j, int i0, int n, bool timed, Row& row)
@@ -212,51 +220,106 @@ inline void splat_row(const Exposure& e, const Centres& c, const TouchingDrops& 
 
 // ---- fold ----------------------------------------------------------------------------------------------------
 
-// Asks for the memory of the accumulators of some pixels, which fold() will want soon.
-template <class T>
-__attribute__((always_inline)) inline void expect_accumulators(const Exposure& e, const Mosaic& m, long long index)
-{
-    for (int p = 0; p < e.planes; ++p) {
-        __builtin_prefetch(static_cast<const T*>(e.plane[p].mean) + index, 1);
-        if (e.plane[p].weight) __builtin_prefetch(static_cast<const T*>(e.plane[p].weight) + index, 1);
+// A row of a tile's output pixels on its way into the mosaic, plane by plane: so each step is short, and many pixels are
+// in work at once.
+struct FoldedRow {
+    static constexpr int STRIDE = TILE_WIDTH + 8;  // not all in the same lines of a cache
+
+    alignas(64) double common[5][STRIDE], variance_weights[3][STRIDE];
+
+    void keep(const Common<Vector>& c, int k)
+    {
+        const Vector each[] = {c.added, c.per_added, c.per_total, c.old_share, c.t};
+        for (int q = 0; q < 5; ++q) store(each[q], common[q] + k);
     }
-    if (m.weight) __builtin_prefetch(static_cast<const T*>(m.weight) + index, 1);
-    if (m.context) __builtin_prefetch(m.context + index, 1);
+
+    Common<Vector> common_at(int k) const
+    {
+        return {load(common[0] + k), load(common[1] + k), load(common[2] + k), load(common[3] + k),
+                load(common[4] + k)};
+    }
+
+    void keep(const VarianceWeights<Vector>& t, int k)
+    {
+        const Vector each[] = {t.before, t.added, t.per_total};
+        for (int q = 0; q < 3; ++q) store(each[q], variance_weights[q] + k);
+    }
+
+    VarianceWeights<Vector> variance_weights_at(int k) const
+    {
+        return {load(variance_weights[0] + k), load(variance_weights[1] + k), load(variance_weights[2] + k)};
+    }
+};
+
+// Vectors of a row from column `from` to before `to`; `next`: from the first of them to that of the row folded next.
+template <class T, class SumsAt>
+inline void fold_vectors(const Exposure& e, const Mosaic& m, const SumsAt& sums_at, int from, int to, long long index,
+                         long long next, FoldedRow& row)
+{
+    for (int k = from; k < to; k += LANES) {
+        if (m.weight) expect(static_cast<const T*>(m.weight) + index + k + next);
+        row.keep(common<Vector, T>(e, m, sums_at(k), index + k), k);
+        row.keep(VarianceWeights<Vector>{}, k);
+    }
+    for (int p = 0; p < e.planes; ++p) {
+        const Plane& plane = e.plane[p];
+        if (!plane.root) {
+            for (int k = from; k < to; k += LANES) {
+                expect(static_cast<const T*>(plane.mean) + index + k + next);
+                fold_mean<Vector, T>(plane, row.common_at(k), sums_at(k)(1 + p), index + k);
+            }
+            continue;
+        }
+        for (int k = from; k < to; k += LANES) {
+            expect(static_cast<const T*>(plane.mean) + index + k + next);
+            expect(static_cast<const T*>(plane.weight) + index + k + next);
+            VarianceWeights<Vector> t = row.variance_weights_at(k);
+            fold_variance<Vector, T>(plane, row.common_at(k), sums_at(k)(1 + p), t, index + k);
+            row.keep(t, k);
+        }
+    }
+    for (int k = from; k < to; k += LANES) fold_weight<Vector, T>(m, row.common_at(k), index + k);
 }
 
 template <class T, class Sink>
 void fold_rows(const Exposure& e, const Mosaic& m, const Tile& rows, const Sink& sink)
 {
-    const int width = rows.x1 - rows.x0 + 1;
+    static thread_local FoldedRow own_row;
+    FoldedRow& row = *address_of(own_row);
+    const int width = rows.x1 - rows.x0 + 1, in_vectors = width / LANES * LANES;
     for (int j = rows.y0; j <= rows.y1; ++j) {
+        const auto sums_at = [&](int k) { return sink.template at<Vector>(k, j - sink.y0); };
+        const auto sums_of_one = [&](int k) { return sink.template at<double>(k, j - sink.y0); };
         const long local = index_in_rows(0, j - sink.y0);
         const long long index = j * m.nx + rows.x0;
-        int k = 0;
-        for (; k + LANES <= width; k += LANES) {
-            const auto sums = sink.template at<Vector>(k, j - sink.y0);
-            if (!anywhere(sums(0) != Vector{})) continue;
-            if (j < rows.y1) expect_accumulators<T>(e, m, index + m.nx + k);
-            fold<Vector, T>(e, m, sums, index + k);
-        }
-        for (; k < width; ++k) {
-            const auto sums = sink.template at<double>(k, j - sink.y0);
-            if (sums(0) != 0.0) fold<double, T>(e, m, sums, index + k);
-        }
-        const Scratch& scratch = sink.scratch;
+        const unsigned char* __restrict marks = sink.scratch.marks + local;
         // Rows that nothing was added to are only read: writing would take memory for them.
-        const unsigned char* __restrict marks = scratch.marks + local;
+        int from = 0, to = in_vectors;
+        while (from < to && !anywhere(sums_at(from)(0) != Vector{})) from += LANES;
+        while (to > from && !anywhere(sums_at(to - LANES)(0) != Vector{})) to -= LANES;
+        fold_vectors<T>(e, m, sums_at, from, to, index, j < rows.y1 ? m.nx : 0, row);
+        for (int k = in_vectors; k < width; ++k) {
+            if (sums_of_one(k)(0) != 0.0) fold<double, T>(e, m, sums_of_one(k), index + k);
+        }
         unsigned char any = 0;
-        for (k = 0; k < width; ++k) any |= marks[k];
+        for (int k = 0; k < width; ++k) any |= marks[k];
         if (m.context && (any & POSITIVE)) {
             int* __restrict context = m.context + index;
-            for (k = 0; k < width; ++k) context[k] |= marks[k] & POSITIVE ? m.context_bit : 0;
+            for (int k = 0; k < width; ++k) context[k] |= marks[k] & POSITIVE ? m.context_bit : 0;
         }
-        for (k = 0; m.time && k < width; ++k) {
-            if (marks[k] || sink.template at<double>(k, j - sink.y0)(0) != 0.0) add_time<T>(e, m, index + k);
+        if (m.time && (from < to || any)) {
+            for (int k = 0; k < in_vectors; k += LANES) {
+                const Mask has_good_pixel = (sums_at(k)(0) != Vector{}) | are_marked(marks + k);
+                if (anywhere(has_good_pixel)) add_time<Vector, T>(e, m, has_good_pixel, index + k);
+            }
         }
+        for (int k = in_vectors; m.time && k < width; ++k) {
+            if (marks[k] || sums_of_one(k)(0) != 0.0) add_time<double, T>(e, m, true, index + k);
+        }
+        const std::uint32_t* __restrict dq = sink.scratch.dq + local;
         std::uint32_t flags = 0;
-        for (k = 0; m.dq && k < width; ++k) flags |= scratch.dq[local + k];
-        for (k = 0; flags && k < width; ++k) m.dq[index + k] |= scratch.dq[local + k];
+        for (int k = 0; m.dq && k < width; ++k) flags |= dq[k];
+        for (int k = 0; flags && k < width; ++k) m.dq[index + k] |= dq[k];
     }
 }
 
@@ -342,13 +405,6 @@ inline int first_squared(const Exposure& e)
     return p;
 }
 
-template <class T>
-__attribute__((noinline)) T* address_of(T& thing)
-{
-    asm("" : : "r"(&thing));
-    return &thing;
-}
-
 template <class Sink>
 void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Blocks& blocks, const int* chosen,
                   int n_chosen, Scratch& scratch)
@@ -356,7 +412,6 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
     static thread_local Centres own_centres;
     static thread_local Row own_row;
     static thread_local TouchingDrops own_drops;
-    // By their addresses: those of a thread's variables are looked up anew at each use.
     Centres& c = *address_of(own_centres);
     Row& row = *address_of(own_row);
     TouchingDrops& drops = *address_of(own_drops);
