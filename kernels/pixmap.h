@@ -11,7 +11,8 @@ GPURES_BEGIN
 
 constexpr int SPLINE_SUPPORT = 4;
 
-GPURES_FN double blend(double f0, double f1, double f2, double f3, double c0, double c1, double c2, double c3)
+template <class V>
+GPURES_FN V blend(V f0, V f1, V f2, V f3, double c0, double c1, double c2, double c3)
 {
     return f0 * c0 + f1 * c1 + f2 * c2 + f3 * c3;
 }

@@ -208,9 +208,9 @@ Tile add(const Exposure& e, const Mosaic& m, int threads, double* seconds)
     const Blocks all = {blocks.data(), of_block.data(), of_rows.data(), 2 * count > n_blocks};
     over_threads(threads, columns * rows, [&] {
         const std::size_t pixels = static_cast<std::size_t>(SUMS_WIDTH) * rows_at_once;
-        auto sums = std::shared_ptr<Line[]>(new Line[pixels * sums_of_pixel(e.planes) / 8 + 1]);
-        auto marks = std::shared_ptr<unsigned char[]>(new unsigned char[pixels]);
-        auto dq = std::shared_ptr<std::uint32_t[]>(new std::uint32_t[m.dq ? pixels : 1]);
+        auto sums = std::shared_ptr<Line[]>(new Line[pixels * sums_of_pixel(e.planes) / 8 + 1]());
+        auto marks = std::shared_ptr<unsigned char[]>(new unsigned char[pixels]());
+        auto dq = std::shared_ptr<std::uint32_t[]>(new std::uint32_t[m.dq ? pixels : 1]());
         return [&, sums, marks, dq](int k) {
             if (of_tile[k].empty()) return;
             const int x = (tx0 + k % columns) * TILE_WIDTH, y = (ty0 + k / columns) * TILE_HEIGHT;

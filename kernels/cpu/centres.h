@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../pixmap.h"
+#include "simd.h"
 #include "walk.h"
 
 GPURES_BEGIN
@@ -17,6 +18,26 @@ struct Centres {
 inline void fill_nan(double* x, double* y, int n)
 {
     for (int k = 0; k < n; ++k) x[k] = y[k] = NAN;
+}
+
+// Columns k and those that follow, as many as V has lanes, of a run that has its coefficients in common.
+template <class V>
+inline void blend_at(const double* const* factors, const double* cx, const double* cy, int k, double* x, double* y)
+{
+    V f[SPLINE_SUPPORT];
+    for (int a = 0; a < SPLINE_SUPPORT; ++a) f[a] = Access<V>::load(factors[a] + k);
+    store(blend(f[0], f[1], f[2], f[3], cx[0], cx[1], cx[2], cx[3]), x + k);
+    store(blend(f[0], f[1], f[2], f[3], cy[0], cy[1], cy[2], cy[3]), y + k);
+}
+
+// Columns from i to before the end of such a run. The last vector ends there, over what another one has done.
+inline void blend_run(const double* const* factors, const double* cx, const double* cy, int i, int end, double* x,
+                      double* y)
+{
+    int k = i;
+    for (; k + LANES <= end; k += LANES) blend_at<Vector>(factors, cx, cy, k, x, y);
+    if (k < end && k > i) blend_at<Vector>(factors, cx, cy, end - LANES, x, y);
+    for (; k < end && end - i < LANES; ++k) blend_at<double>(factors, cx, cy, k, x, y);
 }
 
 // Centres of row j, columns i0 ... i1, all inside the image.
@@ -57,12 +78,7 @@ inline void inner_row(const Exposure& e, int j, int i0, int i1, double* x, doubl
             rx[b] = blend(fy[0], fy[1], fy[2], fy[3], px[0], px[n], px[2 * n], px[3 * n]);
             ry[b] = blend(fy[0], fy[1], fy[2], fy[3], py[0], py[n], py[2 * n], py[3 * n]);
         }
-        double* __restrict out_x = x - i0;
-        double* __restrict out_y = y - i0;
-        for (int k = i; k < end; ++k) {
-            out_x[k] = blend(fx[0][k], fx[1][k], fx[2][k], fx[3][k], rx[0], rx[1], rx[2], rx[3]);
-            out_y[k] = blend(fx[0][k], fx[1][k], fx[2][k], fx[3][k], ry[0], ry[1], ry[2], ry[3]);
-        }
+        blend_run(fx, rx, ry, i, end, x - i0, y - i0);
         i = end;
     }
 }

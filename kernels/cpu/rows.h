@@ -4,15 +4,32 @@
 #include <cstdint>
 
 #include "../view.h"
+#include "simd.h"
 
 GPURES_BEGIN
 
 template <class T, class Out>
+inline void convert_plain_row(const char* p, int n, Out* out)
+{
+    for (int k = 0; k < n; ++k) out[k] = static_cast<Out>(element<T>(p + k * sizeof(T), false));
+}
+
+// The commonest of all.
+template <>
+inline void convert_plain_row<float, double>(const char* p, int n, double* out)
+{
+    const float* from = reinterpret_cast<const float*>(p);
+    int k = 0;
+    for (; k + LANES <= n; k += LANES) store(load(from + k), out + k);
+    for (p += k * sizeof(float); k < n; ++k, p += sizeof(float)) out[k] = element<float>(p, false);
+}
+
+template <class T, class Out>
 inline void convert_row(const char* p, long stride, bool swapped, int n, Out* out)
 {
-    // The first branch is the common case, kept apart for the vectoriser.
+    // The first branches are the common cases, kept apart for the vectoriser.
     if (stride == sizeof(T) && !swapped) {
-        for (int k = 0; k < n; ++k) out[k] = static_cast<Out>(element<T>(p + k * sizeof(T), false));
+        convert_plain_row<T>(p, n, out);
     } else if (stride == sizeof(T)) {
         for (int k = 0; k < n; ++k) out[k] = static_cast<Out>(element<T>(p + k * sizeof(T), true));
     } else {

@@ -44,9 +44,8 @@ inline void read_weights(const Exposure& e, int j, int i0, int n, bool timed, Ro
         for (int k = 0; k < n; ++k) weight[k] = e.weight;
     }
     for (int k = n; k < n + LANES; ++k) weight[k] = 0.0;
-    row.any_unweighted = false;
     double* unweighted = row.unweighted + PADDING;
-    for (int k = 0; timed && k < n + LANES; ++k) unweighted[k] = k < n && weight[k] == 0.0 ? 1.0 : 0.0;
+    for (int k = 0; timed && k < n; ++k) unweighted[k] = weight[k] == 0.0 ? 1.0 : 0.0;
     if (e.dq.data) {
         std::uint64_t dq[BLOCK_WIDTH];
         read_row(e.dq, j, i0, n, dq);
@@ -54,9 +53,14 @@ inline void read_weights(const Exposure& e, int j, int i0, int n, bool timed, Ro
             row.bits[PADDING + k] = static_cast<std::uint32_t>(dq[k]);
             weight[k] = is_good(dq[k], e.bad_bits) ? weight[k] : 0.0;
         }
-        for (int k = 0; timed && k < n; ++k) unweighted[k] *= is_good(dq[k], e.bad_bits) ? 1.0 : 0.0;
+        for (int k = 0; timed && k < n; ++k) unweighted[k] = is_good(dq[k], e.bad_bits) ? unweighted[k] : 0.0;
     }
-    for (int k = 0; timed && k < n; ++k) row.any_unweighted |= unweighted[k] != 0.0;
+    row.any_unweighted = false;
+    if (!timed) return;
+    store(Vector{}, unweighted + n);
+    Vector count = Vector{};
+    for (int k = 0; k < n; k += LANES) count = count + load(unweighted + k);
+    row.any_unweighted = any_greater(count, Vector{});
 }
 
 inline void read_values(const Exposure& e, int j, int i0, int n, Row& row)
@@ -281,51 +285,51 @@ inline void fold_vectors(const Exposure& e, const Mosaic& m, const SumsAt& sums_
     for (int k = from; k < to; k += LANES) fold_weight<Vector, T>(m, row.common_at(k), index + k);
 }
 
+// Row j of a tile.
 template <class T, class Sink>
-void fold_rows(const Exposure& e, const Mosaic& m, const Tile& rows, const Sink& sink)
+void fold_row(const Exposure& e, const Mosaic& m, const Tile& tile, int j, const Sink& sink)
 {
     static thread_local FoldedRow own_row;
     FoldedRow& row = *address_of(own_row);
-    const int width = rows.x1 - rows.x0 + 1, in_vectors = width / LANES * LANES;
-    for (int j = rows.y0; j <= rows.y1; ++j) {
-        const auto sums_at = [&](int k) { return sink.template at<Vector>(k, j - sink.y0); };
-        const auto sums_of_one = [&](int k) { return sink.template at<double>(k, j - sink.y0); };
-        const long local = index_in_rows(0, j - sink.y0);
-        const long long index = j * m.nx + rows.x0;
-        const unsigned char* __restrict marks = sink.scratch.marks + local;
-        // Rows that nothing was added to are only read: writing would take memory for them.
-        int from = 0, to = in_vectors;
-        while (from < to && !anywhere(sums_at(from)(0) != Vector{})) from += LANES;
-        while (to > from && !anywhere(sums_at(to - LANES)(0) != Vector{})) to -= LANES;
-        fold_vectors<T>(e, m, sums_at, from, to, index, j < rows.y1 ? m.nx : 0, row);
-        for (int k = in_vectors; k < width; ++k) {
-            if (sums_of_one(k)(0) != 0.0) fold<double, T>(e, m, sums_of_one(k), index + k);
-        }
-        unsigned char any = 0;
-        for (int k = 0; k < width; ++k) any |= marks[k];
-        if (m.context && (any & POSITIVE)) {
-            int* __restrict context = m.context + index;
-            for (int k = 0; k < width; ++k) context[k] |= marks[k] & POSITIVE ? m.context_bit : 0;
-        }
-        if (m.time && (from < to || any)) {
-            for (int k = 0; k < in_vectors; k += LANES) {
-                const Mask has_good_pixel = (sums_at(k)(0) != Vector{}) | are_marked(marks + k);
-                if (anywhere(has_good_pixel)) add_time<Vector, T>(e, m, has_good_pixel, index + k);
-            }
-        }
-        for (int k = in_vectors; m.time && k < width; ++k) {
-            if (marks[k] || sums_of_one(k)(0) != 0.0) add_time<double, T>(e, m, true, index + k);
-        }
-        const std::uint32_t* __restrict dq = sink.scratch.dq + local;
-        std::uint32_t flags = 0;
-        for (int k = 0; m.dq && k < width; ++k) flags |= dq[k];
-        for (int k = 0; flags && k < width; ++k) m.dq[index + k] |= dq[k];
+    const int width = tile.x1 - tile.x0 + 1, in_vectors = width / LANES * LANES;
+    const auto sums_at = [&](int k) { return sink.template at<Vector>(k, j - sink.y0); };
+    const auto sums_of_one = [&](int k) { return sink.template at<double>(k, j - sink.y0); };
+    const long local = index_in_rows(0, j - sink.y0);
+    const long long index = j * m.nx + tile.x0;
+    const unsigned char* __restrict marks = sink.scratch.marks + local;
+    // Rows that nothing was added to are only read: writing would take memory for them.
+    int from = 0, to = in_vectors;
+    while (from < to && !anywhere(sums_at(from)(0) != Vector{})) from += LANES;
+    while (to > from && !anywhere(sums_at(to - LANES)(0) != Vector{})) to -= LANES;
+    fold_vectors<T>(e, m, sums_at, from, to, index, j < tile.y1 ? m.nx : 0, row);
+    for (int k = in_vectors; k < width; ++k) {
+        if (sums_of_one(k)(0) != 0.0) fold<double, T>(e, m, sums_of_one(k), index + k);
     }
+    unsigned char any = 0;
+    for (int k = 0; k < width; ++k) any |= marks[k];
+    if (m.context && (any & POSITIVE)) {
+        int* __restrict context = m.context + index;
+        for (int k = 0; k < width; ++k) context[k] |= marks[k] & POSITIVE ? m.context_bit : 0;
+    }
+    if (m.time && (from < to || any)) {
+        for (int k = 0; k < in_vectors; k += LANES) {
+            const Mask has_good_pixel = (sums_at(k)(0) != Vector{}) | are_marked(marks + k);
+            if (anywhere(has_good_pixel)) add_time<Vector, T>(e, m, has_good_pixel, index + k);
+        }
+    }
+    for (int k = in_vectors; m.time && k < width; ++k) {
+        if (marks[k] || sums_of_one(k)(0) != 0.0) add_time<double, T>(e, m, true, index + k);
+    }
+    const std::uint32_t* __restrict dq = sink.scratch.dq + local;
+    std::uint32_t flags = 0;
+    for (int k = 0; m.dq && k < width; ++k) flags |= dq[k];
+    for (int k = 0; flags && k < width; ++k) m.dq[index + k] |= dq[k];
 }
 
 // ---- a tile --------------------------------------------------------------------------------------------------
 
-// The rows of a tile that are worked on: from the first that blocks to come may touch, to the last that any has.
+// The rows of a tile that are worked on: from the first that blocks to come may touch, to the last that any has. All
+// memory besides is zero: before the first tile, and whenever a row has been folded.
 //
 // It has a sink of its own, over the same memory: one that others refer to would be read again from memory whenever
 // something is added to a sum.
@@ -353,41 +357,46 @@ class Rows {
             if (m_.dq) move(scratch.dq, 1);
             sink_.y0 = from_;
         }
-        if (to <= to_) return;
-        clear(scratch.sums, sink_.count(), to);
-        clear(scratch.marks, 1, to);
-        if (m_.dq) clear(scratch.dq, 1, to);
-        to_ = to;
+        if (to > to_) to_ = to;
     }
 
     // Folds the rows below one into the mosaic, and lets go of them.
     void fold_below(int row)
     {
         if (row <= from_) return;
-        const int last = row - 1 < to_ ? row - 1 : to_;
-        const Tile rows = {tile_.x0, tile_.x1, from_, last};
-        if (m_.doubles) {
-            fold_rows<double>(e_, m_, rows, sink_);
-        } else {
-            fold_rows<float>(e_, m_, rows, sink_);
+        const Scratch& scratch = sink_.scratch;
+        for (; from_ < row && from_ <= to_; ++from_) {
+            if (m_.doubles) {
+                fold_row<double>(e_, m_, tile_, from_, sink_);
+            } else {
+                fold_row<float>(e_, m_, tile_, from_, sink_);
+            }
+            // While it is at hand.
+            clear(scratch.sums, sink_.count(), from_, from_);
+            clear(scratch.marks, 1, from_, from_);
+            if (m_.dq) clear(scratch.dq, 1, from_, from_);
         }
         from_ = row;
         if (to_ < row - 1) to_ = row - 1;
     }
 
   private:
+    // Rows from ... to, of so many numbers per pixel.
+    template <class T>
+    void clear(T* array, long numbers, int from, int to) const
+    {
+        const long width = numbers * SUMS_WIDTH;
+        if (from <= to) std::memset(array + (from - sink_.y0) * width, 0, sizeof(T) * width * (to - from + 1));
+    }
+
+    // The rows that are in work to the beginning of the memory.
     template <class T>
     void move(T* array, long numbers) const
     {
         const long width = numbers * SUMS_WIDTH;
-        std::memmove(array, array + (from_ - sink_.y0) * width, sizeof(T) * width * (to_ - from_ + 1));
-    }
-
-    template <class T>
-    void clear(T* array, long numbers, int to) const
-    {
-        const long width = numbers * SUMS_WIDTH;
-        std::memset(array + (to_ + 1 - sink_.y0) * width, 0, sizeof(T) * width * (to - to_));
+        const int count = to_ - from_ + 1, by = from_ - sink_.y0;
+        std::memmove(array, array + by * width, sizeof(T) * width * count);
+        clear(array, numbers, count > by ? to_ + 1 - by : from_, to_);
     }
 
     const Exposure& e_;
