@@ -13,10 +13,10 @@ GPURES_BEGIN
 template <class V>
 struct Common {
     V added;      // sum of the exposure's weights; 0 if it rounds to that
-    V per_added;  // 1 / added
+    V per_added;  // 1 / added; 0 where nothing is added
     V per_total;  // 1 / (weight before + added)
     V old_share;  // of the weight before in that sum
-    V t;          // weight of the exposure's variances
+    V t;          // weight of the exposure's variances; 0 where nothing is added
 };
 
 // Weighted mean of what was there before and of the new contributions, whose weighted sum is `sum`.
@@ -34,19 +34,24 @@ GPURES_FN V merged_squared(const Common<V>& c, V mean, V sum)
     return sum * c.per_total * c.per_total + select(c.old_share == V{}, V{}, mean * c.old_share * c.old_share);
 }
 
-// Weights of a variance: before, and of the exposure's.
+// How a variance takes part in a weighted mean. With weights t before and t_new, the mean's variance is
+// (v t^2 + v_new t_new^2) / (t + t_new)^2.
 template <class V>
-struct VarianceWeights {
-    V before, added, per_total;  // 1 / (before + added)
+struct VarianceShares {
+    V before, total;  // t and t + t_new
+    V old, added;     // (t / (t + t_new))^2 and (t_new / (t + t_new))^2
+
+    GPURES_FN V merged(V v, V v_new) const { return v_new * added + v * old; }
 };
 
-// Variance of the weighted mean of two values of variances v and v_new and of weights t and t_new:
-// (v t^2 + v_new t_new^2) / (t + t_new)^2, one factor at a time.
 template <class V>
-GPURES_FN V merged_variance(const VarianceWeights<V>& t, V v, V v_new)
+GPURES_FN VarianceShares<V> variance_shares(V before, V added)
 {
-    const V old_share = t.before * t.per_total, new_share = t.added * t.per_total;
-    return v_new * new_share * new_share + select(t.before == V{}, V{}, v * old_share * old_share);
+    const V zero = V{}, one = zero + 1.0;
+    const V total = before + added, per_total = quotient(one, total);
+    const V old_share = before * per_total, new_share = added * per_total;
+    const auto nothing = added == zero;
+    return {before, total, select(nothing, one, old_share * old_share), select(nothing, zero, new_share * new_share)};
 }
 
 // Weight of an exposure's variances at an output pixel: the inverse of its drizzled read-noise variance.
@@ -56,13 +61,6 @@ GPURES_FN V variance_weight(V rnoise)
 {
     const V t = quotient(V{} + 1.0, rnoise);
     return select(rnoise > V{}, select(t <= V{} + LARGEST_WEIGHT, t, V{}), V{});
-}
-
-// The weight with which a value v takes part: t, or 0 if v is not a variance.
-template <class V>
-GPURES_FN V weight_of_variance(V v, V t)
-{
-    return select(v >= V{}, select(v <= V{} + LARGEST_WEIGHT, t, V{}), V{});
 }
 
 // The variance in the output's units; NaN where none was accumulated.
@@ -111,7 +109,10 @@ GPURES_FN Common<V> common(const Exposure& e, const Mosaic& m, const Sums& sums,
         const V root = sums(1 + e.variance_weight_plane) * c.per_added;
         c.t = variance_weight(root * root);
     }
-    c.added = select(rounded<V, T>(c.added) == zero, zero, c.added);
+    const auto nothing = rounded<V, T>(c.added) == zero;
+    c.added = select(nothing, zero, c.added);
+    c.per_added = select(nothing, zero, c.per_added);
+    c.t = select(nothing, zero, c.t);
     return c;
 }
 
@@ -123,20 +124,25 @@ GPURES_FN void fold_mean(const Plane& plane, const Common<V>& c, V sum, long lon
     put<V, T>(plane.mean, index, select(c.added == V{}, mean, merged));
 }
 
-// `t`: the weights of the variance folded before, mostly those of the next one too; a division is dear.
+// `shares`: those of the variance folded before, mostly those of the next one too; a division is dear.
 template <class V, class T>
-GPURES_FN void fold_variance(const Plane& plane, const Common<V>& c, V sum, VarianceWeights<V>& t, long long index)
+GPURES_FN void fold_variance(const Plane& plane, const Common<V>& c, V sum, VarianceShares<V>& shares, long long index)
 {
-    const V zero = V{};
+    const V zero = V{}, largest = zero + LARGEST_WEIGHT;
     const V root = sum * c.per_added, v_new = root * root;
     const V v = get<V, T>(plane.mean, index);
     const V before = get<V, T>(plane.weight, index);
-    const V added = select(c.added == zero, zero, weight_of_variance(v_new, c.t));
-    if (!everywhere(before == t.before) || !everywhere(added == t.added)) {
-        t = {before, added, quotient(zero + 1.0, before + added)};
+    if (all_at_least(largest, v_new)) {
+        if (!all_equal(before, shares.before)) shares = variance_shares(before, c.t);
+        put<V, T>(plane.mean, index, shares.merged(v, v_new));
+        put<V, T>(plane.weight, index, shares.total);
+        return;
     }
-    put<V, T>(plane.mean, index, select(added == zero, v, merged_variance(t, v, v_new)));
-    put<V, T>(plane.weight, index, before + added);
+    // What is no variance takes no part.
+    const V t = select(v_new <= largest, c.t, zero);
+    const VarianceShares<V> own = variance_shares(before, t);
+    put<V, T>(plane.mean, index, select(t == zero, v, own.merged(v, v_new)));
+    put<V, T>(plane.weight, index, own.total);
 }
 
 template <class V, class T>
@@ -150,11 +156,12 @@ template <class V, class T, class Sums>
 GPURES_FN void fold(const Exposure& e, const Mosaic& m, const Sums& sums, long long index)
 {
     const Common<V> c = common<V, T>(e, m, sums, index);
-    VarianceWeights<V> t = {};
+    VarianceShares<V> shares = {};
+    shares.before = shares.before - 1.0;  // as no weight is
     for (int p = 0; p < e.planes; ++p) {
         const V sum = sums(1 + p);
         if (e.plane[p].root) {
-            fold_variance<V, T>(e.plane[p], c, sum, t, index);
+            fold_variance<V, T>(e.plane[p], c, sum, shares, index);
         } else {
             fold_mean<V, T>(e.plane[p], c, sum, index);
         }

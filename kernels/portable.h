@@ -97,9 +97,10 @@ GPURES_FN double quotient(double a, double b) { return a / b; }
 // Whether a comparison holds in every lane.
 GPURES_FN bool everywhere(bool mask) { return mask; }
 
-// Whether a > b in any lane, and a >= b in all.
+// Whether a > b in any lane, a >= b in all, and a == b in all.
 GPURES_FN bool any_greater(double a, double b) { return a > b; }
 GPURES_FN bool all_at_least(double a, double b) { return a >= b; }
+GPURES_FN bool all_equal(double a, double b) { return a == b; }
 
 // Entry of a table nearest to a position, which is not negative; 0 beyond the last.
 GPURES_FN double nearest_entry(const double* table, int entries, double position)

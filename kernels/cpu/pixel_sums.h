@@ -18,6 +18,8 @@ struct SumsOfPixels {
         for (unsigned l = 0; l < sizeof(V) / sizeof(double); ++l) each[l] = sums[l * count + k];
         return Access<V>::load(each);
     }
+
+    SumsOfPixels further(int by) const { return {sums + by * count, count}; }
 };
 
 // Output pixel of each lane.

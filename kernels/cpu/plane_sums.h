@@ -27,6 +27,9 @@ struct SumsOfPlanes {
     const double* sums;  // of the first
 
     V operator()(int k) const { return Access<V>::load(sums + k * SUMS_WIDTH); }
+
+    // Of the output pixels so many further along the row.
+    SumsOfPlanes further(int by) const { return {sums + by}; }
 };
 
 // Pixels of a row, from the first to before the end, that go side by side: pixel k to column + k.

@@ -147,9 +147,11 @@ inline bool anywhere(Mask mask) { return lanes_of(mask) != 0; }
 #if defined(__AVX512F__)
 inline bool any_greater(Vector a, Vector b) { return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_GT_OQ) != 0; }
 inline bool all_at_least(Vector a, Vector b) { return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_GE_OQ) == 0xff; }
+inline bool all_equal(Vector a, Vector b) { return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_EQ_OQ) == 0xff; }
 #else
 inline bool any_greater(Vector a, Vector b) { return anywhere(a > b); }
 inline bool all_at_least(Vector a, Vector b) { return everywhere(a >= b); }
+inline bool all_equal(Vector a, Vector b) { return everywhere(a == b); }
 #endif
 
 inline void store_integers(Vector v, int* p)
