@@ -8,19 +8,27 @@ GPURES_BEGIN
 // The largest finite float32. Sums of weights are kept in float32, so a weight beyond it is as good as infinite.
 constexpr double LARGEST_WEIGHT = 3.4028234663852886e38;
 
-GPURES_FN bool is_usable(double weight) { return fabs(weight) <= LARGEST_WEIGHT; }
+template <class V>
+GPURES_FN V usable(V weight)
+{
+    return select(magnitude(weight) <= V{} + LARGEST_WEIGHT, weight, V{});
+}
 
 // Inverse variance; 0 where it is not finite. A negative variance gives a negative weight, as in the reference.
-GPURES_FN double inverse_variance(double variance)
+template <class V>
+GPURES_FN V inverse_variance(V variance)
 {
-    const double weight = 1.0 / variance;
-    return is_usable(weight) ? weight : 0.0;
+    return usable(quotient(V{} + 1.0, variance));
 }
 
 GPURES_FN bool is_good(unsigned long long dq, unsigned long long bad_bits) { return (dq & bad_bits) == 0; }
 
 // A weight from a map of weights, times a scale.
-GPURES_FN double usable_weight(double value, double scale) { return is_usable(value) ? value * scale : 0.0; }
+template <class V>
+GPURES_FN V usable_weight(V value, double scale)
+{
+    return usable(value) * scale;
+}
 
 // What is averaged of a pixel of a plane, an array of the exposure.
 template <class V>

@@ -5,31 +5,16 @@
 
 #include "../view.h"
 #include "simd.h"
+#include "walk.h"
 
 GPURES_BEGIN
-
-template <class T, class Out>
-inline void convert_plain_row(const char* p, int n, Out* out)
-{
-    for (int k = 0; k < n; ++k) out[k] = static_cast<Out>(element<T>(p + k * sizeof(T), false));
-}
-
-// The commonest of all.
-template <>
-inline void convert_plain_row<float, double>(const char* p, int n, double* out)
-{
-    const float* from = reinterpret_cast<const float*>(p);
-    int k = 0;
-    for (; k + LANES <= n; k += LANES) store(load(from + k), out + k);
-    for (p += k * sizeof(float); k < n; ++k, p += sizeof(float)) out[k] = element<float>(p, false);
-}
 
 template <class T, class Out>
 inline void convert_row(const char* p, long stride, bool swapped, int n, Out* out)
 {
     // The first branches are the common cases, kept apart for the vectoriser.
     if (stride == sizeof(T) && !swapped) {
-        convert_plain_row<T>(p, n, out);
+        for (int k = 0; k < n; ++k) out[k] = static_cast<Out>(element<T>(p + k * sizeof(T), false));
     } else if (stride == sizeof(T)) {
         for (int k = 0; k < n; ++k) out[k] = static_cast<Out>(element<T>(p + k * sizeof(T), true));
     } else {
@@ -66,6 +51,24 @@ inline void read_row(const View& v, long j, long i, int n, Out* out)
     }
 }
 
+// A row of n pixels as doubles, in vectors: take(v, k) gets the pixels from the k-th on. Behind the last there are none
+// to see, and the last vector may end with it, over pixels that another one has had.
+template <class Take>
+inline void read_vectors(const View& v, long j, long i, int n, const Take& take)
+{
+    if (v.type == F4 && v.column_stride == sizeof(float) && !v.swapped && n >= LANES) {
+        const float* p = reinterpret_cast<const float*>(v.data + j * v.row_stride) + i;
+        int k = 0;
+        for (; k + LANES <= n; k += LANES) take(load(p + k), k);
+        if (k < n) take(load(p + n - LANES), n - LANES);
+        return;
+    }
+    double pixels[BLOCK_WIDTH + LANES];
+    read_row(v, j, i, n, pixels);
+    store(Vector{}, pixels + n);
+    for (int k = 0; k < n; k += LANES) take(load(pixels + k), k);
+}
+
 // Asks for memory that will be written to soon.
 template <class T>
 __attribute__((always_inline)) inline void expect(const T* p)
@@ -75,17 +78,17 @@ __attribute__((always_inline)) inline void expect(const T* p)
 #endif
 }
 
-// Asks for the memory of a row, which read_row() will want soon: pieces this short are no pattern to a processor.
+// Asks for the memory of a row, which will be read soon: pieces this short are no pattern to a processor.
 __attribute__((always_inline)) inline void expect_row(const View& v, long j, long i, int n)
 {
 #if defined(__GNUC__)
     if (!v.data) return;
     constexpr long LINE = 64;  // bytes that come at once
-    const char* p = v.data + j * v.row_stride + i * v.column_stride;
-    const long apart = v.column_stride < 0 ? -v.column_stride : v.column_stride;
-    const int at_once = apart > 0 && apart < LINE ? static_cast<int>(LINE / apart) : 1;
-    for (int k = 0; k < n; k += at_once) __builtin_prefetch(p + k * v.column_stride);
-    __builtin_prefetch(p + (n - 1) * v.column_stride);
+    const long stride = v.column_stride, apart = stride < 0 ? -stride : stride;
+    const char* first = v.data + j * v.row_stride + i * stride + (stride < 0 ? (n - 1) * stride : 0);
+    const long last = (n - 1) * apart, step = apart > LINE ? apart : LINE;
+    for (long k = 0; k < last; k += step) __builtin_prefetch(first + k);
+    __builtin_prefetch(first + last);
 #endif
 }
 

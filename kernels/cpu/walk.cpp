@@ -35,15 +35,13 @@ inline void read_weights(const Exposure& e, int j, int i0, int n, bool timed, Ro
 {
     double* weight = row.weight + PADDING;
     if (e.weight_map.data) {
-        read_row(e.weight_map, j, i0, n, weight);
-        for (int k = 0; k < n; ++k) weight[k] = usable_weight(weight[k], e.weight);
+        read_vectors(e.weight_map, j, i0, n, [&](Vector v, int k) { store(usable_weight(v, e.weight), weight + k); });
     } else if (e.variance.data) {
-        read_row(e.variance, j, i0, n, weight);
-        for (int k = 0; k < n; ++k) weight[k] = inverse_variance(weight[k]);
+        read_vectors(e.variance, j, i0, n, [&](Vector v, int k) { store(inverse_variance(v), weight + k); });
     } else {
         for (int k = 0; k < n; ++k) weight[k] = e.weight;
     }
-    for (int k = n; k < n + LANES; ++k) weight[k] = 0.0;
+    store(Vector{}, weight + n);
     double* unweighted = row.unweighted + PADDING;
     for (int k = 0; timed && k < n; ++k) unweighted[k] = weight[k] == 0.0 ? 1.0 : 0.0;
     if (e.dq.data) {
@@ -70,15 +68,13 @@ inline void read_values(const Exposure& e, int j, int i0, int n, Row& row)
     for (int p = 0; p < e.planes; ++p) {
         const Plane& plane = e.plane[p];
         double* values = row.values[p] + PADDING;
-        read_row(plane.view, j, i0, n, values);
-        for (int k = 0; k < n; k += LANES) {
-            const Vector v = select(load(weight + k) == Vector{}, Vector{}, plane_value(plane, load(values + k)));
+        read_vectors(plane.view, j, i0, n, [&](Vector v, int k) {
+            v = select(load(weight + k) == Vector{}, Vector{}, plane_value(plane, v));
             not_finite = not_finite + 0.0 * v;
             store(v, values + k);
-        }
+        });
         // Behind them zeros, as far as a vector from the last column of Contributions reaches.
-        for (int k = (n + LANES - 1) / LANES * LANES; k < n + PADDING && k < BLOCK_WIDTH + PADDING; ++k)
-            values[k] = 0.0;
+        for (int k = n; k < n + PADDING; k += LANES) store(Vector{}, values + k);
     }
     row.finite = everywhere(not_finite == Vector{});
 }
