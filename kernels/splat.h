@@ -63,11 +63,13 @@ GPURES_FN bool splat_quarters(const Quad<V>& q, V weight, const Bounds& bounds, 
     return true;
 }
 
-// `sides_of` gives the sides of a drop: its own, or those known from its neighbours.
+// `sides_of` gives the sides of a drop: its own, or those known from its neighbours. `around_points`: whether most drops
+// are expected to lie around a point where pixels meet.
 template <class V, class Sink, class KnownSides>
-GPURES_FN void splat_square(const Quad<V>& q, V weight, const Bounds& bounds, Sink& sink, const KnownSides& sides_of)
+GPURES_FN void splat_square(const Quad<V>& q, V weight, const Bounds& bounds, Sink& sink, bool around_points,
+                            const KnownSides& sides_of)
 {
-    if (splat_quarters(q, weight, bounds, sink, sides_of)) return;
+    if (around_points && splat_quarters(q, weight, bounds, sink, sides_of)) return;
     const V zero = V{};
     // One sum tells of a NaN, an infinity or a number too large in any of them.
     V far = zero;

@@ -137,4 +137,19 @@ inline void fill_centres(const Exposure& e, const Block& b, bool with_border, Ce
     }
 }
 
+// How a block's pixels lie on the output: the steps from a pixel in the middle to the next one along its row, and by how
+// much the pixel of the next row is higher.
+struct Lie {
+    double dx, dy, up;
+
+    // By how much the step along a row differs from one to the next output pixel.
+    double aside() const { return fabs(dx - 1.0) + fabs(dy); }
+};
+
+inline Lie lie_of(const Centres& c, const Block& b)
+{
+    const int j = (b.y1 - b.y0 + 2) / 2, i = (b.x1 - b.x0 + 2) / 2;
+    return {c.x[j][i + 1] - c.x[j][i], c.y[j][i + 1] - c.y[j][i], c.y[j + 1][i] - c.y[j][i]};
+}
+
 GPURES_END

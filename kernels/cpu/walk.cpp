@@ -140,17 +140,25 @@ bool reach_of_rows(const Exposure& e, const Block& b, Reach* rows, Stopwatch* wa
         rows[k] = {r.x0 - margin, r.x1 + margin, r.y0 - margin, r.y1 + margin};
     }
     lap(watch, PIXMAP);
-    const int j = (n_rows + 1) / 2, i = (b.x1 - b.x0 + 2) / 2;
-    return fabs(c.x[j][i + 1] - c.x[j][i] - 1.0) + fabs(c.y[j][i + 1] - c.y[j][i]) < MOST_ASIDE;
+    return lie_of(c, b).aside() < MOST_ASIDE;
 }
 
 inline bool meets(const Tile& p, const Tile& t) { return p.x0 <= t.x1 && p.x1 >= t.x0 && p.y0 <= t.y1 && p.y1 >= t.y0; }
 
 // ---- splat ---------------------------------------------------------------------------------------------------
 
+// The same for drops that are tried as such around a point where pixels meet: beyond, hardly a vector of them are. Nor
+// are those that leave wide gaps between them.
+constexpr double MOST_ASIDE_OF_POINTS = 0.1, LEAST_PIXFRAC = 0.5;
+
+inline bool are_around_points(const Exposure& e, const Lie& lie)
+{
+    return e.kernel == SQUARE && e.pixfrac >= LEAST_PIXFRAC && lie.up > 0.0 && lie.aside() < MOST_ASIDE_OF_POINTS;
+}
+
 template <class Sink>
 inline void splat_row_square(const Centres& c, int r, int n, double half, const Row& row, const double* weights,
-                             const Bounds& bounds, Sink& sink)
+                             const Bounds& bounds, bool around_points, Sink& sink)
 {
     for (int k = 0; k < n; k += LANES) {
         sink.take(row, k);
@@ -164,18 +172,18 @@ inline void splat_row_square(const Centres& c, int r, int n, double half, const 
             for (int b = 0; b < 3; ++b) near[a][b] = load(c.y[r + a] + k + b);
         }
         corners(near, half, q.y);
-        splat_square(q, load(weights + k), bounds, sink, sides<Vector>);
+        splat_square(q, load(weights + k), bounds, sink, around_points, sides<Vector>);
     }
 }
 
 // The same for drops that touch, whose corners and edges are known.
 template <class Sink>
 inline void splat_row_touching(const TouchingDrops& drops, int n, const Row& row, const double* weights,
-                               const Bounds& bounds, Sink& sink)
+                               const Bounds& bounds, bool around_points, Sink& sink)
 {
     for (int k = 0; k < n; k += LANES) {
         sink.take(row, k);
-        splat_square(drops.quad(k), load(weights + k), bounds, sink,
+        splat_square(drops.quad(k), load(weights + k), bounds, sink, around_points,
                      [&](const Quad<Vector>&) { return drops.sides(k); });
     }
 }
@@ -191,13 +199,13 @@ inline void splat_row_of_centres(const Centres& c, int r, int n, const Row& row,
     }
 }
 
-// Row r of a block; for drops that touch, these are at that row.
+// Row r of a block; for drops that touch, these are at that row. `around`: see are_around_points().
 template <class Sink>
 inline void splat_row(const Exposure& e, const Centres& c, const TouchingDrops& drops, int r, int n, const Row& row,
-                      const double* weights, const Bounds& b, Sink& sink)
+                      const double* weights, const Bounds& b, bool around, Sink& sink)
 {
-    if (e.kernel == SQUARE && e.pixfrac == 1.0) return splat_row_touching(drops, n, row, weights, b, sink);
-    if (e.kernel == SQUARE) return splat_row_square(c, r, n, 0.5 * e.pixfrac, row, weights, b, sink);
+    if (e.kernel == SQUARE && e.pixfrac == 1.0) return splat_row_touching(drops, n, row, weights, b, around, sink);
+    if (e.kernel == SQUARE) return splat_row_square(c, r, n, 0.5 * e.pixfrac, row, weights, b, around, sink);
     const auto product = [&](const auto& profile) {
         splat_row_of_centres(c, r, n, row, weights, sink,
                              [&](Vector x, Vector y, Vector weight) { splat_product(profile, x, y, weight, b, sink); });
@@ -445,6 +453,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
         lap(scratch.stopwatch, FOLD);
         const int n = b.x1 - b.x0 + 1;
         fill_centres(e, b, border, c);
+        const bool around = are_around_points(e, lie_of(c, b));
         drops.begin();
         lap(scratch.stopwatch, PIXMAP);
         for (int r = 0; r <= b.y1 - b.y0; ++r) {
@@ -459,11 +468,11 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
             }
             lap(scratch.stopwatch, READ);
             if (border && e.pixfrac == 1.0) drops.go_to(c, r, n);
-            splat_row(e, c, drops, r, n, row, row.weight + PADDING, bounds, sink);
+            splat_row(e, c, drops, r, n, row, row.weight + PADDING, bounds, around, sink);
             sink.finish(row, n);
             if (row.any_unweighted) {
                 Marker marker = {scratch.marks, tile.x0, rows.first()};
-                splat_row(e, c, drops, r, n, row, row.unweighted + PADDING, bounds, marker);
+                splat_row(e, c, drops, r, n, row, row.unweighted + PADDING, bounds, around, marker);
             }
             lap(scratch.stopwatch, SPLAT);
         }
@@ -536,11 +545,12 @@ void count_misses(const Exposure& e, const Block& b, long long nx, long long ny,
     double* weight = row.weight + PADDING;
     for (int k = 0; k < n + LANES; ++k) weight[k] = k < n ? 1.0 : 0.0;
     const Bounds bounds = {0.0, static_cast<double>(nx - 1), 0.0, static_cast<double>(ny - 1)};
+    const bool around = are_around_points(e, lie_of(c, b));
     drops.begin();
     for (int r = 0; r <= b.y1 - b.y0; ++r) {
         Hits hits;
         if (border && e.pixfrac == 1.0) drops.go_to(c, r, n);
-        splat_row(e, c, drops, r, n, row, weight, bounds, hits);
+        splat_row(e, c, drops, r, n, row, weight, bounds, around, hits);
         for (int k = 0; k < n; ++k) misses[r] += !hits.hit[k];
     }
 }
