@@ -91,8 +91,8 @@ GPURES_FN V rounded(V v)
     return Access<V>::load(each);
 }
 
-// What follows works on as many output pixels as V has lanes, from `index` on, in accumulators of type T. sums(0) is the
-// sum of the weights there, sums(1 + p) the weighted sum of plane p.
+// What follows works on as many output pixels as V has lanes, from `index` on, in accumulators of type T. sums(0) is
+// the sum of the weights there, sums(1 + p) the weighted sum of plane p.
 
 template <class V, class T, class Sums>
 GPURES_FN Common<V> common(const Exposure& e, const Mosaic& m, const Sums& sums, long long index)

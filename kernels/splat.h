@@ -45,7 +45,8 @@ GPURES_FN bool splat_quarters(const Quad<V>& q, V weight, const Bounds& bounds, 
     V quarter[4];
     twice_quarters(d, sides_of(q), quarter);
     const V whole = (quarter[0] + quarter[1]) + (quarter[2] + quarter[3]);  // NaN if any coordinate is
-    const V nearest_edge = least(least(i - bounds.x0, (bounds.x1 - 1.0) - i), least(j - bounds.y0, (bounds.y1 - 1.0) - j));
+    const V nearest_edge =
+        least(least(i - bounds.x0, (bounds.x1 - 1.0) - i), least(j - bounds.y0, (bounds.y1 - 1.0) - j));
     const V farthest = greatest(greatest_of(d.x), greatest_of(d.y));
     const V worst = least(least(least_of(d.x), least_of(d.y)), least(nearest_edge, 1.0 - farthest));
     if (!everywhere(((worst >= zero) & (whole > zero)) | (weight == zero))) return false;
@@ -63,8 +64,8 @@ GPURES_FN bool splat_quarters(const Quad<V>& q, V weight, const Bounds& bounds, 
     return true;
 }
 
-// `sides_of` gives the sides of a drop: its own, or those known from its neighbours. `around_points`: whether most drops
-// are expected to lie around a point where pixels meet.
+// `sides_of` gives the sides of a drop: its own, or those known from its neighbours. `around_points`: whether most
+// drops are expected to lie around a point where pixels meet.
 template <class V, class Sink, class KnownSides>
 GPURES_FN void splat_square(const Quad<V>& q, V weight, const Bounds& bounds, Sink& sink, bool around_points,
                             const KnownSides& sides_of)

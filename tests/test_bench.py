@@ -124,6 +124,15 @@ def test_splat_and_threads(report):
     assert all(row["splat_s"] > 0 for row in report["threads"])
 
 
+def test_planes_are_measured_in_turns(report):
+    standard, *others = report["planes"]
+    assert standard["over_standard"] == 1.0
+    assert len(others) == 3
+    for row in report["planes"]:
+        assert len(row["gpures_all_s"]) == 2 * TINY.repeats
+        assert row["over_standard"] == pytest.approx(row["gpures_s"] / standard["gpures_s"])
+
+
 def test_memory_of_mosaics(report):
     (row,) = report["memory"]
     assert row["name"] == "square, 250"

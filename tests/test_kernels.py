@@ -276,6 +276,28 @@ def test_the_smallest_shares_count(backend, share):
     np.testing.assert_allclose(got["data"][8:11, 11], 1.0, rtol=tol.EPS32)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("angle", [0.0, 0.3, 1.5, 4.0])
+@pytest.mark.parametrize("pixfrac", [1.0, 0.9, 0.5])
+def test_drops_around_the_points_where_pixels_meet(own_backend, pixfrac, angle, dtype):
+    """Drops along the output's axes, most of which have a corner in each of four pixels, are worth what others are.
+
+    With corners on the grid's lines, beside pixels of no weight and such without coordinates, and over a frame's edge.
+    """
+    rng, shape = np.random.default_rng(24), (11, 75)
+    exposures = []
+    for k, at in enumerate([(40.0, 20.0), (40.5, 20.5), (40.31, 20.77), (40.999, 20.001), (3.2, 4.4)]):
+        arrays = planes(rng, shape)
+        pixmap = oracle.pixel_map(shape, at, 1.0, angle, warp=0.01 * k)
+        pixmap[4, 30:32] = np.nan
+        weight = weight_of("map", rng, arrays)
+        drop = {"context_id": k, "pixfrac": pixfrac, "pixel_scale_ratio": 1.0}
+        exposures.append(oracle.exposure(arrays.pop("data"), pixmap, weight=weight, **arrays, **drop))
+    frame = frame_of((41, 80), "square", dtype)
+    truth = oracle.coadd(exposures, frame)
+    tol.assert_true(own_backend, dtype, oracle.run(own_backend, frame, exposures), truth, len(exposures))
+
+
 # ---- coordinates that are none -------------------------------------------------------------------------------------
 
 

@@ -19,11 +19,11 @@ from gpures.threads import thread_count
 __all__ = ["OVERLAP_OPERATIONS", "copy_rate", "distinct_arrays", "jobs", "least_bytes", "matrix_rate"]
 
 # Operations in float64 (sums, products, quotients, comparisons, and choices of the lesser or greater) that the overlap
-# takes for an input pixel whose drop reaches over two columns and two rows, counted in kernels/overlap.h: for each
-# coordinate of the one corner that it does not share with the pixels before it; for the bounding box; for corners,
-# area and its two own edges; for the pieces over each column; for the levels in each, of which one lies inside; for
-# each share.
-OVERLAP_OPERATIONS = 2 * 7 + 14 + 31 + 2 * 48 + 2 * 73 + 4 * 4
+# takes for an input pixel whose drop lies around a point where four pixels meet, counted in kernels/overlap.h and
+# kernels/splat.h: for each coordinate of the one corner that it does not share with the pixels before it; for the slope
+# of its two own edges; for the point; for the distances; for the four crossings; for the four areas and their sum; to
+# see that it does lie so; for each share.
+OVERLAP_OPERATIONS = 2 * 7 + 2 * 7 + 4 + 10 + 4 * 2 + 4 * 3 + 3 + 30 + 4 * 3
 
 
 def distinct_arrays(exposure: Exposure) -> list[Any]:

@@ -14,6 +14,7 @@ NAME, WIDTH = 30, 12
 COLUMNS: dict[str, tuple[str, ...]] = {
     "cases": ("gpures, s", "stcal, s", "ratio", "Mpixel/s", "first, s", "finalize, s"),
     "splat": ("gpures, s", "drizzle, s", "ratio", "Mpixel/s"),
+    "planes": ("gpures, s", "/ standard"),
     "memory": ("gpures, MiB", "stcal, MiB", "ratio", "GPU, MiB"),
     "threads": ("splat, s", "speed-up", "/ drizzle", "exposure, s", "speed-up"),
     "growth": ("gpures, s", "stcal, s", "ratio"),
@@ -23,6 +24,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 TITLES = {
     "cases": "Seconds per exposure (add_model; medians after the first)",
     "splat": "The pass alone, beside drizzle's calls for data and variances",
+    "planes": "What further planes cost (exposures in turns)",
     "memory": "Most memory above the inputs",
     "threads": "Threads",
     "growth": "Growth of the seconds per exposure",
@@ -61,6 +63,10 @@ def _cases(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
 def _splat(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
     rate = f"{found['mpixel_per_s']:.1f}"
     return [seconds(found["gpures_s"]), seconds(found["drizzle_s"]), times(found["ratio"]), rate]
+
+
+def _planes(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
+    return [seconds(found["gpures_s"]), times(found["over_standard"], 2)]
 
 
 def _memory(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
@@ -105,6 +111,7 @@ def _limits(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
 CELLS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]]] = {
     "cases": _cases,
     "splat": _splat,
+    "planes": _planes,
     "memory": _memory,
     "threads": _threads,
     "growth": _growth,

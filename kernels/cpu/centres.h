@@ -137,8 +137,8 @@ inline void fill_centres(const Exposure& e, const Block& b, bool with_border, Ce
     }
 }
 
-// How a block's pixels lie on the output: the steps from a pixel in the middle to the next one along its row, and by how
-// much the pixel of the next row is higher.
+// How a block's pixels lie on the output: the steps from a pixel in the middle to the next one along its row, and by
+// how much the pixel of the next row is higher.
 struct Lie {
     double dx, dy, up;
 

@@ -228,8 +228,8 @@ inline void splat_row(const Exposure& e, const Centres& c, const TouchingDrops& 
 
 // ---- fold ----------------------------------------------------------------------------------------------------
 
-// A row of a tile's output pixels on its way into the mosaic, plane by plane: so each step is short, and many pixels are
-// in work at once.
+// A row of a tile's output pixels on its way into the mosaic, plane by plane: so each step is short, and many pixels
+// are in work at once.
 class FoldedRow {
   public:
     void keep(const Common<Vector>& c, int k)

@@ -105,7 +105,8 @@ __device__ void splat(const Exposure& e, const Mosaic& m, const Window& w)
 
     const Bounds bounds = {double(w.x0), double(w.x1), double(w.y0), double(w.y1)};
     if constexpr (KERNEL == SQUARE) {
-        splat_square(q, weight, bounds, sink, true, sides<double>);
+        // With very many planes there are no registers left for both ways to the shares.
+        splat_square(q, weight, bounds, sink, PLANES <= 8, sides<double>);
     } else {
         const double s = e.pixel_scale_ratio;
         const Point at = centre(e, i, j);
