@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from gpures import Resample, bench
-from gpures.bench import cases, limits, machine, memory, scenes, splat, table, turns
+from gpures.bench import cases, limits, machine, memory, planes, scenes, splat, table, turns
 from gpures.bench import plan as plans
 from gpures.bench.plan import Plan
 from gpures.cli import main
@@ -129,7 +129,7 @@ def test_planes_are_measured_in_turns(report):
     assert standard["over_standard"] == 1.0
     assert len(others) == 3
     for row in report["planes"]:
-        assert len(row["gpures_all_s"]) == 2 * TINY.repeats
+        assert len(row["gpures_all_s"]) == planes.TURNS * TINY.repeats
         assert row["over_standard"] == pytest.approx(row["gpures_s"] / standard["gpures_s"])
 
 

@@ -12,6 +12,9 @@ from gpures.bench.turns import add
 
 __all__ = ["PLANES", "jobs"]
 
+# Times that the others are repeated, as differences this small want more.
+TURNS = 4
+
 # Options that add planes to the standard case.
 PLANES: dict[str, dict[str, Any]] = {
     "standard case": {},
@@ -37,7 +40,7 @@ def _measure(plan: Plan) -> list[dict[str, Any]]:
     for mosaic in mosaics.values():
         add(mosaic, models, 0, 1)
     all_s: dict[str, list[float]] = {name: [] for name in mosaics}
-    for k in range(1, 2 * plan.repeats + 1):
+    for k in range(1, TURNS * plan.repeats + 1):
         for name, mosaic in mosaics.items():
             all_s[name].append(add(mosaic, models, k, 1))
     alone = statistics.median(all_s["standard case"])
