@@ -27,7 +27,7 @@ __device__ void fold_window(const Exposure& e, const Mosaic& m, const Window& w)
         if (sums(0) != 0.0) fold<double, T>(e, m, sums, index);
         if (w.timed) {
             unsigned& timed = w.timed[j * width + i];
-            add_time<double, T>(e, m, timed || sums(0) != 0.0, index);
+            if (timed || sums(0) != 0.0) add_time<double, T>(e, m, true, index);
             if (timed) timed = 0;
         }
         // Weights of both signs may have cancelled, so each sum is looked at for itself.
