@@ -91,7 +91,7 @@ GPURES_FN Word word_at(const char* p)
 #endif
 }
 
-// a / b, where b is neither 0 nor near the ends of the range of double.
+// a / b. Where b is 0, infinite or near the ends of the range of double, some lanes' may be NaN or 0 instead.
 GPURES_FN double quotient(double a, double b) { return a / b; }
 
 // Whether a comparison holds in every lane.

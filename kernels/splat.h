@@ -25,9 +25,16 @@ constexpr double SMALLEST_SHARE = 1e-14;
 constexpr double SMALLEST_DOW = 7.006492321624085e-46;
 
 template <class V>
-GPURES_FN V contribution(V dow)
+GPURES_FN V contribution(V dow, V smallest = V{} + SMALLEST_DOW)
 {
-    return select(magnitude(dow) > V{} + SMALLEST_DOW, dow, V{});
+    return select(magnitude(dow) > smallest, dow, V{});
+}
+
+// The smallest contribution of a square drop of some weight that is more than rounding, and no less than any other.
+template <class V>
+GPURES_FN V smallest_of_square(V weight)
+{
+    return greatest(SMALLEST_SHARE * magnitude(weight), V{} + SMALLEST_DOW);
 }
 
 // No output frame reaches as far. Farther coordinates (of a square drop all eight together), infinities and NaN among
@@ -51,11 +58,8 @@ GPURES_FN bool splat_quarters(const Quad<V>& q, V weight, const Bounds& bounds, 
     const V worst = least(least(least_of(d.x), least_of(d.y)), least(nearest_edge, 1.0 - farthest));
     if (!everywhere(((worst >= zero) & (whole > zero)) | (weight == zero))) return false;
     const V per_area = quotient(weight, whole);
-    const V smallest = greatest(SMALLEST_SHARE * magnitude(weight), zero + SMALLEST_DOW);
-    for (int k = 0; k < 4; ++k) {
-        quarter[k] = quarter[k] * per_area;
-        quarter[k] = select(magnitude(quarter[k]) > smallest, quarter[k], zero);
-    }
+    const V smallest = smallest_of_square(weight);
+    for (int k = 0; k < 4; ++k) quarter[k] = contribution(quarter[k] * per_area, smallest);
     const auto place = sink.place(i, j, weight != zero);
     sink.add(place, 0, 0, quarter[3]);
     sink.add(place, 1, 0, quarter[2]);
@@ -89,7 +93,7 @@ GPURES_FN void splat_square(const Quad<V>& q, V weight, const Bounds& bounds, Si
 
     complete(q, o);
     const V per_area = weight / select(o.area == zero, zero + 1.0, o.area);
-    const V smallest = SMALLEST_SHARE * magnitude(o.area);
+    const V smallest = smallest_of_square(weight);
     const auto place = sink.place(i0, j0, rows > zero);
     for (int c = 0; any_greater(columns, zero + static_cast<double>(c)); ++c) {
         const V i = i0 + static_cast<double>(c);
@@ -98,12 +102,11 @@ GPURES_FN void splat_square(const Quad<V>& q, V weight, const Bounds& bounds, Si
         for (int r = 0; any_greater(rows, zero + static_cast<double>(r)); ++r) {
             const V j = j0 + static_cast<double>(r);
             const V above_next = area_above(s, (j + 0.5) - o.bottom);
-            const V shared = above - above_next;
+            V dow = (above - above_next) * per_area;
             above = above_next;
-            V dow = select(magnitude(shared) > smallest, shared * per_area, zero);
             dow = select(columns > zero + static_cast<double>(c), dow, zero);
             dow = select(rows > zero + static_cast<double>(r), dow, zero);
-            sink.add(place, c, r, contribution(dow));
+            sink.add(place, c, r, contribution(dow, smallest));
         }
     }
 }

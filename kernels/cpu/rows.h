@@ -69,7 +69,8 @@ inline void read_vectors(const View& v, long j, long i, int n, const Take& take)
     for (int k = 0; k < n; k += LANES) take(load(pixels + k), k);
 }
 
-// Asks for memory that will be written to soon.
+// Asks for memory that will be written to soon. (Inlined by force, as compilers leave out calls of functions that do
+// nothing else.)
 template <class T>
 __attribute__((always_inline)) inline void expect(const T* p)
 {

@@ -236,8 +236,10 @@ inline void unite(Mask lanes, const unsigned* bits, unsigned* p)
 typedef float FloatVector __attribute__((vector_size(4 * LANES)));
 
 // Compilers widen and narrow these in halves, where the processor does it at once.
-inline Vector widened(FloatVector v)
+inline Vector load(const float* p)
 {
+    FloatVector v;
+    std::memcpy(&v, p, sizeof v);
 #if defined(__AVX512F__)
     return (Vector)_mm512_cvtps_pd((__m256)v);
 #else
@@ -245,25 +247,13 @@ inline Vector widened(FloatVector v)
 #endif
 }
 
-inline FloatVector narrowed(Vector v)
-{
-#if defined(__AVX512F__)
-    return (FloatVector)_mm512_cvtpd_ps((__m512d)v);
-#else
-    return __builtin_convertvector(v, FloatVector);
-#endif
-}
-
-inline Vector load(const float* p)
-{
-    FloatVector v;
-    std::memcpy(&v, p, sizeof v);
-    return widened(v);
-}
-
 inline void store(const Vector& v, float* p)
 {
-    const FloatVector narrow = narrowed(v);
+#if defined(__AVX512F__)
+    const FloatVector narrow = (FloatVector)_mm512_cvtpd_ps((__m512d)v);
+#else
+    const FloatVector narrow = __builtin_convertvector(v, FloatVector);
+#endif
     std::memcpy(p, &narrow, sizeof narrow);
 }
 

@@ -331,10 +331,11 @@ void fold_row(const Exposure& e, const Mosaic& m, const Tile& tile, int j, const
     for (int k = in_vectors; m.time && k < width; ++k) {
         if (marks[k] || sums_of_one(k)(0) != 0.0) add_time<double, T>(e, m, true, index + k);
     }
+    if (!m.dq) return;
     const std::uint32_t* __restrict dq = sink.scratch.dq + local;
-    std::uint32_t flags = 0;
-    for (int k = 0; m.dq && k < width; ++k) flags |= dq[k];
     unsigned* __restrict mosaic_dq = m.dq + index;
+    std::uint32_t flags = 0;
+    for (int k = 0; k < width; ++k) flags |= dq[k];
     for (int k = 0; flags && k < width; ++k) mosaic_dq[k] |= dq[k];
 }
 
