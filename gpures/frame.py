@@ -11,6 +11,7 @@ import numpy as np
 from gpures.arrays import model_name
 from gpures.exposure import checked_scale
 from gpures.output import OutputModel
+from gpures.settings import Settled
 from gpures.wcs import (
     ARCSEC_PER_RADIAN,
     UnsupportedWCSError,
@@ -35,25 +36,10 @@ class OutputFrame:
     _pixel_scale_ratio: float | None
     _output_model: OutputModel
 
-    @property
-    def output_array_shape(self):
-        """Shape (Ny, Nx) of the output images."""
-        return self._output_array_shape
-
-    @property
-    def output_wcs(self):
-        """WCS of the output, the object that was given."""
-        return self._output_wcs
-
-    @property
-    def pixel_scale_ratio(self):
-        """Output over input pixel scale; None before the first model, where it was not given."""
-        return self._pixel_scale_ratio
-
-    @property
-    def output_pixel_scale(self):
-        """Output pixel scale in arcsec."""
-        return self._output_pixel_scale
+    output_array_shape = Settled("Shape (Ny, Nx) of the output images.")
+    output_wcs = Settled("WCS of the output, the object that was given.")
+    pixel_scale_ratio = Settled("Output over input pixel scale; None before the first model, where it was not given.")
+    output_pixel_scale = Settled("Output pixel scale in arcsec.")
 
     def _pixel_scale(self, given: float | None) -> float:
         """Output pixel scale in arcsec, as given or from the WCS."""

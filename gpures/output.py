@@ -94,6 +94,10 @@ class OutputModel(dict):
         self.settle()
         return dict(super().items())
 
+    def undeferred(self) -> dict[str, Any]:
+        """What is in it but for what is deferred."""
+        return {key: value for key, value in super().items() if key not in self._deferred}
+
     def __eq__(self, other: object) -> bool:
         self.settle()
         return super().__eq__(other)

@@ -17,6 +17,16 @@ class TimeCounters:
     group counts.
     """
 
+    # Attributes that count.
+    counters = (
+        "_total_exposure_time",
+        "_duration",
+        "_total_measurement_time",
+        "_measurement_time_success",
+        "_exptime_start",
+        "_exptime_end",
+    )
+
     _group_ids: list
     _output_model: OutputModel
     _n_res_models: int

@@ -50,7 +50,7 @@ class CPUAccumulators(PlaneAccumulators):
         record = self._exposure_record(exposure, planes, in_memory)
         mosaic = self._mosaic_record(exposure, only_variances)
         with phases(_cpu.PHASES) as seconds:
-            self._touch(_cpu.add(record.ctypes.data, mosaic.ctypes.data, thread_count(), seconds))
+            _cpu.add(record.ctypes.data, mosaic.ctypes.data, thread_count(), seconds, self._done)
 
     def weight_map(self, exposure: Exposure) -> np.ndarray:  # noqa: D102
         record = exposure_record(exposure.shape, None, in_memory)
@@ -65,12 +65,8 @@ class CPUAccumulators(PlaneAccumulators):
     def _fill(self, image: np.ndarray, value: float, window: tuple[int, int, int, int]) -> None:
         _cpu.fill_window(image, self._weight, window, value, thread_count())
 
-    def images(self) -> dict[str, np.ndarray]:  # noqa: D102
-        fillval = np.nan if self.frame.fillval is None else self.frame.fillval
-        if fillval != 0.0:
-            for image in self._averaged().values():
-                _cpu.fill(image, self._weight, self.touched, fillval, thread_count())
-        return self._all_images()
+    def _fill_whole(self, image: np.ndarray, value: float) -> None:
+        _cpu.fill(image, self._weight, self.touched, value, thread_count())
 
     def finish_variances(self, scaling: float) -> dict[str, np.ndarray]:  # noqa: D102
         images = {}

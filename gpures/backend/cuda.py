@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gpures import _cpu
-from gpures.accumulators import Frame
+from gpures.accumulators import Frame, Part
 from gpures.arrays import on_device
 from gpures.backend.planes import Plane, PlaneAccumulators
 from gpures.cuda.device import explained, import_cupy, memory_info, select
@@ -143,10 +143,11 @@ class CUDAAccumulators(PlaneAccumulators):
         with self._current("adding an exposure"):
             with self._stream:
                 mosaic = self._mosaic_record(exposure, only_variances)
-            window = self._window(exposure)
+            window = self.window_of(exposure)
             x0, x1, y0, y1 = window
-            self._touch(window)
+            done = (self.passes + 1, *window)
             if x0 > x1:
+                self._done[:] = done
                 return
             width, height = x1 - x0 + 1, y1 - y0 + 1
             kernel = self.kernel_of(exposure)
@@ -168,19 +169,14 @@ class CUDAAccumulators(PlaneAccumulators):
                 i0, i1, j0, j1 = exposure.limits
                 across, up = BLOCK_OF_SPLAT
                 grid = (-(-(i1 - i0 + 1) // across), -(-(j1 - j0 + 1) // up))
+                self._begun = self.passes + 1
                 with stage("splat", wait):
                     self._launch(splat, grid, BLOCK_OF_SPLAT, *parameters)
                     if timed:
                         self._launch(self._program.splat(kernel, 0), grid, BLOCK_OF_SPLAT, *parameters)
                 with stage("fold", wait):
                     self._launch(fold, (-(-width // THREADS), min(height, MOST_ROWS)), (THREADS,), *parameters)
-
-    def _window(self, exposure: Exposure) -> tuple[int, int, int, int]:
-        """The part of the frame that an exposure may touch."""
-        record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
-        set_drop(record, exposure, self.kernel_of(exposure), in_memory)
-        ny, nx = self.frame.shape
-        return _cpu.window(record.ctypes.data, nx, ny, thread_count())
+                self._done[:] = done
 
     def _sums_of(self, count: int, window: tuple[int, int, int, int]) -> Any:
         """Memory for the sums of one exposure, all zero: those before left it so."""
@@ -281,12 +277,32 @@ class CUDAAccumulators(PlaneAccumulators):
 
     def images(self) -> dict[str, Any]:  # noqa: D102
         with self._current("making the images"):
-            fillval = np.nan if self.frame.fillval is None else self.frame.fillval
-            if fillval != 0.0:
-                ny, nx = self.frame.shape
-                for image in self._averaged().values():
-                    self._launch_fill(image, fillval, (0, nx - 1, 0, ny - 1))
-            return {name: self._out(image) for name, image in self._all_images().items()}
+            return {name: self._out(image) for name, image in super().images().items()}
+
+    def _fill_whole(self, image: Any, value: float) -> None:
+        ny, nx = self.frame.shape
+        self._launch_fill(image, value, (0, nx - 1, 0, ny - 1))
+
+    # ---- going back, and copies --------------------------------------------------------------------------------
+
+    def part(self, window: tuple[int, int, int, int]) -> Part:  # noqa: D102
+        with self._current("copying a mosaic"):
+            with self._stream:
+                part = super().part(window)
+            self._stream.synchronize()  # for who reads it on another stream
+        return part
+
+    def put_back(self, part: Part) -> None:  # noqa: D102
+        with self._current("going back"), self._stream:
+            super().put_back(part)
+
+    def _here(self, image: Any) -> Any:
+        return self._cupy.asarray(image)
+
+    def _recipe(self) -> tuple:
+        return *super()._recipe(), self._number, self._to_host
+
+    # ---- images, and the mosaic before -------------------------------------------------------------------------
 
     def _launch_fill(self, image: Any, value: float, window: tuple[int, int, int, int]) -> None:
         x0, x1, y0, y1 = window

@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from gpures.accumulators import Accumulators, Frame
+from gpures.accumulators import Accumulators, Frame, named_arrays
 from gpures.exposure import Exposure
 from gpures.weights import Weight
 
 __all__ = ["DrizzleAccumulators", "drizzle_class"]
+
+ERR = "(err)"  # which is no name that a further array may have
 
 
 def drizzle_class():
@@ -37,10 +39,12 @@ class DrizzleAccumulators(Accumulators):
     """Accumulators held by `drizzle.resample.Drizzle` objects."""
 
     backend = "drizzle"
+    context_name = "/images//out_ctx"
 
     def __init__(self, frame: Frame):
         super().__init__(frame)
-        self.touched = (0, frame.shape[1] - 1, 0, frame.shape[0] - 1)  # the package does not say
+        ny, nx = frame.shape
+        self._whole = (0, nx - 1, 0, ny - 1)  # the package does not say what it touches
         fillval = "INDEF" if frame.fillval is None else frame.fillval
         planes = frame.context_planes
         self._driz = drizzle_class()(
@@ -50,6 +54,7 @@ class DrizzleAccumulators(Accumulators):
             max_ctx_id=planes * 32 - 1 if planes else None,
             disable_ctx=not planes,
             out_dq=np.zeros(frame.shape, np.uint32) if frame.has_dq else None,
+            out_img2=[None] * frame.squared or None,
         )
         self._driz_err = None
         if frame.has_err:
@@ -64,8 +69,9 @@ class DrizzleAccumulators(Accumulators):
         self._wsum = {name: np.zeros(frame.shape) for name in frame.variance_names}
         self._wt = {name: np.zeros(frame.shape) for name in frame.variance_names}
 
-    def add(self, exposure: Exposure) -> None:  # noqa: D102
+    def _add(self, exposure: Exposure) -> None:
         arguments = self._arguments(exposure)
+        self._begun = self.passes + 1
         if exposure.data is not None:
             data = exposure.data - exposure.level if exposure.level else exposure.data
             more: dict[str, Any] = {}
@@ -73,16 +79,34 @@ class DrizzleAccumulators(Accumulators):
                 more["dq"] = exposure.dq.astype(np.uint32)
             if exposure.squared:
                 more["data2"] = [_native(array).astype(np.float32) for array in exposure.squared]
-            self._driz.add_image(_native(data), **more, **arguments)
-        self._touch(self.touched)
+            self._set(self._driz, exposure).add_image(_native(data), **more, **arguments)
         if self._driz_err is not None and exposure.err is not None:
-            self._driz_err.add_image(_native(exposure.err), **arguments)
+            self._set(self._driz_err, exposure).add_image(_native(exposure.err), **arguments)
         for name, array in exposure.extras.items():
-            self._driz_extras[name].add_image(_native(array), **(arguments | {"iscale": 1.0}))
+            driz = self._set(self._driz_extras[name], exposure)
+            driz.add_image(_native(array), **(arguments | {"iscale": 1.0}))
         if self._time is not None and exposure.data is not None:
             self._time += self._time_of(exposure, arguments)
         if exposure.variances:
             self._add_variances(exposure, arguments)
+        self._done[:] = (self.passes + 1, *self._whole)
+
+    def _set(self, driz: Any, exposure: Exposure) -> Any:
+        """An object of the package, with what is set for the next exposure: it has no public way to change that."""
+        wanted = {"kernel": self.kernel_of(exposure), "fillval": "INDEF" if self.fillval is None else str(self.fillval)}
+        if driz.ctx_id is not None:
+            wanted["ctx_id"] = exposure.context_id
+        for name, value in wanted.items():
+            setattr(driz, f"_{name}", value)
+            if getattr(driz, name) != value:
+                raise RuntimeError(f"This version of the drizzle package keeps its {name!r} in another place.")
+        return driz
+
+    def _held(self) -> dict[str, Any]:
+        objects = {"": self._driz, ERR: self._driz_err} | self._driz_extras
+        names = ("out_img", "out_wht", "out_ctx", "out_dq", "out_img2")
+        images = {key: {n: getattr(driz, n) for n in names} for key, driz in objects.items() if driz is not None}
+        return dict(named_arrays({"images": images, "wsum": self._wsum, "wt": self._wt, "time": self._time}))
 
     def _arguments(self, exposure: Exposure) -> dict:
         xmin, xmax, ymin, ymax = exposure.limits
@@ -104,7 +128,7 @@ class DrizzleAccumulators(Accumulators):
     def _time_of(self, exposure: Exposure, arguments: dict) -> np.ndarray:
         """The exposure time where good pixels fall, all of which have weight 1 for that."""
         good = replace(exposure, weight=Weight(bad_bits=exposure.weight.bad_bits))
-        driz = drizzle_class()(kernel=self.frame.kernel, fillval=0.0, out_shape=self.frame.shape, disable_ctx=True)
+        driz = drizzle_class()(kernel=self.kernel_of(exposure), fillval=0.0, out_shape=self.frame.shape, disable_ctx=True)
         driz.add_image(np.zeros(exposure.shape, np.float32), **(arguments | {"weight_map": self.weight_map(good)}))
         return np.where(driz.out_wht != 0, exposure.effective_time, 0.0)
 
@@ -113,7 +137,7 @@ class DrizzleAccumulators(Accumulators):
         drizzled = {}
         for name, variance in exposure.variances.items():
             driz = drizzle_class()(
-                kernel=self.frame.kernel, fillval=np.nan, out_shape=self.frame.shape, disable_ctx=True
+                kernel=self.kernel_of(exposure), fillval=np.nan, out_shape=self.frame.shape, disable_ctx=True
             )
             with np.errstate(invalid="ignore"):
                 driz.add_image(np.sqrt(_native(variance)), **arguments)
@@ -152,7 +176,10 @@ class DrizzleAccumulators(Accumulators):
         begun = {name: self.image(name) for name in ("data", "wht", "con", "dq", "squared")}
         for name, given in images.items():
             dtype = np.dtype(np.uint32 if name == "dq" else np.int32 if name == "con" else np.float32)
-            begun[name] = [self._begun(i, dtype) for i in given] if name == "squared" else self._begun(given, dtype)
+            if name == "squared":
+                begun[name] = [self._begun_with(i, dtype) for i in given]
+            else:
+                begun[name] = None if given is None else self._begun_with(given, dtype)
         self._driz = drizzle_class()(
             kernel=self.frame.kernel,
             fillval="INDEF",
@@ -166,8 +193,10 @@ class DrizzleAccumulators(Accumulators):
             begin_ctx_id=next_id,
             disable_ctx=not self.frame.context_planes,
         )
+        self.frame = replace(self.frame, has_dq=begun["dq"] is not None, squared=len(begun["squared"]))
+        self._touched = self._whole
 
-    def _begun(self, given: Any, dtype: np.dtype) -> np.ndarray:
+    def _begun_with(self, given: Any, dtype: np.dtype) -> np.ndarray:
         # It accumulates in contiguous arrays alone: of others, in a copy that nobody sees.
         return np.require(given, dtype, ["C", "W"]) if np.ndim(given) else np.full(self.frame.shape, given, dtype)
 
@@ -181,6 +210,10 @@ class DrizzleAccumulators(Accumulators):
             image[self.image("wht") == 0] = value
 
     def images(self) -> dict[str, np.ndarray]:  # noqa: D102
+        if self.fillval is not None:
+            for driz in (self._driz, self._driz_err, *self._driz_extras.values()):
+                if driz is not None:
+                    driz.out_img[driz.out_wht == 0] = self.fillval
         images = {"data": self._driz.out_img, "wht": self._driz.out_wht}
         if self._driz_err is not None:
             images["err"] = self._driz_err.out_img

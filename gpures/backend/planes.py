@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,8 @@ class PlaneAccumulators(Accumulators):
     at any time but for their fill value.
     """
 
+    held = ("_data", "_weight", "_err", "_extras", "_dq", "_time", "_context", "_variances", "_squared")
+
     def __init__(self, frame: Frame):
         super().__init__(frame)
         self._data = self._zeros(frame.shape, frame.dtype)
@@ -67,7 +69,8 @@ class PlaneAccumulators(Accumulators):
             name: (self._zeros(frame.shape, frame.dtype), self._zeros(frame.shape, frame.dtype))
             for name in frame.variance_names
         }
-        self._squared: list[Any] = []
+        self._squared = [self._zeros(frame.shape, frame.dtype) for _ in range(frame.squared)]
+        self._filler = 0.0  # what is where nothing was added
 
     # ---- what a device does ------------------------------------------------------------------------------------
 
@@ -81,11 +84,11 @@ class PlaneAccumulators(Accumulators):
 
     @abstractmethod
     def _pass(self, exposure: Exposure, planes: list[Plane], only_variances: bool) -> None:
-        """One pass over an exposure."""
+        """One pass over an exposure, at whose end ``_done`` says so."""
 
     # ---- what it is told ---------------------------------------------------------------------------------------
 
-    def add(self, exposure: Exposure) -> None:  # noqa: D102
+    def _add(self, exposure: Exposure) -> None:
         if self.kernel_of(exposure) == "square" and min(exposure.shape) < 2:
             raise ValueError(f"A square drop needs at least 2 x 2 pixels to know a pixel's size, got {exposure.shape}.")
         planes = self._planes(exposure)
@@ -93,6 +96,8 @@ class PlaneAccumulators(Accumulators):
             raise ValueError(f"At most {MOST_PLANES} arrays fit in one pass over an exposure, got {len(planes)}.")
         if planes:
             self._pass(exposure, planes, only_variances=exposure.data is None)
+        else:
+            self._done[:] = (self.passes + 1, *self._nowhere())
 
     # ---- a mosaic that was begun before ------------------------------------------------------------------------
 
@@ -101,11 +106,14 @@ class PlaneAccumulators(Accumulators):
         for name, given in images.items():
             dtype = types.get(name, self.frame.dtype)
             if name == "squared":
-                self._squared = [self._begun(image, dtype) for image in given]
+                self._squared = [self._begun_with(image, dtype) for image in given]
             else:
-                setattr(self, _ATTRIBUTES[name], self._begun(given, dtype))
+                setattr(self, _ATTRIBUTES[name], None if given is None else self._begun_with(given, dtype))
+        self.frame = replace(self.frame, has_dq=self._dq is not None, squared=len(self._squared))
+        ny, nx = self.frame.shape
+        self._touched = (0, nx - 1, 0, ny - 1)
 
-    def _begun(self, given: Any, dtype: np.dtype) -> Any:
+    def _begun_with(self, given: Any, dtype: np.dtype) -> Any:
         """An image that goes on with one that was given, or begins with a number."""
         if np.ndim(given):
             return self._taken(given, dtype)
@@ -131,6 +139,19 @@ class PlaneAccumulators(Accumulators):
         """Set the pixels without weight of an image in a window."""
 
     # ---- images ------------------------------------------------------------------------------------------------
+
+    def images(self) -> dict[str, Any]:  # noqa: D102
+        value = np.nan if self.fillval is None else self.fillval
+        # A new image is full of zeros.
+        if value != 0.0 or self._filler != 0.0:
+            for image in self._averaged().values():
+                self._fill_whole(image, value)
+            self._filler = value
+        return self._all_images()
+
+    @abstractmethod
+    def _fill_whole(self, image: Any, value: float) -> None:
+        """Set the pixels without weight of an image."""
 
     def _averaged(self) -> dict[str, Any]:
         """The images that are averages, which have the fill value where there is none."""
@@ -198,3 +219,4 @@ class PlaneAccumulators(Accumulators):
             grown[: len(self._context)] = self._context
             self._context = grown
         return self._context[plane]
+

@@ -154,13 +154,21 @@ NB_MODULE(_cpu, m)
     m.attr("PHASES") = nb::make_tuple("pixel map", "read", "splat", "fold");
     m.def(
         "add",
-        [](std::uintptr_t exposure, std::uintptr_t mosaic, int threads, std::optional<Doubles> seconds) {
+        [](std::uintptr_t exposure, std::uintptr_t mosaic, int threads, std::optional<Doubles> seconds,
+           std::optional<nb::ndarray<std::int64_t, nb::c_contig, nb::device::cpu>> done) {
             if (seconds && seconds->size() != PHASES) throw nb::value_error("'seconds' must have one for each phase");
             double* const spent = seconds ? seconds->data() : nullptr;
             nb::gil_scoped_release release;
-            return limits_of(add(exposure_at(exposure), mosaic_at(mosaic), threads, spent));
+            const Tile window = add(exposure_at(exposure), mosaic_at(mosaic), threads, spent);
+            if (done) {
+                std::int64_t* d = done->data();
+                d[1] = window.x0; d[2] = window.x1; d[3] = window.y0; d[4] = window.y1;
+                ++d[0];
+            }
+            return limits_of(window);
         },
-        nb::arg("exposure"), nb::arg("mosaic"), nb::arg("threads"), nb::arg("seconds") = nb::none());
+        nb::arg("exposure"), nb::arg("mosaic"), nb::arg("threads"), nb::arg("seconds") = nb::none(),
+        nb::arg("done") = nb::none());
     m.def("window", [](std::uintptr_t exposure, int nx, int ny, int threads) {
         nb::gil_scoped_release release;
         return limits_of(window(exposure_at(exposure), nx, ny, threads));
