@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import operator
+import threading
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,9 @@ from gpures.records import KERNELS, MOST_PLANES
 from gpures.weights import Weight
 
 __all__ = ["Drizzle"]
+
+# What is counted of the images, by the attributes' names.
+COUNTS = ("_exptime", "_ctx_id", "_added", "_origin", "_backend")
 
 
 class Drizzle:
@@ -152,6 +157,8 @@ class Drizzle:
         self._check_consistency(self._images["wht"], self._images["con"])
         self._added = 0
         self._origin = (0, 0)
+        self._lock = threading.RLock()
+        self._undo: tuple[int, dict[str, Any], Any] | None = None
         if shapes:
             self._begin(shapes.pop())
 
@@ -178,6 +185,19 @@ class Drizzle:
         frame = Frame(shape=shape, kernel=self._kernel.lower(), fillval=None, context_planes=self._context_planes)
         self._images.begin(self._backend, frame, self._device, self._ctx_id or 0)
         self._backend = self._images.held.backend
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            self._settle()
+            return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_undo")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.RLock()
+        self._undo = None
+
+    def __copy__(self) -> Drizzle:
+        return copy.deepcopy(self)  # or both would accumulate in the same arrays
 
     # ---- what it is --------------------------------------------------------------------------------------------
 
@@ -214,27 +234,32 @@ class Drizzle:
     @property
     def out_img(self):
         """Weighted mean, float32 (Ny, Nx)."""
-        return self._images.look("data")
+        return self._look("data")
 
     @property
     def out_wht(self):
         """Sum of weights, float32 (Ny, Nx)."""
-        return self._images.look("wht")
+        return self._look("wht")
 
     @property
     def out_ctx(self):
         """Context image, int32 (planes, Ny, Nx); None if there is none."""
-        return None if self._ctx_id is None else self._images.look("con")
+        return None if self._ctx_id is None else self._look("con")
 
     @property
     def out_dq(self):
         """Data quality flags, uint32 (Ny, Nx), combined by OR; None as long as there are none."""
-        return self._images.look("dq")
+        return self._look("dq")
 
     @property
     def out_img2(self):
         """List of the averages with squared weights, float32 (Ny, Nx); None if there are none."""
-        return self._images.look("squared")
+        return self._look("squared")
+
+    def _look(self, name: str) -> Any:
+        with self._lock:
+            self._settle()
+            return self._images.look(name)
 
     # ---- adding ------------------------------------------------------------------------------------------------
 
@@ -333,28 +358,49 @@ class Drizzle:
         kernel = effective_kernel(self._kernel, checked_number(pixfrac, "pixfrac", 0.0, LARGEST_PIXFRAC))
         full = np.asarray(as_array(pixmap).get() if on_device(pixmap) else pixmap, np.float64)
         limits = checked_limits((xmin, xmax, ymin, ymax), full)
-        if not self._images.has_frame():
-            self._begin_around(full)
-        if self._origin != (0, 0):
-            full = full - self._origin
-        image = Exposure(
-            data=data,
-            pixmap=PixelMap.from_array(full),
-            weight=weight,
-            limits=limits,
-            context_id=self._ctx_id or 0,
-            dq=dq,
-            squared=squared,
-            pixfrac=pixfrac,
-            iscale=iscale,
-            kernel=kernel,
-        )
-        image.pixel_scale_ratio = self._kernel_scale_ratio(pixel_scale_ratio, image)
-        self._add(image)
-        self._exptime += exptime
-        self._ctx_id = None if self._ctx_id is None else self._ctx_id + 1
-        self._added += 1
-        return self._images.held.misses(image)
+        with self._lock:
+            self._settle()
+            self._undo = (self._images.passes, {name: getattr(self, name) for name in COUNTS}, self._images.state())
+            try:
+                if not self._images.has_frame():
+                    self._begin_around(full)
+                if self._origin != (0, 0):
+                    full = full - self._origin
+                image = Exposure(
+                    data=data,
+                    pixmap=PixelMap.from_array(full),
+                    weight=weight,
+                    limits=limits,
+                    context_id=self._ctx_id or 0,
+                    dq=dq,
+                    squared=squared,
+                    pixfrac=pixfrac,
+                    iscale=iscale,
+                    kernel=kernel,
+                )
+                image.pixel_scale_ratio = self._kernel_scale_ratio(pixel_scale_ratio, image)
+                missed = self._images.held.misses(image)
+                self._exptime += exptime
+                self._ctx_id = None if self._ctx_id is None else self._ctx_id + 1
+                self._added += 1
+                self._add(image)
+            except BaseException as error:
+                if self._images.passes > self._undo[0]:  # as where Ctrl-C was pressed in the midst of it
+                    error.add_note("The image has been added to the mosaic: go on with the next one.")
+                raise
+            finally:
+                self._settle()
+        return missed
+
+    def _settle(self) -> None:
+        """Have what is counted, and the caller's arrays, agree with what is in the sums."""
+        if self._undo is not None:
+            passes, counts, images = self._undo
+            if self._images.passes == passes:
+                self.__dict__.update(counts)
+                self._images.go_back(images)
+            self._undo = None
+        self._images.settle()
 
     def _checked_squared(self, data2: Any, shape: tuple[int, int]) -> list:
         """What is to be averaged with squared weights."""
@@ -419,7 +465,6 @@ class Drizzle:
         if image.squared:
             self._images.begin_squared(len(image.squared), image.context_id)
         held.add(image)
-        self._images.settle()
 
 
 # ---- checks ----------------------------------------------------------------------------------------------------------

@@ -94,9 +94,9 @@ class OutputModel(dict):
         self.settle()
         return dict(super().items())
 
-    def undeferred(self) -> dict[str, Any]:
-        """What is in it but for what is deferred."""
-        return {key: value for key, value in super().items() if key not in self._deferred}
+    def without(self, keys: Iterable[str]) -> dict[str, Any]:
+        """A dictionary with None in the place of some values, which are not fetched."""
+        return dict(super().items()) | dict.fromkeys(keys)
 
     def __eq__(self, other: object) -> bool:
         self.settle()

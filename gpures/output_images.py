@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.accumulators import Accumulators, Frame
+from gpures.accumulators import Accumulators, Frame, within
 from gpures.arguments import fill_number
 from gpures.arrays import as_array, on_device
 from gpures.backend import make_accumulators
@@ -51,6 +51,8 @@ class OutputImages:
         self._has_flags = "dq" in self._given
         self._seen: dict[str, Any] = {}
         self._held: Accumulators | None = None
+        self._settled = 0  # passes whose part of the frame is up to date
+        self._is_filled = False
 
     def __getitem__(self, name: str) -> Any:
         """An image as it was given; None for another."""
@@ -66,6 +68,28 @@ class OutputImages:
         """The accumulators."""
         assert self._held is not None
         return self._held
+
+    @property
+    def passes(self) -> int:
+        """How many passes are in the sums."""
+        return 0 if self._held is None else self._held.passes
+
+    def state(self) -> tuple:
+        """What there is beside the images' values, for `go_back`."""
+        return self._held, self._has_flags, self.squared, self._is_filled
+
+    def go_back(self, state: tuple) -> None:
+        """Undo what was begun for an image that is not in the sums."""
+        held, had_flags, squared, self._is_filled = state
+        if held is None:
+            self._held = None
+        elif self._held is held:
+            if self._has_flags and not had_flags:
+                held.take({"dq": None})
+            if self.squared is not squared:
+                held.take({"squared": []})
+        self._has_flags, self.squared = had_flags, squared
+        self._seen.clear()
 
     def has_frame(self) -> bool:
         """Whether the output frame is known."""
@@ -106,6 +130,7 @@ class OutputImages:
         ny, nx = frame.shape
         self._whole = (0, nx - 1, 0, ny - 1)
         # Where something was given, its pixels without weight are looked at once; new images have their fill values.
+        self._settled = held.passes
         self._is_filled = "data" not in self._given and not any(image is not None for image in self.squared or [])
         images = {"data": self._value_of_new("data"), "wht": 0.0} | self._given
         held.take(images | {"squared": self._with_new(self.squared or [])}, next_id)
@@ -131,17 +156,16 @@ class OutputImages:
 
     def settle(self) -> None:
         """After an exposure: fill values where there is no weight, and the caller's arrays brought up to date."""
+        if self.passes == self._settled:
+            return
+        self.held.check_whole()
         window = self.held.window if self._is_filled else self._whole
-        self._is_filled = True
         for name, text in self._fills.items():
             value = fill_number(text)
             if value is not None:
                 self.held.fill(name, value, window)
         self._seen.clear()
-        x0, x1, y0, y1 = window
-        if x0 > x1:
-            return
-        part = (..., slice(y0, y1 + 1), slice(x0, x1 + 1))
+        part = within(window)
         for name, given in list(self._given.items()):
             held = self.held.image(name)
             if held.shape == given.shape:
@@ -153,6 +177,7 @@ class OutputImages:
             for held, given in zip(self.held.image("squared"), squared, strict=True):
                 if given is not None:
                     self._copy_part(held, given, part)
+        self._settled, self._is_filled = self.passes, True
 
     def _copy_part(self, held: Any, given: Any, part: tuple) -> None:
         if not on_device(held):

@@ -315,7 +315,8 @@ class Resample(OutputFrame, TimeCounters):
         if "_accumulators" in self.__dict__:
             with self._lock:
                 self._accumulators.fillval = fill_number(self.fillval)
-                self._defer_images()
+                if self._n_res_models:
+                    self._defer_images()
 
     def is_finalized(self):
         """Whether `finalize` was called."""
@@ -327,7 +328,9 @@ class Resample(OutputFrame, TimeCounters):
         with self._lock:
             self._settle()
             state = {name: value for name, value in self.__dict__.items() if name not in OWN}
-            state["_output_model"] = self._output_model.undeferred()
+            # Images that are made of what is accumulated are made anew.
+            made = self._accumulated_keys() if self._n_res_models and not self._finalized else ()
+            state["_output_model"] = self._output_model.without(made)
             return state | {name: copy.copy(state[name]) for name in COUNTS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
