@@ -8,7 +8,10 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstddef>
+#include <thread>
 
 #include "../blot.h"
 #include "../splat.h"
@@ -113,6 +116,29 @@ using Doubles = nb::ndarray<double, nb::c_contig, nb::device::cpu>;
 using ReadFloats = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using ReadDoubles = nb::ndarray<const double, nb::c_contig, nb::device::cpu>;
 
+using Counts = nb::ndarray<std::int64_t, nb::c_contig, nb::device::cpu>;
+
+// The GIL is not held for the life of one of these. Where the interpreter has ended meanwhile, which a daemon thread
+// can live to see, Python before 3.14 ends the thread that asks for it back, by unwinding its stack; through functions
+// that throw nothing that ends the process with "terminate called". It waits here for the process to end instead.
+class Released {
+  public:
+    Released() : state_(PyEval_SaveThread()) {}
+    Released(const Released&) = delete;
+
+    ~Released()
+    {
+        try {
+            PyEval_RestoreThread(state_);
+        } catch (...) {
+            for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+        }
+    }
+
+  private:
+    PyThreadState* const state_;
+};
+
 using Limits = std::tuple<int, int, int, int>;  // x0, x1, y0, y1, the last ones included
 
 Limits limits_of(const Tile& tile) { return {tile.x0, tile.x1, tile.y0, tile.y1}; }
@@ -128,15 +154,15 @@ template <class Image, class Weight>
 void bind_finish(nb::module_& m)
 {
     m.def("fill", [](Image image, Weight weight, const Limits& touched, double value, int threads) {
-        nb::gil_scoped_release release;
+        const Released released;
         fill(image.data(), weight.data(), frame_of(image, touched), value, threads);
     });
     m.def("fill_window", [](Image image, Weight weight, const Limits& touched, double value, int threads) {
-        nb::gil_scoped_release release;
+        const Released released;
         fill_window(image.data(), weight.data(), frame_of(image, touched), value, threads);
     });
     m.def("finish_variance", [](Image variance, Weight weight, const Limits& touched, double scaling, int threads) {
-        nb::gil_scoped_release release;
+        const Released released;
         finish_variance(variance.data(), weight.data(), frame_of(variance, touched), scaling, threads);
     });
 }
@@ -152,42 +178,47 @@ NB_MODULE(_cpu, m)
 
     // What the seconds that `add` may be given are of.
     m.attr("PHASES") = nb::make_tuple("pixel map", "read", "splat", "fold");
+    // Adds an exposure, or throws and adds nothing. When all of it has been added, and not before, `done` becomes {the
+    // count of such passes, x0, x1, y0, y1 as they are returned}: there it is found by those whom a signal has kept
+    // from the result.
     m.def(
         "add",
         [](std::uintptr_t exposure, std::uintptr_t mosaic, int threads, std::optional<Doubles> seconds,
-           std::optional<nb::ndarray<std::int64_t, nb::c_contig, nb::device::cpu>> done) {
+           std::optional<Counts> done) {
             if (seconds && seconds->size() != PHASES) throw nb::value_error("'seconds' must have one for each phase");
+            if (done && done->size() != 5) throw nb::value_error("'done' must have five numbers");
             double* const spent = seconds ? seconds->data() : nullptr;
-            nb::gil_scoped_release release;
-            const Tile window = add(exposure_at(exposure), mosaic_at(mosaic), threads, spent);
-            if (done) {
-                std::int64_t* d = done->data();
-                d[1] = window.x0; d[2] = window.x1; d[3] = window.y0; d[4] = window.y1;
-                ++d[0];
+            std::int64_t* const noted = done ? done->data() : nullptr;
+            const Released released;
+            const Tile touched = add(exposure_at(exposure), mosaic_at(mosaic), threads, spent);
+            if (noted) {
+                const int limits[] = {touched.x0, touched.x1, touched.y0, touched.y1};
+                std::copy(limits, limits + 4, noted + 1);
+                ++noted[0];
             }
-            return limits_of(window);
+            return limits_of(touched);
         },
-        nb::arg("exposure"), nb::arg("mosaic"), nb::arg("threads"), nb::arg("seconds") = nb::none(),
-        nb::arg("done") = nb::none());
+        nb::arg("exposure"), nb::arg("mosaic"), nb::arg("threads"), nb::arg("seconds").noconvert() = nb::none(),
+        nb::arg("done").noconvert() = nb::none());
     m.def("window", [](std::uintptr_t exposure, int nx, int ny, int threads) {
-        nb::gil_scoped_release release;
+        const Released released;
         return limits_of(window(exposure_at(exposure), nx, ny, threads));
     });
     m.def("misses", [](std::uintptr_t exposure, long long nx, long long ny, int threads) {
-        nb::gil_scoped_release release;
+        const Released released;
         const Misses found = misses(exposure_at(exposure), nx, ny, threads);
         return std::make_tuple(found.pixels, found.rows);
     });
     m.def("blot", [](std::uintptr_t address, int threads) {
-        nb::gil_scoped_release release;
+        const Released released;
         blot(*reinterpret_cast<const Blot*>(address), threads);
     });
     m.def("weight_map", [](std::uintptr_t exposure, Floats map, int threads) {
-        nb::gil_scoped_release release;
+        const Released released;
         weight_map(exposure_at(exposure), map.data(), threads);
     });
     m.def("full_pixmap", [](std::uintptr_t exposure, Doubles map, int threads) {
-        nb::gil_scoped_release release;
+        const Released released;
         full_pixmap(exposure_at(exposure), map.data(), threads);
     });
     // The table that the Lanczos factors are read from.
@@ -201,7 +232,7 @@ NB_MODULE(_cpu, m)
           [](const std::vector<ReadFloats>& variances, Floats error, const Limits& touched, int threads) {
               std::vector<const float*> pointers;
               for (const auto& v : variances) pointers.push_back(v.data());
-              nb::gil_scoped_release release;
+              const Released released;
               error_from_variances(pointers.data(), static_cast<int>(pointers.size()), error.data(),
                                    frame_of(error, touched), threads);
           });

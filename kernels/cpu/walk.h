@@ -1,6 +1,7 @@
 // The CPU walk: what it works on, and what it offers.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "../exposure.h"
@@ -66,17 +67,24 @@ struct Scratch {
     double* sums;          // see sums.h
     unsigned char* marks;  // see Mark
     std::uint32_t* dq;
+    void* workspace;       // see Walk
     Stopwatch* stopwatch;  // null if nobody asks
 };
 
 // One copy of each per instruction set; see walk.cpp.
 struct Walk {
+    // What a thread works with besides. It is of another size for each instruction set, too large for a stack, and
+    // nothing for a static thread_local: a process ends where there is no memory for these. `prepare` makes one of so
+    // many bytes, which begin with a cache line.
+    std::size_t workspace_bytes;
+    void (*prepare)(void* workspace);
     // Of each row of a block; whether its pixels go side by side.
-    bool (*reach)(const Exposure&, const Block&, Reach* rows, Stopwatch*);
+    bool (*reach)(const Exposure&, const Block&, Reach* rows, void* workspace, Stopwatch*);
     void (*tile)(const Exposure&, const Mosaic&, const Tile&, const Blocks&, const int* chosen, int n, Scratch&);
-    void (*weights)(const Exposure&, const Block&, float* map);   // into a (ny, nx) weight map
-    void (*centres)(const Exposure&, const Block&, double* map);  // into a (ny, nx, 2) pixel map
-    void (*misses)(const Exposure&, const Block&, long long nx, long long ny, int* of_rows);  // pixels off a frame
+    void (*weights)(const Exposure&, const Block&, float* map, void* workspace);  // into a (ny, nx) weight map
+    void (*centres)(const Exposure&, const Block&, double* map);                  // into a (ny, nx, 2) pixel map
+    // Pixels off a frame.
+    void (*misses)(const Exposure&, const Block&, long long nx, long long ny, int* of_rows, void* workspace);
     void (*blot_row)(const Blot&, long long row);
 };
 
