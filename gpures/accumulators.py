@@ -288,7 +288,8 @@ class Accumulators(ABC):
         ----------
         images : dict
             Some of "data", "wht", "con", "dq", and under "squared" a list of those averages whose weights are squared.
-            A number for a new image full of it, None for none. Contiguous arrays of the right types, in its memory, are used in place.
+            A number for a new image full of it, None for none. Contiguous arrays of the right types, in its memory, are
+            used in place.
         next_id : int, optional
             Number in the context image of the exposure that comes next.
         """

@@ -30,9 +30,8 @@ class OutputModel(dict):
     def settle(self) -> None:
         """Fetch what is deferred."""
         if self._fetch is not None:
-            fetched = self._fetch()  # if this raises, the next reader tries again
+            super().update(self._fetch())  # if this raises, the next reader tries again
             self._fetch, self._deferred = None, frozenset()
-            super().update(fetched)
 
     def _settle_for(self, key: Any) -> None:
         if key in self._deferred:

@@ -81,12 +81,11 @@ class OutputImages:
     def go_back(self, state: tuple) -> None:
         """Undo what was begun for an image that is not in the sums."""
         held, had_flags, squared, self._is_filled = state
-        if held is None:
-            self._held = None
-        elif self._held is held:
-            if self._has_flags and not had_flags:
+        self._held = held
+        if held is not None:
+            if not had_flags and held.image("dq") is not None:
                 held.take({"dq": None})
-            if self.squared is not squared:
+            if squared is None and held.image("squared"):
                 held.take({"squared": []})
         self._has_flags, self.squared = had_flags, squared
         self._seen.clear()

@@ -63,7 +63,10 @@ def test_a_setting_acts_on_the_next_exposure(backend, change):
     total = sum(np.nan_to_num(one["data"].astype(float)) * one["wht"] for one in (alone_before, alone_after))
     seen = wht != 0
     np.testing.assert_allclose(
-        np.asarray(resample.output_model["data"])[seen] * wht[seen], total[seen], rtol=1e-5, atol=1e-5 * abs(total).max()
+        np.asarray(resample.output_model["data"])[seen] * wht[seen],
+        total[seen],
+        rtol=1e-5,
+        atol=1e-5 * abs(total).max(),
     )
 
 

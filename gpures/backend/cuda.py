@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpures import _cpu
 from gpures.accumulators import Frame, Part
 from gpures.arrays import on_device
 from gpures.backend.planes import Plane, PlaneAccumulators
@@ -22,9 +21,8 @@ from gpures.cuda.device import explained, import_cupy, memory_info, select
 from gpures.cuda.program import BLOCK_OF_SPLAT, Program
 from gpures.cuda.staging import Uploader
 from gpures.exposure import WEIGHTS, Exposure
-from gpures.records import LANCZOS_ORDER, WINDOW, exposure_record, in_memory, lanczos_table, set_drop, set_weights
+from gpures.records import LANCZOS_ORDER, WINDOW, exposure_record, lanczos_table, set_weights
 from gpures.stages import stage
-from gpures.threads import thread_count
 
 __all__ = ["CUDAAccumulators"]
 
@@ -294,6 +292,8 @@ class CUDAAccumulators(PlaneAccumulators):
 
     def put_back(self, part: Part) -> None:  # noqa: D102
         with self._current("going back"), self._stream:
+            if self._begun > self.passes:  # what was not folded would go into the next exposure
+                self._sums = self._timed = None
             super().put_back(part)
 
     def _here(self, image: Any) -> Any:

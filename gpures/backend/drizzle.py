@@ -93,7 +93,8 @@ class DrizzleAccumulators(Accumulators):
 
     def _set(self, driz: Any, exposure: Exposure) -> Any:
         """An object of the package, with what is set for the next exposure: it has no public way to change that."""
-        wanted = {"kernel": self.kernel_of(exposure), "fillval": "INDEF" if self.fillval is None else str(self.fillval)}
+        fillval = "INDEF" if self.fillval is None else str(self.fillval)
+        wanted: dict[str, Any] = {"kernel": self.kernel_of(exposure), "fillval": fillval}
         if driz.ctx_id is not None:
             wanted["ctx_id"] = exposure.context_id
         for name, value in wanted.items():
@@ -128,7 +129,9 @@ class DrizzleAccumulators(Accumulators):
     def _time_of(self, exposure: Exposure, arguments: dict) -> np.ndarray:
         """The exposure time where good pixels fall, all of which have weight 1 for that."""
         good = replace(exposure, weight=Weight(bad_bits=exposure.weight.bad_bits))
-        driz = drizzle_class()(kernel=self.kernel_of(exposure), fillval=0.0, out_shape=self.frame.shape, disable_ctx=True)
+        driz = drizzle_class()(
+            kernel=self.kernel_of(exposure), fillval=0.0, out_shape=self.frame.shape, disable_ctx=True
+        )
         driz.add_image(np.zeros(exposure.shape, np.float32), **(arguments | {"weight_map": self.weight_map(good)}))
         return np.where(driz.out_wht != 0, exposure.effective_time, 0.0)
 

@@ -219,4 +219,3 @@ class PlaneAccumulators(Accumulators):
             grown[: len(self._context)] = self._context
             self._context = grown
         return self._context[plane]
-
