@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import math
+import numbers
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from gpures.arrays import named
 from gpures.records import KERNELS
 
 __all__ = [
+    "LARGEST",
     "LARGEST_PIXFRAC",
     "NOT_GIVEN",
+    "SMALLEST",
     "checked_compute_err",
     "checked_dtype",
     "checked_kernel",
     "checked_names",
     "checked_number",
+    "checked_ratio",
+    "checked_real",
+    "checked_scale",
     "checked_shape",
+    "checked_switch",
     "effective_kernel",
     "fill_number",
+    "is_real",
     "warn_of_deprecation",
     "warn_of_kernel",
 ]
@@ -32,8 +41,82 @@ POINT_PIXFRAC = 0.001
 #: A drop reaches for its corners into the cells of the pixel map next to its centre, so it can't be wider than two.
 LARGEST_PIXFRAC = 2.0
 
+# The smallest and the largest positive number of float32, in which weights and images are kept.
+SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
+LARGEST = float(np.finfo(np.float32).max)
+
+# Scale ratios within a factor of this are taken: beyond, a drop is as small as the rounding of its coordinates, or as
+# large as any frame, and somebody has taken degrees for arcsec.
+LARGEST_RATIO = 1e8
+
 #: Default of arguments that are deprecated.
 NOT_GIVEN: Any = object()
+
+
+def is_real(value: Any) -> bool:
+    """Whether a value is a real number, Python's or numpy's: no boolean, and nothing masked or with a unit."""
+    if isinstance(value, np.ndarray):
+        return (
+            value.ndim == 0 and value.dtype.kind in "fiu" and not hasattr(value, "mask") and not hasattr(value, "unit")
+        )
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def checked_real(value: Any, name: str, model: Mapping | None = None) -> float:
+    """A real number, an argument or of a model, as a float; infinite where it is larger than any.
+
+    Raises
+    ------
+    TypeError
+        It is something else.
+    """
+    if not is_real(value):
+        raise TypeError(f"{named(name, model)} must be a number, got {value!r}.")
+    try:
+        return float(value)
+    except OverflowError:  # an integer, or a fraction, that no float holds
+        return math.inf if value > 0 else -math.inf
+
+
+def checked_scale(value: Any, name: str, model: Mapping | None = None) -> float:
+    """A factor, which must be positive and finite in float32.
+
+    Raises
+    ------
+    TypeError
+        It is not a number.
+    ValueError
+        It is not finite and positive.
+    """
+    scale = checked_real(value, name, model)
+    if not (scale > 0.0 and math.isfinite(scale)):
+        raise ValueError(f"{named(name, model)} must be positive and finite, got {value!r}.")
+    if not SMALLEST <= scale <= LARGEST:
+        raise ValueError(f"{named(name, model)} must lie between {SMALLEST:.2g} and {LARGEST:.2g}, got {value!r}.")
+    return scale
+
+
+def checked_ratio(value: Any, name: str = "pixel_scale_ratio") -> float:
+    """A ratio of pixel scales, of any instruments that there could be.
+
+    Raises
+    ------
+    TypeError
+        It is not a number.
+    ValueError
+        It is not positive, or beyond `LARGEST_RATIO` or the inverse of that.
+    """
+    ratio = checked_scale(value, name)
+    if not 1.0 / LARGEST_RATIO <= ratio <= LARGEST_RATIO:
+        raise ValueError(f"'{name}' must lie between {1.0 / LARGEST_RATIO} and {LARGEST_RATIO}, got {value!r}.")
+    return ratio
+
+
+def checked_switch(value: Any, name: str, model: Mapping | None = None) -> bool:
+    """True or False, Python's or numpy's, or 1 or 0; TypeError if it is something else."""
+    if isinstance(value, (bool, np.bool_)) or (isinstance(value, numbers.Integral) and value in (0, 1)):
+        return bool(value)
+    raise TypeError(f"{named(name, model)} must be True or False, got {value!r}.")
 
 
 def checked_number(value: Any, name: str, low: float, high: float) -> Any:

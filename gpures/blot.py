@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from gpures import _cpu
-from gpures.arguments import NOT_GIVEN, warn_of_deprecation
+from gpures.arguments import NOT_GIVEN, checked_scale, warn_of_deprecation
 from gpures.arrays import as_array, on_device, readable
 from gpures.backend import checked_backend
-from gpures.exposure import checked_scale
 from gpures.records import BLOT, INTERPOLATIONS, LANCZOS_ORDER, in_memory, lanczos_table
 from gpures.threads import thread_count
 

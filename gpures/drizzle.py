@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from gpures import exposure
 from gpures.accumulators import BITS_PER_PLANE, Frame
 from gpures.arguments import (
     LARGEST_PIXFRAC,
     NOT_GIVEN,
     checked_number,
+    checked_scale,
     checked_shape,
     effective_kernel,
     warn_of_deprecation,
@@ -20,7 +20,7 @@ from gpures.arguments import (
 )
 from gpures.arrays import as_array, on_device, readable
 from gpures.backend import checked_backend
-from gpures.exposure import Exposure
+from gpures.exposure import Exposure, clipped_limits
 from gpures.output_images import OutputImages, checked_flags, fill_text
 from gpures.pixmap import PixelMap
 from gpures.records import KERNELS, MOST_PLANES
@@ -327,9 +327,9 @@ class Drizzle:
                 raise ValueError(f"'dq' shape is not consistent with 'data' shape. Got {dq.shape}, for {shape}.")
         if in_units not in ("cps", "counts"):
             raise ValueError(f"Unknown unit type {in_units!r}: 'in_units' must be 'cps' or 'counts'.")
-        iscale = exposure.checked_scale(iscale, "iscale") / (exptime if in_units == "counts" else 1.0)
+        iscale = checked_scale(iscale, "iscale") / (exptime if in_units == "counts" else 1.0)
         if pixel_scale_ratio is not None:
-            exposure.checked_scale(pixel_scale_ratio, "pixel_scale_ratio")
+            checked_scale(pixel_scale_ratio, "pixel_scale_ratio")
         kernel = effective_kernel(self._kernel, checked_number(pixfrac, "pixfrac", 0.0, LARGEST_PIXFRAC))
         full = np.asarray(as_array(pixmap).get() if on_device(pixmap) else pixmap, np.float64)
         limits = checked_limits((xmin, xmax, ymin, ymax), full)
@@ -442,7 +442,7 @@ def checked_ids(first: int, last: int | None) -> int:
 
 def checked_weight(weight_map: Any, wht_scale: Any, shape: tuple[int, int]) -> Weight:
     """What the weights are made of; ValueError if the map has another shape than the data."""
-    constant = float(np.float32(exposure.checked_scale(wht_scale, "wht_scale")))
+    constant = float(np.float32(checked_scale(wht_scale, "wht_scale")))
     if weight_map is None:
         return Weight(constant=constant)
     weight_map = readable(weight_map, "weight_map")
@@ -463,7 +463,7 @@ def checked_limits(limits: tuple, pixmap: np.ndarray) -> tuple[int, int, int, in
         A limit is not an integer.
     """
     xmin, xmax, ymin, ymax = (None if limit is None else operator.index(limit) for limit in limits)
-    xmin, xmax, ymin, ymax = exposure.clipped_limits((xmin, xmax or None, ymin, ymax or None), pixmap.shape)
+    xmin, xmax, ymin, ymax = clipped_limits((xmin, xmax or None, ymin, ymax or None), pixmap.shape)
     if xmax <= xmin or ymax <= ymin:
         raise ValueError(f"'xmax' must be > 'xmin', and 'ymax' > 'ymin', got {xmin, xmax, ymin, ymax}.")
     part = pixmap[ymin : ymax + 1, xmin : xmax + 1]

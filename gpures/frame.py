@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from gpures.arguments import checked_scale
 from gpures.arrays import model_name
-from gpures.exposure import checked_scale
 from gpures.output import OutputModel
 from gpures.wcs import (
     ARCSEC_PER_RADIAN,

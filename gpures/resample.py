@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpures import exposure
 from gpures.accumulators import BITS_PER_PLANE, Accumulators, Frame
 from gpures.ahead import ahead
 from gpures.arguments import (
@@ -21,6 +20,8 @@ from gpures.arguments import (
     checked_kernel,
     checked_names,
     checked_number,
+    checked_ratio,
+    checked_scale,
     checked_shape,
     effective_kernel,
     fill_number,
@@ -29,8 +30,9 @@ from gpures.arguments import (
 from gpures.arrays import model_name, on_device
 from gpures.backend import checked_backend, make_accumulators
 from gpures.cuda.device import DeviceError
-from gpures.exposure import Exposure
+from gpures.exposure import Exposure, Wanted, exposure_of, exposure_of_variances
 from gpures.frame import OutputFrame
+from gpures.input_model import InputModel
 from gpures.output import OutputModel
 from gpures.pixmap import PixelMap, calc_pixmap
 from gpures.progress import shown
@@ -41,10 +43,9 @@ from gpures.wcs import (
     as_wcs,
     axes_type,
     is_imaging,
-    resample_range,
     world_to_pixel,
 )
-from gpures.weights import check_weight_type, measured_time, weight_of
+from gpures.weights import check_weight_type
 
 __all__ = ["Resample"]
 
@@ -225,7 +226,7 @@ class Resample(OutputFrame, TimeCounters):
             raise ValueError(f"'output_wcs' must have a WCS under 'wcs', got the keys {list(output_wcs)}.")
         self._pixel_scale_ratio = output_wcs.get("pixel_scale_ratio")
         if self._pixel_scale_ratio is not None:
-            exposure.checked_scale(self._pixel_scale_ratio, "pixel_scale_ratio")
+            self._pixel_scale_ratio = checked_ratio(self._pixel_scale_ratio)
         self.check_output_wcs(self._output_wcs)
         self._output_array_shape = checked_shape(as_wcs(self._output_wcs).array_shape)
         self._output_pixel_scale = self._pixel_scale(output_wcs.get("pixel_scale"))
@@ -530,7 +531,8 @@ class Resample(OutputFrame, TimeCounters):
         self.validate_input_model(model)
         scale_before = self._pixel_scale_ratio, self._output_model.get("pixel_scale_ratio")
         try:
-            checked = self._checked_exposure(model, pixmap)
+            taken = InputModel(model)
+            checked = self._checked_exposure(taken, pixmap)
             warn_of_kernel(self.kernel, self.pixfrac, stacklevel=3)
             variances = checked.variances
             own_variances = self._is_overridden("resample_variance_arrays")
@@ -545,71 +547,59 @@ class Resample(OutputFrame, TimeCounters):
 
         if self._is_overridden("add_model_hook"):
             self._call_with_maps(self.add_model_hook, model, checked)
-        if (group_id := model["group_id"]) not in self._group_ids:
-            self.update_time(model)
+        if (group_id := taken["group_id"]) not in self._group_ids:
+            self.update_time(taken)
             self._group_ids.append(group_id)
             self._output_model["pointings"] += 1
         if own_variances and variances:
             self._call_with_maps(self.resample_variance_arrays, model, checked)
 
+    def _wanted(self) -> Wanted:
+        """What the settings ask of a model."""
+        return Wanted(
+            weight_type=self.weight_type,
+            good_bits=self.good_bits,
+            flag_names=self.dq_flag_name_map,
+            variance_names=self.variance_array_names if self._enable_var else (),
+            extra_names=self._extra_array_names,
+            err=self._compute_err == "driz_err",
+            dq=bool(self._propagate_dq),
+            time=self._enable_exptime_map,
+            pixfrac=self.pixfrac,
+        )
+
     def _checked_exposure(self, model: Mapping, pixmap: PixelMap | None = None) -> Exposure:
         """Everything about a model that a backend needs, checked; its pixel map may have been made before."""
-        data = exposure.checked_data(model)
-        shape = data.shape
-        time = exposure.checked_exposure_time(model)
-        exposure.check_numbers(model)
-        dq = exposure.checked_dq(model, shape, self._propagate_dq)
-        weight = weight_of(model, shape, dq.dtype, self.weight_type, self.good_bits, self.dq_flag_name_map)
-        err = exposure.checked_err(model, shape) if self._compute_err == "driz_err" else None
+        model = model if isinstance(model, InputModel) else InputModel(model)
+        self.check_time(model)
+
+        def pixmap_of(shape: tuple[int, int]) -> PixelMap:
+            return self._pixmap(model) if pixmap is None or pixmap.shape != shape else pixmap
+
+        checked = exposure_of(model, self._wanted(), pixmap_of)
+        checked.context_id = self._n_res_models
         self._compute_pixel_scale_ratio(model)
-        if pixmap is None or pixmap.shape != shape:
-            pixmap = self._pixmap(model)
-        limits = resample_range(shape, model["wcs"])
-        result = Exposure(
-            data=data,
-            pixmap=pixmap,
-            weight=weight,
-            limits=limits,
-            context_id=self._n_res_models,
-            dq=dq if self._propagate_dq or weight.bad_bits else None,
-            err=err,
-            extras=exposure.checked_extras(model, self._extra_array_names, shape),
-            exposure_time=time,
-            effective_time=exposure.checked_effective_time(model) if self._enable_exptime_map else time,
-            pixfrac=self.pixfrac,
-            pixel_scale_ratio=self._kernel_scale_ratio(self._pixel_scale_ratio, pixmap, limits),
-            iscale=exposure.checked_scale(self._get_intensity_scale(model), "iscale"),
-            level=exposure.sky_level(model),
-        )
-        if self._enable_var:
-            self._take_variances(model, result)
-        if not self._accumulators.takes_device_arrays and any(map(on_device, result.arrays().values())):
+        checked.pixel_scale_ratio = self._kernel_scale_ratio(self._pixel_scale_ratio, checked.pixmap, checked.limits)
+        checked.iscale = checked_scale(self._get_intensity_scale(model), "iscale", model)
+        if not self._accumulators.takes_device_arrays and any(map(on_device, checked.arrays().values())):
             names = ", ".join(repr(key) for key, value in model.items() if on_device(value))
             raise TypeError(
-                f"{names} of model '{model_name(model)}' is on a GPU, and backend='{self._backend}' works in host "
+                f"{names} of model '{model.name}' is on a GPU, and backend='{self._backend}' works in host "
                 "memory: use backend='cuda', or pass array.get()."
             )
-        return result
+        return checked
 
     def _kernel_scale_ratio(self, ratio: float | None, pixmap: PixelMap, limits: tuple[int, int, int, int]) -> float:
         """Pixel scale ratio that sizes the drops: the one given, or, where there is none, the pixel map's own."""
-        if ratio is None:
-            if self._effective_kernel() in ("square", "point"):  # which take their size from the pixel map
-                return 1.0
+        if ratio is not None:
+            ratio = checked_ratio(ratio)
+        elif self._effective_kernel() in ("square", "point"):  # which take their size from the pixel map
+            return 1.0
+        else:
             ratio = pixmap.mean_scale_ratio(self._output_array_shape, limits)
         # The reference hands it on in float32. With float32 sums the digits beyond make no difference but one: which
         # entry of the Lanczos table is nearest.
         return float(np.float32(ratio)) if self._accumulator_dtype == np.float32 else float(ratio)
-
-    def _take_variances(self, model: Mapping, checked: Exposure) -> None:
-        """Variances of a model, and what weights them in the mosaic."""
-        checked.variances = exposure.checked_variances(model, self.variance_array_names, checked.shape)
-        if self.weight_type == "exptime":
-            checked.variance_weight = float(measured_time(model)[0])
-        elif "var_rnoise" in checked.variances:
-            checked.variance_weight = None
-        elif checked.variances:
-            log.warning("No 'var_rnoise' in model '%s': its variances have weight 1.", model_name(model))
 
     def _accumulated_keys(self) -> list[str]:
         wanted = {"con": self._enable_ctx, "dq": self._propagate_dq, "err": self._compute_err == "driz_err"}
@@ -672,21 +662,12 @@ class Resample(OutputFrame, TimeCounters):
         `add_model` does this in the same pass as the data. Only where a subclass overrides this method does it call
         it, and this one is there for that subclass to call in turn. The parameters are those of `add_model_hook`.
         """
-        passed = Exposure(
-            data=None,
-            pixmap=PixelMap.from_array(pixmap),
-            weight=exposure.given_weight(weight_map, np.shape(pixmap)[:2], model),
-            limits=exposure.clipped_limits((xmin, xmax, ymin, ymax), np.shape(pixmap)[:2]),
-            exposure_time=exposure.checked_exposure_time(model),
-            pixfrac=self.pixfrac,
-            iscale=exposure.checked_scale(iscale, "iscale"),
+        passed = exposure_of_variances(
+            InputModel(model), self._wanted(), PixelMap.from_array(pixmap), weight_map, (xmin, xmax, ymin, ymax)
         )
-        if pixel_scale_ratio is None:
-            pixel_scale_ratio = self._pixel_scale_ratio
-        else:
-            exposure.checked_scale(pixel_scale_ratio, "pixel_scale_ratio")
-        passed.pixel_scale_ratio = self._kernel_scale_ratio(pixel_scale_ratio, passed.pixmap, passed.limits)
-        self._take_variances(model, passed)
+        ratio = self._pixel_scale_ratio if pixel_scale_ratio is None else pixel_scale_ratio
+        passed.pixel_scale_ratio = self._kernel_scale_ratio(ratio, passed.pixmap, passed.limits)
+        passed.iscale = checked_scale(iscale, "iscale")
         self._accumulators.add(passed)
 
     # ---- end ---------------------------------------------------------------------------------------------------

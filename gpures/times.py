@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
+import numpy as np
+
+from gpures.arguments import is_real
+from gpures.arrays import named
 from gpures.output import OutputModel
 from gpures.weights import measured_time
 
@@ -30,6 +35,34 @@ class TimeCounters:
         start, end = self._output_model.get("start_time"), self._output_model.get("end_time")
         self._exptime_start = [] if start is None else [start]
         self._exptime_end = [] if end is None else [end]
+
+    def check_time(self, model: Mapping) -> None:
+        """Check what of a model's times `exposure_of` does not, so that `update_time` and the end can't fail.
+
+        Raises
+        ------
+        TypeError
+            Start, end or group can't be compared with those of the models before.
+        ValueError
+            Start or end is not a time, such as NaN.
+        """
+        group_id = model["group_id"]
+        try:
+            bool(group_id == group_id and group_id in self._group_ids)
+        except Exception as error:
+            raise TypeError(f"{named('group_id', model)} must be a name or a number, got {group_id!r}.") from error
+        for key, times in (("start_time", self._exptime_start), ("end_time", self._exptime_end)):
+            time = model[key]
+            if time is None:
+                continue
+            try:
+                is_time = bool(time == time)
+                bool(time < (times[0] if times else time))
+            except Exception as error:
+                before = f" {times[0]!r} before it" if times else " other times"
+                raise TypeError(f"{named(key, model)} must be comparable with{before}, got {time!r}.") from error
+            if not is_time or isinstance(time, (bool, np.bool_)) or (is_real(time) and not math.isfinite(time)):
+                raise ValueError(f"{named(key, model)} must be a time or None, got {time!r}.")
 
     def update_time(self, model: Mapping) -> None:
         """Count a model's times, unless its group has been counted.

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.exposure import checked_scale, is_real
+from gpures.arguments import checked_scale, is_real
 from gpures.mosaicking.footprint import Footprint, angles, separation, vectors
 from gpures.wcs import world_to_pixel
 
