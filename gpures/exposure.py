@@ -6,14 +6,14 @@ Everything that can be wrong with a model is found here, before anything is adde
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from gpures.arguments import LARGEST, SMALLEST, checked_real, checked_switch
-from gpures.arrays import readable, real
+from gpures.arrays import named, readable, real
 from gpures.input_model import InputModel
 from gpures.pixmap import PixelMap
 from gpures.wcs import resample_range
@@ -280,7 +280,7 @@ def effective_time(model: InputModel) -> float:
     return checked_time(model, "exposure_time" if model.get(EFFECTIVE) is None else EFFECTIVE)
 
 
-def sky_level(model: InputModel) -> float:
+def sky_level(model: Mapping) -> float:
     """Sky level still to be subtracted from a model's data, in its units.
 
     Raises
@@ -295,7 +295,7 @@ def sky_level(model: InputModel) -> float:
         return 0.0
     level = checked_real(model["level"], "level", model)
     if not abs(level) <= LARGEST:
-        raise ValueError(f"'level' of model '{model.name}' must be finite, got {model['level']!r}.")
+        raise ValueError(f"{named('level', model)} must be finite, got {model['level']!r}.")
     return level
 
 
@@ -326,15 +326,14 @@ def exposure_of_variances(
     KeyError, TypeError, ValueError
         Something in the model is missing or wrong, or the weights have another shape than the pixel map.
     """
-    weight = Weight()
     if weight_map is not None:
-        weight = Weight(weight_map=readable(weight_map, "weight_map", model))
-        if (got := weight.weight_map.shape) != pixmap.shape:
+        weight_map = readable(weight_map, "weight_map", model)
+        if (got := weight_map.shape) != pixmap.shape:
             raise ValueError(f"'weight_map' must have the shape of the pixel map, {pixmap.shape}, got {got}.")
     result = Exposure(
         data=None,
         pixmap=pixmap,
-        weight=weight,
+        weight=Weight(weight_map=weight_map),
         limits=clipped_limits(limits, pixmap.shape),
         exposure_time=checked_time(model, "exposure_time"),
         pixfrac=wanted.pixfrac,
