@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import operator
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ __all__ = [
     "SMALLEST",
     "checked_compute_err",
     "checked_dtype",
+    "checked_integer",
     "checked_kernel",
     "checked_names",
     "checked_number",
@@ -31,6 +33,7 @@ __all__ = [
     "effective_kernel",
     "fill_number",
     "is_real",
+    "noted",
     "warn_of_deprecation",
     "warn_of_kernel",
 ]
@@ -49,8 +52,24 @@ LARGEST = float(np.finfo(np.float32).max)
 # large as any frame, and somebody has taken degrees for arcsec.
 LARGEST_RATIO = 1e8
 
+# Longest side of a frame. Beyond some 9e8 pixels the kernels' integer coordinates end, drops and margins included.
+LONGEST_SIDE = 1 << 29
+
+# Keys of an output model, and of input models, that hold no images.
+META = (
+    *("wcs", "pixfrac", "kernel", "fillval", "weight_type", "pixelarea_steradians", "pixelarea_arcsecsq"),
+    *("pixel_scale_ratio", "pointings", "exposure_time", "elapsed_exposure_time", "measurement_time", "duration"),
+    *("effective_exposure_time", "start_time", "end_time", "level", "subtracted", "filename", "group_id", "bunit_data"),
+)
+
 #: Default of arguments that are deprecated.
 NOT_GIVEN: Any = object()
+
+
+def noted(error: Exception, note: str) -> Exception:
+    """An error whose text is the drizzle package's, to the letter, with what else there is to say as a note."""
+    error.add_note(note)
+    return error
 
 
 def is_real(value: Any) -> bool:
@@ -114,21 +133,27 @@ def checked_ratio(value: Any, name: str = "pixel_scale_ratio") -> float:
 
 def checked_switch(value: Any, name: str, model: Mapping | None = None) -> bool:
     """True or False, Python's or numpy's, or 1 or 0; TypeError if it is something else."""
-    if isinstance(value, (bool, np.bool_)) or (isinstance(value, numbers.Integral) and value in (0, 1)):
+    if isinstance(value, (bool, np.bool_)) or (isinstance(value, numbers.Integral) and int(value) in (0, 1)):
         return bool(value)
     raise TypeError(f"{named(name, model)} must be True or False, got {value!r}.")
 
 
 def checked_number(value: Any, name: str, low: float, high: float) -> Any:
     """A number within bounds; ValueError if it is not."""
-    try:
-        inside = low <= value <= high
-    except TypeError:
-        inside = False
-    if not inside:
+    if not (is_real(value) and low <= value <= high):
         bound = f"between {low} and {high}" if math.isfinite(high) else f"at least {low}"
         raise ValueError(f"'{name}' must be a number {bound}, got {value!r}.")
-    return value
+    return value.item() if isinstance(value, np.ndarray) else value
+
+
+def checked_integer(value: Any, name: str) -> int:
+    """An integer, Python's or numpy's; TypeError if it is something else."""
+    try:
+        if not isinstance(value, (bool, np.bool_)):
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise TypeError(f"'{name}' must be an integer, got {value!r}.")
 
 
 def checked_kernel(kernel: Any) -> str:
@@ -160,17 +185,20 @@ def warn_of_deprecation(name: str, instead: str) -> None:
     warnings.warn(f"'{name}' is deprecated since drizzle 2.2: use {instead}.", DeprecationWarning, stacklevel=3)
 
 
-def checked_compute_err(value: Any) -> str | None:
+def checked_compute_err(value: Any) -> Any:
     """A way of computing the error; ValueError if there is none of that name."""
-    if value not in (None, False, "from_var", "driz_err"):
+    if not (value is None or value is False or (isinstance(value, str) and value in ("from_var", "driz_err"))):
         raise ValueError(f"'compute_err' must be 'from_var', 'driz_err' or None, got {value!r}.")
     return value
 
 
 def checked_dtype(value: Any, backend: str) -> np.dtype:
     """The type of a backend's accumulators; ValueError if it has no such."""
-    dtype = np.dtype(value)
-    if dtype not in (np.float32, np.float64):
+    try:
+        dtype = None if value is None else np.dtype(value)  # whose own default is float64
+    except Exception:  # whatever it makes of it
+        dtype = None
+    if dtype is None or dtype not in (np.float32, np.float64):
         raise ValueError(f"'accumulator_dtype' must be 'f4' or 'f8', got {value!r}.")
     if backend == "drizzle" and dtype != np.float32:
         raise ValueError("backend='drizzle' accumulates in float32: 'accumulator_dtype' must be 'f4'.")
@@ -178,29 +206,52 @@ def checked_dtype(value: Any, backend: str) -> np.dtype:
 
 
 def checked_names(names: Any, taken: Sequence[str]) -> tuple[str, ...]:
-    """Names of further arrays; ValueError if they are no names, occur twice, or are those of other images."""
-    names = (names,) if isinstance(names, str) else tuple(names)
-    bad = [name for name in names if not isinstance(name, str) or name in taken or names.count(name) > 1]
+    """Names of further arrays; ValueError if they are no names, occur twice, or those of other images or meta data."""
+    try:
+        given = (names,) if isinstance(names, str) else tuple(names)
+    except TypeError as error:
+        raise TypeError(f"'extra_array_names' must be a sequence of names, got {names!r}.") from error
+    bad = [name for name in given if not isinstance(name, str) or not name or given.count(name) > 1]
+    bad += [name for name in given if isinstance(name, str) and name in (*taken, *META)]
     if bad:
-        raise ValueError(f"'extra_array_names' must be distinct names, none of {tuple(taken)}, got {bad[0]!r}.")
-    return names
+        raise ValueError(
+            f"'extra_array_names' must be distinct names, none of {tuple(taken)} and of the meta data, got {bad[0]!r}."
+        )
+    return given
 
 
 def checked_shape(shape: Any) -> tuple[int, int]:
-    """The shape of an output frame; ValueError if it has no pixels."""
-    if shape is None or len(shape) != 2 or not all(n > 0 for n in shape):
-        raise ValueError(f"Invalid output frame shape: {shape}")
-    return int(shape[0]), int(shape[1])
+    """The shape of an output frame; ValueError if it has no pixels, or more along an axis than coordinates can tell."""
+    try:
+        ny, nx = (checked_integer(n, "shape") for n in shape)
+    except (TypeError, ValueError):  # no sequence, not of two, not of integers
+        ny = nx = 0
+    if not (0 < ny <= LONGEST_SIDE and 0 < nx <= LONGEST_SIDE):
+        raise ValueError(
+            f"Invalid output frame shape: {shape!r}. It must be two integers (Ny, Nx) from 1 to {LONGEST_SIDE}."
+        )
+    return ny, nx
 
 
-def fill_number(fillval: Any) -> float | None:
+def fill_number(fillval: Any, name: str = "fillval") -> float | None:
     """Fill value as a number, or None for "leave as it is".
 
     Raises
     ------
     ValueError
-        It is a string that holds no number.
+        It is a string that holds no number, or a number beyond float32, in which images are.
+    TypeError
+        It is neither a number nor a string nor None.
     """
     if fillval is None or (isinstance(fillval, str) and fillval.strip().upper() in ("", "INDEF")):
         return None
-    return float(fillval)
+    if isinstance(fillval, str):
+        try:
+            value = float(fillval)
+        except ValueError as error:
+            raise noted(error, f"'{name}' must be a number, 'NaN', 'INDEF' or None, got {fillval!r}.") from None
+    else:
+        value = checked_real(fillval, name)
+    if math.isfinite(value) and abs(value) > LARGEST:
+        raise ValueError(f"'{name}' must be a number that float32 holds, got {fillval!r}.")
+    return value

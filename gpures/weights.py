@@ -56,7 +56,7 @@ def check_weight_type(weight_type: Any) -> str:
     ValueError
         It is not one of ``WEIGHT_TYPES``.
     """
-    if weight_type not in WEIGHT_TYPES:
+    if not isinstance(weight_type, str) or weight_type not in WEIGHT_TYPES:
         raise ValueError(f"Unexpected weight type: 'weight_type' must be one of {WEIGHT_TYPES}, got {weight_type!r}.")
     return weight_type
 

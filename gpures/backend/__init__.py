@@ -28,9 +28,9 @@ def checked_backend(backend: str) -> str:
         The name, or the variable's, is not one of ``BACKENDS``.
     """
     name, source = backend, "'backend'"
-    if backend == "auto" and os.environ.get("GPURES_BACKEND"):
+    if isinstance(backend, str) and backend == "auto" and os.environ.get("GPURES_BACKEND"):
         name, source = os.environ["GPURES_BACKEND"], "GPURES_BACKEND"
-    if name not in BACKENDS:
+    if not isinstance(name, str) or name not in BACKENDS:
         raise ValueError(f"{source} must be one of {BACKENDS}, got {name!r}.")
     return name
 
