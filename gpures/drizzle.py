@@ -515,13 +515,11 @@ def checked_limits(limits: tuple, pixmap: np.ndarray) -> tuple[int, int, int, in
     TypeError
         A limit is not an integer.
     """
-    names = ("xmin", "xmax", "ymin", "ymax")
-    xmin, xmax, ymin, ymax = (
-        None if limit is None else checked_integer(limit, name) for limit, name in zip(limits, names, strict=True)
-    )
-    xmin, xmax, ymin, ymax = clipped_limits((xmin, xmax or None, ymin, ymax or None), pixmap.shape)
-    if xmax <= xmin or ymax <= ymin:
-        raise ValueError(f"'xmax' must be > 'xmin', and 'ymax' > 'ymin', got {xmin, xmax, ymin, ymax}.")
+    xmin, xmax, ymin, ymax = clipped_limits(limits, pixmap.shape, no_limit=0)
+    if xmax == xmin or ymax == ymin:
+        raise ValueError(
+            f"'xmax' must be > 'xmin', and 'ymax' > 'ymin', got {limits} in an image of {pixmap.shape[:2]}."
+        )
     part = pixmap[ymin : ymax + 1, xmin : xmax + 1]
     # Nearly always each edge has a pixel with coordinates, and no more need be looked at.
     if not all(np.isfinite(edge).all(axis=-1).any() for edge in (part[0], part[-1], part[:, 0], part[:, -1])):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.arguments import LARGEST, SMALLEST, checked_real, checked_switch
+from gpures.arguments import LARGEST, SMALLEST, checked_integer, checked_real, checked_switch
 from gpures.arrays import named, readable, real
 from gpures.input_model import InputModel
 from gpures.pixmap import PixelMap
@@ -162,21 +162,22 @@ def exposure_of(model: InputModel, wanted: Wanted, pixmap: Callable[[tuple[int, 
     if (mask := union(model.mask("data"), model.mask("dq"))) is not None:
         dq, bad = left_out(dq, weight.bad_bits, mask)
         weight = replace(weight, bad_bits=bad)
-    result = Exposure(
+    variances = variances_of(model, shape, wanted.variance_names)
+    return Exposure(
         data=data,
-        pixmap=pixmap(shape),
         weight=weight,
-        limits=resample_range(shape, model["wcs"]),
         dq=dq if wanted.dq or weight.bad_bits else None,
         err=image_of(model, "err", shape) if wanted.err else None,
         extras={name: image_of(model, name, shape) for name in wanted.extra_names},
+        variances=variances,
+        variance_weight=variance_weight_of(model, variances, wanted.weight_type),
         exposure_time=time,
         effective_time=effective_time(model) if wanted.time else time,
         pixfrac=wanted.pixfrac,
         level=sky_level(model),
+        limits=resample_range(shape, model["wcs"]),
+        pixmap=pixmap(shape),  # last, as it takes longest
     )
-    take_variances(model, result, wanted)
-    return result
 
 
 def data_of(model: InputModel) -> np.ndarray:
@@ -236,24 +237,31 @@ def image_of(model: InputModel, name: str, shape: tuple[int, int]) -> np.ndarray
     return model.array(name)
 
 
-def take_variances(model: InputModel, exposure: Exposure, wanted: Wanted) -> None:
-    """Variances of a model, in the order of their names, and what weights them in the mosaic.
+def variances_of(model: InputModel, shape: tuple[int, int], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Variances of a model, in the order of their names.
 
-    Those that are missing, empty or of another shape are passed over, with a word in the log.
+    Those that are missing, empty or of another shape than the data are passed over, with a word in the log.
     """
-    for name in wanted.variance_names:
+    variances = {}
+    for name in names:
         if model.get(name) is None or model.array(name).size == 0:
             log.debug("No data for '%s' for model '%s'. Skipping ...", name, model.name)
-        elif model.array(name).shape != exposure.shape:
+        elif model.array(name).shape != shape:
             log.warning("Data shape mismatch for '%s' for model '%s'. Skipping ...", name, model.name)
         else:
-            exposure.variances[name] = model.array(name)
-    if wanted.weight_type == "exptime":
-        exposure.variance_weight = float(measured_time(model)[0])
-    elif "var_rnoise" in exposure.variances:
-        exposure.variance_weight = None
-    elif exposure.variances:
+            variances[name] = model.array(name)
+    return variances
+
+
+def variance_weight_of(model: InputModel, variances: Mapping[str, np.ndarray], weight_type: str) -> float | None:
+    """What weights a model's variances in the mosaic; None for the inverse of its drizzled ``var_rnoise``."""
+    if weight_type == "exptime":
+        return float(measured_time(model)[0])
+    if "var_rnoise" in variances:
+        return None
+    if variances:
         log.warning("No 'var_rnoise' in model '%s': its variances have weight 1.", model.name)
+    return 1.0
 
 
 def checked_time(model: InputModel, key: str, may_be_none: bool = False) -> float:
@@ -330,25 +338,46 @@ def exposure_of_variances(
         weight_map = readable(weight_map, "weight_map", model)
         if (got := weight_map.shape) != pixmap.shape:
             raise ValueError(f"'weight_map' must have the shape of the pixel map, {pixmap.shape}, got {got}.")
-    result = Exposure(
+    variances = variances_of(model, pixmap.shape, wanted.variance_names)
+    return Exposure(
         data=None,
         pixmap=pixmap,
         weight=Weight(weight_map=weight_map),
         limits=clipped_limits(limits, pixmap.shape),
+        variances=variances,
+        variance_weight=variance_weight_of(model, variances, wanted.weight_type),
         exposure_time=checked_time(model, "exposure_time"),
         pixfrac=wanted.pixfrac,
     )
-    take_variances(model, result, wanted)
-    return result
 
 
-def clipped_limits(limits: tuple, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """Limits as a hook may give them: None or beyond the image means its edge."""
-    xmin, xmax, ymin, ymax = limits
-    last_x, last_y = shape[1] - 1, shape[0] - 1
-    return (
-        max(0, xmin or 0),
-        last_x if xmax is None else min(xmax, last_x),
-        max(0, ymin or 0),
-        last_y if ymax is None else min(ymax, last_y),
+def clipped_limits(limits: tuple, shape: tuple[int, ...], no_limit: int | None = None) -> tuple[int, int, int, int]:
+    """Limits xmin, xmax, ymin, ymax of the pixels used: None, or beyond the image, means its edge.
+
+    Parameters
+    ----------
+    limits : tuple
+        As a caller gives them.
+    shape : tuple
+        Of the image; (Ny, Nx) first.
+    no_limit : int, optional
+        What means the upper edge beside None.
+
+    Raises
+    ------
+    TypeError
+        A limit is not an integer.
+    ValueError
+        There is no pixel between them.
+    """
+    names = ("xmin", "xmax", "ymin", "ymax")
+    xmin, xmax, ymin, ymax = (
+        None if limit is None else checked_integer(limit, name) for limit, name in zip(limits, names, strict=True)
     )
+    last_x, last_y = shape[1] - 1, shape[0] - 1
+    x0, y0 = max(0, xmin or 0), max(0, ymin or 0)
+    x1 = last_x if xmax in (None, no_limit) else min(xmax, last_x)
+    y1 = last_y if ymax in (None, no_limit) else min(ymax, last_y)
+    if x1 < x0 or y1 < y0:
+        raise ValueError(f"'xmax' must be > 'xmin', and 'ymax' > 'ymin', got {limits} in an image of {shape[:2]}.")
+    return x0, x1, y0, y1
