@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.arrays import named
+from gpures.arrays import got, named
 from gpures.records import KERNELS
 
 __all__ = [
@@ -90,7 +90,7 @@ def checked_real(value: Any, name: str, model: Mapping | None = None) -> float:
         It is something else.
     """
     if not is_real(value):
-        raise TypeError(f"{named(name, model)} must be a number, got {value!r}.")
+        raise TypeError(f"{named(name, model)} must be a number, got {got(value)}.")
     try:
         return float(value)
     except OverflowError:  # an integer, or a fraction, that no float holds
@@ -109,9 +109,9 @@ def checked_scale(value: Any, name: str, model: Mapping | None = None) -> float:
     """
     scale = checked_real(value, name, model)
     if not (scale > 0.0 and math.isfinite(scale)):
-        raise ValueError(f"{named(name, model)} must be positive and finite, got {value!r}.")
+        raise ValueError(f"{named(name, model)} must be positive and finite, got {got(value)}.")
     if not SMALLEST <= scale <= LARGEST:
-        raise ValueError(f"{named(name, model)} must lie between {SMALLEST:.2g} and {LARGEST:.2g}, got {value!r}.")
+        raise ValueError(f"{named(name, model)} must lie between {SMALLEST:.2g} and {LARGEST:.2g}, got {got(value)}.")
     return scale
 
 
@@ -127,7 +127,7 @@ def checked_ratio(value: Any, name: str = "pixel_scale_ratio") -> float:
     """
     ratio = checked_scale(value, name)
     if not 1.0 / LARGEST_RATIO <= ratio <= LARGEST_RATIO:
-        raise ValueError(f"'{name}' must lie between {1.0 / LARGEST_RATIO} and {LARGEST_RATIO}, got {value!r}.")
+        raise ValueError(f"'{name}' must lie between {1.0 / LARGEST_RATIO} and {LARGEST_RATIO}, got {got(value)}.")
     return ratio
 
 
@@ -135,14 +135,14 @@ def checked_switch(value: Any, name: str, model: Mapping | None = None) -> bool:
     """True or False, Python's or numpy's, or 1 or 0; TypeError if it is something else."""
     if isinstance(value, (bool, np.bool_)) or (isinstance(value, numbers.Integral) and int(value) in (0, 1)):
         return bool(value)
-    raise TypeError(f"{named(name, model)} must be True or False, got {value!r}.")
+    raise TypeError(f"{named(name, model)} must be True or False, got {got(value)}.")
 
 
 def checked_number(value: Any, name: str, low: float, high: float) -> Any:
     """A number within bounds; ValueError if it is not."""
     if not (is_real(value) and low <= value <= high):
         bound = f"between {low} and {high}" if math.isfinite(high) else f"at least {low}"
-        raise ValueError(f"'{name}' must be a number {bound}, got {value!r}.")
+        raise ValueError(f"'{name}' must be a number {bound}, got {got(value)}.")
     return value.item() if isinstance(value, np.ndarray) else value
 
 
@@ -153,7 +153,7 @@ def checked_integer(value: Any, name: str) -> int:
             return operator.index(value)
     except TypeError:
         pass
-    raise TypeError(f"'{name}' must be an integer, got {value!r}.")
+    raise TypeError(f"'{name}' must be an integer, got {got(value)}.")
 
 
 def checked_kernel(kernel: Any) -> str:
@@ -188,7 +188,7 @@ def warn_of_deprecation(name: str, instead: str) -> None:
 def checked_compute_err(value: Any) -> Any:
     """A way of computing the error; ValueError if there is none of that name."""
     if not (value is None or value is False or (isinstance(value, str) and value in ("from_var", "driz_err"))):
-        raise ValueError(f"'compute_err' must be 'from_var', 'driz_err' or None, got {value!r}.")
+        raise ValueError(f"'compute_err' must be 'from_var', 'driz_err' or None, got {got(value)}.")
     return value
 
 
@@ -199,7 +199,7 @@ def checked_dtype(value: Any, backend: str) -> np.dtype:
     except Exception:  # whatever it makes of it
         dtype = None
     if dtype is None or dtype not in (np.float32, np.float64):
-        raise ValueError(f"'accumulator_dtype' must be 'f4' or 'f8', got {value!r}.")
+        raise ValueError(f"'accumulator_dtype' must be 'f4' or 'f8', got {got(value)}.")
     if backend == "drizzle" and dtype != np.float32:
         raise ValueError("backend='drizzle' accumulates in float32: 'accumulator_dtype' must be 'f4'.")
     return dtype
@@ -210,12 +210,12 @@ def checked_names(names: Any, taken: Sequence[str]) -> tuple[str, ...]:
     try:
         given = (names,) if isinstance(names, str) else tuple(names)
     except TypeError as error:
-        raise TypeError(f"'extra_array_names' must be a sequence of names, got {names!r}.") from error
+        raise TypeError(f"'extra_array_names' must be a sequence of names, got {got(names)}.") from error
     bad = [name for name in given if not isinstance(name, str) or not name or given.count(name) > 1]
     bad += [name for name in given if isinstance(name, str) and name in (*taken, *META)]
     if bad:
         raise ValueError(
-            f"'extra_array_names' must be distinct names, none of {tuple(taken)} and of the meta data, got {bad[0]!r}."
+            f"'extra_array_names' must be distinct names, none of {tuple(taken)} or of meta data, got {got(bad[0])}."
         )
     return given
 
@@ -228,7 +228,7 @@ def checked_shape(shape: Any) -> tuple[int, int]:
         ny = nx = 0
     if not (0 < ny <= LONGEST_SIDE and 0 < nx <= LONGEST_SIDE):
         raise ValueError(
-            f"Invalid output frame shape: {shape!r}. It must be two integers (Ny, Nx) from 1 to {LONGEST_SIDE}."
+            f"Invalid output frame shape: {got(shape)}. It must be two integers (Ny, Nx) from 1 to {LONGEST_SIDE}."
         )
     return ny, nx
 
@@ -249,9 +249,9 @@ def fill_number(fillval: Any, name: str = "fillval") -> float | None:
         try:
             value = float(fillval)
         except ValueError as error:
-            raise noted(error, f"'{name}' must be a number, 'NaN', 'INDEF' or None, got {fillval!r}.") from None
+            raise noted(error, f"'{name}' must be a number, 'NaN', 'INDEF' or None, got {got(fillval)}.") from None
     else:
         value = checked_real(fillval, name)
     if math.isfinite(value) and abs(value) > LARGEST:
-        raise ValueError(f"'{name}' must be a number that float32 holds, got {fillval!r}.")
+        raise ValueError(f"'{name}' must be a number that float32 holds, got {got(fillval)}.")
     return value

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import logging
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-__all__ = ["as_array", "as_host", "converted", "model_name", "named", "on_device", "readable", "real", "unmasked"]
+__all__ = [
+    "as_array",
+    "as_host",
+    "converted",
+    "got",
+    "model_name",
+    "named",
+    "on_device",
+    "readable",
+    "real",
+    "unmasked",
+]
 
 log = logging.getLogger(__name__)
+
+# Errors show no more of a value than fits a line.
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = 80
 
 
 def model_name(model: Mapping) -> str:
@@ -22,6 +38,14 @@ def model_name(model: Mapping) -> str:
 def named(name: str, model: Mapping | None = None) -> str:
     """How an error calls an argument, or what a model has under that name."""
     return f"'{name}'" if model is None else f"'{name}' of model '{model_name(model)}'"
+
+
+def got(value: Any) -> str:
+    """What an argument is, in few words, for an error."""
+    try:
+        return SHORT.repr(value)
+    except Exception:  # whatever its __repr__ does; an integer of too many digits has none
+        return f"one of the type {type(value).__name__}"
 
 
 def on_device(array: Any) -> bool:
@@ -99,8 +123,7 @@ def real(array: Any, name: str, model: Mapping | None = None) -> Any:
         It does not hold real numbers.
     """
     if array.dtype.kind not in "fiub":
-        got = "None" if array.dtype == object and array.ndim == 0 and array[()] is None else array.dtype
-        raise TypeError(f"{named(name, model)} must hold real numbers, got {got}.")
+        raise TypeError(f"{named(name, model)} must hold real numbers, got {array.dtype}.")
     return array
 
 

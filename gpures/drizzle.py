@@ -26,7 +26,7 @@ from gpures.arguments import (
     warn_of_deprecation,
     warn_of_kernel,
 )
-from gpures.arrays import as_host, converted, on_device, readable, real
+from gpures.arrays import as_host, converted, got, on_device, readable, real
 from gpures.backend import checked_backend
 from gpures.exposure import Exposure, clipped_limits
 from gpures.output_images import OutputImages, checked_flags, fill_text
@@ -137,12 +137,12 @@ class Drizzle:
         self._exptime = checked_real(exptime, "exptime")
         if not 0.0 <= self._exptime <= LARGEST:
             raise noted(
-                ValueError("Exposure time must be non-negative."), f"'exptime' must be finite, got {exptime!r}."
+                ValueError("Exposure time must be non-negative."), f"'exptime' must be finite, got {got(exptime)}."
             )
         if exptime > 0.0 and out_img is None and out_ctx is None and out_wht is None:
             raise ValueError(
                 "Exposure time must be 0.0 for the first resampling: 'exptime' is that of the mosaic in 'out_img', "
-                f"'out_wht' and 'out_ctx', none of which was given, got {exptime!r}."
+                f"'out_wht' and 'out_ctx', none of which was given, got {got(exptime)}."
             )
         if not isinstance(kernel, str) or kernel.lower() not in KERNELS:
             raise noted(ValueError(f"Kernel {kernel!r} is not supported."), f"'kernel' must be one of {KERNELS}.")
@@ -328,7 +328,7 @@ class Drizzle:
         squared = self._checked_squared(data2, shape)
         exptime = checked_real(exptime, "exptime")
         if not SMALLEST <= exptime <= LARGEST:
-            raise noted(ValueError("'exptime' *must* be a strictly positive number."), f"Got {exptime!r}.")
+            raise noted(ValueError("'exptime' *must* be a strictly positive number."), f"Got {got(exptime)}.")
         if dq is not None:
             dq, of_dq = checked_flags(dq, "dq")
             if dq.shape != shape:
@@ -382,20 +382,20 @@ class Drizzle:
         elif hasattr(data2, "__array__") or on_device(data2):
             squared = [readable(data2, "data2")]
             if squared[0].shape != shape:
-                got = squared[0].shape
-                raise ValueError(f"'data2' shape is not consistent with 'data' shape. Got {got}, for {shape}.")
+                there = squared[0].shape
+                raise ValueError(f"'data2' shape is not consistent with 'data' shape. Got {there}, for {shape}.")
         else:
             try:
                 given = list(data2)
             except TypeError as error:
-                raise TypeError(f"'data2' must be an image or a list of such, got {data2!r}.") from error
+                raise TypeError(f"'data2' must be an image or a list of such, got {got(data2)}.") from error
             # Zeros, as the mean of the others is over all weights.
             nothing = np.broadcast_to(np.float32(0), shape)
             squared = [nothing if a is None else readable(a, "data2") for a in given]
             squared = [array if array.size else nothing for array in squared]
-            got = [array.shape for array in squared]
-            if any(of_array != shape for of_array in got):
-                raise ValueError(f"'data2' shape(s) is not consistent with 'data' shape. Got {got}, for {shape}.")
+            shapes = [array.shape for array in squared]
+            if any(of_array != shape for of_array in shapes):
+                raise ValueError(f"'data2' shape(s) is not consistent with 'data' shape. Got {shapes}, for {shape}.")
         there = self._images.squared
         if there is None and self._added:
             there = []
@@ -430,9 +430,9 @@ class Drizzle:
 def checked_ids(first: Any, last: Any) -> int:
     """Largest number expected in the context image; ValueError if it can't be."""
     if checked_integer(first, "begin_ctx_id") < 0:
-        raise ValueError(f"Invalid context image ID: 'begin_ctx_id' must be 0 or more, got {first!r}.")
+        raise ValueError(f"Invalid context image ID: 'begin_ctx_id' must be 0 or more, got {got(first)}.")
     if last is not None and checked_integer(last, "max_ctx_id") < first:
-        raise ValueError(f"'max_ctx_id' cannot be smaller than 'begin_ctx_id'. Got {last!r} and {first!r}.")
+        raise ValueError(f"'max_ctx_id' cannot be smaller than 'begin_ctx_id'. Got {got(last)} and {first!r}.")
     return operator.index(first if last is None else last)
 
 
@@ -461,8 +461,8 @@ def checked_weight(weight_map: Any, wht_scale: Any, shape: tuple[int, int], mask
     if weight_map is not None:
         weight_map = readable(weight_map, "weight_map")
         if weight_map.shape != shape:
-            got = weight_map.shape
-            raise ValueError(f"'weight_map' shape is not consistent with 'data' shape. Got {got}, for {shape}.")
+            there = weight_map.shape
+            raise ValueError(f"'weight_map' shape is not consistent with 'data' shape. Got {there}, for {shape}.")
     if mask is not None:
         weight_map = ~mask if weight_map is None else np.where(mask, weight_map.dtype.type(0), as_host(weight_map))
     return Weight(weight_map=weight_map, constant=constant)

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from gpures.arguments import LARGEST, SMALLEST, checked_integer, checked_real, checked_switch
-from gpures.arrays import named, readable, real
+from gpures.arrays import got, named, readable, real
 from gpures.input_model import InputModel
 from gpures.pixmap import PixelMap
-from gpures.wcs import resample_range
+from gpures.wcs import as_wcs, resample_range
 from gpures.weights import Weight, bad_bits, left_out, measured_time, union, weight_of
 
-__all__ = ["WEIGHTS", "Exposure", "Wanted", "exposure_of"]
+__all__ = ["WEIGHTS", "Exposure", "Wanted", "check_wcs", "exposure_of"]
 
 log = logging.getLogger(__name__)
 
@@ -180,6 +180,23 @@ def exposure_of(model: InputModel, wanted: Wanted, pixmap: Callable[[tuple[int, 
     )
 
 
+def check_wcs(model: Mapping) -> None:
+    """Check that a model has a WCS.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It has none, or another object in its place.
+    UnsupportedWCSError
+        A FITS WCS has not two celestial axes.
+    """
+    wcs = model["wcs"]
+    if wcs is None:
+        raise ValueError(f"{named('wcs', model)} must be a WCS, got None.")
+    if not hasattr(as_wcs(wcs), "output_frame"):
+        raise TypeError(f"{named('wcs', model)} must be a gwcs or an astropy.wcs.WCS, got {got(wcs)}.")
+
+
 def data_of(model: InputModel) -> np.ndarray:
     """The data array of a model.
 
@@ -192,10 +209,11 @@ def data_of(model: InputModel) -> np.ndarray:
     ValueError
         It is empty.
     """
+    given = model["data"]
     data = model.converted("data")
     if data.ndim != 2:
-        got = "None" if model["data"] is None else f"{data.ndim} dimensions, of shape {data.shape}"
-        raise RuntimeError(f"Input model '{model.name}' is not a 2D image: its 'data' has {got}.")
+        what = "is None" if given is None else f"has {data.ndim} dimensions, of shape {data.shape}"
+        raise RuntimeError(f"Input model '{model.name}' is not a 2D image: its 'data' {what}.")
     if data.size == 0:
         raise ValueError(f"Input model '{model.name}' is empty: its 'data' has the shape {data.shape}.")
     return real(data, "data", model)
@@ -211,11 +229,13 @@ def dq_of(model: InputModel, shape: tuple[int, int], propagate: bool) -> np.ndar
     ValueError
         It has not the shape of the data.
     """
+    given = model["dq"]
     dq = model.converted("dq")
     if dq.dtype.kind not in "iu":
-        raise TypeError(f"'dq' of model '{model.name}' must be an array of integers, got {dq.dtype}.")
+        what = "None" if given is None else dq.dtype
+        raise TypeError(f"'dq' of model '{model.name}' must be an array of integers, got {what}.")
     if dq.shape != shape:
-        raise ValueError(f"'dq' of model '{model.name}' must have the shape of its data, {shape}, got {dq.shape}.")
+        raise ValueError(f"'dq' of model '{model.name}' must have the shape of its 'data', {shape}, got {dq.shape}.")
     if propagate and dq.dtype.itemsize > 4 and (dq.min() < -(2**31) or dq.max() >= 2**32):
         raise TypeError(f"'dq' of model '{model.name}' has flags beyond 32 bits, which can't be propagated.")
     return dq
@@ -231,9 +251,9 @@ def image_of(model: InputModel, name: str, shape: tuple[int, int]) -> np.ndarray
     ValueError
         It is None or has not the shape of the data.
     """
-    got = "none" if model[name] is None else model.array(name).shape
-    if got != shape:
-        raise ValueError(f"'{name}' of model '{model.name}' must have the shape of its data, {shape}, got {got}.")
+    there = "none" if model[name] is None else model.array(name).shape
+    if there != shape:
+        raise ValueError(f"'{name}' of model '{model.name}' must have the shape of its data, {shape}, got {there}.")
     return model.array(name)
 
 
@@ -279,7 +299,7 @@ def checked_time(model: InputModel, key: str, may_be_none: bool = False) -> floa
     time = checked_real(model[key], key, model)
     if not (0.0 < time < LARGEST and time >= SMALLEST) and not (may_be_none and time == 0.0):
         kind = "finite and not negative" if may_be_none else "a strictly positive number"
-        raise ValueError(f"'{key}' of model '{model.name}' must be {kind}, got {model[key]!r}.")
+        raise ValueError(f"'{key}' of model '{model.name}' must be {kind}, got {got(model[key])}.")
     return time
 
 
@@ -303,7 +323,7 @@ def sky_level(model: Mapping) -> float:
         return 0.0
     level = checked_real(model["level"], "level", model)
     if not abs(level) <= LARGEST:
-        raise ValueError(f"{named('level', model)} must be finite, got {model['level']!r}.")
+        raise ValueError(f"{named('level', model)} must be finite, got {got(model['level'])}.")
     return level
 
 
@@ -320,7 +340,7 @@ def check_area(model: InputModel) -> None:
     area = model["pixelarea_steradians"]
     if area is not None and not abs(checked_real(area, "pixelarea_steradians", model)) <= LARGEST:
         raise ValueError(
-            f"'pixelarea_steradians' of model '{model.name}' must be finite and positive, or None, got {area!r}."
+            f"'pixelarea_steradians' of model '{model.name}' must be finite and positive, or None, got {got(area)}."
         )
 
 
@@ -336,8 +356,10 @@ def exposure_of_variances(
     """
     if weight_map is not None:
         weight_map = readable(weight_map, "weight_map", model)
-        if (got := weight_map.shape) != pixmap.shape:
-            raise ValueError(f"'weight_map' must have the shape of the pixel map, {pixmap.shape}, got {got}.")
+        if weight_map.shape != pixmap.shape:
+            raise ValueError(
+                f"'weight_map' must have the shape of the pixel map, {pixmap.shape}, got {weight_map.shape}."
+            )
     variances = variances_of(model, pixmap.shape, wanted.variance_names)
     return Exposure(
         data=None,

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpures.accumulators import Accumulators, Frame
 from gpures.arguments import fill_number
-from gpures.arrays import converted, on_device, real
+from gpures.arrays import converted, got, on_device, real
 from gpures.backend import make_accumulators
 
 __all__ = ["OutputImages", "checked_flags", "fill_text"]
@@ -224,5 +224,5 @@ def checked_list(images: Any) -> list:
     try:
         images = list(images)
     except TypeError as error:
-        raise TypeError(f"'out_img2' must be an image or a list of such, got {images!r}.") from error
+        raise TypeError(f"'out_img2' must be an image or a list of such, got {got(images)}.") from error
     return [None if image is None else checked_output(image, "squared") for image in images]

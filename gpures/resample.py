@@ -27,10 +27,10 @@ from gpures.arguments import (
     fill_number,
     warn_of_kernel,
 )
-from gpures.arrays import model_name, on_device
+from gpures.arrays import on_device
 from gpures.backend import checked_backend, make_accumulators
 from gpures.cuda.device import DeviceError
-from gpures.exposure import Exposure, Wanted, exposure_of, exposure_of_variances
+from gpures.exposure import Exposure, Wanted, check_wcs, exposure_of, exposure_of_variances
 from gpures.frame import OutputFrame
 from gpures.input_model import InputModel
 from gpures.output import OutputModel
@@ -52,6 +52,8 @@ __all__ = ["Resample"]
 log = logging.getLogger(__name__)
 
 IMAGES = ("data", "wht", "con", "dq", "err", "exptime_map")
+
+MISSING = "Attempt to access non-existent key '{}' in a data model."
 
 # What `add_model` raises where something in a model is wrong.
 MODEL_ERRORS = (KeyError, RuntimeError, TypeError, ValueError)
@@ -402,13 +404,13 @@ class Resample(OutputFrame, TimeCounters):
             It is not a mapping.
         KeyError
             A key is missing.
+        TypeError, ValueError
+            Its WCS is none.
         """
         if not isinstance(model, Mapping):
             raise TypeError(f"'model' must be a dict of arrays and meta data, got {type(model).__name__}.")
         needed = ["data", "dq", "filename", "group_id", "wcs", "exposure_time", "start_time", "end_time", "duration"]
         needed += ["measurement_time", "pixelarea_steradians", "level", "subtracted"]
-        if model.get("wcs") is not None and "SPECTRAL" in axes_type(model["wcs"]):
-            needed.append("bunit_data")
         if self._enable_var:
             needed += self.variance_array_names
         needed += self._extra_array_names
@@ -418,9 +420,10 @@ class Resample(OutputFrame, TimeCounters):
             needed.append("var_rnoise")
         for key in needed:
             if key not in model:
-                raise KeyError(f"Attempt to access non-existent key '{key}' in a data model.")
-        if model["wcs"] is None:
-            raise ValueError(f"'wcs' of model '{model_name(model)}' must be a WCS, got None.")
+                raise KeyError(MISSING.format(key))
+        check_wcs(model)
+        if "SPECTRAL" in axes_type(model["wcs"]) and "bunit_data" not in model:
+            raise KeyError(MISSING.format("bunit_data"))
 
     def add_model(self, model):
         """Resample a model and add it to the mosaic, all its planes in one pass.

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gpures.arguments import is_real
-from gpures.arrays import named
+from gpures.arguments import checked_real, is_real
+from gpures.arrays import got, named
 from gpures.output import OutputModel
 from gpures.weights import measured_time
 
 __all__ = ["TimeCounters"]
+
+# What could be compared with its like, and is no start or end all the same.
+NO_TIMES = (bool, np.bool_, list, tuple, dict, set, frozenset)
 
 
 class TimeCounters:
@@ -48,21 +51,25 @@ class TimeCounters:
         """
         group_id = model["group_id"]
         try:
-            bool(group_id == group_id and group_id in self._group_ids)
-        except Exception as error:
-            raise TypeError(f"{named('group_id', model)} must be a name or a number, got {group_id!r}.") from error
+            comparable = not np.ndim(group_id) if isinstance(group_id, np.ndarray) else True
+            bool(comparable and group_id in self._group_ids)
+        except Exception:
+            comparable = False
+        if not comparable:
+            raise TypeError(f"{named('group_id', model)} must be a name or a number, got {got(group_id)}.")
         for key, times in (("start_time", self._exptime_start), ("end_time", self._exptime_end)):
-            time = model[key]
-            if time is None:
+            if (time := model[key]) is None:
                 continue
+            if isinstance(time, NO_TIMES) or (isinstance(time, np.ndarray) and time.ndim):
+                raise TypeError(f"{named(key, model)} must be a time or None, got {got(time)}.")
             try:
                 is_time = bool(time == time)
                 bool(time < (times[0] if times else time))
             except Exception as error:
-                before = f" {times[0]!r} before it" if times else " other times"
-                raise TypeError(f"{named(key, model)} must be comparable with{before}, got {time!r}.") from error
-            if not is_time or isinstance(time, (bool, np.bool_)) or (is_real(time) and not math.isfinite(time)):
-                raise ValueError(f"{named(key, model)} must be a time or None, got {time!r}.")
+                before = f" {got(times[0])} before it" if times else " other times"
+                raise TypeError(f"{named(key, model)} must be comparable with{before}, got {got(time)}.") from error
+            if not is_time or (is_real(time) and not math.isfinite(checked_real(time, key, model))):
+                raise ValueError(f"{named(key, model)} must be a time or None, got {got(time)}.")
 
     def update_time(self, model: Mapping) -> None:
         """Count a model's times, unless its group has been counted.

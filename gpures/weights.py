@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.arrays import as_host
+from gpures.arrays import as_host, got
 from gpures.input_model import InputModel
 
 __all__ = ["Weight", "bad_bits", "check_weight_type", "left_out", "measured_time", "union", "weight_of"]
@@ -57,7 +57,9 @@ def check_weight_type(weight_type: Any) -> str:
         It is not one of ``WEIGHT_TYPES``.
     """
     if not isinstance(weight_type, str) or weight_type not in WEIGHT_TYPES:
-        raise ValueError(f"Unexpected weight type: 'weight_type' must be one of {WEIGHT_TYPES}, got {weight_type!r}.")
+        raise ValueError(
+            f"Unexpected weight type: 'weight_type' must be one of {WEIGHT_TYPES}, got {got(weight_type)}."
+        )
     return weight_type
 
 
@@ -82,11 +84,11 @@ def bad_bits(good_bits: Any, flag_name_map: Any, dtype: np.dtype) -> int:
         good = interpret_bit_flags(good_bits, flag_name_map=flag_name_map)
     except Exception as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"'good_bits' must be DQ flags or names of such, got {good_bits!r}: {error}") from error
+        raise kind(f"'good_bits' must be DQ flags or names of such, got {got(good_bits)}: {error}") from error
     if good is None:
         return 0
     if int(good) < 0 and not (isinstance(good_bits, str) and good_bits.lstrip().startswith("~")):
-        raise ValueError(f"'good_bits' can't be negative, got {good_bits!r}: None takes all flags for good.")
+        raise ValueError(f"'good_bits' can't be negative, got {got(good_bits)}: None takes all flags for good.")
     return ~int(good) & ((1 << (8 * dtype.itemsize)) - 1)
 
 
