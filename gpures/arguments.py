@@ -13,6 +13,7 @@ import numpy as np
 
 from gpures.arrays import got, named
 from gpures.records import KERNELS
+from gpures.wcs import as_wcs
 
 __all__ = [
     "LARGEST",
@@ -20,6 +21,7 @@ __all__ = [
     "NOT_GIVEN",
     "SMALLEST",
     "checked_compute_err",
+    "checked_count",
     "checked_dtype",
     "checked_integer",
     "checked_kernel",
@@ -30,6 +32,7 @@ __all__ = [
     "checked_scale",
     "checked_shape",
     "checked_switch",
+    "checked_wcs",
     "effective_kernel",
     "fill_number",
     "is_real",
@@ -156,6 +159,28 @@ def checked_integer(value: Any, name: str) -> int:
     raise TypeError(f"'{name}' must be an integer, got {got(value)}.")
 
 
+def checked_wcs(wcs: Any, name: str = "wcs", model: Mapping | None = None) -> Any:
+    """A WCS; TypeError or ValueError if it is none, UnsupportedWCSError if a FITS WCS has not two celestial axes."""
+    if wcs is None:
+        raise ValueError(f"{named(name, model)} must be a WCS, got None.")
+    if not hasattr(as_wcs(wcs), "output_frame"):
+        raise TypeError(f"{named(name, model)} must be a gwcs.wcs.WCS or an astropy.wcs.WCS, got {got(wcs)}.")
+    return wcs
+
+
+def checked_count(value: Any, name: str) -> int | None:
+    """A number of images, or None; ValueError if it is not 1 or more, or more than a context image can tell apart."""
+    if value is None:
+        return None
+    try:
+        count = checked_integer(value, name)
+    except TypeError:
+        count = 0
+    if not 0 < count < 1 << 31:
+        raise ValueError(f"'{name}' must be None or an integer of at least 1, got {got(value)}.")
+    return count
+
+
 def checked_kernel(kernel: Any) -> str:
     """The name of a kernel, in any case; ValueError if there is none of that name."""
     if not isinstance(kernel, str) or kernel.lower() not in KERNELS:
@@ -252,6 +277,6 @@ def fill_number(fillval: Any, name: str = "fillval") -> float | None:
             raise noted(error, f"'{name}' must be a number, 'NaN', 'INDEF' or None, got {got(fillval)}.") from None
     else:
         value = checked_real(fillval, name)
-    if math.isfinite(value) and abs(value) > LARGEST:
+    if abs(value) > LARGEST and (math.isfinite(value) or not (isinstance(fillval, str) or fillval == value)):
         raise ValueError(f"'{name}' must be a number that float32 holds, got {got(fillval)}.")
     return value

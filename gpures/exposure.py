@@ -16,10 +16,10 @@ from gpures.arguments import LARGEST, SMALLEST, checked_integer, checked_real, c
 from gpures.arrays import got, named, readable, real
 from gpures.input_model import InputModel
 from gpures.pixmap import PixelMap
-from gpures.wcs import as_wcs, resample_range
+from gpures.wcs import resample_range
 from gpures.weights import Weight, bad_bits, left_out, measured_time, union, weight_of
 
-__all__ = ["WEIGHTS", "Exposure", "Wanted", "check_wcs", "exposure_of"]
+__all__ = ["WEIGHTS", "Exposure", "Wanted", "exposure_of"]
 
 log = logging.getLogger(__name__)
 
@@ -180,23 +180,6 @@ def exposure_of(model: InputModel, wanted: Wanted, pixmap: Callable[[tuple[int, 
     )
 
 
-def check_wcs(model: Mapping) -> None:
-    """Check that a model has a WCS.
-
-    Raises
-    ------
-    TypeError, ValueError
-        It has none, or another object in its place.
-    UnsupportedWCSError
-        A FITS WCS has not two celestial axes.
-    """
-    wcs = model["wcs"]
-    if wcs is None:
-        raise ValueError(f"{named('wcs', model)} must be a WCS, got None.")
-    if not hasattr(as_wcs(wcs), "output_frame"):
-        raise TypeError(f"{named('wcs', model)} must be a gwcs or an astropy.wcs.WCS, got {got(wcs)}.")
-
-
 def data_of(model: InputModel) -> np.ndarray:
     """The data array of a model.
 
@@ -235,7 +218,7 @@ def dq_of(model: InputModel, shape: tuple[int, int], propagate: bool) -> np.ndar
         what = "None" if given is None else dq.dtype
         raise TypeError(f"'dq' of model '{model.name}' must be an array of integers, got {what}.")
     if dq.shape != shape:
-        raise ValueError(f"'dq' of model '{model.name}' must have the shape of its 'data', {shape}, got {dq.shape}.")
+        raise ValueError(f"'data' and 'dq' of model '{model.name}' must have one shape, got {shape} and {dq.shape}.")
     if propagate and dq.dtype.itemsize > 4 and (dq.min() < -(2**31) or dq.max() >= 2**32):
         raise TypeError(f"'dq' of model '{model.name}' has flags beyond 32 bits, which can't be propagated.")
     return dq

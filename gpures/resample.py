@@ -23,6 +23,7 @@ from gpures.arguments import (
     checked_ratio,
     checked_scale,
     checked_shape,
+    checked_wcs,
     effective_kernel,
     fill_number,
     warn_of_kernel,
@@ -30,7 +31,7 @@ from gpures.arguments import (
 from gpures.arrays import on_device
 from gpures.backend import checked_backend, make_accumulators
 from gpures.cuda.device import DeviceError
-from gpures.exposure import Exposure, Wanted, check_wcs, exposure_of, exposure_of_variances
+from gpures.exposure import Exposure, Wanted, exposure_of, exposure_of_variances
 from gpures.frame import OutputFrame
 from gpures.input_model import InputModel
 from gpures.output import OutputModel
@@ -421,7 +422,7 @@ class Resample(OutputFrame, TimeCounters):
         for key in needed:
             if key not in model:
                 raise KeyError(MISSING.format(key))
-        check_wcs(model)
+        checked_wcs(model["wcs"], "wcs", model)
         if "SPECTRAL" in axes_type(model["wcs"]) and "bunit_data" not in model:
             raise KeyError(MISSING.format("bunit_data"))
 
