@@ -28,6 +28,7 @@ from gpures.arguments import (
 )
 from gpures.arrays import as_host, converted, got, on_device, readable, real
 from gpures.backend import checked_backend
+from gpures.cuda.device import device_number
 from gpures.exposure import Exposure, clipped_limits
 from gpures.output_images import OutputImages, checked_flags, fill_text
 from gpures.pixmap import PixelMap
@@ -130,6 +131,7 @@ class Drizzle:
         to_host=True,
     ):
         self._backend = checked_backend(backend)
+        device_number(device)
         self._device = device
         disable_ctx = checked_switch(disable_ctx, "disable_ctx")
         self._context_planes = 0 if disable_ctx else checked_ids(begin_ctx_id, max_ctx_id) // BITS_PER_PLANE + 1

@@ -16,6 +16,7 @@ from gpures.ahead import ahead
 from gpures.arguments import (
     LARGEST_PIXFRAC,
     checked_compute_err,
+    checked_count,
     checked_dtype,
     checked_kernel,
     checked_names,
@@ -23,6 +24,7 @@ from gpures.arguments import (
     checked_ratio,
     checked_scale,
     checked_shape,
+    checked_switch,
     checked_wcs,
     effective_kernel,
     fill_number,
@@ -30,7 +32,7 @@ from gpures.arguments import (
 )
 from gpures.arrays import on_device
 from gpures.backend import checked_backend, make_accumulators
-from gpures.cuda.device import DeviceError
+from gpures.cuda.device import DeviceError, device_number
 from gpures.exposure import Exposure, Wanted, exposure_of, exposure_of_variances
 from gpures.frame import OutputFrame
 from gpures.input_model import InputModel
@@ -199,15 +201,16 @@ class Resample(OutputFrame, TimeCounters):
         self._finalized = False
         self._n_res_models = 0
         self._group_ids = []
-        self._enable_ctx = enable_ctx
-        self._enable_var = enable_var
+        self._enable_ctx = checked_switch(enable_ctx, "enable_ctx")
+        self._enable_var = checked_switch(enable_var, "enable_var")
         self._compute_err = checked_compute_err(compute_err)
-        self._propagate_dq = propagate_dq
+        self._propagate_dq = checked_switch(propagate_dq, "propagate_dq")
         self._backend = checked_backend(backend)
+        device_number(device)
         self._device = device
         self._extra_array_names = checked_names(extra_array_names, (*IMAGES, *self.variance_array_names))
-        self._enable_exptime_map = bool(enable_exptime_map)
-        self._to_host = bool(to_host)
+        self._enable_exptime_map = checked_switch(enable_exptime_map, "enable_exptime_map")
+        self._to_host = checked_switch(to_host, "to_host")
         self._pixmap_tolerance = checked_number(pixmap_tolerance, "pixmap_tolerance", 0.0, math.inf)
         self._accumulator_dtype = checked_dtype(accumulator_dtype, self._backend)
 
@@ -346,9 +349,7 @@ class Resample(OutputFrame, TimeCounters):
         MemoryError
             The frame's arrays would not fit in memory.
         """
-        if n_input_models is not None and not (isinstance(n_input_models, (int, np.integer)) and n_input_models > 0):
-            raise ValueError(f"'n_input_models' must be None or an integer of at least 1, got {n_input_models!r}.")
-        frame = self._frame(n_input_models)
+        frame = self._frame(checked_count(n_input_models, "n_input_models"))
         if hasattr(self, "_output_model"):
             self._output_model.settle()  # whoever holds the mosaic before keeps its images
         self._drop_accumulators()  # and the rest of it makes room first
