@@ -18,6 +18,8 @@ from gpures.wcs import as_wcs
 __all__ = [
     "LARGEST",
     "LARGEST_PIXFRAC",
+    "LONGEST_SIDE",
+    "MOST_IMAGES",
     "NOT_GIVEN",
     "SMALLEST",
     "checked_compute_err",
@@ -27,6 +29,7 @@ __all__ = [
     "checked_kernel",
     "checked_names",
     "checked_number",
+    "checked_order",
     "checked_ratio",
     "checked_real",
     "checked_scale",
@@ -57,6 +60,9 @@ LARGEST_RATIO = 1e8
 
 # Longest side of a frame. Beyond some 9e8 pixels the kernels' integer coordinates end, drops and margins included.
 LONGEST_SIDE = 1 << 29
+
+# Images that a context image can be asked to tell apart: their numbers are 32-bit integers.
+MOST_IMAGES = 1 << 31
 
 # Keys of an output model, and of input models, that hold no images.
 META = (
@@ -176,7 +182,7 @@ def checked_count(value: Any, name: str) -> int | None:
         count = checked_integer(value, name)
     except TypeError:
         count = 0
-    if not 0 < count < 1 << 31:
+    if not 0 < count <= MOST_IMAGES:
         raise ValueError(f"'{name}' must be None or an integer of at least 1, got {got(value)}.")
     return count
 
@@ -245,17 +251,28 @@ def checked_names(names: Any, taken: Sequence[str]) -> tuple[str, ...]:
     return given
 
 
-def checked_shape(shape: Any) -> tuple[int, int]:
-    """The shape of an output frame; ValueError if it has no pixels, or more along an axis than coordinates can tell."""
+def checked_shape(shape: Any, name: str = "array_shape", of: str = "output frame") -> tuple[int, int]:
+    """The shape of an image; ValueError if it has no pixels, or more along an axis than coordinates can tell."""
     try:
-        ny, nx = (checked_integer(n, "shape") for n in shape)
+        ny, nx = (checked_integer(n, name) for n in shape)
     except (TypeError, ValueError):  # no sequence, not of two, not of integers
         ny = nx = 0
     if not (0 < ny <= LONGEST_SIDE and 0 < nx <= LONGEST_SIDE):
         raise ValueError(
-            f"Invalid output frame shape: {got(shape)}. It must be two integers (Ny, Nx) from 1 to {LONGEST_SIDE}."
+            f"Invalid {of} shape: {got(shape)}. '{name}' must be two integers (Ny, Nx), 1 to {LONGEST_SIDE}."
         )
     return ny, nx
+
+
+def checked_order(order: Any) -> int:
+    """The order of the spline through a pixel map's grid; ValueError if it is none that there is."""
+    try:
+        known = checked_integer(order, "pixmap_order") in (1, 3)
+    except TypeError:
+        known = False
+    if not known:
+        raise ValueError(f"'pixmap_order' should be either 1 or 3, got {got(order)}.")
+    return operator.index(order)
 
 
 def fill_number(fillval: Any, name: str = "fillval") -> float | None:

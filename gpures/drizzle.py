@@ -12,6 +12,7 @@ from gpures.arguments import (
     LARGEST,
     LARGEST_PIXFRAC,
     LONGEST_SIDE,
+    MOST_IMAGES,
     NOT_GIVEN,
     SMALLEST,
     checked_integer,
@@ -156,7 +157,7 @@ class Drizzle:
         self._images = OutputImages(given, out_img2, fills, checked_switch(to_host, "to_host"))
         shapes = self._images.shapes()
         if out_shape is not None:
-            shapes.add(checked_shape(out_shape))
+            shapes.add(checked_shape(out_shape, "out_shape"))
         if len(shapes) > 1:
             raise ValueError(
                 "Inconsistent data shapes specified: 'out_shape' and the arrays out_img, out_img2, out_wht, out_ctx, "
@@ -166,7 +167,7 @@ class Drizzle:
         self._added = 0
         self._origin = (0, 0)
         if shapes:
-            self._begin(shapes.pop())
+            self._begin(checked_shape(shapes.pop(), "out_shape"))
 
     def _check_consistency(self, wht: Any, con: Any) -> None:
         """Refuse weights and contexts that contradict each other or the exposure time."""
@@ -431,11 +432,15 @@ class Drizzle:
 
 def checked_ids(first: Any, last: Any) -> int:
     """Largest number expected in the context image; ValueError if it can't be."""
-    if checked_integer(first, "begin_ctx_id") < 0:
+    first = checked_integer(first, "begin_ctx_id")
+    if first < 0 or first >= MOST_IMAGES:
         raise ValueError(f"Invalid context image ID: 'begin_ctx_id' must be 0 or more, got {got(first)}.")
-    if last is not None and checked_integer(last, "max_ctx_id") < first:
-        raise ValueError(f"'max_ctx_id' cannot be smaller than 'begin_ctx_id'. Got {got(last)} and {first!r}.")
-    return operator.index(first if last is None else last)
+    last = first if last is None else checked_integer(last, "max_ctx_id")
+    if last < first:
+        raise ValueError(f"'max_ctx_id' cannot be smaller than 'begin_ctx_id'. Got {got(last)} and {first}.")
+    if last >= MOST_IMAGES:
+        raise ValueError(f"'max_ctx_id' must be less than {MOST_IMAGES}, got {got(last)}.")
+    return last
 
 
 def checked_pixmap(pixmap: Any, shape: tuple[int, int]) -> np.ndarray:

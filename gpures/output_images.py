@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -177,9 +178,10 @@ def fill_text(fillval: Any, name: str, is_new: bool) -> str:
     ValueError, TypeError
         It is no number, and no string that holds one.
     """
-    if fill_number(fillval, name) is None:
+    number = fill_number(fillval, name)
+    if number is None:
         return "NaN" if is_new else "INDEF"
-    return str(fillval).strip()
+    return str(number if isinstance(fillval, Fraction) else fillval).strip()  # whose text is no number's
 
 
 def checked_flags(flags: Any, name: str) -> tuple[Any, np.ndarray | None]:
