@@ -190,7 +190,7 @@ def checked_count(value: Any, name: str) -> int | None:
 def checked_kernel(kernel: Any) -> str:
     """The name of a kernel, in any case; ValueError if there is none of that name."""
     if not isinstance(kernel, str) or kernel.lower() not in KERNELS:
-        raise ValueError(f"Kernel {kernel!r} is not supported: 'kernel' must be one of {KERNELS}.")
+        raise ValueError(f"Kernel {got(kernel)} is not supported: 'kernel' must be one of {KERNELS}.")
     return kernel
 
 

@@ -148,7 +148,7 @@ class Drizzle:
                 f"'out_wht' and 'out_ctx', none of which was given, got {got(exptime)}."
             )
         if not isinstance(kernel, str) or kernel.lower() not in KERNELS:
-            raise noted(ValueError(f"Kernel {kernel!r} is not supported."), f"'kernel' must be one of {KERNELS}.")
+            raise noted(ValueError(f"Kernel {got(kernel)} is not supported."), f"'kernel' must be one of {KERNELS}.")
         self._kernel = kernel
         self._fillval = fill_text(fillval, "fillval", out_img is None)
         self._fillval2 = fill_text(fillval2, "fillval2", out_img2 is None)
@@ -339,7 +339,7 @@ class Drizzle:
             mask = union(mask, of_dq)
         weight = checked_weight(weight_map, wht_scale, shape, mask)
         if not isinstance(in_units, str) or in_units not in ("cps", "counts"):
-            raise ValueError(f"Unknown unit type {in_units!r}: 'in_units' must be 'cps' or 'counts'.")
+            raise ValueError(f"Unknown unit type {got(in_units)}: 'in_units' must be 'cps' or 'counts'.")
         iscale = checked_scale(iscale, "iscale") / (exptime if in_units == "counts" else 1.0)
         pixfrac = checked_number(pixfrac, "pixfrac", 0.0, LARGEST_PIXFRAC)
         image = Exposure(

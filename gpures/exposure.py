@@ -384,5 +384,5 @@ def clipped_limits(limits: tuple, shape: tuple[int, ...], no_limit: int | None =
     x1 = last_x if xmax in (None, no_limit) else min(xmax, last_x)
     y1 = last_y if ymax in (None, no_limit) else min(ymax, last_y)
     if x1 < x0 or y1 < y0:
-        raise ValueError(f"'xmax' must be > 'xmin', and 'ymax' > 'ymin', got {limits} in an image of {shape[:2]}.")
+        raise ValueError(f"'xmax' must be > 'xmin', and 'ymax' > 'ymin', got {got(limits)} for {shape[:2]} pixels.")
     return x0, x1, y0, y1

@@ -159,5 +159,5 @@ def _is_flux_density(unit: Any) -> bool:
 
     try:
         return units.Unit(unit).is_equivalent(units.Jy)
-    except (ValueError, TypeError):
+    except Exception:  # whatever is no unit
         return False

@@ -213,7 +213,12 @@ def checked_output(given: Any, name: str) -> Any:
         raise ValueError(f"'{argument}' must be {kind} array. Got {image.ndim} dimensions.")
     if mask is not None:
         raise ValueError(f"'{argument}' must not be masked: give an array without a mask, of weight 0 in those pixels.")
-    image = real(image, argument).astype(TYPES[name], copy=False)
+    image = real(image, argument)
+    if name == "con" and (image.dtype.kind not in "iu" or image.dtype.itemsize > 4):
+        if not bool(((image >= -(2**31)) & (image < 2**32) & (image == np.floor(image))).all()):
+            raise ValueError(f"'{argument}' must hold integers of at most 32 bits, got others in one of {image.dtype}.")
+        image = image.astype(np.int64)
+    image = image.astype(TYPES[name], copy=False)
     if isinstance(image, np.ndarray) and not image.flags.writeable:
         raise ValueError(f"'{argument}' can't be written to: pass a copy of it.")
     return image

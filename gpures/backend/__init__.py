@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from gpures.accumulators import Accumulators, Frame, check_memory
+from gpures.arrays import got
 from gpures.cuda.device import DeviceError
 
 __all__ = ["BACKENDS", "checked_backend", "make_accumulators"]
@@ -31,7 +32,7 @@ def checked_backend(backend: str) -> str:
     if isinstance(backend, str) and backend == "auto" and os.environ.get("GPURES_BACKEND"):
         name, source = os.environ["GPURES_BACKEND"], "GPURES_BACKEND"
     if not isinstance(name, str) or name not in BACKENDS:
-        raise ValueError(f"{source} must be one of {BACKENDS}, got {name!r}.")
+        raise ValueError(f"{source} must be one of {BACKENDS}, got {got(name)}.")
     return name
 
 

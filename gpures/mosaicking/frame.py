@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.arguments import LARGEST, checked_scale, is_real
+from gpures.arguments import LARGEST, checked_real, checked_scale, is_real
 from gpures.arrays import got
 from gpures.mosaicking.footprint import Footprint, angles, separation, vectors
 from gpures.wcs import world_to_pixel
@@ -66,11 +66,11 @@ class FrameOptions:
         if self.pixel_scale is not None:
             checked_scale(self.pixel_scale, "pixel_scale")
         checked_scale(self.pixel_scale_ratio, "pixel_scale_ratio")
-        if self.rotation is not None and not (is_real(self.rotation) and abs(self.rotation) < LARGEST):
+        if self.rotation is not None and not _is_finite(self.rotation):
             raise ValueError(f"'rotation' must be an angle in degrees, or None, got {got(self.rotation)}.")
         for name in ("crpix", "crval"):
             value = getattr(self, name)
-            if value is not None and not (_is_pair(value) and all(is_real(v) and abs(v) < LARGEST for v in value)):
+            if value is not None and not (_is_pair(value) and all(_is_finite(v) for v in value)):
                 raise ValueError(f"'{name}' must be two finite numbers, or None, got {got(value)}.")
         if self.crval is not None and abs(self.crval[1]) > 90.0:
             raise ValueError(f"'crval' must be a right ascension and a declination in degrees, got {got(self.crval)}.")
@@ -80,6 +80,10 @@ class FrameOptions:
             and all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in shape)
         ):
             raise ValueError(f"'output_shape' must be two positive integers (Nx, Ny), or None, got {got(shape)}.")
+
+
+def _is_finite(value: Any) -> bool:
+    return is_real(value) and abs(checked_real(value, "number")) < LARGEST
 
 
 def _is_count(value: Any) -> bool:
