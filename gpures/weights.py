@@ -13,10 +13,21 @@ from typing import Any
 
 import numpy as np
 
+from gpures.arguments import checked_integer
 from gpures.arrays import as_host, got
 from gpures.input_model import InputModel
 
-__all__ = ["Weight", "bad_bits", "check_weight_type", "left_out", "measured_time", "union", "weight_of"]
+__all__ = [
+    "Weight",
+    "bad_bits",
+    "check_weight_type",
+    "checked_flag",
+    "flag_empty",
+    "left_out",
+    "measured_time",
+    "union",
+    "weight_of",
+]
 
 log = logging.getLogger(__name__)
 
@@ -142,3 +153,42 @@ def left_out(dq: Any, bad: int, mask: np.ndarray) -> tuple[np.ndarray, int]:
     flags = dq.astype(f"u{dq.dtype.itemsize}").astype(np.uint64)
     is_bad = mask | ((flags & np.uint64(bad)) != 0)
     return np.where(is_bad, np.uint64(LEFT_OUT), np.uint64(0)) | (flags & np.uint64(LEFT_OUT - 1)), LEFT_OUT
+
+
+# ---- pixels of a mosaic without data ---------------------------------------------------------------------------------
+
+
+def checked_flag(value: Any, propagate_dq: bool) -> int | None:
+    """DQ flags of output pixels without data, as ``dq_of_empty`` gives them; None for none.
+
+    Raises
+    ------
+    TypeError
+        It is not an integer.
+    ValueError
+        It does not fit in 32 bits, or there is no DQ image.
+    """
+    if value is None:
+        return None
+    flag = checked_integer(value, "dq_of_empty")
+    if not 0 <= flag < 1 << 32:
+        raise ValueError(f"'dq_of_empty' must be flags of at most 32 bits, got {got(value)}.")
+    if not propagate_dq:
+        raise ValueError("'dq_of_empty' flags pixels of the output's DQ image: it needs propagate_dq=True.")
+    return flag
+
+
+def flag_empty(images: Mapping[str, Any], flag: int) -> dict[str, Any]:
+    """Images of a mosaic with flags in the DQ of pixels whose weight is 0.
+
+    The DQ is another array, as further exposures may still be added to the one that was accumulated.
+
+    Parameters
+    ----------
+    images : mapping
+        Images of numpy or CuPy, "dq" and "wht" among them.
+    flag : int
+        As `checked_flag` gives it.
+    """
+    dq = images["dq"]
+    return {**images, "dq": dq | (images["wht"] == 0) * dq.dtype.type(flag)}

@@ -11,7 +11,7 @@ from gpures.accumulators import Frame
 from gpures.backend import make_accumulators
 from gpures.exposure import dq_of
 from gpures.input_model import InputModel
-from gpures.weights import Weight, bad_bits, check_weight_type, weight_of
+from gpures.weights import Weight, bad_bits, check_weight_type, checked_flag, flag_empty, weight_of
 
 SHAPE = (5, 8)
 INTEGERS = ("i1", "u1", "i2", ">i2", "u2", ">u2", "i4", ">i4", "u4", ">u4", "i8", ">i8", "u8", ">u8")
@@ -241,3 +241,41 @@ def test_dq_must_be_integers():
     """DQ of floats raises an error that says so."""
     with pytest.raises(TypeError, match=r"'dq' of model 'm\.fits' must be an array of integers, got float64"):
         dq_of(InputModel(model(dq=np.zeros(SHAPE))), SHAPE, propagate=False)
+
+
+# ---- pixels of a mosaic without data -------------------------------------------------------------------------------
+
+
+def test_empty_pixels_are_flagged(backend):
+    """Pixels of weight 0 get the flag, all others keep theirs, and what is accumulated is not touched."""
+    dq = np.full(SHAPE, 6, "u2")
+    exposures = [
+        oracle.exposure(np.ones(SHAPE), oracle.pixel_map(SHAPE, (9 + k, 9)), weight=Weight(), dq=dq, context_id=k)
+        for k in range(2)
+    ]
+    accumulators = make_accumulators(backend, Frame((20, 20), has_dq=True))
+    for exposure in exposures:
+        accumulators.add(exposure)
+        images = accumulators.images()
+        before = images["dq"].copy()
+        flagged = flag_empty(images, 1 << 31)
+        assert flagged["dq"].dtype == np.uint32
+        np.testing.assert_array_equal(flagged["dq"], np.where(images["wht"] == 0, np.uint32(1 << 31), before))
+        assert (before == 6).any()
+        np.testing.assert_array_equal(accumulators.images()["dq"], before)
+        assert flagged["data"] is images["data"]
+
+
+def test_flags_of_empty_pixels_are_checked():
+    """A flag for empty pixels is an integer of 32 bits, and needs a DQ image."""
+    assert checked_flag(None, False) is None
+    assert checked_flag(np.uint8(3), True) == 3
+    assert checked_flag((1 << 32) - 1, True) == (1 << 32) - 1
+    for bad in (-1, 1 << 32):
+        with pytest.raises(ValueError, match="'dq_of_empty' must be flags of at most 32 bits"):
+            checked_flag(bad, True)
+    for bad in ("1", 1.0, True, [1]):
+        with pytest.raises(TypeError, match="'dq_of_empty' must be an integer"):
+            checked_flag(bad, True)
+    with pytest.raises(ValueError, match="needs propagate_dq=True"):
+        checked_flag(1, False)
