@@ -64,7 +64,9 @@ class TimeCounters:
                 raise TypeError(f"{named(key, model)} must be a time or None, got {got(time)}.")
             try:
                 is_time = bool(time == time)
-                bool(time < (times[0] if times else time))
+                first = times[0] if times else time
+                bool(time < first)
+                bool(time > first)
             except Exception as error:
                 before = f" {got(times[0])} before it" if times else " other times"
                 raise TypeError(f"{named(key, model)} must be comparable with{before}, got {got(time)}.") from error
@@ -83,10 +85,11 @@ class TimeCounters:
         """
         if model["group_id"] in self._group_ids:
             return
+        # The first and the last are kept, which are all that the next model's have to be comparable with.
         if model["start_time"] is not None:
-            self._exptime_start.append(model["start_time"])
+            self._exptime_start = [min([*self._exptime_start, model["start_time"]])]
         if model["end_time"] is not None:
-            self._exptime_end.append(model["end_time"])
+            self._exptime_end = [max([*self._exptime_end, model["end_time"]])]
         if model["exposure_time"] is not None:
             self._total_exposure_time += model["exposure_time"]
         time, is_measured = measured_time(model)
