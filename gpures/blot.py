@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from gpures import _cpu
-from gpures.arguments import NOT_GIVEN, warn_of_deprecation
-from gpures.arrays import as_array, on_device, readable
+from gpures.arguments import NOT_GIVEN, checked_scale, checked_switch, fill_number, warn_of_deprecation
+from gpures.arrays import converted, got, on_device, readable, real
 from gpures.backend import checked_backend
-from gpures.exposure import checked_scale
+from gpures.cuda.device import device_number
 from gpures.records import BLOT, INTERPOLATIONS, LANCZOS_ORDER, in_memory, lanczos_table
 from gpures.threads import thread_count
 
@@ -109,20 +109,21 @@ def blot_image(
     if exptime is not NOT_GIVEN:
         warn_of_deprecation("exptime", "iscale=exptime")
         iscale = iscale * checked_scale(exptime, "exptime")
-    pixmap = as_array(pixmap)
+    pixmap = readable(pixmap, "pixmap")
     if pixmap.ndim != 3 or pixmap.shape[2] != 2:
         raise ValueError(f"'pixmap' must have the shape (My, Mx, 2), got {pixmap.shape}.")
     shape = pixmap.shape[:2]
     if output_pixel_shape is not NOT_GIVEN:
         warn_of_deprecation("output_pixel_shape", "a 'pixmap' of that shape")
-        if tuple(output_pixel_shape)[::-1] != shape:
+        given = tuple(output_pixel_shape) if np.iterable(output_pixel_shape) else output_pixel_shape
+        if not (isinstance(given, tuple) and len(given) == 2 and given == shape[::-1]):
             raise ValueError(
-                f"'output_pixel_shape' must be (Mx, My) as 'pixmap' has it, {shape[::-1]}, got {output_pixel_shape!r}."
+                f"'output_pixel_shape' must be (Mx, My) as 'pixmap' has it, {shape[::-1]}, got {got(given)}."
             )
     data = readable(data, "data")
-    interp = OLDER_NAMES.get(interp, interp)
-    if interp not in INTERPOLATIONS:
-        raise ValueError(f"Unknown interp type {interp!r}: 'interp' must be one of {INTERPOLATIONS}.")
+    interp = OLDER_NAMES.get(interp, interp) if isinstance(interp, str) else interp
+    if not isinstance(interp, str) or interp not in INTERPOLATIONS:
+        raise ValueError(f"Unknown interp type {got(interp)}: 'interp' must be one of {INTERPOLATIONS}.")
     fewest = FEWEST_PIXELS.get(interp, 1)
     if data.ndim != 2 or min(data.shape) < fewest:
         raise ValueError(
@@ -130,7 +131,7 @@ def blot_image(
             f"{data.shape}."
         )
     if out_img is not None:
-        out_img = as_array(out_img).astype(np.float32, copy=False)
+        out_img = real(converted(out_img, "out_img")[0], "out_img").astype(np.float32, copy=False)
         if out_img.shape != shape:
             raise ValueError(f"'out_img' must have the shape of 'pixmap', {shape}, got {out_img.shape}.")
         if isinstance(out_img, np.ndarray) and not out_img.flags.writeable:
@@ -141,10 +142,11 @@ def blot_image(
     record["interpolation"] = INTERPOLATIONS.index(interp)
     record["out_ny"], record["out_nx"] = shape
     record["scale"] = checked_scale(iscale, "iscale")
-    record["fill"] = float(fillval)
+    record["fill"] = checked_fill(fillval)
     record["sinc_scale"] = checked_scale(sinscl, "sinscl")
     there = [name for name, array in (("data", data), ("pixmap", pixmap), ("out_img", out_img)) if on_device(array)]
-    backend = checked_backend(backend)
+    backend, to_host = checked_backend(backend), checked_switch(to_host, "to_host")
+    device_number(device)
     if backend == "auto":
         backend = "cuda" if there else "cpu"
     if there and backend != "cuda":
@@ -168,6 +170,14 @@ def blot_image(
         return made if out_img is None else out_img
     out_img[...] = made
     return out_img
+
+
+def checked_fill(fillval: Any) -> float:
+    """A fill value as a number; TypeError or ValueError if it is none."""
+    fill = fill_number(fillval)
+    if fill is None:
+        raise TypeError(f"'fillval' must be a number, got {got(fillval)}.")
+    return fill
 
 
 def as_float(numpy: Any, data: Any) -> Any:

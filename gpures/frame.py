@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from gpures.arguments import checked_scale, checked_wcs
 from gpures.arrays import model_name
-from gpures.exposure import checked_scale
 from gpures.output import OutputModel
 from gpures.settings import Settled
 from gpures.wcs import (
@@ -72,7 +72,11 @@ class OutputFrame:
         else:
             area = model["pixelarea_steradians"]
             if area is None or area <= 0:
-                log.warning("Input model '%s' has no 'pixelarea_steradians': using its mean area.", model_name(model))
+                log.warning(
+                    "Input model '%s' has no positive 'pixelarea_steradians', but %s: using its mean area.",
+                    model_name(model),
+                    area,
+                )
                 area = compute_mean_pixel_area(model["wcs"], shape=np.shape(model["data"]))
         if area is None or area <= 0:
             log.error("Unable to determine pixel area of the input model '%s'.", model_name(model))
@@ -99,7 +103,7 @@ class OutputFrame:
         ValueError
             The output shape can't be inferred.
         """
-        wcs = as_wcs(output_wcs)
+        wcs = as_wcs(checked_wcs(output_wcs, "output_wcs"))
         naxes = wcs.output_frame.naxes
         is_spectral = "SPECTRAL" in axes_type(wcs)
         needed = 3 if is_spectral else 2
@@ -114,7 +118,7 @@ class OutputFrame:
     def _get_intensity_scale(self, model):
         """Factor to the data: 1, but for spectral flux densities the inverse pixel scale ratio."""
         if (
-            model["pixelarea_steradians"]
+            (model["pixelarea_steradians"] or 0.0) > 0.0
             and "SPECTRAL" in axes_type(model["wcs"])
             and _is_flux_density(model["bunit_data"])
         ):
@@ -141,5 +145,5 @@ def _is_flux_density(unit: Any) -> bool:
 
     try:
         return units.Unit(unit).is_equivalent(units.Jy)
-    except (ValueError, TypeError):
+    except Exception:  # whatever is no unit
         return False

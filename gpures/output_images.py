@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from gpures.accumulators import Accumulators, Frame, within
 from gpures.arguments import fill_number
-from gpures.arrays import as_array, on_device
+from gpures.arrays import converted, got, on_device, real
 from gpures.backend import make_accumulators
 
 __all__ = ["OutputImages", "checked_flags", "fill_text"]
@@ -81,7 +82,10 @@ class OutputImages:
     def go_back(self, state: tuple) -> None:
         """Undo what was begun for an image that is not in the sums."""
         held, had_flags, squared, self._is_filled = state
-        self._held = held
+        if self._held is not held:
+            assert self._held is not None
+            self._held.close()
+            self._held = held
         if held is not None:
             if not had_flags and held.image("dq") is not None:
                 held.take({"dq": None})
@@ -187,46 +191,54 @@ class OutputImages:
                 given[part] = held[part] if on_device(given) else held[part].get()
 
 
-def fill_text(fillval: Any, is_new: bool) -> str:
+def fill_text(fillval: Any, name: str, is_new: bool) -> str:
     """A fill value as the reference shows it: a number, "NaN", or "INDEF" where pixels of a given array stay.
 
     Raises
     ------
-    ValueError
-        It is a string that holds no number.
+    ValueError, TypeError
+        It is no number, and no string that holds one.
     """
-    if fill_number(fillval) is None:
+    number = fill_number(fillval, name)
+    if number is None:
         return "NaN" if is_new else "INDEF"
-    return str(fillval).strip()
+    return str(number if isinstance(fillval, Fraction) else fillval).strip()  # whose text is no number's
 
 
-def checked_flags(flags: Any, name: str) -> Any:
-    """An array of flags; TypeError if they are not integers of at most 32 bits."""
-    flags = as_array(flags)
+def checked_flags(flags: Any, name: str) -> tuple[Any, np.ndarray | None]:
+    """An array of flags, and which are masked; TypeError if they are not integers of at most 32 bits."""
+    flags, mask = converted(flags, name)
     if flags.dtype.kind not in "iu" or flags.dtype.itemsize > 4:
         raise TypeError(
             f"'{name}' must be of an unsigned integer type with itemsize of 4 bytes or less. Got {flags.dtype}."
         )
-    return flags
+    return flags, mask
 
 
-def checked_output(image: Any, name: str) -> Any:
+def checked_output(given: Any, name: str) -> Any:
     """An image of a mosaic that goes on, in its type: the array itself if it has that already.
 
     Raises
     ------
     TypeError
-        It is not an array of flags, where it should be.
+        It does not hold real numbers, or is not an array of flags where it should be.
     ValueError
-        It has not as many dimensions as it should, or can't be written to.
+        It has not as many dimensions as it should, is masked, or can't be written to.
     """
     argument = ARGUMENTS[name]
-    image = checked_flags(image, argument) if name == "dq" else as_array(image)
+    image, mask = checked_flags(given, argument) if name == "dq" else converted(given, argument)
     if name == "con" and image.ndim == 2:
         image = image[None]
     if image.ndim != (3 if name == "con" else 2):
         kind = "either a 2D or 3D" if name == "con" else "a 2D"
         raise ValueError(f"'{argument}' must be {kind} array. Got {image.ndim} dimensions.")
+    if mask is not None:
+        raise ValueError(f"'{argument}' must not be masked: give an array without a mask, of weight 0 in those pixels.")
+    image = real(image, argument)
+    if name == "con" and (image.dtype.kind not in "iu" or image.dtype.itemsize > 4):
+        if not bool(((image >= -(2**31)) & (image < 2**32) & (image == np.floor(image))).all()):
+            raise ValueError(f"'{argument}' must hold integers of at most 32 bits, got others in one of {image.dtype}.")
+        image = image.astype(np.int64)
     image = image.astype(TYPES[name], copy=False)
     if isinstance(image, np.ndarray) and not image.flags.writeable:
         raise ValueError(f"'{argument}' can't be written to: pass a copy of it.")
@@ -234,7 +246,11 @@ def checked_output(image: Any, name: str) -> Any:
 
 
 def checked_list(images: Any) -> list:
-    """``out_img2`` as a list."""
-    if isinstance(images, np.ndarray) or on_device(images):
+    """``out_img2`` as a list; TypeError if it is none."""
+    if hasattr(images, "__array__") or on_device(images):
         images = [images]
+    try:
+        images = list(images)
+    except TypeError as error:
+        raise TypeError(f"'out_img2' must be an image or a list of such, got {got(images)}.") from error
     return [None if image is None else checked_output(image, "squared") for image in images]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from gpures import _cpu
+from gpures.arguments import checked_number, checked_order, checked_shape, checked_wcs
 from gpures.records import exposure_record, in_memory
 from gpures.threads import thread_count
 from gpures.wcs import Transform, bounding_box, pixel_to_world, world_to_pixel
@@ -171,6 +172,12 @@ def calc_pixmap(
     ValueError
         ``order`` is neither 1 nor 3, or fewer than two rows and columns have finite coordinates.
     """
+    checked_wcs(wcs_from, "wcs_from")
+    if not isinstance(wcs_to, Transform):
+        checked_wcs(wcs_to, "wcs_to")
+    shape = checked_shape(shape, "shape", "image")
+    tolerance = checked_number(tolerance, "tolerance", 0.0, math.inf)
+    stepsize = checked_number(stepsize, "stepsize", 1, math.inf)
     forward = pixel_to_world(wcs_from)
     backward = wcs_to if isinstance(wcs_to, Transform) else world_to_pixel(wcs_to)
     pixel_to_pixel = _composition(forward, backward)
@@ -180,8 +187,7 @@ def calc_pixmap(
     pixmap = None
     if width > 1 and height > 1:
         if stepsize > 1 and max(width, height) > 10:
-            if order not in (1, 3):
-                raise ValueError(f"'pixmap_order' should be either 1 or 3, got {order!r}.")
+            order = checked_order(order)
             # No wider than asked for, but at least 10 points (or every pixel of a smaller image), as the reference.
             points = [max(math.ceil(n / stepsize), min(10, n)) for n in (width, height)]
             pixmap = _spline_map(pixel_to_pixel, shape, window, points, order, tolerance=None)

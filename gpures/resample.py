@@ -16,26 +16,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpures import exposure
 from gpures.accumulators import BITS_PER_PLANE, Accumulators, Frame, IncompleteError
 from gpures.ahead import ahead
 from gpures.arguments import (
     LARGEST_PIXFRAC,
     checked_compute_err,
+    checked_count,
     checked_dtype,
     checked_kernel,
     checked_names,
     checked_number,
+    checked_ratio,
+    checked_scale,
     checked_shape,
+    checked_switch,
+    checked_wcs,
     effective_kernel,
     fill_number,
     warn_of_kernel,
 )
-from gpures.arrays import model_name, on_device
+from gpures.arrays import on_device
 from gpures.backend import checked_backend, make_accumulators
-from gpures.cuda.device import DeviceError
-from gpures.exposure import Exposure
+from gpures.cuda.device import DeviceError, device_number
+from gpures.exposure import Exposure, Wanted, exposure_of, exposure_of_variances
 from gpures.frame import OutputFrame
+from gpures.input_model import InputModel
 from gpures.output import OutputModel
 from gpures.pixmap import PixelMap, calc_pixmap
 from gpures.progress import shown
@@ -47,16 +52,17 @@ from gpures.wcs import (
     as_wcs,
     axes_type,
     is_imaging,
-    resample_range,
     world_to_pixel,
 )
-from gpures.weights import check_weight_type, measured_time, weight_of
+from gpures.weights import check_weight_type
 
 __all__ = ["Resample"]
 
 log = logging.getLogger(__name__)
 
 IMAGES = ("data", "wht", "con", "dq", "err", "exptime_map")
+
+MISSING = "Attempt to access non-existent key '{}' in a data model."
 
 # What `add_model` raises where something in a model is wrong.
 MODEL_ERRORS = (KeyError, RuntimeError, TypeError, ValueError)
@@ -242,15 +248,16 @@ class Resample(OutputFrame, TimeCounters):
         self._finalized = False
         self._n_res_models = 0
         self._group_ids: list = []
-        self._enable_ctx = enable_ctx
-        self._enable_var = enable_var
+        self._enable_ctx = checked_switch(enable_ctx, "enable_ctx")
+        self._enable_var = checked_switch(enable_var, "enable_var")
         self._compute_err = checked_compute_err(compute_err)
-        self._propagate_dq = propagate_dq
+        self._propagate_dq = checked_switch(propagate_dq, "propagate_dq")
         self._backend = checked_backend(backend)
+        device_number(device)
         self._device = getattr(device, "id", device)
         self._extra_array_names = checked_names(extra_array_names, (*IMAGES, *self.variance_array_names))
-        self._enable_exptime_map = bool(enable_exptime_map)
-        self._to_host = bool(to_host)
+        self._enable_exptime_map = checked_switch(enable_exptime_map, "enable_exptime_map")
+        self._to_host = checked_switch(to_host, "to_host")
         self._pixmap_tolerance = checked_number(pixmap_tolerance, "pixmap_tolerance", 0.0, math.inf)
         self._accumulator_dtype = checked_dtype(accumulator_dtype, self._backend)
 
@@ -271,7 +278,7 @@ class Resample(OutputFrame, TimeCounters):
             raise ValueError(f"'output_wcs' must have a WCS under 'wcs', got the keys {list(output_wcs)}.")
         self._pixel_scale_ratio = output_wcs.get("pixel_scale_ratio")
         if self._pixel_scale_ratio is not None:
-            exposure.checked_scale(self._pixel_scale_ratio, "pixel_scale_ratio")
+            self._pixel_scale_ratio = checked_ratio(self._pixel_scale_ratio)
         self.check_output_wcs(self._output_wcs)
         self._output_array_shape = checked_shape(as_wcs(self._output_wcs).array_shape)
         self._output_pixel_scale = self._pixel_scale(output_wcs.get("pixel_scale"))
@@ -406,10 +413,8 @@ class Resample(OutputFrame, TimeCounters):
         MemoryError
             The frame's arrays would not fit in memory.
         """
-        if n_input_models is not None and not (isinstance(n_input_models, (int, np.integer)) and n_input_models > 0):
-            raise ValueError(f"'n_input_models' must be None or an integer of at least 1, got {n_input_models!r}.")
         with self._lock:
-            frame = self._frame(n_input_models)
+            frame = self._frame(checked_count(n_input_models, "n_input_models"))
             if hasattr(self, "_output_model"):
                 with suppress(IncompleteError):
                     self._output_model.settle()  # whoever holds the mosaic before keeps its images
@@ -468,13 +473,13 @@ class Resample(OutputFrame, TimeCounters):
             It is not a mapping.
         KeyError
             A key is missing.
+        TypeError, ValueError
+            Its WCS is none.
         """
         if not isinstance(model, Mapping):
             raise TypeError(f"'model' must be a dict of arrays and meta data, got {type(model).__name__}.")
         needed = ["data", "dq", "filename", "group_id", "wcs", "exposure_time", "start_time", "end_time", "duration"]
         needed += ["measurement_time", "pixelarea_steradians", "level", "subtracted"]
-        if model.get("wcs") is not None and "SPECTRAL" in axes_type(model["wcs"]):
-            needed.append("bunit_data")
         if self._enable_var:
             needed += self.variance_array_names
         needed += self._extra_array_names
@@ -484,9 +489,10 @@ class Resample(OutputFrame, TimeCounters):
             needed.append("var_rnoise")
         for key in needed:
             if key not in model:
-                raise KeyError(f"Attempt to access non-existent key '{key}' in a data model.")
-        if model["wcs"] is None:
-            raise ValueError(f"'wcs' of model '{model_name(model)}' must be a WCS, got None.")
+                raise KeyError(MISSING.format(key))
+        checked_wcs(model["wcs"], "wcs", model)
+        if "SPECTRAL" in axes_type(model["wcs"]) and "bunit_data" not in model:
+            raise KeyError(MISSING.format("bunit_data"))
 
     def add_model(self, model):
         """Resample a model and add it to the mosaic, all its planes in one pass.
@@ -601,9 +607,10 @@ class Resample(OutputFrame, TimeCounters):
             self._check_names()
             self.validate_input_model(model)
             with self._all_or_nothing(model):
-                checked = self._checked_exposure(model, pixmap)
+                taken = InputModel(model)
+                checked = self._checked_exposure(taken, pixmap)
                 warn_of_kernel(self.kernel, self.pixfrac, stacklevel=5)
-                self._count(model)
+                self._count(taken)
                 self._defer_images()
                 if any(self._is_overridden(name) for name in ("add_model_hook", "resample_variance_arrays")):
                     self._add_with_hooks(model, checked)
@@ -660,7 +667,7 @@ class Resample(OutputFrame, TimeCounters):
             yield
         except BaseException as error:
             if self._accumulators.passes > self._undo.passes:  # as where Ctrl-C was pressed in the midst of it
-                error.add_note(f"Model '{model_name(model)}' has been added to the mosaic: go on with the next one.")
+                error.add_note(f"Model '{InputModel(model).name}' has been added to the mosaic: go on with the next one.")
             raise
         finally:
             self._settle()
@@ -678,65 +685,53 @@ class Resample(OutputFrame, TimeCounters):
     def _defer_images(self) -> None:
         self._output_model.defer(self._accumulated_keys(), self._images)
 
-    def _checked_exposure(self, model: Mapping, pixmap: PixelMap | None = None) -> Exposure:
-        """Everything about a model that a backend needs, checked; its pixel map may have been made before."""
-        data = exposure.checked_data(model)
-        shape = data.shape
-        time = exposure.checked_exposure_time(model)
-        exposure.check_numbers(model)
-        dq = exposure.checked_dq(model, shape, self._propagate_dq)
-        weight = weight_of(model, shape, dq.dtype, self.weight_type, self.good_bits, self.dq_flag_name_map)
-        err = exposure.checked_err(model, shape) if self._compute_err == "driz_err" else None
-        self._compute_pixel_scale_ratio(model)
-        if pixmap is None or pixmap.shape != shape:
-            pixmap = self._pixmap(model)
-        limits = resample_range(shape, model["wcs"])
-        result = Exposure(
-            data=data,
-            pixmap=pixmap,
-            weight=weight,
-            limits=limits,
-            context_id=self._n_res_models,
-            dq=dq if self._propagate_dq or weight.bad_bits else None,
-            err=err,
-            extras=exposure.checked_extras(model, self._extra_array_names, shape),
-            exposure_time=time,
-            effective_time=exposure.checked_effective_time(model) if self._enable_exptime_map else time,
+    def _wanted(self) -> Wanted:
+        """What the settings ask of a model."""
+        return Wanted(
+            weight_type=self.weight_type,
+            good_bits=self.good_bits,
+            flag_names=self.dq_flag_name_map,
+            variance_names=self.variance_array_names if self._enable_var else (),
+            extra_names=self._extra_array_names,
+            err=self._compute_err == "driz_err",
+            dq=bool(self._propagate_dq),
+            time=self._enable_exptime_map,
             pixfrac=self.pixfrac,
-            pixel_scale_ratio=self._kernel_scale_ratio(self._pixel_scale_ratio, pixmap, limits),
-            iscale=exposure.checked_scale(self._get_intensity_scale(model), "iscale"),
-            level=exposure.sky_level(model),
             kernel=self._effective_kernel(),
         )
-        if self._enable_var:
-            self._take_variances(model, result)
-        if not self._accumulators.takes_device_arrays and any(map(on_device, result.arrays().values())):
+
+    def _checked_exposure(self, model: Mapping, pixmap: PixelMap | None = None) -> Exposure:
+        """Everything about a model that a backend needs, checked; its pixel map may have been made before."""
+        model = model if isinstance(model, InputModel) else InputModel(model)
+        self.check_time(model)
+
+        def pixmap_of(shape: tuple[int, int]) -> PixelMap:
+            return self._pixmap(model) if pixmap is None or pixmap.shape != shape else pixmap
+
+        checked = exposure_of(model, self._wanted(), pixmap_of)
+        checked.context_id = self._n_res_models
+        self._compute_pixel_scale_ratio(model)
+        checked.pixel_scale_ratio = self._kernel_scale_ratio(self._pixel_scale_ratio, checked.pixmap, checked.limits)
+        checked.iscale = checked_scale(self._get_intensity_scale(model), "iscale", model)
+        if not self._accumulators.takes_device_arrays and any(map(on_device, checked.arrays().values())):
             names = ", ".join(repr(key) for key, value in model.items() if on_device(value))
             raise TypeError(
-                f"{names} of model '{model_name(model)}' is on a GPU, and backend='{self._backend}' works in host "
+                f"{names} of model '{model.name}' is on a GPU, and backend='{self._backend}' works in host "
                 "memory: use backend='cuda', or pass array.get()."
             )
-        return result
+        return checked
 
     def _kernel_scale_ratio(self, ratio: float | None, pixmap: PixelMap, limits: tuple[int, int, int, int]) -> float:
         """Pixel scale ratio that sizes the drops: the one given, or, where there is none, the pixel map's own."""
-        if ratio is None:
-            if self._effective_kernel() in ("square", "point"):  # which take their size from the pixel map
-                return 1.0
+        if ratio is not None:
+            ratio = checked_ratio(ratio)
+        elif self._effective_kernel() in ("square", "point"):  # which take their size from the pixel map
+            return 1.0
+        else:
             ratio = pixmap.mean_scale_ratio(self._output_array_shape, limits)
         # The reference hands it on in float32. With float32 sums the digits beyond make no difference but one: which
         # entry of the Lanczos table is nearest.
         return float(np.float32(ratio)) if self._accumulator_dtype == np.float32 else float(ratio)
-
-    def _take_variances(self, model: Mapping, checked: Exposure) -> None:
-        """Variances of a model, and what weights them in the mosaic."""
-        checked.variances = exposure.checked_variances(model, self.variance_array_names, checked.shape)
-        if self.weight_type == "exptime":
-            checked.variance_weight = float(measured_time(model)[0])
-        elif "var_rnoise" in checked.variances:
-            checked.variance_weight = None
-        elif checked.variances:
-            log.warning("No 'var_rnoise' in model '%s': its variances have weight 1.", model_name(model))
 
     def _accumulated_keys(self) -> list[str]:
         wanted = {"con": self._enable_ctx, "dq": self._propagate_dq, "err": self._compute_err == "driz_err"}
@@ -801,22 +796,12 @@ class Resample(OutputFrame, TimeCounters):
         `add_model` does this in the same pass as the data. Only where a subclass overrides this method does it call
         it, and this one is there for that subclass to call in turn. The parameters are those of `add_model_hook`.
         """
-        passed = Exposure(
-            data=None,
-            pixmap=PixelMap.from_array(pixmap),
-            weight=exposure.given_weight(weight_map, np.shape(pixmap)[:2], model),
-            limits=exposure.clipped_limits((xmin, xmax, ymin, ymax), np.shape(pixmap)[:2]),
-            exposure_time=exposure.checked_exposure_time(model),
-            pixfrac=self.pixfrac,
-            iscale=exposure.checked_scale(iscale, "iscale"),
-            kernel=self._effective_kernel(),
+        passed = exposure_of_variances(
+            InputModel(model), self._wanted(), PixelMap.from_array(pixmap), weight_map, (xmin, xmax, ymin, ymax)
         )
-        if pixel_scale_ratio is None:
-            pixel_scale_ratio = self._pixel_scale_ratio
-        else:
-            exposure.checked_scale(pixel_scale_ratio, "pixel_scale_ratio")
-        passed.pixel_scale_ratio = self._kernel_scale_ratio(pixel_scale_ratio, passed.pixmap, passed.limits)
-        self._take_variances(model, passed)
+        ratio = self._pixel_scale_ratio if pixel_scale_ratio is None else pixel_scale_ratio
+        passed.pixel_scale_ratio = self._kernel_scale_ratio(ratio, passed.pixmap, passed.limits)
+        passed.iscale = checked_scale(iscale, "iscale")
         self._accumulators.add(passed)
 
     # ---- end ---------------------------------------------------------------------------------------------------

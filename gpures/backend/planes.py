@@ -188,7 +188,7 @@ class PlaneAccumulators(Accumulators):
             weight = self._address(plane.weight) if of_variance else 0
             mean = self._address(plane.mean)
             numbers = plane.offset, plane.scale, of_variance, plane.squared
-            record["plane"][k] = (view(plane.array, place), *numbers, mean, weight)
+            record["plane"][k] = (view(plane.array, exposure.shape, place), *numbers, mean, weight)
         record["exposure_time"] = exposure.effective_time
         record["variance_weight"] = 1.0 if exposure.variance_weight is None else exposure.variance_weight
         if exposure.variance_weight is None and "var_rnoise" in exposure.variances:

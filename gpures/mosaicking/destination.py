@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from gpures.arrays import got
+
 __all__ = ["check_is_no_input", "checked_output"]
 
 
@@ -15,6 +17,8 @@ def checked_output(output: str | os.PathLike, overwrite: bool) -> Path:
 
     Raises
     ------
+    TypeError
+        It is no path.
     ValueError
         Its suffix is not one that can be written.
     FileExistsError
@@ -24,6 +28,8 @@ def checked_output(output: str | os.PathLike, overwrite: bool) -> Path:
     """
     from gpures.io.writer import SUFFIXES
 
+    if not isinstance(output, (str, os.PathLike)):
+        raise TypeError(f"'output' must be a path or None, got {got(output)}.")
     path = Path(output)
     if path.is_dir():
         raise IsADirectoryError(f"'output' must be a file, and {path} is a folder.")

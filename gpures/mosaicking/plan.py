@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from gpures.accumulators import Frame, available_memory
+from gpures.arguments import checked_switch, checked_wcs
 from gpures.cuda.device import devices, select
 from gpures.info import why_unavailable
 from gpures.io import FileError, check_units
@@ -213,6 +214,7 @@ def make_plan(
     Plan
     """
     begin = time.perf_counter()
+    skip_bad, overwrite = checked_switch(skip_bad, "skip_bad"), checked_switch(overwrite, "overwrite")
     path = None if output is None else checked_output(output, overwrite)
     pairs: list[Any] = [tuple(pair) if np.iterable(pair) else pair for pair in (crpix, crval, output_shape)]
     wanted = FrameOptions(pixel_scale, pixel_scale_ratio, rotation, *pairs)
@@ -300,7 +302,7 @@ def _entries(inputs: Any) -> tuple[list[Any], Iterator[Any] | None]:
     """What was given as a list; or an iterator of models that can't be listed, as they would all be in memory."""
     if isinstance(inputs, (str, os.PathLike, Mapping)) or hasattr(inputs, "read"):
         return [inputs], None
-    if not isinstance(inputs, Iterable):
+    if not np.iterable(inputs):  # an array without dimensions says that it is Iterable
         raise TypeError(f"'inputs' must be paths or models, or a list of such, got {type(inputs).__name__}.")
     if not isinstance(inputs, Iterator):
         entries = list(inputs)
@@ -336,6 +338,7 @@ def _given_wcs(output_wcs: Any, wanted: FrameOptions) -> dict[str, Any]:
         raise ValueError(
             f"'output_wcs' must be a WCS, a file with one, or a dict with one under 'wcs', got {output_wcs}."
         )
+    checked_wcs(result["wcs"], "output_wcs")
     if wanted.output_shape is not None:
         from copy import deepcopy
 

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gpures.arguments import is_real
 from gpures.arrays import model_name
-from gpures.exposure import is_real
 from gpures.progress import shown
 from gpures.wcs import as_wcs
 
