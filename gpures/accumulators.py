@@ -170,11 +170,15 @@ class Accumulators(ABC):
         IncompleteError
             A pass, or the end of the mosaic, was interrupted.
         """
-        if self._is_broken or self._begun > self.passes:
+        if not self.is_whole():
             raise IncompleteError(
                 "Adding an exposure, or finishing the mosaic, was interrupted in its midst, and a part of it is in the "
-                "sums: call 'reset_arrays' and begin anew."
+                "sums: begin anew, with 'reset_arrays' or a new object."
             )
+
+    def is_whole(self) -> bool:
+        """Whether every exposure is in it as a whole, or not at all."""
+        return not self._is_broken and self._begun <= self.passes
 
     @contextmanager
     def whole(self) -> Iterator[None]:

@@ -273,7 +273,12 @@ class Drizzle:
     def _look(self, name: str) -> Any:
         with self._lock:
             self._settle()
+            self._check_whole()
             return self._images.look(name)
+
+    def _check_whole(self) -> None:
+        if self._images.has_frame():
+            self._images.held.check_whole()
 
     # ---- adding ------------------------------------------------------------------------------------------------
 
@@ -380,6 +385,7 @@ class Drizzle:
         )
         with self._lock:
             self._settle()
+            self._check_whole()
             self._undo = (self._images.passes, {name: getattr(self, name) for name in COUNTS}, self._images.state())
             try:
                 image.context_id = self._ctx_id or 0

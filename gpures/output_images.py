@@ -159,9 +159,8 @@ class OutputImages:
 
     def settle(self) -> None:
         """After an exposure: fill values where there is no weight, and the caller's arrays brought up to date."""
-        if self.passes == self._settled:
+        if self._held is None or self.passes == self._settled or not self._held.is_whole():
             return
-        self.held.check_whole()
         window = self.held.window if self._is_filled else self._whole
         for name, text in self._fills.items():
             value = fill_number(text)

@@ -100,10 +100,7 @@ def type_of_others() -> DTypeLike:
 
 def checked_fillval(fillval: Any) -> Any:
     """A fill value as it was given; ValueError if it is no number, nor a string that holds one."""
-    try:
-        fill_number(fillval)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"'fillval' must be a number, a string that holds one, or None, got {fillval!r}.") from error
+    fill_number(fillval)
     return fillval
 
 
