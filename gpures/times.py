@@ -101,13 +101,13 @@ class TimeCounters:
         if model["end_time"] is not None:
             self._exptime_end = [max([*self._exptime_end, model["end_time"]])]
         if model["exposure_time"] is not None:
-            self._total_exposure_time += model["exposure_time"]
+            self._total_exposure_time += float(model["exposure_time"])
         time, is_measured = measured_time(model)
         self._measurement_time_success.append(is_measured)
         if time is not None:
-            self._total_measurement_time += time
+            self._total_measurement_time += float(time)
         if model["duration"] is not None:
-            self._duration += model["duration"]
+            self._duration += float(model["duration"])
 
     def finalize_time_info(self) -> None:
         """Write the totals into the output model.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -76,6 +77,17 @@ def test_measurement_time_falls_back(backend, weight_type):
         assert set(resampler.output_model["wht"].ravel()) >= {0.0, 100.0}
 
 
+@pytest.mark.parametrize("number", [np.float16, np.float32, np.int16, np.array, Fraction], ids=lambda n: n.__name__)
+def test_sums_of_small_numbers(number):
+    """Times of any type of number are summed in double precision: half ones end at 65504."""
+    models = models_of("abc")
+    for model in models:
+        model |= {key: number(32000) for key in ("exposure_time", "measurement_time", "duration")}
+    got = times_of(resampler_of(), models)
+    assert got["exposure_time"] == got["measurement_time"] == got["duration"] == 96000.0
+    assert type(got["exposure_time"]) is float
+
+
 def test_missing_durations():
     """A duration that is None counts as none."""
     models = models_of("abc")
@@ -123,7 +135,6 @@ def test_times_of_other_kinds(backend, key, first):
     from astropy.time import Time
 
     first = Time("2026-01-01") if isinstance(first, str) and first == "Time" else first
-    aware = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
     others = [
         60000.0,
         "2026-01-02",
