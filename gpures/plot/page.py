@@ -68,7 +68,7 @@ class Unbounded(BaseWCSWrapper):
         self._forward, self._backward = pixel_to_world(wcs), world_to_pixel(wcs)
 
     def pixel_to_world_values(self, *pixels):  # noqa: D102
-        return self._forward(*pixels)
+        return self._forward.axes.of_the_wcs(self._forward(*pixels))
 
     def world_to_pixel_values(self, *world):  # noqa: D102
-        return self._backward(*world)
+        return self._backward(*self._forward.axes.by_meaning(world))
