@@ -24,6 +24,9 @@ WITH_THE_SAME = 6
 # Samples per axis of the area whose inverse is wanted. From the nearest one, Newton's method begins.
 SAMPLES = 33
 
+# Of so many samples nearby, one may lie on the other side of the area, where that ends at a seam of the sky.
+NEARBY = 8
+
 
 def roots(function: Callable[..., Any], x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where two functions of two coordinates vanish, by Newton's method.
@@ -86,10 +89,13 @@ class NumericalInverse:
     def __init__(self, forward: Callable[..., Any], area: tuple[tuple[float, float], tuple[float, float]]):
         from scipy.spatial import cKDTree  # which few need
 
-        x, y = (grid.ravel() for grid in np.meshgrid(*(np.linspace(*limits, SAMPLES) for limits in area)))
+        # In the middles of cells: at a pole, which may be an edge, all pixels are in one place.
+        middles = (np.arange(SAMPLES) + 0.5) / SAMPLES
+        x, y = (grid.ravel() for grid in np.meshgrid(*(low + (high - low) * middles for low, high in area)))
         directions = vectors(*forward(x, y)[:2])
         good = np.isfinite(directions).all(axis=-1)
         self._forward = forward
+        self._limits = np.array(area)
         self._samples = np.stack([x[good], y[good]])
         self._tree = cKDTree(directions[good])
 
@@ -116,6 +122,29 @@ class NumericalInverse:
             angle = np.arctan2(sine, np.sum(target[of] * there, axis=-1))
             return plane * np.where(sine > 0, angle / np.where(sine > 0, sine, 1.0), 1.0)
 
-        nearest = self._tree.query(target)[1]
+        nearest = self._samples[:, self._tree.query(target)[1]]
         with np.errstate(all="ignore"):  # far from the detector a distortion may be anything
-            return roots(offset, *self._samples[:, nearest])
+            found = np.stack(roots(offset, *nearest))
+            beside = np.flatnonzero(~self._holds(found))
+            seam, start = self._other_side(target[beside], nearest[:, beside])
+            again = beside[seam]
+            other = np.stack(roots(lambda x, y, of: offset(x, y, again[of]), *start))
+        better = self._holds(other)
+        found[:, again[better]] = other[:, better]
+        return found[0], found[1]
+
+    def _holds(self, pixels: np.ndarray) -> np.ndarray:
+        """Whether pixels lie in the area, or on its edge."""
+        low, high = self._limits.T[:, :, None]
+        return ((pixels >= low - 1.0) & (pixels <= high + 1.0)).all(axis=0)
+
+    def _other_side(self, target: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Those directions that have a sample nearby far from where it was begun, and that sample."""
+        if not len(target):
+            return np.zeros(0, int), np.zeros((2, 0))
+        _, nearby = self._tree.query(target, k=min(NEARBY, self._tree.n))
+        samples = self._samples[:, nearby.reshape(len(target), -1)]
+        size = np.ptp(self._limits, axis=1)[:, None, None]
+        far = (np.abs(samples - start[:, :, None]) > 0.5 * size).any(axis=0)
+        seam = np.flatnonzero(far.any(axis=1))
+        return seam, samples[:, seam, far[seam].argmax(axis=1)]

@@ -539,8 +539,8 @@ def test_area_inside_the_reference_s_outline(shape, box):
     ny, nx = (shape[0] - 1, shape[1] - 1) if box is None else (200, 289)
     moved = scenes.models.Shift(0.5 + first[0]) & scenes.models.Shift(0.5 + first[1])
     inner = scenes.wcs_of(moved | scenes.sky_transform(shape, **settings), (ny, nx), None)
-    # Its edges are straight for 15 pixels, and the image's bend by up to 12 * 20 / 15 / 190**2 a pixel: 15**2 / 12 times
-    # that along four edges.
+    # Its edges are straight for 15 pixels, and the image's bend by up to 12 * 20 / 15 / 190**2 a pixel: 15**2 / 12
+    # times that along four edges.
     bend = 12 * 20 / 15 / 190**2
     within = 15**2 / 12 * bend * 4 / 380
     assert compute_mean_pixel_area(inner) == pytest.approx(reference_area(wcs), rel=within, abs=0)
