@@ -664,7 +664,9 @@ class Resample(OutputFrame, TimeCounters):
             yield
         except BaseException as error:
             if self._accumulators.passes > self._undo.passes:  # as where Ctrl-C was pressed in the midst of it
-                error.add_note(f"Model '{InputModel(model).name}' has been added to the mosaic: go on with the next one.")
+                error.add_note(
+                    f"Model '{InputModel(model).name}' has been added to the mosaic: go on with the next one."
+                )
             raise
         finally:
             self._settle()

@@ -20,7 +20,8 @@ import numpy as np
 
 from gpures.arguments import LARGEST, checked_real, checked_scale, is_real
 from gpures.arrays import got
-from gpures.mosaicking.footprint import Footprint, angles, separation, vectors
+from gpures.mosaicking.footprint import Footprint
+from gpures.sphere import angles, separation, vectors
 from gpures.wcs import world_to_pixel
 
 __all__ = ["FAR", "FrameOptions", "Grid", "farthest", "grid_around", "tangent_wcs"]
