@@ -181,6 +181,8 @@ def calc_pixmap(
     shape = checked_shape(shape, "shape", "image")
     tolerance = checked_number(tolerance, "tolerance", 0.0, math.inf)
     stepsize = checked_number(stepsize, "stepsize", 1, math.inf)
+    if stepsize > 1:
+        order = checked_order(order)
     forward = pixel_to_world(wcs_from)
     backward = wcs_to if isinstance(wcs_to, Transform) else world_to_pixel(wcs_to)
     _check_axes(forward, backward)
@@ -191,7 +193,6 @@ def calc_pixmap(
     pixmap = None
     if width > 1 and height > 1:
         if stepsize > 1 and max(width, height) > 10:
-            order = checked_order(order)
             # No wider than asked for, but at least 10 points (or every pixel of a smaller image), as the reference.
             points = [max(math.ceil(n / stepsize), min(10, n)) for n in (width, height)]
             pixmap = _spline_map(pixel_to_pixel, shape, window, points, order, tolerance=None)
