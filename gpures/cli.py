@@ -164,11 +164,14 @@ def _run_plot(arguments: argparse.Namespace) -> int:
         from matplotlib.figure import Figure
 
         from . import plot
+        from .io.atomic import written
 
-        figure = plot.overview(
-            arguments.file, Figure(), planes=arguments.plane, around=arguments.around, size=arguments.size
-        )
-        figure.savefig(arguments.output, dpi=arguments.dpi)
+        path = arguments.output if arguments.output.suffix else arguments.output.with_suffix(".png")
+        with written(path, overwrite=True) as file:
+            figure = plot.overview(
+                arguments.file, Figure(), planes=arguments.plane, around=arguments.around, size=arguments.size
+            )
+            figure.savefig(file, format=path.suffix.removeprefix(".").lower(), dpi=arguments.dpi)
     except (ImportError, OSError, ValueError) as error:
         print(f"gpures plot: {error}", file=sys.stderr)
         return 2

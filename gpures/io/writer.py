@@ -17,7 +17,7 @@ from gpures.arrays import as_host
 from gpures.io.atomic import Destination, check_space
 from gpures.wcs import as_wcs
 
-__all__ = ["SUFFIXES", "check_writable", "write", "write_into"]
+__all__ = ["SUFFIXES", "check_writable", "file_bytes", "write", "write_into"]
 
 SUFFIXES = (".fits", ".fits.gz", ".asdf")
 
@@ -110,15 +110,14 @@ def write_into(
     images = {key: _on_host(value) for key, value in output_model.items() if _is_image(value, shape)}
     facts = {key: _plain(value) for key, value in output_model.items() if key not in images and key != "wcs"}
     write_to = _content(destination.path, wcs, images, facts, unit, exposures, header or {}, history)
-    check_room(destination.path, images)
+    check_space(destination.path.parent, file_bytes(destination.path, images))
     write_to(destination.file)
     destination.publish()
 
 
-def check_room(path: Path, images: Mapping[str, np.ndarray]) -> None:
-    """Refuse images that the disk has no room for; how much packed ones take shows when they are written."""
-    if not path.name.lower().endswith(".gz"):
-        check_space(path.parent, sum(image.nbytes for image in images.values()))
+def file_bytes(path: Path, images: Mapping[str, np.ndarray]) -> int:
+    """Bytes that images will take in a file; 0 where they are packed, and it shows when they are written."""
+    return 0 if path.name.lower().endswith(".gz") else sum(image.nbytes for image in images.values())
 
 
 def check_writable(
@@ -152,7 +151,6 @@ def check_writable(
     """
     check_suffix(path)
     with Destination(path, overwrite):
-        check_room(path, images)
         is_asdf = path.name.lower().endswith(".asdf")
         write_to = _content(path, wcs, {} if is_asdf else images, facts, unit, exposures, {}, ())
         if is_asdf:

@@ -190,7 +190,7 @@ def _run(parsed: argparse.Namespace) -> int:
             plan = make_plan(parsed.files, parsed.output, progress=not parsed.quiet, **own, **_options(parsed))
             if parsed.dry_run:
                 print(plan_text(plan))
-            plan.check_memory()
+            plan.check_room()
             if parsed.dry_run:
                 return 0
             status = NOT_FINISHED

@@ -18,7 +18,8 @@ from gpures.accumulators import Frame, available_memory
 from gpures.cuda.device import devices, select
 from gpures.info import why_unavailable
 from gpures.io import FileError, check_units
-from gpures.mosaicking.destination import check_is_no_input, checked_output
+from gpures.io.atomic import check_space
+from gpures.mosaicking.destination import check_is_no_input, check_output, checked_output
 from gpures.mosaicking.flags import default_good_bits, names_for
 from gpures.mosaicking.footprint import Footprint, footprint_of
 from gpures.mosaicking.frame import FrameOptions, farthest, grid_around
@@ -84,6 +85,8 @@ class Plan:
         Numbers of DQ flags by name, where ``good_bits`` has names.
     path : pathlib.Path or None
         File for the mosaic.
+    file_bytes : int
+        What its pixels will take on the disk; 0 where that is not known.
     overwrite : bool
         Whether a file of that name may be replaced.
     skip_bad : bool
@@ -109,6 +112,7 @@ class Plan:
     footprints: list[Footprint] = field(default_factory=list, repr=False)
     flag_names: Mapping[str, int] | None = None
     path: Path | None = None
+    file_bytes: int = 0
     overwrite: bool = False
     skip_bad: bool = False
     seconds: float = 0.0
@@ -145,14 +149,22 @@ class Plan:
         """Memory that is needed where the frame lies."""
         return self.frame.bytes + (self.waiting_bytes if self.backend != "cuda" else 0)
 
-    def check_memory(self) -> None:
-        """Refuse a mosaic that does not fit in memory.
+    def check_room(self) -> None:
+        """Refuse a mosaic that does not fit in memory, or on the disk.
 
         Raises
         ------
         MemoryError
-            It needs more than is available. The text says how much, and which exposures lie far apart.
+            It needs more memory than is available. The text says how much, and which exposures lie far apart.
+        OSError
+            Its file needs more room than there is.
         """
+        self.check_memory()
+        if self.path is not None:
+            check_space(self.path.parent, self.file_bytes)
+
+    def check_memory(self) -> None:
+        """Refuse a mosaic that does not fit in memory, as `check_room` does."""
         available = self.available
         if available is None or self.needed <= available:
             return
@@ -257,10 +269,14 @@ def make_plan(
         sources = [source for source, inside in zip(sources, reach, strict=True) if inside]
     settings.reset_arrays(len(sources) or None)
     backend, device, why = _backend(settings.backend, options.get("device"), settings.frame)
+    file_bytes = 0
     if path is not None:
         check_is_no_input(path, sources)
+        names = [source.name for source in sources]
+        file_bytes = check_output(path, given["wcs"], settings.frame, options, unit, names, overwrite)
     return Plan(
         path=path,
+        file_bytes=file_bytes,
         overwrite=overwrite,
         skip_bad=skip_bad,
         seconds=time.perf_counter() - begin,
