@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gpures import Resample
-from gpures.accumulators import available_memory
+from gpures.memory import available_memory
 from gpures.bench import scenes
 from gpures.bench.cases import CASES, Case, case_frame, frame_side
 from gpures.bench.plan import Jobs, Plan

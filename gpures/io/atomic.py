@@ -21,6 +21,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from gpures.io.regular import kind_of
+
 __all__ = ["Destination", "check_space", "written"]
 
 # What a file system answers that has no hard links; and one that has no files without a name.
@@ -29,19 +31,6 @@ NO_NAMELESS = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno
 
 # Of Linux: relative to the working folder, and do not replace.
 AT_FDCWD, RENAME_NOREPLACE = -100, 1
-
-KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
-
-
-def kind_of(mode: int) -> str | None:
-    """What something is that is no regular file, by its mode; None of a regular file."""
-    return None if stat.S_ISREG(mode) else KINDS.get(stat.S_IFMT(mode), "something else")
 
 
 class Destination:

@@ -14,6 +14,7 @@ import numpy as np
 from astropy import units
 from astropy.io import fits
 
+from gpures.io.asdf import asdf_extension
 from gpures.io.wcs import as_gwcs, header_of
 
 __all__ = ["hdu_list"]
@@ -101,7 +102,7 @@ def hdu_list(
         column = fits.Column("FILENAME", format=f"{width}A", array=np.array(encoded))
         hdus.append(fits.BinTableHDU.from_columns([column], name="INPUTS"))
     if (gwcs := as_gwcs(wcs)) is not None:
-        hdus.append(_asdf_extension(gwcs))
+        hdus.append(_extension(gwcs))
     return hdus
 
 
@@ -156,13 +157,11 @@ def _power(unit: str, exponent: int) -> str:
     return " ".join(f"{base}{power:g}" for power, base in parts)
 
 
-def _asdf_extension(gwcs: Any) -> fits.BinTableHDU:
-    """An ASDF file in a table of one cell, as JWST's datamodels keep their metadata."""
+def _extension(gwcs: Any) -> fits.BinTableHDU:
+    """A gwcs as the extension ASDF."""
     import asdf
 
     content = io.BytesIO()
     with asdf.AsdfFile({"meta": {"wcs": gwcs}}) as file:
         file.write_to(content)
-    cell = np.frombuffer(content.getvalue(), np.uint8)[None]
-    column = fits.Column("ASDF_METADATA", format=f"{cell.size}B", array=cell)
-    return fits.BinTableHDU.from_columns([column], name="ASDF")
+    return asdf_extension(content.getvalue())

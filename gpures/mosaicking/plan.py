@@ -9,12 +9,15 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from gpures.accumulators import Frame, available_memory
+from gpures.accumulators import Frame
+from gpures.memory import available_memory
+from gpures.ahead import apart
 from gpures.cuda.device import devices, select
 from gpures.info import why_unavailable
 from gpures.io import FileError, check_units
@@ -346,7 +349,7 @@ def _given_wcs(output_wcs: Any, wanted: FrameOptions) -> dict[str, Any]:
     if isinstance(output_wcs, (str, os.PathLike)):
         from gpures import io
 
-        output_wcs = io.read_wcs(Path(output_wcs))
+        output_wcs = apart(partial(io.read_wcs, output_wcs))
     result = dict(output_wcs) if isinstance(output_wcs, Mapping) else {"wcs": output_wcs}
     if result.get("wcs") is None:
         raise ValueError(
