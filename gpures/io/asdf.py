@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -44,17 +43,12 @@ META = (
 
 @contextmanager
 def damage_named(path: Path, what: str = "the file is damaged, or no ASDF file") -> Iterator[None]:
-    """Make of what asdf raises, and YAML, and numpy, when a file breaks off or holds nonsense, a `FileError`."""
-    import asdf
-    import yaml
-
-    own: tuple = (asdf.exceptions.ValidationError, asdf.exceptions.AsdfConversionWarning, yaml.YAMLError)
-    own += (zlib.error, AttributeError, ArithmeticError)  # of what a transform is made of
+    """Make of what asdf raises, and YAML, numpy and decompressors, when a file holds nonsense, a `FileError`."""
     try:
         yield
-    except FileError:
+    except (FileError, ImportError):
         raise
-    except (*own, OSError, ValueError, TypeError, LookupError, RuntimeError, EOFError) as error:
+    except Exception as error:
         raise FileError(path, f"{what}: {error}") from error
 
 

@@ -91,7 +91,7 @@ class Stream(io.RawIOBase):
     def _size(self) -> int:
         return sum(map(_length, self._pieces))
 
-    def read(self, size: int | None = -1) -> bytes | bytearray:  # type: ignore[override]
+    def read(self, size: int | None = -1) -> bytes | bytearray:
         """Bytes from here; what is of the file alone can be written to, and so can the arrays that are made of it."""
         left = self._size - self._place
         left = left if size is None or size < 0 else min(size, left)
@@ -209,7 +209,8 @@ class _Check:
         """The file as asdf is to have it."""
         text = self._text()
         first = self._first_block(len(text))
-        pieces, offsets, at = [text], [], len(text)
+        pieces: list[bytes | tuple[int, int]] = [text]
+        offsets, at = [], len(text)
         for header, begin, end in self._walk(first):
             offsets.append(at)
             pieces += [header, (begin, end - begin)]
@@ -379,25 +380,27 @@ class _Check:
     def _check_extent(self, said: dict[str, Any], size: int) -> None:
         """Check that all elements of an array lie within the bytes of a block."""
         width = _width(said.get("datatype"))
+        offset = _whole(said["offset"], "offset") if "offset" in said else 0
+        if not 0 <= offset <= size:
+            raise ValueError(f"that begins at byte {offset} of a block of {size} bytes")
         shape = _children(said.get("shape"), "shape")
-        sides = [_integer(n) for n in shape]
-        offset = 0 if "offset" not in said else _integer(said["offset"])
-        if offset is None or not 0 <= offset <= size:
-            raise ValueError(f"that begins at byte {getattr(said['offset'], 'value', '?')} of a block of {size} bytes")
-        strides = None
+        is_open = bool(shape) and getattr(shape[0], "value", None) == "*"  # as many rows as there are
+        sides = [_whole(n, "shape") for n in shape[is_open:]]
         if "strides" in said:
-            strides = [_integer(stride) for stride in _children(said["strides"], "strides")]
-            if None in strides or len(strides) != len(shape):
-                raise ValueError("whose strides are not as many integers as it has axes")
-        if shape and getattr(shape[0], "value", None) == "*":  # as many rows as there are
-            step = strides[0] if strides else 0 if None in sides[1:] else width * math.prod(sides[1:])
-            sides[0] = size // step if step > 0 else None
-        if any(n is None or n < 0 for n in sides):
-            raise ValueError("whose shape is not of whole numbers")
+            strides = [_whole(stride, "strides") for stride in _children(said["strides"], "strides")]
+        else:
+            inner = sides if is_open else sides[1:]
+            strides = [width * math.prod(inner[k:]) for k in range(len(shape))]
+        if len(strides) != len(shape):
+            raise ValueError(f"of {len(shape)} axes that has {len(strides)} strides")
+        if is_open:
+            if strides[0] <= 0:
+                raise ValueError("of as many rows as there are, which have no length")
+            sides.insert(0, size // strides[0])
+        if min(sides, default=0) < 0:
+            raise ValueError("whose shape has a negative number")
         if 0 in sides:
             return
-        if strides is None:
-            strides = [width * math.prod(sides[k + 1 :]) for k in range(len(sides))]
         reach = [(n - 1) * step for n, step in zip(sides, strides, strict=True)]
         low = offset + sum(min(0, far) for far in reach)
         high = offset + sum(max(0, far) for far in reach) + width
@@ -462,6 +465,13 @@ def _integer(scalar: Any) -> int | None:
     return int(text) if plain and isinstance(text, str) and INTEGER.fullmatch(text) else None
 
 
+def _whole(scalar: Any, name: str) -> int:
+    number = _integer(scalar)
+    if number is None:
+        raise ValueError(f"whose {name} is {getattr(scalar, 'value', 'no number')!r}, expected a whole number")
+    return number
+
+
 def _children(node: Any, name: str) -> list[Any]:
     if not isinstance(node, _Node) or node.is_mapping:
         raise ValueError(f"whose {name} is no list")
@@ -470,19 +480,21 @@ def _children(node: Any, name: str) -> list[Any]:
 
 def _width(datatype: Any) -> int:
     """Bytes of an element."""
-    name = getattr(datatype, "value", None)
-    if name in BYTES:
+    if not isinstance(datatype, _Node):
+        name = str(getattr(datatype, "value", "none"))
+        if name not in BYTES:
+            raise ValueError(f"of elements of no known type, {name!r}")
         return BYTES[name]
-    if isinstance(datatype, _Node) and datatype.is_mapping:
+    if datatype.is_mapping:  # a field
         said = {getattr(key, "value", None): value for key, value in datatype.items}
-        sides = [_integer(n) for n in _children(said["shape"], "shape")] if "shape" in said else []
-        if len(said) != len(datatype.items) or "<<" in said or any(n is None or n < 0 for n in sides):
+        if len(said) != len(datatype.items) or "<<" in said:
             raise ValueError("of elements that are described in no known way")
-        return _width(said.get("datatype")) * math.prod(sides)  # type: ignore[arg-type]
-    if isinstance(datatype, _Node):
-        parts = datatype.children
-        letter = CHARACTER.get(getattr(parts[0], "value", None)) if len(parts) == 2 else None
-        if letter and (count := _integer(parts[1])) is not None and count >= 0:
-            return letter * count
-        return sum(map(_width, parts))
-    raise ValueError(f"of elements of no known type, {name!r}")
+        sides = [_whole(n, "element's shape") for n in _children(said["shape"], "shape")] if "shape" in said else []
+        if min(sides, default=0) < 0:
+            raise ValueError("whose element's shape has a negative number")
+        return _width(said.get("datatype")) * math.prod(sides)
+    parts = datatype.children
+    letter = CHARACTER.get(str(getattr(parts[0], "value", ""))) if len(parts) == 2 else None
+    if letter is not None:
+        return letter * max(0, _whole(parts[1], "length of text"))
+    return sum(map(_width, parts))

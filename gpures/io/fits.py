@@ -12,10 +12,7 @@ ERR, DQ, VAR_RNOISE, VAR_POISSON, VAR_FLAT, VAR (or VARIANCE: the sum of all), a
 
 from __future__ import annotations
 
-import lzma
 import warnings
-import zipfile
-import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -37,10 +34,6 @@ __all__ = ["arrays", "companions", "fits_wcs", "header_value", "image_bytes", "i
 EXTENSIONS = {"err": ("ERR",), "dq": ("DQ",), "wht": ("WHT",), "variance": ("VAR", "VARIANCE")} | {
     name: (name.upper(),) for name in VARIANCES
 }
-
-# What astropy raises when a file breaks off or holds nonsense.
-DAMAGE = (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError, MemoryError)
-DAMAGE += (zlib.error, lzma.LZMAError, zipfile.BadZipFile, fits.VerifyError)
 
 
 def inputs(path: Path) -> list[Input]:
@@ -76,12 +69,12 @@ def opened(path: Path) -> Iterator[fits.HDUList]:
 
 @contextmanager
 def damage_named(path: Path, what: str = "the file is damaged, or no FITS file") -> Iterator[None]:
-    """Make of what astropy raises when a file breaks off or holds nonsense a `FileError`."""
+    """Make of what astropy raises when a file breaks off or holds nonsense, which is of any kind, a `FileError`."""
     try:
         yield
     except (FileError, ImportError):
         raise
-    except DAMAGE as error:
+    except Exception as error:
         raise FileError(path, f"{what}: {error}") from error
 
 
@@ -222,7 +215,7 @@ def fits_wcs(path: Path, hdus: fits.HDUList, index: int) -> WCS:
         as_wcs(wcs)
     except UnsupportedWCSError as error:
         raise FileError(path, f"the WCS of {label} can't be used: {error}") from error
-    except (*DAMAGE, AssertionError) as error:
+    except Exception as error:
         raise FileError(path, f"the WCS of {label} is damaged: {error}") from error
     wcs.array_shape = image_shape(hdus[index])
     return wcs

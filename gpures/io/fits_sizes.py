@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -46,7 +46,7 @@ MOST = {"A_ORDER": 20, "B_ORDER": 20, "AP_ORDER": 20, "BP_ORDER": 20, "WCSAXES":
 WIDTHS = {"L": 1, "B": 1, "A": 1, "I": 2, "J": 4, "E": 4, "K": 8, "D": 8, "C": 8, "P": 8, "M": 16, "Q": 16}
 TFORM = re.compile(r"\s*(\d{0,9})([LXBAIJKEDCMPQ])(?:([LBAIJKEDCMX])\S*)?")
 
-OPENERS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
+OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 
 # Bytes that a byte of gzip becomes at most, and what is much for one tile.
 GZIP_RATIO, LARGE = 1032, 1 << 32
@@ -88,7 +88,7 @@ def _unpacked(path: Path) -> Iterator[tuple[BinaryIO, int | None]]:
                     yield member, None  # type: ignore[misc]
         elif opener := OPENERS.get(start):
             with opener(file) as unpacked:
-                yield unpacked, None  # type: ignore[misc]
+                yield unpacked, None
         else:
             yield file, os.fstat(file.fileno()).st_size
 
@@ -316,11 +316,11 @@ def _check_tiles(
         method = header.get("ZCMPTYPE", "") if name == "COMPRESSED_DATA" else name
         if (check := STREAMS.get(method)) is None:
             continue
-        for k in np.flatnonzero(lengths):
+        for k in map(int, np.flatnonzero(lengths)):
             index = np.unravel_index(k, numbers[::-1])[::-1]
-            pixels = [min(t, n - i * t) for t, n, i in zip(tile, sides, index, strict=True)]
+            pixels = [min(t, n - int(i) * t) for t, n, i in zip(tile, sides, index, strict=True)]
             file.seek(begin + heap + int(offsets[k]))
-            check(int(k), file, int(lengths[k]), math.prod(pixels))
+            check(k, file, int(lengths[k]), math.prod(pixels))
 
 
 def _check_hcompress(number: int, file: BinaryIO, length: int, pixels: int) -> None:

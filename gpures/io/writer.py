@@ -170,7 +170,7 @@ def _content(
     """What writes a mosaic to an open file."""
     exposures = [str(name) for name in exposures]
     if path.name.lower().endswith(".asdf"):
-        more = {"unit": unit, "exposures": [_encodable(name) for name in exposures]}
+        more: dict[str, Any] = {"unit": unit, "exposures": [_encodable(name) for name in exposures]}
         more |= {"header": dict(header), "notes": list(history), "creator": _creator()}
         return partial(_write_asdf, {**facts, **images, "wcs": wcs, **more})
     from gpures.io.fits_writer import hdu_list

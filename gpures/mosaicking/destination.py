@@ -73,14 +73,14 @@ def check_output(
     """
     from gpures.io.writer import check_writable, file_bytes
 
-    planes = {"data": np.float32, "wht": np.float32}
+    planes: dict[str, type] = {"data": np.float32, "wht": np.float32}
     planes |= {"con": np.int32} if frame.context_planes else {}
     planes |= dict.fromkeys(frame.variance_names, np.float32)
     planes |= {"err": np.float32} if options.get("compute_err") else {}
     planes |= dict.fromkeys(frame.extra_names, np.float32)
     planes |= {"exptime_map": np.float32} if frame.has_time else {}
     planes |= {"dq": np.uint32} if frame.has_dq else {}
-    images = {
+    images: dict[str, np.ndarray] = {
         name: np.broadcast_to(
             np.zeros((), kind), (frame.context_planes, *frame.shape) if name == "con" else frame.shape
         )

@@ -16,12 +16,12 @@ from typing import Any, cast
 import numpy as np
 
 from gpures.accumulators import Frame
-from gpures.memory import available_memory
 from gpures.ahead import apart
 from gpures.cuda.device import devices, select
 from gpures.info import why_unavailable
 from gpures.io import FileError, check_units
 from gpures.io.atomic import check_space
+from gpures.memory import available_memory
 from gpures.mosaicking.destination import check_is_no_input, check_output, checked_output
 from gpures.mosaicking.flags import default_good_bits, names_for
 from gpures.mosaicking.footprint import Footprint, footprint_of
@@ -349,7 +349,7 @@ def _given_wcs(output_wcs: Any, wanted: FrameOptions) -> dict[str, Any]:
     if isinstance(output_wcs, (str, os.PathLike)):
         from gpures import io
 
-        output_wcs = apart(partial(io.read_wcs, output_wcs))
+        output_wcs = apart(partial(io.read_wcs, Path(output_wcs)))
     result = dict(output_wcs) if isinstance(output_wcs, Mapping) else {"wcs": output_wcs}
     if result.get("wcs") is None:
         raise ValueError(
@@ -376,6 +376,10 @@ def _with_footprints(
             good.append(source)
         except (ValueError, RuntimeError) as error:
             skip(source.name, error)
+        except Exception as error:  # what a file's transform raises
+            if source.kind == "model":
+                raise
+            skip(source.name, FileError(source.path, f"the WCS of {source.name} can't be evaluated: {error!r}"))
     return good, footprints
 
 
