@@ -12,6 +12,7 @@
 
 #include "../blot.h"
 #include "../splat.h"
+#include "unlocked.h"
 #include "walk.h"
 
 namespace nb = nanobind;
@@ -128,15 +129,15 @@ template <class Image, class Weight>
 void bind_finish(nb::module_& m)
 {
     m.def("fill", [](Image image, Weight weight, const Limits& touched, double value, int threads) {
-        nb::gil_scoped_release release;
+        const Unlocked unlocked;
         fill(image.data(), weight.data(), frame_of(image, touched), value, threads);
     });
     m.def("fill_window", [](Image image, Weight weight, const Limits& touched, double value, int threads) {
-        nb::gil_scoped_release release;
+        const Unlocked unlocked;
         fill_window(image.data(), weight.data(), frame_of(image, touched), value, threads);
     });
     m.def("finish_variance", [](Image variance, Weight weight, const Limits& touched, double scaling, int threads) {
-        nb::gil_scoped_release release;
+        const Unlocked unlocked;
         finish_variance(variance.data(), weight.data(), frame_of(variance, touched), scaling, threads);
     });
 }
@@ -145,6 +146,7 @@ void bind_finish(nb::module_& m)
 
 NB_MODULE(_cpu, m)
 {
+    Unlocked::wait_at_exit();
     m.attr("KERNELS") = GPURES_KERNELS;
 
     m.attr("LAYOUT") = layout_of_structs();
@@ -157,29 +159,29 @@ NB_MODULE(_cpu, m)
         [](std::uintptr_t exposure, std::uintptr_t mosaic, int threads, std::optional<Doubles> seconds) {
             if (seconds && seconds->size() != PHASES) throw nb::value_error("'seconds' must have one for each phase");
             double* const spent = seconds ? seconds->data() : nullptr;
-            nb::gil_scoped_release release;
+            const Unlocked unlocked;
             return limits_of(add(exposure_at(exposure), mosaic_at(mosaic), threads, spent));
         },
         nb::arg("exposure"), nb::arg("mosaic"), nb::arg("threads"), nb::arg("seconds") = nb::none());
     m.def("window", [](std::uintptr_t exposure, int nx, int ny, int threads) {
-        nb::gil_scoped_release release;
+        const Unlocked unlocked;
         return limits_of(window(exposure_at(exposure), nx, ny, threads));
     });
     m.def("misses", [](std::uintptr_t exposure, long long nx, long long ny, int threads) {
-        nb::gil_scoped_release release;
+        const Unlocked unlocked;
         const Misses found = misses(exposure_at(exposure), nx, ny, threads);
         return std::make_tuple(found.pixels, found.rows);
     });
     m.def("blot", [](std::uintptr_t address, int threads) {
-        nb::gil_scoped_release release;
+        const Unlocked unlocked;
         blot(*reinterpret_cast<const Blot*>(address), threads);
     });
     m.def("weight_map", [](std::uintptr_t exposure, Floats map, int threads) {
-        nb::gil_scoped_release release;
+        const Unlocked unlocked;
         weight_map(exposure_at(exposure), map.data(), threads);
     });
     m.def("full_pixmap", [](std::uintptr_t exposure, Doubles map, int threads) {
-        nb::gil_scoped_release release;
+        const Unlocked unlocked;
         full_pixmap(exposure_at(exposure), map.data(), threads);
     });
     // The table that the Lanczos factors are read from.
@@ -193,7 +195,7 @@ NB_MODULE(_cpu, m)
           [](const std::vector<ReadFloats>& variances, Floats error, const Limits& touched, int threads) {
               std::vector<const float*> pointers;
               for (const auto& v : variances) pointers.push_back(v.data());
-              nb::gil_scoped_release release;
+              const Unlocked unlocked;
               error_from_variances(pointers.data(), static_cast<int>(pointers.size()), error.data(),
                                    frame_of(error, touched), threads);
           });
