@@ -59,20 +59,29 @@ class Destination:
         No file of that name can be made.
     """
 
+    _part: str | None = None  # a name that it has meanwhile, known before there is a file of it
+    file: BinaryIO
+
     def __init__(self, path: str | os.PathLike, overwrite: bool = False):
         self.path = Path(path)
         self._overwrite = overwrite
         self._target = _checked_target(self.path, overwrite)
         self._folder = os.path.dirname(self._target) or "."
-        self._part: str | None = None  # the name it has meanwhile
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
         _remove_leftovers(self._folder)
         descriptor = self._nameless()
         if descriptor is None:
-            descriptor, self._part = _named(self._folder, _mode_of(self._target))
+            descriptor = self._named()
         # With a name of a file, for those who look at it: astropy tells the free space of its folder, and refuses to
         # write to a file whose name another one has.
         name = self._part or _part_name(self._folder)
-        self.file: BinaryIO = open(name, "wb", opener=lambda *_: descriptor)  # noqa: SIM115
+        self.file = open(name, "wb", opener=lambda *_: descriptor)  # noqa: SIM115
 
     def _nameless(self) -> int | None:
         """Descriptor of a file without a name, where one can be made here and be given a name; else None."""
@@ -84,15 +93,28 @@ class Destination:
             if error.errno in NO_NAMELESS:
                 return None
             raise
-        name = _part_name(self._folder)
+        self._part = _part_name(self._folder)
         try:
-            _name(trial, name)
-            os.unlink(name)
+            _name(trial, self._part)
+            os.unlink(self._part)
+            self._part = None
             return os.open(self._folder, os.O_TMPFILE | os.O_WRONLY, 0o666)
         except OSError:
             return None
         finally:
             os.close(trial)
+
+    def _named(self) -> int:
+        """Descriptor of a new file, locked for as long as this process has it open."""
+        while True:
+            self._part = _part_name(self._folder)
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW
+            descriptor = os.open(self._part, flags, _mode_of(self._target))
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink:  # else another process took it for a leftover before it was locked
+                return descriptor
+            os.close(descriptor)
 
     def publish(self) -> None:
         """Give the file its name, now that it is complete.
@@ -139,8 +161,11 @@ class Destination:
             with suppress(FileNotFoundError):
                 os.unlink(self._part)
             self._part = None
-        with suppress(OSError):  # what is left in its buffer matters no more
+        with suppress(OSError, AttributeError):  # what is left in its buffer matters no more; it may not be open yet
             self.file.close()
+
+    def __del__(self) -> None:
+        self.close()
 
     def __enter__(self) -> Destination:
         return self
@@ -233,18 +258,6 @@ def _host() -> str:
 
 def _part_name(folder: str) -> str:
     return os.path.join(folder, f".gpures-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.part")
-
-
-def _named(folder: str, mode: int) -> tuple[int, str]:
-    """A new file, locked for as long as this process has it open, and its name."""
-    while True:
-        name = _part_name(folder)
-        descriptor = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, mode)
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(descriptor).st_nlink:  # else another process took it for a leftover before it was locked
-            return descriptor, name
-        os.close(descriptor)
 
 
 def _remove_leftovers(folder: str) -> None:

@@ -34,8 +34,8 @@ def write(
 ) -> None:
     """Write a mosaic.
 
-    The file appears when it is complete and on the disk (`gpures.io.atomic`). If that fails, or is interrupted, nothing
-    is left, and a file that was there before is as it was.
+    The file appears when it is complete and on the disk. If that fails, or is interrupted, nothing is left, and a file
+    that was there before is as it was.
 
     Parameters
     ----------
