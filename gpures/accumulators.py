@@ -7,7 +7,6 @@ sees only the methods below.
 from __future__ import annotations
 
 import logging
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,6 +18,7 @@ import numpy as np
 from gpures import _cpu
 from gpures.arrays import as_host
 from gpures.exposure import Exposure
+from gpures.memory import available_memory
 from gpures.records import exposure_record, in_memory, set_drop
 from gpures.threads import thread_count
 
@@ -386,18 +386,3 @@ def check_memory(frame: Frame) -> None:
             f"memory with these options, and {available / 2**30:.1f} GiB are available. Use a smaller frame or a "
             "larger pixel scale, or turn off enable_var or enable_ctx."
         )
-
-
-def available_memory() -> int | None:
-    """Bytes of memory that can be had without swapping; None where the system does not say."""
-    try:
-        with open("/proc/meminfo") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return None

@@ -8,11 +8,13 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from astropy import units
 from astropy.io import fits
 
+from gpures.io.asdf import asdf_extension
 from gpures.io.wcs import as_gwcs, header_of
 
 __all__ = ["hdu_list"]
@@ -40,6 +42,10 @@ KEYWORDS = {
 }
 
 
+# Said of a name that FITS can't hold as it is.
+ENCODED = "%-encoded UTF-8"
+
+
 def hdu_list(
     name: str,
     wcs: Any,
@@ -55,9 +61,13 @@ def hdu_list(
     primary = fits.PrimaryHDU()
     primary.header["DATE"] = (datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC date of this file")
     primary.header["CREATOR"] = (creator, "program that made this file")
-    primary.header["FILENAME"] = name
+    primary.header["FILENAME"] = _ascii(name)
+    if _ascii(name) != name:
+        primary.header.comments["FILENAME"] = ENCODED
     if exposures:
-        primary.header["NEXPOS"] = (len(exposures), "exposures; the table INPUTS names them")
+        encoded = [_ascii(exposure) for exposure in exposures]
+        remark = "" if encoded == list(exposures) else f", {ENCODED}"
+        primary.header["NEXPOS"] = (len(exposures), f"exposures; the table INPUTS names them{remark}")
     for key, (keyword, comment) in KEYWORDS.items():
         if (value := _card_value(facts.get(key))) is not None:
             primary.header[keyword] = (value, comment)
@@ -88,12 +98,19 @@ def hdu_list(
         hdus.append(hdu)
     hdus.extend(tables)
     if exposures:
-        width = max(map(len, exposures))
-        column = fits.Column("FILENAME", format=f"{width}A", array=np.array(exposures))
+        width = max(map(len, encoded))
+        column = fits.Column("FILENAME", format=f"{width}A", array=np.array(encoded))
         hdus.append(fits.BinTableHDU.from_columns([column], name="INPUTS"))
     if (gwcs := as_gwcs(wcs)) is not None:
-        hdus.append(_asdf_extension(gwcs))
+        hdus.append(_extension(gwcs))
     return hdus
+
+
+def _ascii(name: str) -> str:
+    """A name in the characters that FITS has: one with others is written as in a URL."""
+    if name.isascii() and name.isprintable():
+        return name
+    return quote(name, safe=" !#$&'()*+,/:;=?@[]~", errors="surrogateescape")
 
 
 def _card_value(value: Any) -> Any:
@@ -140,13 +157,11 @@ def _power(unit: str, exponent: int) -> str:
     return " ".join(f"{base}{power:g}" for power, base in parts)
 
 
-def _asdf_extension(gwcs: Any) -> fits.BinTableHDU:
-    """An ASDF file in a table of one cell, as JWST's datamodels keep their metadata."""
+def _extension(gwcs: Any) -> fits.BinTableHDU:
+    """A gwcs as the extension ASDF."""
     import asdf
 
     content = io.BytesIO()
     with asdf.AsdfFile({"meta": {"wcs": gwcs}}) as file:
         file.write_to(content)
-    cell = np.frombuffer(content.getvalue(), np.uint8)[None]
-    column = fits.Column("ASDF_METADATA", format=f"{cell.size}B", array=cell)
-    return fits.BinTableHDU.from_columns([column], name="ASDF")
+    return asdf_extension(content.getvalue())

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from gpures.io.asdf import array_of, asdf_arrays, check_wcs, damage_named, opened
+from gpures.io.asdf import array_of, asdf_arrays, check_wcs, opened
 from gpures.io.input import FileError, Input, exposure_seconds
 
-__all__ = ["inputs", "recognizes"]
+__all__ = ["inputs"]
 
 # A number that stands for none.
 NONE = -999999
@@ -27,15 +27,7 @@ NONE = -999999
 OTHER_VARIANCES = ("var_poisson", "var_flat", "var_dark")
 
 
-def recognizes(path: Path) -> bool:
-    """Whether an ASDF file is one of Roman."""
-    import asdf
-
-    with damage_named(path):
-        return "roman" in asdf.util.load_yaml(path)
-
-
-def inputs(path: Path) -> list[Input]:
+def inputs(path: Path, allow_external: bool = False) -> list[Input]:
     """The image of a file of Roman.
 
     Raises
@@ -43,7 +35,7 @@ def inputs(path: Path) -> list[Input]:
     FileError
         It is not a calibrated image, or has no WCS.
     """
-    with opened(path) as file:
+    with opened(path, allow_external) as file:
         model = _model(path, file)
         meta = _value(model, "meta")
         wcs = _value(meta, "wcs")
@@ -86,7 +78,7 @@ def inputs(path: Path) -> list[Input]:
             unit=unit,
             meta=facts,
             sizes={name: size for name, size in sizes.items() if name != "var_dark"},
-            load=partial(_load, path, computed, [name for name in OTHER_VARIANCES if name in sizes]),
+            load=partial(_load, path, allow_external, computed, [name for name in OTHER_VARIANCES if name in sizes]),
         )
     ]
 
@@ -103,12 +95,14 @@ def _model(path: Path, file: Any) -> Any:
     return model
 
 
-def _load(path: Path, computed: bool, others: Collection[str], names: Collection[str]) -> dict[str, np.ndarray]:
+def _load(
+    path: Path, allow_external: bool, computed: bool, others: Collection[str], names: Collection[str]
+) -> dict[str, np.ndarray]:
     needed = set(names)
     if computed and "var_rnoise" in names:
         needed |= {"err", *others}
         needed.remove("var_rnoise")
-    with opened(path) as file:
+    with opened(path, allow_external) as file:
         found = asdf_arrays(path, _model(path, file), needed)
     if computed and "var_rnoise" in names:
         found["var_rnoise"] = found["err"].astype(np.float32) ** 2

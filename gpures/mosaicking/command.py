@@ -16,8 +16,8 @@ EPILOG = """\
 Many files: gpures mosaic @list.txt -o mosaic.fits reads arguments from list.txt, one a line; empty lines and those that
 begin with # are passed over. Patterns in quotes ('*_cal.fits') are expanded here.
 
-Exit status: 0 when the mosaic was made, 1 when that failed on the way, 2 when it could not be begun, 130 after Ctrl-C.
-In all cases but the first, no file is written.
+Exit status: 0 when the mosaic was made, 1 when that failed on the way, 2 when it could not be begun, 130 after Ctrl-C,
+143 after SIGTERM. In all cases but the first, no file is written.
 """
 
 FLAGS = {
@@ -189,14 +189,14 @@ def _run(parsed: argparse.Namespace) -> int:
         with nullcontext() if parsed.quiet else _progress_lines():
             plan = make_plan(parsed.files, parsed.output, progress=not parsed.quiet, **own, **_options(parsed))
             if parsed.dry_run:
-                print(plan_text(plan))
-            plan.check_memory()
+                _print(plan_text(plan))
+            plan.check_room()
             if parsed.dry_run:
                 return 0
             status = NOT_FINISHED
             made = build(plan, progress=not parsed.quiet)
         if not parsed.quiet:
-            print(made.report)
+            _print(made.report)
     except KeyboardInterrupt:
         there = parsed.output is not None and os.path.exists(parsed.output)
         print("gpures mosaic: interrupted" + ("." if there else "; nothing was written."), file=sys.stderr)
@@ -206,6 +206,12 @@ def _run(parsed: argparse.Namespace) -> int:
         print(f"gpures mosaic: {words}", file=sys.stderr)
         return status
     return 0
+
+
+def _print(text: str) -> None:
+    """Print what may hold names that the terminal has no characters for."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _options(parsed: argparse.Namespace) -> dict[str, Any]:
