@@ -113,9 +113,9 @@ class OutputFrame:
         ValueError
             The output shape can't be inferred.
         """
-        wcs = as_wcs(output_wcs)
-        naxes = wcs.output_frame.naxes
-        is_spectral = "SPECTRAL" in axes_type(wcs)
+        wcs, types = as_wcs(output_wcs), axes_type(output_wcs)
+        naxes = len(types)
+        is_spectral = "SPECTRAL" in types
         needed = 3 if is_spectral else 2
         if naxes != needed:
             kind = "spectral WCS" if is_spectral else "WCS"

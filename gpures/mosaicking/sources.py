@@ -15,7 +15,7 @@ import numpy as np
 from gpures.arrays import model_name
 from gpures.exposure import is_real
 from gpures.progress import shown
-from gpures.wcs import as_wcs
+from gpures.wcs import celestial_frame
 
 __all__ = ["ModelSource", "Source", "common_sky", "find"]
 
@@ -207,12 +207,7 @@ def _sources_in(entry: Any) -> Sequence[Source]:
 
 def _reference_frame(wcs: Any) -> Any:
     """Astropy frame of a WCS's sky coordinates; ICRS where it tells none."""
-    if as_wcs(wcs) is wcs:
-        frame = getattr(wcs.output_frame, "reference_frame", None)
-    else:
-        from astropy.wcs.utils import wcs_to_celestial_frame
-
-        frame = wcs_to_celestial_frame(wcs)
+    frame = celestial_frame(wcs)
     if frame is None:
         from astropy.coordinates import ICRS
 
