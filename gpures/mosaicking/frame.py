@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from gpures.exposure import checked_scale, is_real
-from gpures.mosaicking.footprint import Footprint, angles, separation, vectors
+from gpures.mosaicking.footprint import Footprint
+from gpures.sphere import angles, separation, vectors
 from gpures.wcs import world_to_pixel
 
 __all__ = ["FAR", "FrameOptions", "Grid", "farthest", "grid_around", "tangent_wcs"]
