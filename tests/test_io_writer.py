@@ -203,6 +203,10 @@ WCS_CASES = {
     "zenithal equal-area": lambda: standard_frame(models.Pix2Sky_ZEA()),
     "FITS": fits_frame,
     "FITS turned": lambda: fits_frame(rotation=33.0, flip=True),
+    "latitude first": lambda: scenes.latitude_first(frame(rotation=20.0)),
+    "latitude first by name": lambda: scenes.latitude_first(frame(rotation=20.0), "axes_names"),
+    "in radians": lambda: scenes.latitude_first(frame(rotation=20.0), unit=scenes.units.rad),
+    "FITS, latitude first": lambda: scenes.latitude_first(fits_frame(rotation=33.0)),
 }
 
 
