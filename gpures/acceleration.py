@@ -33,7 +33,6 @@ from gpures.backend import checked_backend, make_accumulators
 from gpures.pixmap import calc_pixmap
 from gpures.resample import Resample
 from gpures.stages import stage
-from gpures.wcs import UnsupportedWCSError
 
 __all__ = ["Acceleration", "accelerate", "original", "restore", "used"]
 
@@ -180,17 +179,9 @@ def _count(name: str) -> None:
 
 
 def _resample_stand_in(original: type) -> type:
-    unsupported = getattr(sys.modules[original.__module__], "UnsupportedWCSError", UnsupportedWCSError)
-
     class Accelerated(Resample):
         def __init__(self, *args: Any, **options: Any):
             super().__init__(*args, **(vars(_settings()) | options))
-
-        def check_output_wcs(self, *args: Any, **options: Any) -> None:
-            try:
-                super().check_output_wcs(*args, **options)
-            except UnsupportedWCSError as error:  # callers expect the original's
-                raise unsupported(str(error)) from error
 
         def _add(self, *args: Any, **options: Any) -> None:
             super()._add(*args, **options)
