@@ -92,7 +92,8 @@ class NumericalInverse:
         # In the middles of cells: at a pole, which may be an edge, all pixels are in one place.
         middles = (np.arange(SAMPLES) + 0.5) / SAMPLES
         x, y = (grid.ravel() for grid in np.meshgrid(*(low + (high - low) * middles for low, high in area)))
-        directions = vectors(*forward(x, y)[:2])
+        with np.errstate(invalid="ignore"):
+            directions = vectors(*forward(x, y)[:2])
         good = np.isfinite(directions).all(axis=-1)
         self._forward = forward
         self._limits = np.array(area)
