@@ -576,7 +576,7 @@ class Resample(OutputFrame, TimeCounters):
     def _checked_exposure(self, model: Mapping, pixmap: PixelMap | None = None) -> Exposure:
         """Everything about a model that a backend needs, checked; its pixel map may have been made before."""
         model = model if isinstance(model, InputModel) else InputModel(model)
-        self.check_time(model)
+        self._check_time(model)
 
         def pixmap_of(shape: tuple[int, int]) -> PixelMap:
             return self._pixmap(model) if pixmap is None or pixmap.shape != shape else pixmap
