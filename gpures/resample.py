@@ -48,7 +48,7 @@ from gpures.wcs import (
     is_imaging,
     world_to_pixel,
 )
-from gpures.weights import check_weight_type
+from gpures.weights import check_weight_type, checked_flag, flag_empty
 
 __all__ = ["Resample"]
 
@@ -122,6 +122,9 @@ class Resample(OutputFrame, TimeCounters):
         Roman's, it is that.
     accumulator_dtype : {"f4", "f8"}, optional
         Type of the accumulated sums. The images have the types of ``output_array_types`` in any case.
+    dq_of_empty : int or None, optional
+        DQ flags of output pixels without data (of weight 0), such as 1, which is DO_NOT_USE among the flags of JWST and
+        Roman; None for none. Needs ``propagate_dq``.
 
     Raises
     ------
@@ -193,6 +196,7 @@ class Resample(OutputFrame, TimeCounters):
         extra_array_names=(),
         enable_exptime_map=False,
         accumulator_dtype="f4",
+        dq_of_empty=None,
     ):
         # Slow to import, and needed by every exposure: here, so that neither `import gpures` nor the first one waits.
         import astropy.nddata.bitmask  # noqa: F401
@@ -205,6 +209,7 @@ class Resample(OutputFrame, TimeCounters):
         self._enable_var = checked_switch(enable_var, "enable_var")
         self._compute_err = checked_compute_err(compute_err)
         self._propagate_dq = checked_switch(propagate_dq, "propagate_dq")
+        self._dq_of_empty = checked_flag(dq_of_empty, self._propagate_dq)
         self._backend = checked_backend(backend)
         device_number(device)
         self._device = device
@@ -284,6 +289,11 @@ class Resample(OutputFrame, TimeCounters):
     def extra_array_names(self):
         """Names of the further arrays that are averaged like the data."""
         return self._extra_array_names
+
+    @property
+    def dq_of_empty(self):
+        """DQ flags of output pixels without data; None for none."""
+        return self._dq_of_empty
 
     @property
     def enable_exptime_map(self):
@@ -615,6 +625,8 @@ class Resample(OutputFrame, TimeCounters):
         types = {key: np.uint32 if key == "dq" else self.output_array_types[key] for key in self._accumulated_keys()}
         with stage("images"), self._accumulators.context():
             images = self._accumulators.images()
+            if self._dq_of_empty is not None:
+                images = flag_empty(images, self._dq_of_empty)
             return {key: image.astype(types[key], copy=False) for key, image in images.items()}
 
     # ---- hooks -------------------------------------------------------------------------------------------------
