@@ -114,6 +114,7 @@ class Drizzle:
     - A mosaic of 32 images, whose last bit is an integer's sign, can be continued.
     - Weights that are not finite are 0, and pixels of weight 0 have no effect, whatever their values.
     - What is wrong with an image is found before anything is changed.
+    - A masked pixel of data, flags or weights has weight 0; what is masked in a pixel map or a variance is NaN.
     """
 
     def __init__(

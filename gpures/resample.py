@@ -54,7 +54,7 @@ from gpures.wcs import (
     is_imaging,
     world_to_pixel,
 )
-from gpures.weights import check_weight_type
+from gpures.weights import check_weight_type, checked_flag, flag_empty
 
 __all__ = ["Resample"]
 
@@ -164,6 +164,9 @@ class Resample(OutputFrame, TimeCounters):
         Roman's, it is that.
     accumulator_dtype : {"f4", "f8"}, optional
         Type of the accumulated sums. The images have the types of ``output_array_types`` in any case.
+    dq_of_empty : int or None, optional
+        DQ flags of output pixels without data (of weight 0), such as 1, which is DO_NOT_USE among the flags of JWST and
+        Roman; None for none. Needs ``propagate_dq``.
 
     Raises
     ------
@@ -235,6 +238,7 @@ class Resample(OutputFrame, TimeCounters):
         extra_array_names=(),
         enable_exptime_map=False,
         accumulator_dtype="f4",
+        dq_of_empty=None,
     ):
         # Slow to import, and needed by every exposure: here, so that neither `import gpures` nor the first one waits.
         import astropy.nddata.bitmask  # noqa: F401
@@ -249,6 +253,7 @@ class Resample(OutputFrame, TimeCounters):
         self._enable_var = checked_switch(enable_var, "enable_var")
         self._compute_err = checked_compute_err(compute_err)
         self._propagate_dq = checked_switch(propagate_dq, "propagate_dq")
+        self._dq_of_empty = checked_flag(dq_of_empty, self._propagate_dq)
         self._backend = checked_backend(backend)
         device_number(device)
         self._device = getattr(device, "id", device)
@@ -309,6 +314,7 @@ class Resample(OutputFrame, TimeCounters):
     propagate_dq = Settled("Whether the output has a DQ array.")
     extra_array_names = Settled("Names of the further arrays that are averaged like the data.")
     enable_exptime_map = Settled("Whether there is a map of the exposure time.")
+    dq_of_empty = Settled("Flags that output pixels without data have in the DQ array; None for none.")
     output_model = Settled(
         "Output model, a dictionary of images and meta data. Images are current at any time, variances at the end.",
         "change its entries, or call 'reset_arrays'",
@@ -702,7 +708,7 @@ class Resample(OutputFrame, TimeCounters):
     def _checked_exposure(self, model: Mapping, pixmap: PixelMap | None = None) -> Exposure:
         """Everything about a model that a backend needs, checked; its pixel map may have been made before."""
         model = model if isinstance(model, InputModel) else InputModel(model)
-        self.check_time(model)
+        self._check_time(model)
 
         def pixmap_of(shape: tuple[int, int]) -> PixelMap:
             return self._pixmap(model) if pixmap is None or pixmap.shape != shape else pixmap
@@ -743,6 +749,8 @@ class Resample(OutputFrame, TimeCounters):
             self._settle()
             self._accumulators.check_whole()
             images = self._accumulators.images()
+            if self._dq_of_empty is not None:
+                images = flag_empty(images, self._dq_of_empty)
             return {key: image.astype(types[key], copy=False) for key, image in images.items()}
 
     # ---- hooks -------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ class TimeCounters:
         self._exptime_start = [] if start is None else [start]
         self._exptime_end = [] if end is None else [end]
 
-    def check_time(self, model: Mapping) -> None:
+    def _check_time(self, model: Mapping) -> None:
         """Check what of a model's times `exposure_of` does not, so that `update_time` and the end can't fail.
 
         Raises

@@ -130,6 +130,7 @@ OF_RESAMPLE = {
     "extra_array_names": {"dict", "none of them"},
     "enable_exptime_map": SWITCH,
     "accumulator_dtype": set(),
+    "dq_of_empty": {"None", "0", "int8"},
     "output_wcs": set(),
 }
 

@@ -401,6 +401,7 @@ EVERY_OPTION = {
     "--compute-err": (("driz_err",), {"compute_err": "driz_err"}),
     "--propagate-dq": ((), {"propagate_dq": True}),
     "--exptime-map": ((), {"enable_exptime_map": True}),
+    "--dq-of-empty": (("1",), {"dq_of_empty": 1}),
     "--extra": (("sky",), {"extra_array_names": ["sky"]}),
     "--pixmap-tolerance": (("0",), {"pixmap_tolerance": 0.0}),
     "--pixmap-stepsize": (("10",), {"pixmap_stepsize": 10.0}),

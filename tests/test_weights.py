@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import oracle
 import pytest
+import scenes
 from astropy.nddata.bitmask import BitFlagNameMap, bitfield_to_boolean_mask
 
+import gpures
 from gpures.accumulators import Frame
 from gpures.backend import make_accumulators
 from gpures.exposure import dq_of
@@ -279,3 +281,26 @@ def test_flags_of_empty_pixels_are_checked():
             checked_flag(bad, True)
     with pytest.raises(ValueError, match="needs propagate_dq=True"):
         checked_flag(1, False)
+
+
+def test_empty_pixels_of_a_mosaic(backend):
+    """Looked at between exposures and at the end, pixels without data have the flag, and those with data have not."""
+    shape = (20, 18)
+    wcs = [scenes.imaging_wcs(shape, rotation=20.0, shift=(4.0 * k, 0.0)) for k in range(2)]
+    output = {"wcs": scenes.frame_around(shape), "pixel_scale": scenes.SCALE}
+    options = {"backend": backend, "propagate_dq": True, "good_bits": None}
+    plain, flagged = (gpures.Resample(output, dq_of_empty=flag, **options) for flag in (None, 1 << 20))
+    assert (plain.dq_of_empty, flagged.dq_of_empty) == (None, 1 << 20)
+    for k in range(2):
+        for resampler in (plain, flagged):
+            resampler.add_model(scenes.model_of(wcs[k], shape, seed=k))
+        empty = flagged.output_model["wht"] == 0
+        assert empty.any()
+        expected = np.where(empty, np.uint32(1 << 20), plain.output_model["dq"])
+        np.testing.assert_array_equal(flagged.output_model["dq"], expected, strict=True)
+    for resampler in (plain, flagged):
+        resampler.finalize()
+    expected = np.where(empty, np.uint32(1 << 20), plain.output_model["dq"])
+    np.testing.assert_array_equal(flagged.output_model["dq"], expected, strict=True)
+    with pytest.raises(ValueError, match=r"'dq_of_empty'.*needs propagate_dq=True"):
+        gpures.Resample(output, dq_of_empty=1)

@@ -144,6 +144,9 @@ def _add_planes(group: Any) -> None:
     )
     group.add_argument("--propagate-dq", action="store_true", help="combine the flags of all pixels that contribute")
     group.add_argument(
+        "--dq-of-empty", type=int, metavar="FLAGS", help="flags of pixels without data, such as 1; with --propagate-dq"
+    )
+    group.add_argument(
         "--exptime-map", dest="enable_exptime_map", action="store_true", help="sum of the exposure times in each pixel"
     )
     group.add_argument(
