@@ -68,19 +68,13 @@ def opened(path: Path, allow_external: bool = False) -> Iterator[Any]:
             yield file
 
 
-def is_roman(path: Path) -> bool:
-    """Whether an ASDF file is one of Roman."""
-    with damage_named(path), checked(path, allow_external=True) as stream:
-        return "roman" in stream.keys
-
-
 def inputs(path: Path, allow_external: bool = False) -> list[Input]:
     """The image of an ASDF file."""
     from gpures.io import roman
 
-    if is_roman(path):
-        return roman.inputs(path, allow_external)
     with opened(path, allow_external) as file:
+        if "roman" in file.tree:
+            return [roman.input_of(path, file, allow_external)]
         return [_mosaic(path, file.tree, allow_external)]
 
 
@@ -88,9 +82,9 @@ def read_wcs(path: Path, allow_external: bool = False) -> Any:
     """WCS of an ASDF file: of its image, or what lies under ``wcs``."""
     from gpures.io import roman
 
-    if is_roman(path):
-        return roman.inputs(path, allow_external)[0].wcs
     with opened(path, allow_external) as file:
+        if "roman" in file.tree:
+            return roman.input_of(path, file, allow_external).wcs
         return _wcs(path, file.tree)
 
 

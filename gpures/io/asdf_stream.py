@@ -226,13 +226,13 @@ class _Check:
     def _text(self) -> bytes:
         """The file up to the end of its YAML."""
         self._file.seek(0)
-        text = self._file.read(1 << 16)
+        text = bytearray(self._file.read(1 << 16))
         # YAML, or the first block where there is none.
         begin = re.search(rb"%YAML|" + MAGIC, text)
         if not text.startswith(b"#ASDF ") or begin is None:
             raise self._damaged("it has neither YAML nor blocks within its first 64 KiB")
         if begin[0] == MAGIC:
-            return text[: begin.start()]
+            return bytes(text[: begin.start()])
         place = begin.start()
         while True:
             end = END.search(text, place)
@@ -246,7 +246,7 @@ class _Check:
         # A line that only begins with three dots is none, and where it lies decides whether asdf takes it for one.
         if end is None or not (end[1] or end.end() == len(text)):
             raise self._damaged("its YAML has no end")
-        return text[: end.end()]
+        return bytes(text[: end.end()])
 
     def _first_block(self, place: int) -> int:
         self._file.seek(place)
@@ -293,7 +293,7 @@ class _Check:
         if method in RATIO and unpacked > RATIO[method] * used + 1024:
             raise self._damaged(f"block {number} has {used} packed bytes, which can't unpack to {unpacked}")
         if self._available is not None and unpacked > self._available:
-            words = f"{unpacked / GIB:.1f} GiB of memory, of which {self._available / GIB:.1f} are available"
+            words = f"{unpacked / GIB:.1f} GiB of memory, of which {self._available / GIB:.1f} GiB are available"
             raise FileError(self._path, f"block {number} needs {words}.")
         self._blocks.append(unpacked)
 
@@ -347,9 +347,9 @@ class _Check:
         elif "core/externalarray" in tag and not self._allow_external:
             raise FileError(self._path, f"{_place(parents)} is an array of another file, which is not followed.")
         elif node.is_mapping:
-            for key, value in node.items:
-                if getattr(key, "value", None) == "$ref" and not str(getattr(value, "value", "")).startswith("#"):
-                    self._check_reference(str(getattr(value, "value", "")), _place(parents))
+            for key in range(0, len(node.children), 2):
+                if getattr(node.children[key], "value", None) == "$ref":
+                    self._check_reference(str(getattr(node.children[key + 1], "value", "")), _place(parents))
 
     def _check_array(self, node: _Node, name: str) -> None:
         """Look at what an array says of itself, against the block that it lies in."""
@@ -424,6 +424,8 @@ class _Check:
         return blocks[0]
 
     def _check_reference(self, target: str, name: str) -> None:
+        if target.startswith("#"):  # to a node of this file, which asdf leaves as it is
+            return
         if not self._allow_external:
             raise FileError(self._path, f"{name} refers to another file, {target!r}, which is not followed.")
         self._refers = True

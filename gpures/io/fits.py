@@ -12,9 +12,10 @@ ERR, DQ, VAR_RNOISE, VAR_POISSON, VAR_FLAT, VAR (or VARIANCE: the sum of all), a
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from gpures.io.variance import from_source, source_of
 from gpures.wcs import UnsupportedWCSError, as_wcs
 
 __all__ = ["arrays", "companions", "fits_wcs", "header_value", "image_bytes", "inputs", "opened", "read_wcs"]
+
+log = logging.getLogger(__name__)
 
 EXTENSIONS = {"err": ("ERR",), "dq": ("DQ",), "wht": ("WHT",), "variance": ("VAR", "VARIANCE")} | {
     name: (name.upper(),) for name in VARIANCES
@@ -58,7 +61,8 @@ def opened(path: Path) -> Iterator[fits.HDUList]:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         with damage_named(path):
-            check_sizes(path)
+            if not check_sizes(path):
+                log.warning("%s ends without the padding that FITS files have: it is read all the same.", path)
             with fits.open(path, memmap=False) as hdus:
                 len(hdus)  # reads them all
                 for warning in seen:
@@ -171,11 +175,15 @@ def arrays(path: Path, extensions: Mapping[str, int]) -> dict[str, np.ndarray]:
         The file is damaged, or not the one that it was.
     """
     try:
-        if not is_packed(path):  # else it would be unpacked once more
-            check_sizes(path)
+        is_padded = is_packed(path) or check_sizes(path)  # a packed one would be unpacked once more
     except MissingFileError as error:
         raise FileError(path, "the file is gone since its headers were read.") from error
-    with damage_named(path, "its pixels can't be read"), fits.open(path, memmap=False) as hdus:
+    with ExitStack() as stack:
+        stack.enter_context(damage_named(path, "its pixels can't be read"))
+        if not is_padded:  # else not, as other threads may warn
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", "File may have been truncated")
+        hdus = stack.enter_context(fits.open(path, memmap=False))
         found = {name: _image(hdus[index]) for name, index in extensions.items()}
     if "dq" in found:
         found["dq"] = _flags(path, found["dq"])

@@ -61,10 +61,15 @@ def is_packed(path: Path) -> bool:
         return not file.read(9).startswith(b"SIMPLE")
 
 
-def check_sizes(path: Path) -> None:
+def check_sizes(path: Path) -> bool:
     """Compare what the headers of a FITS file say with its length, with memory, and with each other.
 
     A packed file is unpacked for it, once, to its end.
+
+    Returns
+    -------
+    bool
+        Whether it has its padding; without it is whole all the same.
 
     Raises
     ------
@@ -72,7 +77,9 @@ def check_sizes(path: Path) -> None:
         They can't be true, or the file breaks off.
     """
     with _unpacked(path) as (file, length):
-        _Sizes(path, file, length).check()
+        sizes = _Sizes(path, file, length)
+        sizes.check()
+        return sizes.is_padded
 
 
 @contextmanager
@@ -101,6 +108,7 @@ class _Sizes:
         self._file = file
         self._length = length
         self._available = available_memory()
+        self.is_padded = True
         self._unpacked = 0  # bytes so far of what is packed
 
     def _wrong(self, words: str) -> FileError:
@@ -108,7 +116,7 @@ class _Sizes:
 
     def check(self) -> None:
         """Go through the headers."""
-        for number in range(EXTENSIONS + 1):
+        for number in range(EXTENSIONS + 2):
             header = self._header(number)
             if header is None:
                 return
@@ -169,7 +177,7 @@ class _Sizes:
         self._unpacked += size if self._length is None else 0
         needed = max(size, self._unpacked)
         if self._available is not None and needed > self._available:
-            words = f"{needed / GIB:.1f} GiB of memory, of which {self._available / GIB:.1f} are available"
+            words = f"{needed / GIB:.1f} GiB of memory, of which {self._available / GIB:.1f} GiB are available"
             raise FileError(self._path, f"it needs {words}.")
 
     def _check_data(self, size: int, header: Mapping[str, str]) -> None:
@@ -177,7 +185,7 @@ class _Sizes:
         widths = _column_widths(header)
         image = _image_bytes(header)
         if self._available is not None and image > self._available:
-            words = f"{image / GIB:.1f} GiB of memory, of which {self._available / GIB:.1f} are available"
+            words = f"{image / GIB:.1f} GiB of memory, of which {self._available / GIB:.1f} GiB are available"
             raise FileError(self._path, f"an image in it needs {words}.")
         padded = -(-size // BLOCK) * BLOCK
         if self._length is None:
@@ -190,6 +198,7 @@ class _Sizes:
             )
         if header.get("ZIMAGE") == "T":
             _check_tiles(self._file, begin, size, header, widths)
+        self.is_padded = begin + padded <= self._length
         self._file.seek(begin + padded)
 
     def _check_packed_data(
