@@ -253,9 +253,27 @@ def _every_pixel(
 def _composition(forward: Transform, backward: Transform) -> Mapping:
     def pixel_to_pixel(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x_out, y_out = backward(*forward(x, y))[:2]
-        return np.asarray(x_out, float), np.asarray(y_out, float)
+        return _coordinates(x_out, x.shape), _coordinates(y_out, x.shape)
 
     return pixel_to_pixel
+
+
+def _coordinates(given: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Coordinates that a WCS gives for arrays of a shape.
+
+    Raises
+    ------
+    TypeError
+        They are no real numbers.
+    ValueError
+        They are of another shape, as one number for all.
+    """
+    values = np.asarray(given)
+    if values.dtype.kind not in "fiu":
+        raise TypeError(f"The 'wcs' of an image must give coordinates that are real numbers, got {values.dtype}.")
+    if values.shape != shape:
+        raise ValueError(f"The 'wcs' of an image must give coordinates of the shape {shape}, got {values.shape}.")
+    return values.astype(float, copy=False)
 
 
 def _spline_map(

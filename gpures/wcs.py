@@ -20,6 +20,9 @@ __all__ = ["Transform", "UnsupportedWCSError", "compute_mean_pixel_area", "pixel
 
 ARCSEC_PER_RADIAN = 3600.0 * math.degrees(1.0)
 
+# A bounding box that is infinite bounds nothing; no array is as long as this.
+UNBOUNDED = 1e15
+
 # Spacing (input pixels) of the points along an outline whose sky area is taken. The reference's choice, kept so that
 # the areas agree to rounding: between points the outline is a great circle.
 OUTLINE_SPACING = 15
@@ -103,7 +106,10 @@ def bounding_box(wcs: Any) -> tuple[tuple[float, float], tuple[float, float]] | 
         box = box.bounding_box(order="F")
     if len(box) != 2:
         raise ValueError(f"Expected the bounding box of a WCS to be of length 2, got {tuple(box)!r}.")
-    (x1, x2), (y1, y2) = [[float(getattr(v, "value", v)) for v in interval] for interval in box]
+    limits = [[float(getattr(v, "value", v)) for v in interval] for interval in box]
+    if any(math.isnan(v) for interval in limits for v in interval):
+        raise ValueError(f"The bounding box of a WCS must be of numbers, got {limits} for 'wcs'.")
+    (x1, x2), (y1, y2) = [[min(max(v, -UNBOUNDED), UNBOUNDED) for v in interval] for interval in limits]
     return (min(x1, x2), max(x1, x2)), (min(y1, y2), max(y1, y2))
 
 
