@@ -315,6 +315,9 @@ def bits(value):
     return value.tobytes() if isinstance(value, np.ndarray) else repr(value)
 
 
+ROWS, COLUMNS = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
+PIXMAP = np.stack([COLUMNS * 1.01 + 2.0, ROWS * 0.99 + 1.5], axis=-1)
+
 # ---- models --------------------------------------------------------------------------------------------------------
 
 
@@ -386,6 +389,26 @@ def test_models_that_are_none(given):
     check(lambda: begun.add_model(given), False, "'model' must be a dict", lambda: state_of(begun))
 
 
+OF_HOOK = {
+    "pixel_scale_ratio": REAL | {"None"},
+    "iscale": REAL,
+    "xmin": {"None", "0", "-1", "int8"},
+    "xmax": {"None", "0", "10**400", "10**9000", "int8"},
+    "ymin": {"None", "0", "-1", "int8"},
+    "ymax": {"None", "0", "10**400", "10**9000", "int8"},
+}
+
+
+@pytest.mark.parametrize(("name", "value"), rows(OF_HOOK, NUMBERS))
+def test_arguments_of_resample_variance_arrays(name, value):
+    """What an overriding class hands to resample_variance_arrays is taken, or refused by its name."""
+    begun = resampler(kernel="turbo")
+    good = {"pixmap": PIXMAP, "pixel_scale_ratio": 1.0, "iscale": 1.0, "weight_map": None}
+    call = good | {"xmin": None, "xmax": None, "ymin": None, "ymax": None, name: NUMBERS[value]()}
+    taken = value in OF_HOOK[name]
+    check(lambda: begun.resample_variance_arrays(model(1), **call), taken, f"'{name}'", lambda: state_of(begun))
+
+
 # ---- the resampler -------------------------------------------------------------------------------------------------
 
 
@@ -435,9 +458,6 @@ def test_frames_beyond_coordinates(side):
 
 
 # ---- Drizzle -------------------------------------------------------------------------------------------------------
-
-ROWS, COLUMNS = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
-PIXMAP = np.stack([COLUMNS * 1.01 + 2.0, ROWS * 0.99 + 1.5], axis=-1)
 
 
 def image(**changes):
@@ -491,6 +511,81 @@ def test_output_arrays_of_drizzle(name, value):
     call = {name: ARRAYS[value](), "backend": "cpu"}
     words = f"'{name}'|out_shape"
     check(lambda: gpures.Drizzle(**call), value in ARRAYS_OF_DRIZZLE[name], words)
+
+
+# ---- bounding boxes ------------------------------------------------------------------------------------------------
+
+
+def boxed(box, shape=SHAPE):
+    """A WCS with a bounding box."""
+    return scenes.imaging_wcs(shape, rotation=20.0, box=box)
+
+
+@pytest.mark.parametrize("far", [np.inf, 1e300, 1e16])
+def test_boxes_without_bounds(far):
+    """A bounding box that is infinite, on one side or all, bounds nothing there."""
+    plain, infinite, half = (resampler() for _ in range(3))
+    plain.add_model(model(1) | {"wcs": boxed(None)})
+    infinite.add_model(model(1) | {"wcs": boxed(((-far, far), (-far, far)))})
+    assert state_of(infinite) == state_of(plain)
+    half.add_model(model(1) | {"wcs": boxed(((-0.5, far), (-far, SHAPE[0] - 0.5)))})
+    assert state_of(half) == state_of(plain)
+    output = boxed(((-far, far), (-far, far)), (30, 30))
+    assert gpures.Resample({"wcs": output, "pixel_scale": 0.1}, backend="cpu").output_array_shape == (30, 30)
+    output.array_shape = None
+    with pytest.raises(ValueError, match="Invalid output frame shape"):
+        gpures.Resample({"wcs": output, "pixel_scale": 0.1}, backend="cpu")
+
+
+def test_boxes_that_are_none():
+    """A bounding box of NaN is refused."""
+    begun = resampler()
+    bad = model(1) | {"wcs": boxed(((np.nan, 5.0), (0.0, 5.0)))}
+    check(lambda: begun.add_model(bad), False, "bounding box.*nan.*'wcs'", lambda: state_of(begun))
+
+
+# ---- what a WCS gives ----------------------------------------------------------------------------------------------
+
+
+class Strange:
+    """A WCS of a few methods whose world coordinates are made of those that it should give."""
+
+    def __init__(self, wcs, make):
+        self.wcs, self.make = wcs, make
+        self.output_frame, self.array_shape, self.bounding_box = wcs.output_frame, wcs.array_shape, None
+
+    def pixel_to_world_values(self, x, y):
+        return self.wcs.pixel_to_world_values(x, y)
+
+    def world_to_pixel_values(self, *world):
+        return tuple(self.make(v) for v in self.wcs.world_to_pixel_values(*world))
+
+
+STRANGE = {
+    "complex": (lambda v: v + 0j, "'wcs' of an image must give coordinates that are real numbers, got complex128"),
+    "one number": (lambda v: v.flat[0], r"'wcs' of an image must give coordinates of the shape \(.*got \(\)"),
+    "fewer": (lambda v: v[:1], "'wcs' of an image must give coordinates of the shape"),
+    "objects": (
+        lambda v: v.astype(object),
+        "'wcs' of an image must give coordinates that are real numbers, got object",
+    ),
+}
+
+
+@pytest.mark.parametrize("tolerance", [0, 1e-6])
+@pytest.mark.parametrize("case", STRANGE)
+def test_strange_coordinates(case, tolerance):
+    """A WCS whose results are not arrays of real numbers of the arguments' shape is refused, and nothing was added."""
+    make, words = STRANGE[case]
+    strange = Strange(scenes.frame_around(SHAPE), make)
+    begun = gpures.Resample({"wcs": strange, "pixel_scale": 0.1}, backend="cpu", pixmap_tolerance=tolerance)
+    with pytest.raises((TypeError, ValueError), match=words):
+        begun.add_model(model(1))
+    assert begun.output_model["pointings"] == 0
+    fine = Strange(scenes.frame_around(SHAPE), lambda v: v)
+    begun = gpures.Resample({"wcs": fine, "pixel_scale": 0.1}, backend="cpu", pixmap_tolerance=tolerance)
+    begun.add_model(model(1))
+    assert begun.output_model["wht"].any()
 
 
 # ---- functions -----------------------------------------------------------------------------------------------------
