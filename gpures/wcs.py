@@ -202,7 +202,7 @@ def bounding_box(wcs: Any) -> tuple[tuple[float, float], tuple[float, float]] | 
     except (TypeError, ValueError):
         x1 = x2 = y1 = y2 = math.nan
     if any(map(math.isnan, (x1, x2, y1, y2))):
-        raise ValueError(f"The bounding box of a WCS must be ((xmin, xmax), (ymin, ymax)), in pixels, got {box!r}.")
+        raise ValueError(f"The bounding box of a 'wcs' must be ((xmin, xmax), (ymin, ymax)), in pixels, got {box!r}.")
     return (x1, x2), (y1, y2)
 
 

@@ -653,10 +653,10 @@ def test_boxes_without_an_end(box, kind):
 def test_boxes_that_are_none(box):
     """A bounding box of one axis, of three, with NaN or of something else is refused by what it is."""
     shape = (40, 30)
-    with pytest.raises(ValueError, match=r"bounding box of a WCS must be \(\(xmin, xmax\), \(ymin, ymax\)\).*got"):
+    with pytest.raises(ValueError, match=r"bounding box of a 'wcs' must be \(\(xmin, xmax\), \(ymin, ymax\)\).*got"):
         calc_pixmap(scenes.Duck(shape, box=box), scenes.Duck(shape), shape)
     resampler = gpures.Resample({"wcs": scenes.Duck(shape), "pixel_scale": scenes.SCALE}, backend="cpu")
-    with pytest.raises(ValueError, match="bounding box of a WCS must be"):
+    with pytest.raises(ValueError, match="bounding box of a 'wcs' must be"):
         resampler.add_model(scenes.model_of(scenes.Duck(shape, box=box), shape))
     assert resampler.output_model["pointings"] == 0
 
