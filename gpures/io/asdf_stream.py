@@ -13,9 +13,11 @@ import math
 import os
 import re
 import struct
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlparse
@@ -33,6 +35,10 @@ TEXT, NODES, DEPTH, BLOCKS = 64 << 20, 1_000_000, 500, 1 << 16
 
 # Bytes between the text and the first block that are looked through for it: a file may be padded.
 PADDING = 64 << 20
+
+# Axes of a transform and coefficients of a polynomial: a transform has an object of Python for each.
+MOST_AXES, MOST_COEFFICIENTS = 1000, 10_000
+AXES = {"n_dims", "n_inputs", "n_outputs"}
 
 MAGIC = b"\xd3BLK"
 INDEX = b"#ASDF BLOCK INDEX"
@@ -71,7 +77,8 @@ class Stream(io.RawIOBase):
         self.keys = frozenset(keys)
         self.refers = refers
         self._file = file
-        self._pieces = pieces
+        self._pieces = [piece for piece in pieces if _length(piece)]
+        self._ends = list(accumulate(map(_length, self._pieces)))
         self._place = 0
 
     def readable(self) -> bool:  # noqa: D102
@@ -84,27 +91,22 @@ class Stream(io.RawIOBase):
         return self._place
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:  # noqa: D102
-        self._place = max(0, offset + (0, self._place, self._size)[whence])
+        self._place = max(0, offset + (0, self._place, self._ends[-1])[whence])
         return self._place
-
-    @property
-    def _size(self) -> int:
-        return sum(map(_length, self._pieces))
 
     def read(self, size: int | None = -1) -> bytes | bytearray:
         """Bytes from here; what is of the file alone can be written to, and so can the arrays that are made of it."""
-        left = self._size - self._place
+        left = max(0, self._ends[-1] - self._place)
         left = left if size is None or size < 0 else min(size, left)
         found: list[bytes | bytearray] = []
-        begin = 0
-        for piece in self._pieces:
-            inside = self._place - begin
-            if left > 0 and 0 <= inside < _length(piece):
-                count = min(left, _length(piece) - inside)
-                found.append(self._part(piece, inside, count))
-                self._place += count
-                left -= count
-            begin += _length(piece)
+        k = bisect_right(self._ends, self._place)
+        while left:
+            piece, end = self._pieces[k], self._ends[k]
+            count = min(left, end - self._place)
+            found.append(self._part(piece, self._place - end + _length(piece), count))
+            self._place += count
+            left -= count
+            k += 1
         return found[0] if len(found) == 1 else b"".join(found)
 
     def _part(self, piece: bytes | tuple[int, int], begin: int, count: int) -> bytes | bytearray:
@@ -347,9 +349,14 @@ class _Check:
         elif "core/externalarray" in tag and not self._allow_external:
             raise FileError(self._path, f"{_place(parents)} is an array of another file, which is not followed.")
         elif node.is_mapping:
-            for key in range(0, len(node.children), 2):
-                if getattr(node.children[key], "value", None) == "$ref":
-                    self._check_reference(str(getattr(node.children[key + 1], "value", "")), _place(parents))
+            for k in range(0, len(node.children), 2):
+                key, value = getattr(node.children[k], "value", None), node.children[k + 1]
+                if key == "$ref":
+                    self._check_reference(str(getattr(value, "value", "")), _place(parents))
+                elif "transform/" in tag and key in AXES and (_integer(value) or 0) > MOST_AXES:
+                    raise self._damaged(f"{_place(parents)} is a transform of {value.value} axes")
+                elif "transform/" in tag and key == "coefficients" and _elements(value) > MOST_COEFFICIENTS:
+                    raise self._damaged(f"{_place(parents)} is a polynomial of {_elements(value)} coefficients")
 
     def _check_array(self, node: _Node, name: str) -> None:
         """Look at what an array says of itself, against the block that it lies in."""
@@ -465,6 +472,15 @@ def _integer(scalar: Any) -> int | None:
     plain = getattr(scalar, "implicit", (False,))[0]
     text = getattr(scalar, "value", None)
     return int(text) if plain and isinstance(text, str) and INTEGER.fullmatch(text) else None
+
+
+def _elements(array: Any) -> int:
+    """Number of an array's elements, at most, whether they stand in a block or in the text."""
+    if not isinstance(array, _Node):
+        return 0
+    shape = [value for key, value in array.items if getattr(key, "value", None) == "shape"] if array.is_mapping else []
+    sides = [_integer(n) or 0 for node in shape if isinstance(node, _Node) for n in node.children]
+    return max(array.count, math.prod(sides))
 
 
 def _whole(scalar: Any, name: str) -> int:
