@@ -95,7 +95,7 @@ BLOT = np.dtype(
     [("data", _POINTER), ("ny", "i8"), ("nx", "i8"), ("doubles", "i4"), ("interpolation", "i4")]
     + [(name, _POINTER) for name in ("pixmap", "out")]
     + [("out_ny", "i8"), ("out_nx", "i8")]
-    + [(name, "f8") for name in ("scale", "fill", "sinc_scale")]
+    + [(name, "f8") for name in ("scale", "fill", "sinc_scale", "float32_below")]
     + [("lanczos", _POINTER)],
     align=True,
 )

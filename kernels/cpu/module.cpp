@@ -105,6 +105,7 @@ nb::list layout_of_structs()
     GPURES_FIELD(Blot, scale);
     GPURES_FIELD(Blot, fill);
     GPURES_FIELD(Blot, sinc_scale);
+    GPURES_FIELD(Blot, float32_below);
     GPURES_FIELD(Blot, lanczos);
     return layout;
 }

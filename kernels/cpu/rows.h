@@ -57,10 +57,11 @@ template <class Take>
 inline void read_vectors(const View& v, long j, long i, int n, const Take& take)
 {
     if (v.type == F4 && v.column_stride == sizeof(float) && !v.swapped && n >= LANES) {
-        const float* p = reinterpret_cast<const float*>(v.data + j * v.row_stride) + i;
+        const char* p = v.data + j * v.row_stride + i * static_cast<long>(sizeof(float));
+        const auto at = [&](int k) { return load_floats(p + k * sizeof(float)); };
         int k = 0;
-        for (; k + LANES <= n; k += LANES) take(load(p + k), k);
-        if (k < n) take(load(p + n - LANES), n - LANES);
+        for (; k + LANES <= n; k += LANES) take(at(k), k);
+        if (k < n) take(at(n - LANES), n - LANES);
         return;
     }
     double pixels[BLOCK_WIDTH + LANES];
