@@ -8,7 +8,7 @@ import numpy as np
 
 from gpures.accumulators import Accumulators, Frame
 from gpures.arguments import fill_number
-from gpures.arrays import as_array, on_device
+from gpures.arrays import as_array, as_flags, on_device
 from gpures.backend import make_accumulators
 
 __all__ = ["OutputImages", "checked_flags", "fill_text"]
@@ -197,7 +197,7 @@ def checked_output(image: Any, name: str) -> Any:
         It has not as many dimensions as it should, or can't be written to.
     """
     argument = ARGUMENTS[name]
-    image = checked_flags(image, argument) if name == "dq" else as_array(image)
+    image = as_flags(checked_flags(image, argument)) if name == "dq" else as_array(image)
     if name == "con" and image.ndim == 2:
         image = image[None]
     if image.ndim != (3 if name == "con" else 2):

@@ -80,7 +80,7 @@ EXPOSURE = np.dtype(
 
 MOSAIC = np.dtype(
     [("ny", "i8"), ("nx", "i8"), ("doubles", "i4"), ("context_bit", "i4")]
-    + [(name, _POINTER) for name in ("weight", "context", "dq", "time")],
+    + [(name, _POINTER) for name in ("weight", "beyond", "context", "dq", "time")],
     align=True,
 )
 

@@ -31,7 +31,7 @@ from gpures.backend import checked_backend, make_accumulators
 from gpures.cuda.device import DeviceError
 from gpures.exposure import Exposure
 from gpures.frame import OutputFrame
-from gpures.output import OutputModel
+from gpures.output import OutputModel, in_type
 from gpures.pixmap import PixelMap, calc_pixmap
 from gpures.progress import shown
 from gpures.stages import stage
@@ -620,7 +620,7 @@ class Resample(OutputFrame, TimeCounters):
         types = {key: np.uint32 if key == "dq" else self.output_array_types[key] for key in self._accumulated_keys()}
         with stage("images"), self._accumulators.context():
             images = self._accumulators.images()
-            return {key: image.astype(types[key], copy=False) for key, image in images.items()}
+            return {key: in_type(image, types[key], key) for key, image in images.items()}
 
     # ---- hooks -------------------------------------------------------------------------------------------------
 

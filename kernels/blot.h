@@ -199,7 +199,7 @@ struct Extended {
     const T* data;
     long long ny, nx;
 
-    GPURES_FN double inside(long long i, long long j) const { return static_cast<double>(data[j * nx + i]); }
+    GPURES_FN double inside(long long i, long long j) const { return widened(data[j * nx + i]); }
 
     GPURES_FN static long long nearest_of(long long k, long long n) { return k < 0 ? 0 : k < n ? k : n - 1; }
 
@@ -225,13 +225,13 @@ GPURES_FN float blotted(const Blot& b, double x, double y)
 {
     x = place_of(x, b);
     y = place_of(y, b);
-    if (!(lies_on(x, b.nx) && lies_on(y, b.ny))) return static_cast<float>(b.fill);
+    if (!(lies_on(x, b.nx) && lies_on(y, b.ny))) return narrowed(b.fill);
     const Extended<T, Interpolant::EDGE> image = {static_cast<const T*>(b.data), b.ny, b.nx};
     const double i = counted_from<Interpolant>(x), j = counted_from<Interpolant>(y);
     const long long column = static_cast<long long>(i), row = static_cast<long long>(j);
     const double value =
         interpolated<Interpolant>(x, y, i, j, b, [&](int c, int r) { return image(column + c, row + r); });
-    return static_cast<float>(value * b.scale);
+    return narrowed(value * b.scale);
 }
 
 // Calls work<Interpolant>() with that of a blot.

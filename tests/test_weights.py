@@ -7,6 +7,7 @@ import oracle
 import pytest
 from astropy.nddata.bitmask import BitFlagNameMap, bitfield_to_boolean_mask
 
+import gpures
 from gpures.accumulators import Frame
 from gpures.backend import make_accumulators
 from gpures.exposure import checked_dq
@@ -88,6 +89,26 @@ def test_good_bits_mean_what_astropy_says(backend, good_bits, names):
         weight = Weight(constant=2.0, bad_bits=bad_bits(good_bits, names, dq.dtype))
         for got in (f(backend, weight, dq, dq.shape) for f in (weight_map, arrived)):
             np.testing.assert_array_equal(got, np.where(good, 2.0, 0.0), dtype)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_flags_are_the_bits_of_their_type(backend, dtype):
+    """Flags are handed on as they are, the sign bit of a signed type like any other and without bits above it."""
+    dq = flags_of(dtype)
+    bits = min(32, 8 * dq.dtype.itemsize)
+    expected = np.array([int(v) & ((1 << bits) - 1) for v in dq.flat], np.uint32).reshape(dq.shape)
+    if dq.dtype.itemsize == 8:
+        dq = expected.astype(dtype)
+    pixmap = oracle.pixel_map(dq.shape, ((dq.shape[1] - 1) / 2, (dq.shape[0] - 1) / 2))
+    exposure = oracle.exposure(np.ones(dq.shape), pixmap, dq=dq)
+    got = oracle.run(backend, Frame(dq.shape, "point", has_dq=True), [exposure])
+    np.testing.assert_array_equal(got["dq"], expected)
+    if dq.dtype.itemsize < 8:  # more is refused there
+        driz = gpures.Drizzle(out_shape=dq.shape, kernel="point", backend=backend)
+        driz.add_image(np.ones(dq.shape, "f4"), exptime=1.0, pixmap=pixmap, dq=dq)
+        np.testing.assert_array_equal(driz.out_dq, expected)
+        begun = gpures.Drizzle(out_dq=dq.copy(), kernel="point", backend=backend)
+        np.testing.assert_array_equal(begun.out_dq, expected)
 
 
 def test_flag_names_from_a_dict_or_a_map():

@@ -14,15 +14,15 @@ inline void convert_row(const char* p, long stride, bool swapped, int n, Out* ou
 {
     // The first branches are the common cases, kept apart for the vectoriser.
     if (stride == sizeof(T) && !swapped) {
-        for (int k = 0; k < n; ++k) out[k] = static_cast<Out>(element<T>(p + k * sizeof(T), false));
+        for (int k = 0; k < n; ++k) out[k] = converted<Out>(element<T>(p + k * sizeof(T), false));
     } else if (stride == sizeof(T)) {
-        for (int k = 0; k < n; ++k) out[k] = static_cast<Out>(element<T>(p + k * sizeof(T), true));
+        for (int k = 0; k < n; ++k) out[k] = converted<Out>(element<T>(p + k * sizeof(T), true));
     } else {
-        for (int k = 0; k < n; ++k) out[k] = static_cast<Out>(element<T>(p + k * stride, swapped));
+        for (int k = 0; k < n; ++k) out[k] = converted<Out>(element<T>(p + k * stride, swapped));
     }
 }
 
-// Integers narrower than Out are extended by their sign.
+// n pixels of a row, `converted` to type Out.
 template <class Out>
 inline void read_row(const View& v, long j, long i, int n, Out* out)
 {
