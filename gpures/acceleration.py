@@ -205,13 +205,18 @@ def _drizzle_stand_in(original: type) -> type:
     return _class_stand_in(original, Accelerated)
 
 
+# Blotting rounds coordinates below this as the drizzle package does, whose results pipelines know, and whose tests
+# compare with images that it made. Beyond, float32 would be off by more than 3e-5 pixels.
+PACKAGE_PLACES = 1024.0
+
+
 def _blot_stand_in(original: Callable) -> Callable:
     from gpures.blot import blot_image
 
     @functools.wraps(original)
     def stand_in(*args: Any, **options: Any) -> Any:
         with stage("blot"):
-            blotted = blot_image(*args, **(_settings().place() | options))
+            blotted = blot_image(*args, **(_settings().place() | {"float32_below": PACKAGE_PLACES} | options))
         _count("drizzle.resample.blot_image")
         return blotted
 

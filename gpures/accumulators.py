@@ -223,7 +223,7 @@ class Accumulators(ABC):
         """What is held in a part of the frame, to be put back there or into accumulators of the same frame."""
         touched = self.touched
         with self.context():
-            images = {name: array[within(window)].copy() for name, array in self._held().items()}
+            images = {name: cut(array, window).copy() for name, array in self._held().items()}
         return Part(window, images, self._done.copy(), touched)
 
     def put_back(self, part: Part) -> None:
@@ -232,7 +232,7 @@ class Accumulators(ABC):
         with self.context():
             for name, array in self._held().items():
                 if name in part.images:
-                    put_into(array[within(part.window)], self._here(part.images[name]))
+                    put_into(cut(array, part.window), self._here(part.images[name]))
         self._touched, self._looked_at = part.touched, int(part.done[0])
         self._begun = int(part.done[0])
         self._done[:] = part.done
@@ -347,6 +347,11 @@ def within(window: tuple[int, int, int, int]) -> tuple:
     """Index of a part of images."""
     x0, x1, y0, y1 = window
     return (..., slice(y0, y1 + 1), slice(x0, x1 + 1))
+
+
+def cut(array: Any, window: tuple[int, int, int, int]) -> Any:
+    """A part of an image; all of what is none, a number that is kept where the images are."""
+    return array if array.ndim < 2 else array[within(window)]
 
 
 def named_arrays(held: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -58,8 +58,8 @@ LARGEST = float(np.finfo(np.float32).max)
 # large as any frame, and somebody has taken degrees for arcsec.
 LARGEST_RATIO = 1e8
 
-# Longest side of a frame. Beyond some 9e8 pixels the kernels' integer coordinates end, drops and margins included.
-LONGEST_SIDE = 1 << 29
+# Longest side of a frame. The kernels pass over a drop whose eight coordinates add up to 1e9 (``kernels/splat.h``).
+LONGEST_SIDE = 100_000_000
 
 # Images that a context image can be asked to tell apart: their numbers are 32-bit integers.
 MOST_IMAGES = 1 << 31

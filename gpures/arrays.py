@@ -11,6 +11,7 @@ import numpy as np
 
 __all__ = [
     "as_array",
+    "as_flags",
     "as_host",
     "converted",
     "got",
@@ -65,6 +66,11 @@ def as_array(array: Any) -> Any:
 def as_host(array: Any) -> np.ndarray:
     """A numpy array: a copy of what lies on a CUDA device."""
     return as_array(array).get() if on_device(array) else np.asarray(array)
+
+
+def as_flags(array: Any) -> Any:
+    """An array of integers as the bits that they hold: those of a signed type in the unsigned one of its width."""
+    return array.view(array.dtype.str.replace("i", "u")) if array.dtype.kind == "i" else array
 
 
 def converted(array: Any, name: str, model: Mapping | None = None) -> tuple[Any, np.ndarray | None]:

@@ -112,6 +112,9 @@ class Drizzle:
     - ``fillval2`` is used whether or not there is a ``fillval``; "nan" in any case is NaN.
     - Output arrays of the right type that are not contiguous are written to.
     - A mosaic of 32 images, whose last bit is an integer's sign, can be continued.
+    - Flags of signed integers are their bits; there int8 and int16 are extended by their sign.
+    - Where weights add up to more than float32 holds, ``out_wht`` is infinite, with a warning, and averages hold. A
+      mosaic that goes on with infinite weights takes them for the least that is, 3.4e38.
     - Weights that are not finite are 0, and pixels of weight 0 have no effect, whatever their values.
     - What is wrong with an image is found before anything is changed.
     - A masked pixel of data, flags or weights has weight 0; what is masked in a pixel map or a variance is NaN.

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpures.accumulators import Accumulators, Frame, within
 from gpures.arguments import fill_number
-from gpures.arrays import converted, got, on_device, real
+from gpures.arrays import as_flags, converted, got, on_device, real
 from gpures.backend import make_accumulators
 
 __all__ = ["OutputImages", "checked_flags", "fill_text"]
@@ -226,6 +226,8 @@ def checked_output(given: Any, name: str) -> Any:
     """
     argument = ARGUMENTS[name]
     image, mask = checked_flags(given, argument) if name == "dq" else converted(given, argument)
+    if name == "dq":
+        image = as_flags(image)
     if name == "con" and image.ndim == 2:
         image = image[None]
     if image.ndim != (3 if name == "con" else 2):

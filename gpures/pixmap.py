@@ -82,7 +82,7 @@ class PixelMap:
         ValueError
             The array has another shape.
         """
-        pixmap = np.ascontiguousarray(pixmap, dtype=np.float64)
+        pixmap = np.require(pixmap, np.float64, ["C", "ALIGNED"])
         if pixmap.ndim != 3 or pixmap.shape[2] != 2:
             raise ValueError(f"'pixmap' must have the shape (Ny, Nx, 2), got {pixmap.shape}.")
         return cls(pixmap.shape[:2], full=pixmap)

@@ -80,7 +80,7 @@ EXPOSURE = np.dtype(
 
 MOSAIC = np.dtype(
     [("ny", "i8"), ("nx", "i8"), ("doubles", "i4"), ("context_bit", "i4")]
-    + [(name, _POINTER) for name in ("weight", "context", "dq", "time")],
+    + [(name, _POINTER) for name in ("weight", "beyond", "context", "dq", "time")],
     align=True,
 )
 
@@ -95,7 +95,7 @@ BLOT = np.dtype(
     [("data", _POINTER), ("ny", "i8"), ("nx", "i8"), ("doubles", "i4"), ("interpolation", "i4")]
     + [(name, _POINTER) for name in ("pixmap", "out")]
     + [("out_ny", "i8"), ("out_nx", "i8")]
-    + [(name, "f8") for name in ("scale", "fill", "sinc_scale")]
+    + [(name, "f8") for name in ("scale", "fill", "sinc_scale", "float32_below")]
     + [("lanczos", _POINTER)],
     align=True,
 )

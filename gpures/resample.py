@@ -41,7 +41,7 @@ from gpures.cuda.device import DeviceError, device_number
 from gpures.exposure import Exposure, Wanted, exposure_of, exposure_of_variances
 from gpures.frame import OutputFrame
 from gpures.input_model import InputModel
-from gpures.output import OutputModel
+from gpures.output import OutputModel, in_type
 from gpures.pixmap import PixelMap, calc_pixmap
 from gpures.progress import shown
 from gpures.settings import Setting, Settled
@@ -751,7 +751,7 @@ class Resample(OutputFrame, TimeCounters):
             images = self._accumulators.images()
             if self._dq_of_empty is not None:
                 images = flag_empty(images, self._dq_of_empty)
-            return {key: image.astype(types[key], copy=False) for key, image in images.items()}
+            return {key: in_type(image, types[key], key) for key, image in images.items()}
 
     # ---- hooks -------------------------------------------------------------------------------------------------
 

@@ -65,7 +65,8 @@ struct Mosaic {
     long long ny, nx;
     int doubles;  // float64 accumulators, else float32
     int context_bit;
-    void* weight;
+    void* weight;  // see fold.h
+    int* beyond;   // becomes 1 when a sum of weights leaves the range of float32, in which it is accumulated
     int* context;  // the plane of this exposure
     unsigned* dq;
     void* time;  // sum of the exposure times of those exposures that have a good pixel there, whatever its weight

@@ -319,7 +319,9 @@ def coadd(exposures, frame) -> Truth:
         bit = np.where(terms.dow > 0, np.uint32(1 << (exposure.context_id % 32)), np.uint32(0))
         con[exposure.context_id // 32] |= terms.union(bit)
         if exposure.dq is not None:
-            dq |= terms.union(np.array([int(v) & 0xFFFFFFFF for v in terms.of(exposure.dq)], dtype=np.uint32))
+            bits = min(32, 8 * exposure.dq.dtype.itemsize)  # those of its type, the sign's among them
+            flags = [int(v) & ((1 << bits) - 1) for v in terms.of(exposure.dq)]
+            dq |= terms.union(np.array(flags, dtype=np.uint32))
         for worst in _add_variances(exposure, terms, of_variances):
             condition, moved = np.fmax(condition, worst[0]), np.fmax(moved, worst[1])
 

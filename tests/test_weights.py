@@ -93,6 +93,26 @@ def test_good_bits_mean_what_astropy_says(backend, good_bits, names):
             np.testing.assert_array_equal(got, np.where(good, 2.0, 0.0), dtype)
 
 
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_flags_are_the_bits_of_their_type(backend, dtype):
+    """Flags are handed on as they are, the sign bit of a signed type like any other and without bits above it."""
+    dq = flags_of(dtype)
+    bits = min(32, 8 * dq.dtype.itemsize)
+    expected = np.array([int(v) & ((1 << bits) - 1) for v in dq.flat], np.uint32).reshape(dq.shape)
+    if dq.dtype.itemsize == 8:
+        dq = expected.astype(dtype)
+    pixmap = oracle.pixel_map(dq.shape, ((dq.shape[1] - 1) / 2, (dq.shape[0] - 1) / 2))
+    exposure = oracle.exposure(np.ones(dq.shape), pixmap, dq=dq)
+    got = oracle.run(backend, Frame(dq.shape, "point", has_dq=True), [exposure])
+    np.testing.assert_array_equal(got["dq"], expected)
+    if dq.dtype.itemsize < 8:  # more is refused there
+        driz = gpures.Drizzle(out_shape=dq.shape, kernel="point", backend=backend)
+        driz.add_image(np.ones(dq.shape, "f4"), exptime=1.0, pixmap=pixmap, dq=dq)
+        np.testing.assert_array_equal(driz.out_dq, expected)
+        begun = gpures.Drizzle(out_dq=dq.copy(), kernel="point", backend=backend)
+        np.testing.assert_array_equal(begun.out_dq, expected)
+
+
 def test_flag_names_from_a_dict_or_a_map():
     """Names of flags are looked up in a dict as in astropy's own map."""
     for names in ({"DO_NOT_USE": 1, "JUMP_DET": 4, "OTHER": 64}, Flags):

@@ -46,6 +46,15 @@ class CPUAccumulators(PlaneAccumulators):
     def _address(self, array: np.ndarray) -> int:
         return array.ctypes.data
 
+    def _copy(self, array: np.ndarray) -> np.ndarray:
+        return array.copy()
+
+    def _is_set(self, flag: np.ndarray) -> bool:
+        return bool(flag[0])
+
+    def _show_weights(self, weight: np.ndarray) -> None:
+        _cpu.show_weights(weight, thread_count())
+
     def _pass(self, exposure: Exposure, planes: list[Plane], only_variances: bool) -> None:
         record = self._exposure_record(exposure, planes, in_memory)
         mosaic = self._mosaic_record(exposure, only_variances)

@@ -89,7 +89,7 @@ class CUDAAccumulators(PlaneAccumulators):
             self._program.give_stream(stream)
         finally:
             self.__dict__ |= dict.fromkeys(
-                ("_data", "_weight", "_err", "_dq", "_context", "_time", "_sums", "_timed", "_uploader")
+                ("_data", "_weight", "_beyond", "_err", "_dq", "_context", "_time", "_sums", "_timed", "_uploader")
             )
             self._variances, self._extras = {}, {}
 
@@ -121,6 +121,17 @@ class CUDAAccumulators(PlaneAccumulators):
 
     def _address(self, array: Any) -> int:
         return array.data.ptr
+
+    def _copy(self, array: Any) -> Any:
+        with self._stream:
+            return self._cupy.array(array)
+
+    def _is_set(self, flag: Any) -> bool:
+        self._stream.synchronize()
+        return bool(flag.get()[0])
+
+    def _show_weights(self, weight: Any) -> None:
+        self._over_image("show_weights", weight.size, weight, np.int64(weight.size))
 
     def _launch(self, kernel: Any, grid: tuple[int, ...], block: tuple[int, ...], *parameters: Any) -> None:
         with self._stream:
@@ -323,8 +334,10 @@ class CUDAAccumulators(PlaneAccumulators):
             self._stream.synchronize()  # until the host's arrays have been read
 
     def image(self, name: str) -> Any:  # noqa: D102
-        self._stream.synchronize()  # for who looks at it on another stream
-        return super().image(name)
+        with self._current("looking at an image"):
+            image = super().image(name)
+            self._stream.synchronize()  # for who looks at it on another stream
+        return image
 
     def _taken(self, image: Any, dtype: np.dtype) -> Any:
         if not on_device(image):

@@ -5,7 +5,11 @@ follows what `stcal.resample.Resample` (1.20) does with the package, and differs
 
 - an exposure without ``var_rnoise`` weights its variances with 1, where the reference takes the array of the exposure
   before it, or fails;
-- the running sums of variances are float64, so that weights up to 1e30 do not overflow.
+- the running sums of variances are float64, so that weights up to 1e30 do not overflow;
+- an inverse read noise beyond float32 is the largest float32;
+- flags of int8 and int16 are not extended by their sign.
+
+Its weights are the package's float32: where they add up to more than 3.4e38, data are NaN.
 """
 
 from __future__ import annotations
@@ -16,12 +20,17 @@ from typing import Any
 import numpy as np
 
 from gpures.accumulators import Accumulators, Frame, named_arrays
+from gpures.arrays import as_flags
 from gpures.exposure import Exposure
 from gpures.weights import Weight
 
 __all__ = ["DrizzleAccumulators", "drizzle_class"]
 
 ERR = "(err)"  # which is no name that a further array may have
+
+
+# The largest weight of a pixel, or of an exposure's variances.
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def drizzle_class():
@@ -76,7 +85,7 @@ class DrizzleAccumulators(Accumulators):
             data = exposure.data - exposure.level if exposure.level else exposure.data
             more: dict[str, Any] = {}
             if self._driz.out_dq is not None and exposure.dq is not None:
-                more["dq"] = exposure.dq.astype(np.uint32)
+                more["dq"] = as_flags(exposure.dq).astype(np.uint32)
             if exposure.squared:
                 more["data2"] = [_native(array).astype(np.float32) for array in exposure.squared]
             self._set(self._driz, exposure).add_image(_native(data), **more, **arguments)
@@ -150,7 +159,7 @@ class DrizzleAccumulators(Accumulators):
             usable = (rnoise > 0) & np.isfinite(rnoise)
             with np.errstate(divide="ignore", over="ignore"):
                 t = np.where(usable, 1.0 / np.where(usable, rnoise, 1.0), 0.0)
-            t[t > np.finfo(np.float32).max] = 0.0
+            t = np.minimum(t, LARGEST)
         else:
             t = np.full(self.frame.shape, exposure.variance_weight)
         for name, v in drizzled.items():
@@ -161,7 +170,9 @@ class DrizzleAccumulators(Accumulators):
     def weight_map(self, exposure: Exposure) -> np.ndarray:  # noqa: D102
         weight = exposure.weight
         if weight.weight_map is not None:
-            weights = _native(weight.weight_map).astype(np.float64) * weight.constant
+            usable = np.asarray(weight.weight_map, np.float64)
+            usable = np.where(np.abs(usable) <= LARGEST, usable, 0.0)
+            weights = np.clip(usable * weight.constant, -LARGEST, LARGEST)
         elif weight.variance is not None:
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 weights = 1.0 / _native(weight.variance).astype(np.float64)
@@ -171,8 +182,8 @@ class DrizzleAccumulators(Accumulators):
             weights = weights.astype(np.float32)
         weights[~np.isfinite(weights)] = 0.0
         if exposure.dq is not None and weight.bad_bits:
-            unsigned = exposure.dq.astype(exposure.dq.dtype.newbyteorder("=")).view(f"u{exposure.dq.dtype.itemsize}")
-            weights[(unsigned & unsigned.dtype.type(weight.bad_bits)) != 0] = 0.0
+            flags = as_flags(exposure.dq)
+            weights[(flags & flags.dtype.type(weight.bad_bits)) != 0] = 0.0
         return weights
 
     def take(self, images: dict[str, Any], next_id: int = 0) -> None:  # noqa: D102

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 
 from gpures.accumulators import BITS_PER_PLANE, Accumulators, Frame
 from gpures.exposure import Exposure
+from gpures.output import warn_of_range
 from gpures.records import MOSAIC, MOST_PLANES, Place, exposure_record, set_drop, set_weights, view
 
 __all__ = ["Plane", "PlaneAccumulators"]
@@ -53,7 +54,7 @@ class PlaneAccumulators(Accumulators):
     at any time but for their fill value.
     """
 
-    held = ("_data", "_weight", "_err", "_extras", "_dq", "_time", "_context", "_variances", "_squared")
+    held = ("_data", "_weight", "_err", "_extras", "_dq", "_time", "_context", "_variances", "_squared", "_beyond")
 
     def __init__(self, frame: Frame):
         super().__init__(frame)
@@ -71,6 +72,8 @@ class PlaneAccumulators(Accumulators):
         }
         self._squared = [self._zeros(frame.shape, frame.dtype) for _ in range(frame.squared)]
         self._filler = 0.0  # what is where nothing was added
+        self._beyond = self._zeros((1,), np.int32)  # 1 once a sum of weights has gone beyond float32
+        self._callers_weight = False  # whether they are kept in an array that may be the caller's
 
     # ---- what a device does ------------------------------------------------------------------------------------
 
@@ -81,6 +84,18 @@ class PlaneAccumulators(Accumulators):
     @abstractmethod
     def _address(self, array: Any) -> int:
         """Address of an array that `_zeros` made."""
+
+    @abstractmethod
+    def _copy(self, array: Any) -> Any:
+        """A copy of an array."""
+
+    @abstractmethod
+    def _is_set(self, flag: Any) -> bool:
+        """Whether the one number of an array is not 0."""
+
+    @abstractmethod
+    def _show_weights(self, weight: Any) -> None:
+        """Replace sums of weights by what an image shows of them (see ``kernels/fold.h``)."""
 
     @abstractmethod
     def _pass(self, exposure: Exposure, planes: list[Plane], only_variances: bool) -> None:
@@ -109,6 +124,7 @@ class PlaneAccumulators(Accumulators):
                 self._squared = [self._begun_with(image, dtype) for image in given]
             else:
                 setattr(self, _ATTRIBUTES[name], None if given is None else self._begun_with(given, dtype))
+        self._callers_weight = self._callers_weight or "wht" in images
         self.frame = replace(self.frame, has_dq=self._dq is not None, squared=len(self._squared))
         ny, nx = self.frame.shape
         self._touched = (0, nx - 1, 0, ny - 1)
@@ -127,6 +143,8 @@ class PlaneAccumulators(Accumulators):
         """An image as an array that can be accumulated in: itself where that is possible."""
 
     def image(self, name: str) -> Any:  # noqa: D102
+        if name == "wht":
+            return self._shown_weight()
         return self._squared if name == "squared" else getattr(self, _ATTRIBUTES[name])
 
     def fill(self, name: str, value: float, window: tuple[int, int, int, int]) -> None:  # noqa: D102
@@ -153,6 +171,17 @@ class PlaneAccumulators(Accumulators):
     def _fill_whole(self, image: Any, value: float) -> None:
         """Set the pixels without weight of an image."""
 
+    def _shown_weight(self) -> Any:
+        """The image of the weights: infinite, with a warning, where their sum is beyond float32."""
+        if self.frame.dtype == np.float64 or not self._is_set(self._beyond):
+            return self._weight
+        if self._callers_weight:
+            self._weight, self._callers_weight = self._copy(self._weight), False
+        shown = self._copy(self._weight)
+        self._show_weights(shown)
+        warn_of_range("wht", np.float32)
+        return shown
+
     def _averaged(self) -> dict[str, Any]:
         """The images that are averages, which have the fill value where there is none."""
         averaged = {"data": self._data} | ({} if self._err is None else {"err": self._err})
@@ -160,7 +189,7 @@ class PlaneAccumulators(Accumulators):
 
     def _all_images(self) -> dict[str, Any]:
         """Averages and what is counted besides."""
-        images = {"wht": self._weight, "con": self._context, "dq": self._dq, "exptime_map": self._time}
+        images = {"wht": self._shown_weight(), "con": self._context, "dq": self._dq, "exptime_map": self._time}
         return self._averaged() | {name: image for name, image in images.items() if image is not None}
 
     def _planes(self, exposure: Exposure) -> list[Plane]:
@@ -204,6 +233,7 @@ class PlaneAccumulators(Accumulators):
         record["context_bit"] = bit - (1 << 32) if bit >> 31 else bit  # as the int32 of the image
         if not only_variances:
             record["weight"] = self._address(self._weight)
+            record["beyond"] = self._address(self._beyond)
             if self._time is not None:
                 record["time"] = self._address(self._time)
             if self._dq is not None:

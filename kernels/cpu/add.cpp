@@ -382,6 +382,28 @@ void fill_window(T* image, const T* weight, const Frame& frame, double value, in
     });
 }
 
+namespace {
+
+// Pixels of a whole image handed to a thread at a time.
+constexpr long PIXELS_AT_ONCE = 1 << 16;
+
+template <class Work>
+void over_pixels(int threads, long count, const Work& work)
+{
+    over_threads(threads, static_cast<int>((count + PIXELS_AT_ONCE - 1) / PIXELS_AT_ONCE), [&] {
+        return [&](int k) {
+            for (long i = k * PIXELS_AT_ONCE; i < std::min(count, (k + 1) * PIXELS_AT_ONCE); ++i) work(i);
+        };
+    });
+}
+
+}  // namespace
+
+void show_weights(float* weight, long count, int threads)
+{
+    over_pixels(threads, count, [&](long i) { weight[i] = baseline::shown_weight(weight[i]); });
+}
+
 template <class T>
 void finish_variance(T* variance, const T* weight, const Frame& frame, double scaling, int threads)
 {

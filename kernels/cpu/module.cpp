@@ -83,6 +83,7 @@ nb::list layout_of_structs()
     GPURES_FIELD(Mosaic, doubles);
     GPURES_FIELD(Mosaic, context_bit);
     GPURES_FIELD(Mosaic, weight);
+    GPURES_FIELD(Mosaic, beyond);
     GPURES_FIELD(Mosaic, context);
     GPURES_FIELD(Mosaic, dq);
     GPURES_FIELD(Mosaic, time);
@@ -105,6 +106,7 @@ nb::list layout_of_structs()
     GPURES_FIELD(Blot, scale);
     GPURES_FIELD(Blot, fill);
     GPURES_FIELD(Blot, sinc_scale);
+    GPURES_FIELD(Blot, float32_below);
     GPURES_FIELD(Blot, lanczos);
     return layout;
 }
@@ -226,6 +228,10 @@ NB_MODULE(_cpu, m)
         for (std::size_t k = 0; k < table.size(); ++k) table.data()[k] = lanczos_value(static_cast<int>(k), order);
     });
     m.def("lanczos_entries", [](int order) { return lanczos_entries(order); });
+    m.def("show_weights", [](Floats weight, int threads) {
+        const Released released;
+        show_weights(weight.data(), static_cast<long>(weight.size()), threads);
+    });
     bind_finish<Floats, ReadFloats>(m);
     bind_finish<Doubles, ReadDoubles>(m);
     m.def("error_from_variances",

@@ -125,6 +125,9 @@ void fill(T* image, const T* weight, const Frame& frame, double value, int threa
 template <class T>
 void fill_window(T* image, const T* weight, const Frame& frame, double value, int threads);
 
+// Sums of weights as an image shows them, in place of `count` that are kept.
+void show_weights(float* weight, long count, int threads);
+
 // Accumulated variances to the output's scale, in place; NaN where nothing contributed.
 template <class T>
 void finish_variance(T* variance, const T* weight, const Frame& frame, double scaling, int threads);
