@@ -99,12 +99,24 @@ class Accumulators(ABC):
     def __init__(self, frame: Frame):
         self.frame = frame
         self.touched = self.window = (frame.shape[1], -1, frame.shape[0], -1)
+        self._passed_over = 0
 
     def _touch(self, part: tuple[int, int, int, int]) -> None:
         self.window = x0, x1, y0, y1 = part
         if x0 <= x1:
             a0, a1, b0, b1 = self.touched
             self.touched = min(a0, x0), max(a1, x1), min(b0, y0), max(b1, y1)
+
+    def _tell_of_passed_over(self, count: int, name: str) -> None:
+        """Log how many drops without an area there are more than when this was called last."""
+        if count > self._passed_over:
+            log.warning(
+                "%d pixels of %s have no area in the output, where their square drops are collapsed or folded: they "
+                "were passed over.",
+                count - self._passed_over,
+                name,
+            )
+        self._passed_over = count
 
     @abstractmethod
     def add(self, exposure: Exposure) -> None:

@@ -337,9 +337,11 @@ class Drizzle:
             self._begin_around(full)
         if self._origin != (0, 0):
             full = full - self._origin
+        # As the output's WCS is not known, only such steps are looked at twice whether they lead across a seam of it.
+        half_of_frame = max(self._images.held.frame.shape) / 2
         image = Exposure(
             data=data,
-            pixmap=PixelMap.from_array(full),
+            pixmap=PixelMap.from_array(full, jump=half_of_frame),
             weight=weight,
             limits=limits,
             context_id=self._ctx_id or 0,

@@ -34,6 +34,7 @@ from gpures.frame import OutputFrame
 from gpures.output import OutputModel
 from gpures.pixmap import PixelMap, calc_pixmap
 from gpures.progress import shown
+from gpures.seams import period_of
 from gpures.stages import stage
 from gpures.times import TimeCounters
 from gpures.wcs import (
@@ -164,6 +165,9 @@ class Resample(OutputFrame, TimeCounters):
 
     _accumulators: Accumulators
 
+    # Of the pixel map that a hook was handed last.
+    _jump = math.inf
+
     def __init__(
         self,
         output_wcs,
@@ -230,6 +234,7 @@ class Resample(OutputFrame, TimeCounters):
         self._output_array_shape = checked_shape(as_wcs(self._output_wcs).array_shape)
         self._output_pixel_scale = self._pixel_scale(output_wcs.get("pixel_scale"))
         self._world_to_pixel = world_to_pixel(self._output_wcs)  # composed once, for all exposures
+        self._period = period_of(self._output_wcs)
 
         log.info("Output pixel scale: %s arcsec.", self._output_pixel_scale)
         for name in ("kernel", "pixfrac", "fillval", "weight_type"):
@@ -519,6 +524,7 @@ class Resample(OutputFrame, TimeCounters):
                 tolerance=self._pixmap_tolerance,
                 stepsize=self.pixmap_stepsize,
                 order=self.pixmap_order,
+                period=self._period,
             )
 
     def _add(self, model, pixmap: PixelMap | None = None) -> None:
@@ -580,6 +586,7 @@ class Resample(OutputFrame, TimeCounters):
             pixel_scale_ratio=self._kernel_scale_ratio(self._pixel_scale_ratio, pixmap, limits),
             iscale=exposure.checked_scale(self._get_intensity_scale(model), "iscale"),
             level=exposure.sky_level(model),
+            name=f"model '{model_name(model)}'",
         )
         if self._enable_var:
             self._take_variances(model, result)
@@ -630,6 +637,7 @@ class Resample(OutputFrame, TimeCounters):
     def _call_with_maps(self, method, model: Mapping, checked: Exposure) -> None:
         """Call a hook with the full pixel map and weight map, which nobody else needs."""
         xmin, xmax, ymin, ymax = checked.limits
+        self._jump = checked.pixmap.jump
         arguments = {
             "model": model,
             "pixmap": checked.pixmap.array(),
@@ -674,7 +682,7 @@ class Resample(OutputFrame, TimeCounters):
         """
         passed = Exposure(
             data=None,
-            pixmap=PixelMap.from_array(pixmap),
+            pixmap=PixelMap.from_array(pixmap, self._period, self._jump),
             weight=exposure.given_weight(weight_map, np.shape(pixmap)[:2], model),
             limits=exposure.clipped_limits((xmin, xmax, ymin, ymax), np.shape(pixmap)[:2]),
             exposure_time=exposure.checked_exposure_time(model),

@@ -8,7 +8,7 @@ at an image.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -91,7 +91,7 @@ class CUDAAccumulators(PlaneAccumulators):
             self._program.give_stream(stream)
         finally:
             self.__dict__ |= dict.fromkeys(
-                ("_data", "_weight", "_err", "_dq", "_context", "_time", "_sums", "_timed", "_uploader")
+                ("_data", "_weight", "_err", "_dq", "_context", "_time", "_sums", "_timed", "_flat_drops", "_uploader")
             )
             self._variances, self._extras = {}, {}
 
@@ -143,14 +143,14 @@ class CUDAAccumulators(PlaneAccumulators):
         with self._current("adding an exposure"):
             with self._stream:
                 mosaic = self._mosaic_record(exposure, only_variances)
-            window = self._window(exposure)
-            x0, x1, y0, y1 = window
+            copies, whole = self._copies(exposure)
+            window = x0, x1, y0, y1 = window_of(limits for _, _, limits in copies)
             self._touch(window)
             if x0 > x1:
                 return
             width, height = x1 - x0 + 1, y1 - y0 + 1
             kernel = self.kernel_of(exposure)
-            splat = self._program.splat(kernel, len(planes), sum(plane.squared for plane in planes))
+            splat = self._program.splat(kernel, len(planes), sum(plane.squared for plane in planes), whole)
             fold = self._program.whole(f"fold_{self._type}")
             size = width * height
             sums = self._sums_of(size * (len(planes) + 1), window)
@@ -164,23 +164,29 @@ class CUDAAccumulators(PlaneAccumulators):
                 with stage("upload", wait):
                     place = there.enter_context(self._on_device(arrays))
                 record = self._exposure_record(exposure, planes, place)
-                parameters = record, mosaic, sums_record
                 i0, i1, j0, j1 = exposure.limits
                 across, up = BLOCK_OF_SPLAT
                 grid = (-(-(i1 - i0 + 1) // across), -(-(j1 - j0 + 1) // up))
                 with stage("splat", wait):
-                    self._launch(splat, grid, BLOCK_OF_SPLAT, *parameters)
-                    if timed:
-                        self._launch(self._program.splat(kernel, 0), grid, BLOCK_OF_SPLAT, *parameters)
+                    for shift_x, shift_y, _ in copies:
+                        record["pixmap"]["shift_x"], record["pixmap"]["shift_y"] = shift_x, shift_y
+                        parameters = record, mosaic, sums_record
+                        self._launch(splat, grid, BLOCK_OF_SPLAT, *parameters)
+                        if timed:
+                            self._launch(self._program.splat(kernel, 0, 0, whole), grid, BLOCK_OF_SPLAT, *parameters)
                 with stage("fold", wait):
                     self._launch(fold, (-(-width // THREADS), min(height, MOST_ROWS)), (THREADS,), *parameters)
 
-    def _window(self, exposure: Exposure) -> tuple[int, int, int, int]:
-        """The part of the frame that an exposure may touch."""
+    def _copies(self, exposure: Exposure) -> tuple[list, bool]:
+        """Where in the frame an exposure may touch it, in more than one place if the output is periodic.
+
+        For each its shift along x and y, and the part of the frame; and whether every pixel with coordinates has all its
+        neighbours beside it in the output.
+        """
         record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
         set_drop(record, exposure, self.kernel_of(exposure), in_memory)
         ny, nx = self.frame.shape
-        return _cpu.window(record.ctypes.data, nx, ny, thread_count())
+        return _cpu.copies(record.ctypes.data, nx, ny, thread_count())
 
     def _sums_of(self, count: int, window: tuple[int, int, int, int]) -> Any:
         """Memory for the sums of one exposure, all zero: those before left it so."""
@@ -286,7 +292,12 @@ class CUDAAccumulators(PlaneAccumulators):
                 ny, nx = self.frame.shape
                 for image in self._averaged().values():
                     self._launch_fill(image, fillval, (0, nx - 1, 0, ny - 1))
+            self._tell_of_flat_drops()
             return {name: self._out(image) for name, image in self._all_images().items()}
+
+    def _tell_of_flat_drops(self) -> None:
+        self._stream.synchronize()
+        self._tell_of_passed_over(int(self._flat_drops.get()[0]), "the exposures so far")
 
     def _launch_fill(self, image: Any, value: float, window: tuple[int, int, int, int]) -> None:
         x0, x1, y0, y1 = window
@@ -307,7 +318,8 @@ class CUDAAccumulators(PlaneAccumulators):
             self._stream.synchronize()  # until the host's arrays have been read
 
     def image(self, name: str) -> Any:  # noqa: D102
-        self._stream.synchronize()  # for who looks at it on another stream
+        with self._current("making an image"):
+            self._tell_of_flat_drops()  # and so the stream is waited for, for who looks at it on another one
         return super().image(name)
 
     def _taken(self, image: Any, dtype: np.dtype) -> Any:
@@ -350,6 +362,12 @@ class CUDAAccumulators(PlaneAccumulators):
         """An image for the caller."""
         self._stream.synchronize()
         return image.get() if self._to_host else image
+
+
+def window_of(parts: Iterable[tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
+    """The part of a frame that holds others: x0, x1, y0, y1, the last ones included; x0 > x1 if there are none."""
+    x0, x1, y0, y1 = zip(*(list(parts) or [(0, -1, 0, -1)]), strict=True)
+    return min(x0), max(x1), min(y0), max(y1)
 
 
 def check_device_memory(cupy: Any, frame: Frame, number: int) -> None:

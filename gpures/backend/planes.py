@@ -68,6 +68,7 @@ class PlaneAccumulators(Accumulators):
             for name in frame.variance_names
         }
         self._squared: list[Any] = []
+        self._flat_drops = self._zeros((1,), np.uint64)
 
     # ---- what a device does ------------------------------------------------------------------------------------
 
@@ -86,8 +87,6 @@ class PlaneAccumulators(Accumulators):
     # ---- what it is told ---------------------------------------------------------------------------------------
 
     def add(self, exposure: Exposure) -> None:  # noqa: D102
-        if self.kernel_of(exposure) == "square" and min(exposure.shape) < 2:
-            raise ValueError(f"A square drop needs at least 2 x 2 pixels to know a pixel's size, got {exposure.shape}.")
         planes = self._planes(exposure)
         if len(planes) > MOST_PLANES:
             raise ValueError(f"At most {MOST_PLANES} arrays fit in one pass over an exposure, got {len(planes)}.")
@@ -182,6 +181,7 @@ class PlaneAccumulators(Accumulators):
         bit = 1 << exposure.context_id % BITS_PER_PLANE
         record["context_bit"] = bit - (1 << 32) if bit >> 31 else bit  # as the int32 of the image
         if not only_variances:
+            record["passed_over"] = self._address(self._flat_drops)
             record["weight"] = self._address(self._weight)
             if self._time is not None:
                 record["time"] = self._address(self._time)
