@@ -256,10 +256,11 @@ def quads_of(exposure, i_in, j_in):
     pixmap, half = exposure.pixmap.array(), exposure.pixfrac / 2
     signs = ((-half, +half), (+half, +half), (+half, -half), (-half, -half))
     neighbours = Neighbours(exposure.pixmap)
+    there = (np.abs(pixmap) < FARTHEST).all(axis=2)
     quads = np.full((len(i_in), 4, 2), np.nan)
     if min(pixmap.shape[:2]) > 1:
-        quads = np.stack([bilinear(pixmap, i_in + dx, j_in + dy) for dx, dy in signs], axis=1)
-    there = (np.abs(pixmap) < FARTHEST).all(axis=2)
+        full = np.where(there[..., None], pixmap, np.nan)
+        quads = np.stack([bilinear(full, i_in + dx, j_in + dy) for dx, dy in signs], axis=1)
     quads[~there[j_in, i_in]] = np.nan
     everywhere = min(there.shape) < 2 or exposure.pixmap.jump < np.inf or any(exposure.pixmap.period)
     for k, (i, j) in enumerate(zip(i_in, j_in, strict=True)):
@@ -285,7 +286,8 @@ def square(exposure, i_in, j_in, shape):
         return k, i, j, np.zeros(0), np.zeros(0)
     area = shoelace(quads)[k]
     profile = overlap(quads[k], i, j) / area
-    profile[np.abs(profile) < TOUCHING] = 0.0
+    # Overlaps are as good as the area of the bounding box.
+    profile[np.abs(profile) < TOUCHING * np.prod((high - low)[k], axis=1) / np.abs(area)] = 0.0
     length = np.abs(np.diff(quads, axis=1, append=quads[:, :1])).sum(axis=(1, 2))[k]
     return k, i, j, profile, np.minimum(length, 4.0) / np.abs(area) + length * np.abs(profile / area)
 
