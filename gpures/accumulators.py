@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, ClassVar
 
 import numpy as np
@@ -137,6 +138,7 @@ class Accumulators(ABC):
         self._looked_at, self._touched = 0, self._nowhere()
         self._begun = 0  # number of the pass that was begun last, where a pass can be interrupted
         self._is_broken = False
+        self._passed_over = 0
 
     def _nowhere(self) -> tuple[int, int, int, int]:
         return self.frame.shape[1], -1, self.frame.shape[0], -1
@@ -206,16 +208,36 @@ class Accumulators(ABC):
         self.touched  # noqa: B018  (of the pass before, whose window goes)
         self._add(exposure)
 
+    def _tell_of_passed_over(self, count: int, name: str) -> None:
+        """Log how many drops without an area there are more than when this was called last."""
+        if count > self._passed_over:
+            log.warning(
+                "%d pixels of %s have no area in the output, where their square drops are collapsed or folded: they "
+                "were passed over.",
+                count - self._passed_over,
+                name,
+            )
+        self._passed_over = count
+
     @abstractmethod
     def _add(self, exposure: Exposure) -> None:
         """Add an exposure, and write to ``_done`` when all of it is there."""
 
-    def window_of(self, exposure: Exposure) -> tuple[int, int, int, int]:
-        """Part of the frame that an exposure may contribute to; xmin > xmax where there is none."""
+    def copies_of(self, exposure: Exposure) -> tuple[list[tuple[float, float, tuple[int, int, int, int]]], bool]:
+        """Where an exposure may contribute to the frame, in more than one place if the output is periodic.
+
+        For each its shift along x and y, and the part of the frame; and whether every pixel with coordinates has all its
+        neighbours beside it in the output.
+        """
         record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
         set_drop(record, exposure, self.kernel_of(exposure), in_memory)
         ny, nx = self.frame.shape
-        return _cpu.window(record.ctypes.data, nx, ny, thread_count())
+        return _cpu.copies(record.ctypes.data, nx, ny, thread_count())
+
+    def window_of(self, exposure: Exposure, copies: list | None = None) -> tuple[int, int, int, int]:
+        """Part of the frame that an exposure may contribute to; xmin > xmax where there is none."""
+        parts = [part for _, _, part in (self.copies_of(exposure)[0] if copies is None else copies)]
+        return reduce(united, parts, self._nowhere())
 
     # ---- going back, and copies --------------------------------------------------------------------------------
 

@@ -396,8 +396,9 @@ class Drizzle:
                 if not self._images.has_frame():
                     shape, self._origin = frame_around(full)
                     self._begin(shape)
-                if self._origin != (0, 0):
-                    image.pixmap = PixelMap.from_array(full - self._origin)
+                full = full if self._origin == (0, 0) else full - self._origin
+                # As the output's WCS is not known, only so long steps may lead across a seam of it.
+                image.pixmap = PixelMap.from_array(full, jump=max(self._images.held.frame.shape) / 2)
                 image.pixel_scale_ratio = drop_scale_ratio(pixel_scale_ratio, image, self._images.held.frame.shape)
                 missed = self._images.held.misses(image)
                 self._exptime += exptime

@@ -73,6 +73,8 @@ class Exposure:
         Sky subtracted from the data.
     kernel : str, optional
         Its kernel, where that is not the frame's.
+    name : str
+        What warnings call it.
     """
 
     data: np.ndarray | None
@@ -93,6 +95,7 @@ class Exposure:
     iscale: float = 1.0
     level: float = 0.0
     kernel: str | None = None
+    name: str = "an image"
 
     @property
     def shape(self) -> tuple[int, int]:

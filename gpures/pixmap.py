@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures import _cpu
+from gpures import _cpu, seams
 from gpures.arguments import checked_number, checked_order, checked_shape, checked_wcs
 from gpures.records import exposure_record, in_memory
 from gpures.threads import thread_count
@@ -58,6 +58,11 @@ class PixelMap:
         What `kernels/pixmap.h` evaluates, when ``full`` is None.
     window : (int, int, int, int) or None
         xmin, xmax, ymin, ymax of the pixels where the spline holds, the last ones included.
+    period : (float, float)
+        Output pixels after which the sky is the same again along x and y; 0 where it never is.
+    jump : float
+        Output pixels. Only a longer step from one pixel to its neighbour may lead across a seam of the output, such as
+        the meridian at which a map of the whole sky begins and ends; such a pixel is no neighbour.
     """
 
     def __init__(
@@ -66,16 +71,22 @@ class PixelMap:
         full: np.ndarray | None = None,
         spline: dict[str, np.ndarray] | None = None,
         window: tuple[int, int, int, int] | None = None,
+        period: tuple[float, float] = (0.0, 0.0),
+        jump: float = math.inf,
     ):
         self.shape = shape
         self.full = full
         self.spline = spline
         self.window = window
+        self.period = period
+        self.jump = jump
         self._expanded: np.ndarray | None = None
 
     @classmethod
-    def from_array(cls, pixmap: np.ndarray) -> PixelMap:
-        """Take a full pixel map of shape (Ny, Nx, 2).
+    def from_array(
+        cls, pixmap: np.ndarray, period: tuple[float, float] = (0.0, 0.0), jump: float = math.inf
+    ) -> PixelMap:
+        """Take a full pixel map of shape (Ny, Nx, 2), with the output's period and jump, as the attributes have them.
 
         Raises
         ------
@@ -85,7 +96,7 @@ class PixelMap:
         pixmap = np.require(pixmap, np.float64, ["C", "ALIGNED"])
         if pixmap.ndim != 3 or pixmap.shape[2] != 2:
             raise ValueError(f"'pixmap' must have the shape (Ny, Nx, 2), got {pixmap.shape}.")
-        return cls(pixmap.shape[:2], full=pixmap)
+        return cls(pixmap.shape[:2], full=pixmap, period=period, jump=jump)
 
     def array(self) -> np.ndarray:
         """Full pixel map, (Ny, Nx, 2) float64, NaN where there is none."""
@@ -96,6 +107,10 @@ class PixelMap:
             record = exposure_record(self.shape, self, in_memory)
             _cpu.full_pixmap(record.ctypes.data, self._expanded, thread_count())
         return self._expanded
+
+    def as_full(self) -> PixelMap:
+        """The same as a full array."""
+        return PixelMap(self.shape, self.array(), period=self.period, jump=self.jump)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that the kernels read, by their names in ``kernels/exposure.h``."""
@@ -145,6 +160,7 @@ def calc_pixmap(
     tolerance: float = 1e-6,
     stepsize: int = 1,
     order: int = 1,
+    period: tuple[float, float] = (0.0, 0.0),
 ) -> PixelMap:
     """Pixel map from one WCS to another.
 
@@ -164,6 +180,8 @@ def calc_pixmap(
     stepsize, order : int, optional
         With ``stepsize > 1`` the grid has about that spacing, the spline has this order (1 or 3; less along a side of
         2 or 3 pixels), and ``tolerance`` is not looked at: the reference's own knobs, with its results.
+    period : (float, float), optional
+        Of the output, as `gpures.seams.period_of` gives it.
 
     Returns
     -------
@@ -203,7 +221,8 @@ def calc_pixmap(
                 if pixmap is not None:
                     break
     if pixmap is None:
-        pixmap = _every_pixel(forward, backward, shape, window)
+        pixmap = _every_pixel(forward, backward, shape, window, period)
+    pixmap.period = period
     if not pixmap.has_valid_pixels():
         raise ValueError(
             "No or too few valid pixels in the pixel map: the WCS of the input, or of the output, gives finite "
@@ -228,9 +247,13 @@ def _check_axes(forward: Transform, backward: Transform) -> None:
 
 
 def _every_pixel(
-    forward: Transform, backward: Transform, shape: tuple[int, int], window: tuple[int, int, int, int]
+    forward: Transform,
+    backward: Transform,
+    shape: tuple[int, int],
+    window: tuple[int, int, int, int],
+    period: tuple[float, float],
 ) -> PixelMap:
-    """Evaluate each pixel of the window, in blocks of rows that fit the cache, over threads."""
+    """Evaluate each pixel of the window, in blocks of rows that fit the cache, over threads; and look for jumps."""
     x0, x1, y0, y1 = window
     full = np.full((*shape, 2), np.nan) if window != (0, shape[1] - 1, 0, shape[0] - 1) else np.empty((*shape, 2))
     if x1 < x0 or y1 < y0:
@@ -238,6 +261,7 @@ def _every_pixel(
     columns = np.arange(x0, x1 + 1, dtype=float)
     rows_at_once = max(1, PIXELS_AT_ONCE // columns.size)
     starts = range(y0, y1 + 1, rows_at_once)
+    has_long_steps = []
 
     def evaluate(own: tuple[Transform, Transform], own_starts: range) -> None:
         pixel_to_pixel = _composition(*own)
@@ -246,6 +270,7 @@ def _every_pixel(
             x, y = np.broadcast_arrays(columns[None, :], rows[:, None])
             block = full[start : start + rows.size, x0 : x1 + 1]
             block[..., 0], block[..., 1] = pixel_to_pixel(x.copy(), y.copy())
+            has_long_steps.append(seams.has_long_steps(block, period))
 
     threads = min(thread_count(), len(starts))
     if threads == 1 or not (forward.can_be_copied and backward.can_be_copied):
@@ -254,7 +279,12 @@ def _every_pixel(
         pairs = [(forward, backward)] + [(forward.duplicate(), backward.duplicate()) for _ in range(threads - 1)]
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(evaluate, pairs, (starts[k::threads] for k in range(threads))))
-    return PixelMap(shape, full=full)
+    pixmap = PixelMap(shape, full=full)
+    between = (full[start - 1 : start + 1, x0 : x1 + 1] for start in starts[1:])
+    if any(has_long_steps) or any(seams.has_long_steps(rows, period) for rows in between):
+        inside = full[y0 : y1 + 1, x0 : x1 + 1]
+        pixmap.jump = seams.jump_of(inside, (x0, y0), _composition(forward, backward), period)
+    return pixmap
 
 
 def _composition(forward: Transform, backward: Transform) -> Mapping:
@@ -285,6 +315,9 @@ def _spline_map(
     if not all(np.all(np.isfinite(v)) for v in values):
         return None
     grids = [v[: at_x.size].reshape(y.size, x.size) for v in values]
+    # Where there is no tolerance, nothing else finds a seam of the output.
+    if tolerance is None and seams.has_long_steps(np.stack(grids, axis=-1), (0.0, 0.0)):
+        return None
     # A spline needs more points than its order: of a side of 2 or 3 pixels, which has them all, it is lower.
     order_y, order_x = min(order, y.size - 1), min(order, x.size - 1)
     splines = [RectBivariateSpline(y, x, grid, kx=order_y, ky=order_x) for grid in grids]

@@ -55,7 +55,8 @@ PIXMAP = np.dtype(
     [(name, _POINTER) for name in ("full", "coefficients_x", "coefficients_y")]
     + [("coefficients_per_row", "i8")]
     + [(name, _POINTER) for name in ("first_row", "first_column", "row_factors", "column_factors")]
-    + [(name, "i4") for name in ("x0", "x1", "y0", "y1")],
+    + [(name, "i4") for name in ("x0", "x1", "y0", "y1")]
+    + [(name, "f8") for name in ("period_x", "period_y", "shift_x", "shift_y", "jump")],
     align=True,
 )
 
@@ -80,7 +81,7 @@ EXPOSURE = np.dtype(
 
 MOSAIC = np.dtype(
     [("ny", "i8"), ("nx", "i8"), ("doubles", "i4"), ("context_bit", "i4")]
-    + [(name, _POINTER) for name in ("weight", "beyond", "context", "dq", "time")],
+    + [(name, _POINTER) for name in ("weight", "beyond", "context", "dq", "time", "passed_over")],
     align=True,
 )
 
@@ -124,6 +125,8 @@ def exposure_record(shape: tuple[int, int], pixmap: PixelMap | None, place: Plac
             raise RuntimeError(f"A pixel map of the shape {(*shape, 2)} has become one of {pixmap.full.shape}.")
         for name, array in pixmap.arrays().items():
             record["pixmap"][name] = place(array)[0]
+        record["pixmap"]["period_x"], record["pixmap"]["period_y"] = pixmap.period
+        record["pixmap"]["jump"] = pixmap.jump
         if pixmap.spline is not None and pixmap.window is not None:
             record["pixmap"]["coefficients_per_row"] = pixmap.spline["coefficients_x"].shape[1]
             for name, limit in zip(("x0", "x1", "y0", "y1"), pixmap.window, strict=True):

@@ -44,6 +44,7 @@ from gpures.input_model import InputModel
 from gpures.output import OutputModel, in_type
 from gpures.pixmap import PixelMap, calc_pixmap
 from gpures.progress import shown
+from gpures.seams import period_of
 from gpures.settings import Setting, Settled
 from gpures.stages import stage
 from gpures.times import TimeCounters
@@ -215,6 +216,9 @@ class Resample(OutputFrame, TimeCounters):
 
     _accumulators: Accumulators
 
+    # Of the pixel map that a hook was handed last.
+    _jump = math.inf
+
     def __init__(
         self,
         output_wcs,
@@ -285,6 +289,7 @@ class Resample(OutputFrame, TimeCounters):
         self._output_array_shape = checked_shape(as_wcs(self._output_wcs).array_shape)
         self._output_pixel_scale = self._pixel_scale(output_wcs.get("pixel_scale"))
         self._world_to_pixel = world_to_pixel(self._output_wcs)  # composed once, for all exposures
+        self._period = period_of(self._output_wcs)
 
         log.info("Output pixel scale: %s arcsec.", self._output_pixel_scale)
         for name in ("kernel", "pixfrac", "fillval", "weight_type"):
@@ -596,6 +601,7 @@ class Resample(OutputFrame, TimeCounters):
                 tolerance=self._pixmap_tolerance,
                 stepsize=self.pixmap_stepsize,
                 order=self.pixmap_order,
+                period=self._period,
             )
 
     def _add(self, model, pixmap: PixelMap | None = None) -> None:
@@ -715,6 +721,7 @@ class Resample(OutputFrame, TimeCounters):
 
         checked = exposure_of(model, self._wanted(), pixmap_of)
         checked.context_id = self._n_res_models
+        checked.name = f"model '{model.name}'"
         self._compute_pixel_scale_ratio(model)
         checked.pixel_scale_ratio = self._kernel_scale_ratio(self._pixel_scale_ratio, checked.pixmap, checked.limits)
         checked.iscale = checked_scale(self._get_intensity_scale(model), "iscale", model)
@@ -761,6 +768,7 @@ class Resample(OutputFrame, TimeCounters):
     def _call_with_maps(self, method, model: Mapping, checked: Exposure) -> None:
         """Call a hook with the full pixel map and weight map, which nobody else needs."""
         xmin, xmax, ymin, ymax = checked.limits
+        self._jump = checked.pixmap.jump
         arguments = {
             "model": model,
             "pixmap": checked.pixmap.array(),
@@ -804,7 +812,11 @@ class Resample(OutputFrame, TimeCounters):
         it, and this one is there for that subclass to call in turn. The parameters are those of `add_model_hook`.
         """
         passed = exposure_of_variances(
-            InputModel(model), self._wanted(), PixelMap.from_array(pixmap), weight_map, (xmin, xmax, ymin, ymax)
+            InputModel(model),
+            self._wanted(),
+            PixelMap.from_array(pixmap, self._period, self._jump),
+            weight_map,
+            (xmin, xmax, ymin, ymax),
         )
         ratio = self._pixel_scale_ratio if pixel_scale_ratio is None else pixel_scale_ratio
         passed.pixel_scale_ratio = self._kernel_scale_ratio(ratio, passed.pixmap, passed.limits)

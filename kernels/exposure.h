@@ -22,6 +22,9 @@ struct Pixmap {
     const int *first_row, *first_column;
     const double *row_factors, *column_factors;  // (4, ny), (4, nx)
     int x0, x1, y0, y1;                          // where the spline holds; NaN outside
+    double period_x, period_y;                   // after so many output pixels the sky is the same again; 0: never is
+    double shift_x, shift_y;                     // added to all coordinates, on a GPU; on a CPU each block has its own
+    double jump;  // output pixels: only a longer step to a neighbour may lead across a seam of the output
 };
 
 // An array that rides along: its pixels are weighted with the data's weights, or with the squares of the contributions'
@@ -70,6 +73,7 @@ struct Mosaic {
     int* context;  // the plane of this exposure
     unsigned* dq;
     void* time;  // sum of the exposure times of those exposures that have a good pixel there, whatever its weight
+    unsigned long long* passed_over;  // one number: drops without an area, which contribute nothing
 };
 
 // On a GPU: the sums of one exposure, over the part of the output frame that it may touch.

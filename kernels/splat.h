@@ -3,7 +3,8 @@
 // A sink has `place(i, j, used)`, which stands for output pixel (i, j) of each lane that is used, and
 // `add(place, c, r, dow)`: the pixel c columns further and r rows up gets the weight dow (profile times weight; the
 // field's name for it). Lanes with dow = 0 contribute nothing. Only pixels inside the bounds are handed on, or such
-// with dow = 0.
+// with dow = 0. `pass_over(lanes)` tells of drops without an area, each within one of the bounds that a frame is cut
+// into.
 #pragma once
 
 #include "drop.h"
@@ -37,9 +38,18 @@ GPURES_FN V smallest_of_square(V weight)
     return greatest(SMALLEST_SHARE * magnitude(weight), V{} + SMALLEST_DOW);
 }
 
-// No output frame reaches as far. Farther coordinates (of a square drop all eight together), infinities and NaN among
-// them, make an input pixel that is passed over, before anything is counted in int.
-constexpr double FARTHEST = 1e9;
+// A square drop has no area to speak of, and is passed over, where that is below this fraction of the square of its
+// extent (width plus height). Coordinates of frames up to 1e5 pixels are good to 3e-11, so the area of a collapsed drop
+// of at least 0.01 pixels comes out below 3e-9 of that; and what the lobes of one that folds over itself add and take
+// away stays within 1e7 times its weight. A drop may be 5e7 times as long as it is wide.
+constexpr double LEAST_AREA = 1e-8;
+
+template <class V>
+GPURES_FN auto is_flat(const Outline<V>& o)
+{
+    const V extent = o.width + o.height;
+    return magnitude(o.area) <= LEAST_AREA * extent * extent;
+}
 
 // Drops around a point where four pixels meet, with a corner in each of them (see overlap.h). False, and nothing is
 // done, if there are others of any weight, or some that reach beyond the bounds.
@@ -56,7 +66,8 @@ GPURES_FN bool splat_quarters(const Quad<V>& q, V weight, const Bounds& bounds, 
         least(least(i - bounds.x0, (bounds.x1 - 1.0) - i), least(j - bounds.y0, (bounds.y1 - 1.0) - j));
     const V farthest = greatest(greatest_of(d.x), greatest_of(d.y));
     const V worst = least(least(least_of(d.x), least_of(d.y)), least(nearest_edge, 1.0 - farthest));
-    if (!everywhere(((worst >= zero) & (whole > zero)) | (weight == zero))) return false;
+    // Here the extent is 4 at most, and `whole` is twice the area.
+    if (!everywhere(((worst >= zero) & (whole > zero + 32.0 * LEAST_AREA)) | (weight == zero))) return false;
     const V per_area = quotient(weight, whole);
     const V smallest = smallest_of_square(weight);
     for (int k = 0; k < 4; ++k) quarter[k] = contribution(quarter[k] * per_area, smallest);
@@ -92,8 +103,18 @@ GPURES_FN void splat_square(const Quad<V>& q, V weight, const Bounds& bounds, Si
     if (!any_greater(rows, zero)) return;
 
     complete(q, o);
-    const V per_area = weight / select(o.area == zero, zero + 1.0, o.area);
-    const V smallest = smallest_of_square(weight);
+    const auto flat = is_flat(o);
+    if (any_greater(select(flat, rows, zero), zero)) {
+        // Counted once, where it begins.
+        const auto begins_here = ((nearest(o.left) >= zero + bounds.x0) | (zero + bounds.x0 == zero)) &
+                                 ((nearest(o.bottom) >= zero + bounds.y0) | (zero + bounds.y0 == zero));
+        sink.pass_over(flat & begins_here & (rows > zero));
+        columns = select(flat, zero, columns);
+        rows = select(flat, zero, rows);
+    }
+    const V per_area = weight / select(flat, zero + 1.0, o.area);
+    // Areas are as good as those of the bounding box, which is much larger than a drop that is long and slanted.
+    const V smallest = smallest_of_square(o.width * o.height * per_area);
     const auto place = sink.place(i0, j0, rows > zero);
     for (int c = 0; any_greater(columns, zero + static_cast<double>(c)); ++c) {
         const V i = i0 + static_cast<double>(c);

@@ -8,7 +8,7 @@ Pixel 0 spans -0.5 ... 0.5. `psr` is the pixel scale ratio (output over input), 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,15 @@ LANCZOS_STEP = 0.003
 
 # A share of a drop below this is the rounding of an overlap of zero: about 64 eps of float64.
 TOUCHING = 1e-14
+
+# A coordinate from here on is none.
+FARTHEST = 1e9
+
+# A step longer than the pixel map's `jump`, and so many times as long as those before and after it, crosses a seam.
+TIMES_ITS_NEIGHBOURS = 8.0
+
+# A square drop whose area is below this fraction of the square of its extent, width plus height, has none.
+LEAST_AREA = 1e-8
 
 
 @dataclass
@@ -143,7 +152,124 @@ def pairs(first_x, last_x, first_y, last_y, shape):
     return tuple(np.concatenate(part).astype(int) for part in (k, i, j))
 
 
+# ---- pixels without some of their neighbours -----------------------------------------------------------------------
+
+
+class Neighbours:
+    """Which pixels of a map are neighbours in the output."""
+
+    def __init__(self, pixmap: PixelMap):
+        self.full, self.period, self.jump = pixmap.array(), np.array(pixmap.period), pixmap.jump
+
+    def step(self, start, end):
+        """Step between the centres of two pixels (i, j), the short way round; None if one of them is nowhere."""
+        ny, nx = self.full.shape[:2]
+        if not all(0 <= i < nx and 0 <= j < ny for i, j in (start, end)):
+            return None
+        start, end = self.full[start[1], start[0]], self.full[end[1], end[0]]
+        if not (np.abs([start, end]) < FARTHEST).all():
+            return None
+        step = end - start
+        turns = np.divide(step, self.period, out=np.zeros(2), where=self.period > 0)
+        return step - np.floor(turns + 0.5) * self.period
+
+    def around(self, i: int, j: int) -> np.ndarray:
+        """Steps (3, 3, 2) to the centres around a pixel, by row and column; NaN to those that are no neighbours."""
+        steps = np.full((3, 3, 2), np.nan)
+        steps[1, 1] = 0.0
+        for y, x in np.ndindex(3, 3):
+            there = np.array([x - 1, y - 1])
+            if not there.any():
+                continue
+            before, step, after = (
+                self.step(np.array([i, j]) + k * there, np.array([i, j]) + (k + 1) * there) for k in (-1, 0, 1)
+            )
+            beside = [np.abs(other).max() for other in (before, after) if other is not None]
+            if step is None:
+                continue
+            length = np.abs(step).max()
+            if length > self.jump and beside and length > TIMES_ITS_NEIGHBOURS * max(beside):
+                continue
+            steps[y, x] = step
+        return steps
+
+
+def steps_along(line: np.ndarray) -> list:
+    """Steps between neighbours among three centres in a line; half of that between the ends, twice, if only they are."""
+    known = np.isfinite(line).all(axis=1)
+    if known[0] and known[2] and not known[1]:
+        return [(line[2] - line[0]) / 2] * 2
+    return [line[k + 1] - line[k] for k in (0, 1) if known[k] and known[k + 1]]
+
+
+def mean_step(lines: np.ndarray):
+    """Step from one centre to the next along the middle one of three lines, or else along those beside it."""
+    steps = steps_along(lines[1]) or steps_along(lines[0]) + steps_along(lines[2])
+    return np.mean(steps, axis=0) if steps else None
+
+
+def completed(steps: np.ndarray, size: float) -> np.ndarray:
+    """Steps around a pixel (3, 3, 2) without NaN: those that are missing are continued from the others.
+
+    Along each axis linearly; as an edge of the image is, whose outermost cell is continued: by the twist of the cell
+    beside the missing one, else of the opposite one. A pixel without a neighbour along one axis is as wide as it is
+    high, and one without any has a given size.
+    """
+    known = np.isfinite(steps).all(axis=2)
+    along_x, along_y = mean_step(steps), mean_step(steps.transpose(1, 0, 2))
+    right_angle = np.array([[0.0, -1.0], [1.0, 0.0]])
+    if along_x is None and along_y is None:
+        # A square whose diagonals lead to what there is.
+        corners = [(x, y) for x in (-1, 1) for y in (-1, 1) if known[1 + y, 1 + x]]
+        to_side = [np.linalg.inv(x * np.eye(2) + y * right_angle) @ steps[1 + y, 1 + x] for x, y in corners]
+        along_x = np.mean(to_side, axis=0) if corners else np.array([size, 0.0])
+    if along_x is None:
+        along_x = right_angle.T @ along_y
+    if along_y is None:
+        along_y = right_angle @ along_x
+    full = steps.copy()
+    for sign in (-1, 1):
+        if not known[1, 1 + sign]:
+            full[1, 1 + sign] = sign * along_x
+        if not known[1 + sign, 1]:
+            full[1 + sign, 1] = sign * along_y
+
+    def twists(x, y):
+        if not (known[1, 1 + x] and known[1 + y, 1] and known[1 + y, 1 + x]):
+            return []
+        return [x * y * (steps[1 + y, 1 + x] - steps[1, 1 + x] - steps[1 + y, 1])]
+
+    for x in (-1, 1):
+        for y in (-1, 1):
+            if known[1 + y, 1 + x]:
+                continue
+            twist = twists(-x, y) + twists(x, -y) or twists(-x, -y)
+            full[1 + y, 1 + x] = full[1, 1 + x] + full[1 + y, 1] + x * y * (np.mean(twist, axis=0) if twist else 0.0)
+    return full
+
+
 # ---- drops ---------------------------------------------------------------------------------------------------------
+
+
+def quads_of(exposure, i_in, j_in):
+    """Corners (n, 4, 2) of square drops; NaN where a pixel has no coordinates."""
+    pixmap, half = exposure.pixmap.array(), exposure.pixfrac / 2
+    signs = ((-half, +half), (+half, +half), (+half, -half), (-half, -half))
+    neighbours = Neighbours(exposure.pixmap)
+    there = (np.abs(pixmap) < FARTHEST).all(axis=2)
+    quads = np.full((len(i_in), 4, 2), np.nan)
+    if min(pixmap.shape[:2]) > 1:
+        full = np.where(there[..., None], pixmap, np.nan)
+        quads = np.stack([bilinear(full, i_in + dx, j_in + dy) for dx, dy in signs], axis=1)
+    quads[~there[j_in, i_in]] = np.nan
+    everywhere = min(there.shape) < 2 or exposure.pixmap.jump < np.inf or any(exposure.pixmap.period)
+    for k, (i, j) in enumerate(zip(i_in, j_in, strict=True)):
+        # At an edge of the image the map is read beyond it.
+        around = there[max(j - 1, 0) : j + 2, max(i - 1, 0) : i + 2]
+        if there[j, i] and (everywhere or not around.all()):
+            steps = completed(neighbours.around(i, j), 1.0 / exposure.pixel_scale_ratio)
+            quads[k] = pixmap[j, i] + np.stack([bilinear(steps, *np.array([[1 + x], [1 + y]]))[0] for x, y in signs])
+    return quads
 
 
 def square(exposure, i_in, j_in, shape):
@@ -151,17 +277,17 @@ def square(exposure, i_in, j_in, shape):
 
     Moving a corner by d changes an overlap by d times the length of its two edges inside the pixel, at most.
     """
-    pixmap, half = exposure.pixmap.array(), exposure.pixfrac / 2
-    signs = ((-half, +half), (+half, +half), (+half, -half), (-half, -half))
-    quads = np.stack([bilinear(pixmap, i_in + dx, j_in + dy) for dx, dy in signs], axis=1)
-    quads[~np.isfinite(quads).all(axis=(1, 2))] = np.nan
+    quads = quads_of(exposure, i_in, j_in)
+    low, high = quads.min(axis=1), quads.max(axis=1)
+    quads[np.abs(shoelace(quads)) <= LEAST_AREA * (high - low).sum(axis=1) ** 2] = np.nan
     low, high = quads.min(axis=1), quads.max(axis=1)
     k, i, j = pairs(nint(low[:, 0]), nint(high[:, 0]), nint(low[:, 1]), nint(high[:, 1]), shape)
     if not k.size:
         return k, i, j, np.zeros(0), np.zeros(0)
     area = shoelace(quads)[k]
     profile = overlap(quads[k], i, j) / area
-    profile[np.abs(profile) < TOUCHING] = 0.0
+    # Overlaps are as good as the area of the bounding box.
+    profile[np.abs(profile) < TOUCHING * np.prod((high - low)[k], axis=1) / np.abs(area)] = 0.0
     length = np.abs(np.diff(quads, axis=1, append=quads[:, :1])).sum(axis=(1, 2))[k]
     return k, i, j, profile, np.minimum(length, 4.0) / np.abs(area) + length * np.abs(profile / area)
 
@@ -246,6 +372,21 @@ def weights_of(exposure) -> np.ndarray:
     return w
 
 
+def turned(exposure):
+    """An exposure moved by some periods of the output both ways, where that has any."""
+    if not any(exposure.pixmap.period):
+        return [exposure]
+    turns = [range(-3, 4) if period else (0,) for period in exposure.pixmap.period]
+    return [moved(exposure, np.multiply((x, y), exposure.pixmap.period)) for x in turns[0] for y in turns[1]]
+
+
+def moved(exposure, by):
+    """An exposure moved by (x, y) in the output."""
+    pixmap = PixelMap.from_array(exposure.pixmap.array() + by)
+    pixmap.period, pixmap.jump = exposure.pixmap.period, exposure.pixmap.jump
+    return replace(exposure, pixmap=pixmap)
+
+
 class _Terms:
     """Contributions of one exposure, one per row."""
 
@@ -253,7 +394,8 @@ class _Terms:
         xmin, xmax, ymin, ymax = exposure.limits
         j_in, i_in = (g.ravel() for g in np.mgrid[ymin : ymax + 1, xmin : xmax + 1])
         weight = weights_of(exposure)[j_in, i_in]
-        k, i, j, profile, slope = PROFILES[frame.kernel](exposure, i_in, j_in, frame.shape)
+        found = [PROFILES[frame.kernel](moved, i_in, j_in, frame.shape) for moved in turned(exposure)]
+        k, i, j, profile, slope = (np.concatenate(parts) for parts in zip(*found, strict=True))
         dow = profile * weight[k]
         self.shape = frame.shape
         self.unsure = np.zeros(frame.shape, bool)

@@ -36,10 +36,12 @@ def test_splat_compiles_and_keeps_to_its_registers(target, kernel):
     """Every drop compiles for every architecture, and nothing of a thread spills into memory."""
     # Data with three variances; and, for one architecture, the exposure time alone, and the fewest and many planes.
     # The same with a plane weighted with squares.
+    # And, of squares, those of pixels without some of their neighbours.
     cases = [(0, 0), (1, 0), (2, 1), (4, 0), (9, 0), (9, 3)] if target == (13, "sm_90") else [(4, 0)]
-    for planes, squared in cases:
-        name = program.splat_name(kernel, planes, squared)
-        used = compile_cuda(target[0], "splat.cu", target[1], program.splat_options(kernel, planes, squared))
+    cases = [(*case, whole) for case in cases for whole in ([True, False] if kernel == "square" else [True])]
+    for planes, *case in cases:
+        name = program.splat_name(kernel, planes, *case)
+        used = compile_cuda(target[0], "splat.cu", target[1], program.splat_options(kernel, planes, *case))
         assert list(used) == [name]
         registers, spilled = used[name]
         print(f"CUDA {target[0]}, {target[1]}, {name}: {registers} registers, {spilled} bytes spilled")

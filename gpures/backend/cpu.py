@@ -60,6 +60,7 @@ class CPUAccumulators(PlaneAccumulators):
         mosaic = self._mosaic_record(exposure, only_variances)
         with phases(_cpu.PHASES) as seconds:
             _cpu.add(record.ctypes.data, mosaic.ctypes.data, thread_count(), seconds, self._done)
+        self._tell_of_passed_over(int(self._flat_drops[0]), exposure.name)
 
     def weight_map(self, exposure: Exposure) -> np.ndarray:  # noqa: D102
         record = exposure_record(exposure.shape, None, in_memory)

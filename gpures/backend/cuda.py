@@ -89,7 +89,10 @@ class CUDAAccumulators(PlaneAccumulators):
             self._program.give_stream(stream)
         finally:
             self.__dict__ |= dict.fromkeys(
-                ("_data", "_weight", "_beyond", "_err", "_dq", "_context", "_time", "_sums", "_timed", "_uploader")
+                (
+                    *("_data", "_weight", "_beyond", "_err", "_dq", "_context", "_time"),
+                    *("_sums", "_timed", "_flat_drops", "_uploader"),
+                )
             )
             self._variances, self._extras = {}, {}
 
@@ -152,15 +155,15 @@ class CUDAAccumulators(PlaneAccumulators):
         with self._current("adding an exposure"):
             with self._stream:
                 mosaic = self._mosaic_record(exposure, only_variances)
-            window = self.window_of(exposure)
-            x0, x1, y0, y1 = window
+            copies, whole = self.copies_of(exposure)
+            window = x0, x1, y0, y1 = self.window_of(exposure, copies)
             done = (self.passes + 1, *window)
             if x0 > x1:
                 self._done[:] = done
                 return
             width, height = x1 - x0 + 1, y1 - y0 + 1
             kernel = self.kernel_of(exposure)
-            splat = self._program.splat(kernel, len(planes), sum(plane.squared for plane in planes))
+            splat = self._program.splat(kernel, len(planes), sum(plane.squared for plane in planes), whole)
             fold = self._program.whole(f"fold_{self._type}")
             size = width * height
             sums = self._sums_of(size * (len(planes) + 1), window)
@@ -174,15 +177,17 @@ class CUDAAccumulators(PlaneAccumulators):
                 with stage("upload", wait):
                     place = there.enter_context(self._on_device(arrays))
                 record = self._exposure_record(exposure, planes, place)
-                parameters = record, mosaic, sums_record
                 i0, i1, j0, j1 = exposure.limits
                 across, up = BLOCK_OF_SPLAT
                 grid = (-(-(i1 - i0 + 1) // across), -(-(j1 - j0 + 1) // up))
                 self._begun = self.passes + 1
                 with stage("splat", wait):
-                    self._launch(splat, grid, BLOCK_OF_SPLAT, *parameters)
-                    if timed:
-                        self._launch(self._program.splat(kernel, 0), grid, BLOCK_OF_SPLAT, *parameters)
+                    for shift_x, shift_y, _ in copies:
+                        record["pixmap"]["shift_x"], record["pixmap"]["shift_y"] = shift_x, shift_y
+                        parameters = record, mosaic, sums_record
+                        self._launch(splat, grid, BLOCK_OF_SPLAT, *parameters)
+                        if timed:
+                            self._launch(self._program.splat(kernel, 0, 0, whole), grid, BLOCK_OF_SPLAT, *parameters)
                 with stage("fold", wait):
                     self._launch(fold, (-(-width // THREADS), min(height, MOST_ROWS)), (THREADS,), *parameters)
                 self._done[:] = done
@@ -286,7 +291,9 @@ class CUDAAccumulators(PlaneAccumulators):
 
     def images(self) -> dict[str, Any]:  # noqa: D102
         with self._current("making the images"):
-            return {name: self._out(image) for name, image in super().images().items()}
+            images = {name: self._out(image) for name, image in super().images().items()}
+            self._tell_of_flat_drops()
+            return images
 
     def _fill_whole(self, image: Any, value: float) -> None:
         ny, nx = self.frame.shape
@@ -315,6 +322,10 @@ class CUDAAccumulators(PlaneAccumulators):
 
     # ---- images, and the mosaic before -------------------------------------------------------------------------
 
+    def _tell_of_flat_drops(self) -> None:
+        self._stream.synchronize()
+        self._tell_of_passed_over(int(self._flat_drops.get()[0]), "the exposures so far")
+
     def _launch_fill(self, image: Any, value: float, window: tuple[int, int, int, int]) -> None:
         x0, x1, y0, y1 = window
         count = (x1 - x0 + 1) * (y1 - y0 + 1)
@@ -336,7 +347,7 @@ class CUDAAccumulators(PlaneAccumulators):
     def image(self, name: str) -> Any:  # noqa: D102
         with self._current("looking at an image"):
             image = super().image(name)
-            self._stream.synchronize()  # for who looks at it on another stream
+            self._tell_of_flat_drops()  # and so the stream is waited for, for who looks at it on another one
         return image
 
     def _taken(self, image: Any, dtype: np.dtype) -> Any:

@@ -7,7 +7,9 @@ follows what `stcal.resample.Resample` (1.20) does with the package, and differs
   before it, or fails;
 - the running sums of variances are float64, so that weights up to 1e30 do not overflow;
 - an inverse read noise beyond float32 is the largest float32;
-- flags of int8 and int16 are not extended by their sign.
+- flags of int8 and int16 are not extended by their sign;
+- pixels that the package has no right drop for, such as those beside one without coordinates, are handed to it by
+  themselves, with pixel maps of their own (see `Layout`).
 
 Its weights are the package's float32: where they add up to more than 3.4e38, data are NaN.
 """
@@ -19,9 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from gpures import _cpu
 from gpures.accumulators import Accumulators, Frame, named_arrays
 from gpures.arrays import as_flags
 from gpures.exposure import Exposure
+from gpures.records import exposure_record, in_memory, set_drop
+from gpures.threads import thread_count
 from gpures.weights import Weight
 
 __all__ = ["DrizzleAccumulators", "drizzle_class"]
@@ -31,6 +36,15 @@ ERR = "(err)"  # which is no name that a further array may have
 
 # The largest weight of a pixel, or of an exposure's variances.
 LARGEST = float(np.finfo(np.float32).max)
+
+# Pixels without coordinates around an image: so many that the package continues none of its cells.
+BORDER = 2
+
+# From one pixel that is handed over by itself to the next: its 3 x 3, and one without coordinates.
+PITCH = 4
+
+# Coordinates from here on are none, as in kernels/footprint.h.
+FARTHEST = 1e9
 
 
 def drizzle_class():
@@ -79,25 +93,27 @@ class DrizzleAccumulators(Accumulators):
         self._wt = {name: np.zeros(frame.shape) for name in frame.variance_names}
 
     def _add(self, exposure: Exposure) -> None:
-        arguments = self._arguments(exposure)
+        layout = Layout(exposure, self.kernel_of(exposure), self.frame.shape)
+        arguments = self._arguments(exposure, layout)
         self._begun = self.passes + 1
         if exposure.data is not None:
             data = exposure.data - exposure.level if exposure.level else exposure.data
             more: dict[str, Any] = {}
             if self._driz.out_dq is not None and exposure.dq is not None:
-                more["dq"] = as_flags(exposure.dq).astype(np.uint32)
+                more["dq"] = layout.spread(as_flags(exposure.dq).astype(np.uint32))
             if exposure.squared:
-                more["data2"] = [_native(array).astype(np.float32) for array in exposure.squared]
-            self._set(self._driz, exposure).add_image(_native(data), **more, **arguments)
+                more["data2"] = [layout.spread(_native(array).astype(np.float32)) for array in exposure.squared]
+            self._set(self._driz, exposure).add_image(layout.spread(_native(data)), **more, **arguments)
+            self._tell_of_passed_over(self._passed_over + layout.passed_over, exposure.name)
         if self._driz_err is not None and exposure.err is not None:
-            self._set(self._driz_err, exposure).add_image(_native(exposure.err), **arguments)
+            self._set(self._driz_err, exposure).add_image(layout.spread(_native(exposure.err)), **arguments)
         for name, array in exposure.extras.items():
             driz = self._set(self._driz_extras[name], exposure)
-            driz.add_image(_native(array), **(arguments | {"iscale": 1.0}))
+            driz.add_image(layout.spread(_native(array)), **(arguments | {"iscale": 1.0}))
         if self._time is not None and exposure.data is not None:
-            self._time += self._time_of(exposure, arguments)
+            self._time += self._time_of(exposure, layout, arguments)
         if exposure.variances:
-            self._add_variances(exposure, arguments)
+            self._add_variances(exposure, layout, arguments)
         self._done[:] = (self.passes + 1, *self._whole)
 
     def _set(self, driz: Any, exposure: Exposure) -> Any:
@@ -118,14 +134,14 @@ class DrizzleAccumulators(Accumulators):
         images = {key: {n: getattr(driz, n) for n in names} for key, driz in objects.items() if driz is not None}
         return dict(named_arrays({"images": images, "wsum": self._wsum, "wt": self._wt, "time": self._time}))
 
-    def _arguments(self, exposure: Exposure) -> dict:
-        xmin, xmax, ymin, ymax = exposure.limits
+    def _arguments(self, exposure: Exposure, layout: Layout) -> dict:
+        xmin, xmax, ymin, ymax = layout.limits
         return {
             "exptime": exposure.exposure_time,
-            "pixmap": exposure.pixmap.array(),
+            "pixmap": layout.pixmap,
             "pixel_scale_ratio": exposure.pixel_scale_ratio,
             "iscale": exposure.iscale,
-            "weight_map": self.weight_map(exposure),
+            "weight_map": layout.weights(self.weight_map(exposure)),
             "wht_scale": 1.0,
             "pixfrac": exposure.pixfrac,
             "in_units": "cps",
@@ -135,16 +151,17 @@ class DrizzleAccumulators(Accumulators):
             "ymax": ymax,
         }
 
-    def _time_of(self, exposure: Exposure, arguments: dict) -> np.ndarray:
+    def _time_of(self, exposure: Exposure, layout: Layout, arguments: dict) -> np.ndarray:
         """The exposure time where good pixels fall, all of which have weight 1 for that."""
         good = replace(exposure, weight=Weight(bad_bits=exposure.weight.bad_bits))
         driz = drizzle_class()(
             kernel=self.kernel_of(exposure), fillval=0.0, out_shape=self.frame.shape, disable_ctx=True
         )
-        driz.add_image(np.zeros(exposure.shape, np.float32), **(arguments | {"weight_map": self.weight_map(good)}))
+        weights = layout.weights(self.weight_map(good))
+        driz.add_image(np.zeros(weights.shape, np.float32), **(arguments | {"weight_map": weights}))
         return np.where(driz.out_wht != 0, exposure.effective_time, 0.0)
 
-    def _add_variances(self, exposure: Exposure, arguments: dict) -> None:
+    def _add_variances(self, exposure: Exposure, layout: Layout, arguments: dict) -> None:
         """Average the roots of the variances like the data, square them, and add them with squared weights."""
         drizzled = {}
         for name, variance in exposure.variances.items():
@@ -152,7 +169,7 @@ class DrizzleAccumulators(Accumulators):
                 kernel=self.kernel_of(exposure), fillval=np.nan, out_shape=self.frame.shape, disable_ctx=True
             )
             with np.errstate(invalid="ignore"):
-                driz.add_image(np.sqrt(_native(variance)), **arguments)
+                driz.add_image(layout.spread(np.sqrt(_native(variance))), **arguments)
             drizzled[name] = driz.out_img.astype(np.float64) ** 2
         if exposure.variance_weight is None:
             rnoise = drizzled["var_rnoise"]
@@ -247,6 +264,93 @@ class DrizzleAccumulators(Accumulators):
             with np.errstate(invalid="ignore", divide="ignore"):
                 images[name] = wsum * scaling / wt / wt
         return images
+
+
+class Layout:
+    """How the pixels of an exposure lie in the arrays that are handed to the package.
+
+    As they are, if their drops are those that the package computes. Else the image is followed by those pixels that
+    have others, each in the middle of 3 x 3 whose pixel map gives its drop; where the output is periodic all of that is
+    repeated, moved by each period that touches the frame. Around it are pixels without coordinates, which has the
+    package look at every pixel.
+
+    Attributes
+    ----------
+    pixmap : ndarray of float64 (ny, nx, 2)
+        Pixel map.
+    limits : (int, int, int, int)
+        xmin, xmax, ymin, ymax of the pixels used.
+    passed_over : int
+        Pixels of positive or negative weight whose drops have no area; known after `weights`.
+    """
+
+    def __init__(self, exposure: Exposure, kernel: str, frame_shape: tuple[int, int]):
+        self.pixmap, self.limits, self.passed_over = exposure.pixmap.array(), exposure.limits, 0
+        self._source: np.ndarray | None = None
+        full = replace(exposure, pixmap=exposure.pixmap.as_full())
+        record = exposure_record(full.shape, full.pixmap, in_memory)
+        set_drop(record, full, kernel, in_memory)
+        address = record.ctypes.data
+        copies, _ = _cpu.copies(address, frame_shape[1], frame_shape[0], thread_count())
+        shifts = [shift for *shift, _ in copies] or [[0.0, 0.0]]
+        flat, odd, corners, at_edges_alone = _cpu.odd_drops(address) if kernel == "square" else ([], [], [], True)
+        self._flat = np.reshape(flat, (-1, 2)).astype(int)
+        if at_edges_alone and not flat and shifts == [[0.0, 0.0]]:
+            return
+        pixels = np.reshape(odd, (-1, 2)).astype(int)
+        quads = np.reshape(corners, (-1, 4, 2))
+        half = exposure.pixfrac / 2
+        self._lay_out(exposure, pixels, quads, half, shifts)
+
+    def _lay_out(self, exposure: Exposure, pixels: np.ndarray, quads: np.ndarray, half: float, shifts: list) -> None:
+        (ny, nx), full = exposure.shape, self.pixmap
+        x0, x1, y0, y1 = exposure.limits
+        x, y = pixels.T
+        used = np.zeros((ny, nx), bool)
+        used[y0 : y1 + 1, x0 : x1 + 1] = True
+        used[y, x] = False
+        places = np.where((np.abs(full) < FARTHEST).all(axis=2, keepdims=True), full, np.nan)
+        places[self._flat[:, 1], self._flat[:, 0]] = np.nan
+
+        # Corners lie between the centre and its diagonal neighbours, if the other four are at the centre.
+        own = full[y, x]
+        tiles = np.full((len(pixels), PITCH, PITCH, 2), np.nan)
+        tiles[:, :3, :3] = own[:, None, None]
+        tiles[:, (2, 2, 0, 0), (0, 2, 2, 0)] = own[:, None] + (quads - own[:, None]) / half**2
+        across = -(-nx // PITCH)
+        up = -(-len(pixels) // across)
+        is_centre = np.zeros((len(pixels), PITCH, PITCH), bool)
+        is_centre[:, 1, 1] = True
+        source = np.broadcast_to((y * nx + x)[:, None, None], is_centre.shape)
+
+        def laid(image: np.ndarray, of_tiles: np.ndarray, fill: Any) -> np.ndarray:
+            """The image and the tiles below it, with a border, once for each shift."""
+            rest = image.shape[2:]
+            grid = np.full((up * across, PITCH, PITCH, *rest), fill, image.dtype)
+            grid[: len(of_tiles)] = of_tiles
+            grid = (
+                grid.reshape(up, across, PITCH, PITCH, *rest).swapaxes(1, 2).reshape(up * PITCH, across * PITCH, *rest)
+            )
+            one = np.full((2 * BORDER + ny + len(grid), 2 * BORDER + across * PITCH, *rest), fill, image.dtype)
+            one[BORDER : BORDER + ny, BORDER : BORDER + nx] = image
+            one[2 * BORDER + ny :, BORDER:-BORDER] = grid
+            return np.concatenate([one] * len(shifts) + [np.full((BORDER, *one.shape[1:]), fill, image.dtype)])
+
+        self.pixmap = laid(places, tiles, np.nan)
+        for block, shift in zip(np.array_split(self.pixmap[:-BORDER], len(shifts)), shifts, strict=True):
+            block += shift
+        self._used = laid(used, is_centre, False)
+        self._source = laid(np.arange(ny * nx).reshape(ny, nx), source, 0)
+        self.limits = (0, self._used.shape[1] - 1, 0, self._used.shape[0] - 1)
+
+    def spread(self, array: np.ndarray) -> np.ndarray:
+        """An array of the exposure."""
+        return array if self._source is None else np.ravel(array)[self._source]
+
+    def weights(self, weights: np.ndarray) -> np.ndarray:
+        """Weights of its pixels."""
+        self.passed_over = np.count_nonzero(weights[self._flat[:, 1], self._flat[:, 0]])
+        return weights if self._source is None else np.where(self._used, self.spread(weights), np.float32(0))
 
 
 def _native(array: np.ndarray) -> np.ndarray:

@@ -74,6 +74,7 @@ class PlaneAccumulators(Accumulators):
         self._filler = 0.0  # what is where nothing was added
         self._beyond = self._zeros((1,), np.int32)  # 1 once a sum of weights has gone beyond float32
         self._callers_weight = False  # whether they are kept in an array that may be the caller's
+        self._flat_drops = self._zeros((1,), np.uint64)
 
     # ---- what a device does ------------------------------------------------------------------------------------
 
@@ -104,8 +105,6 @@ class PlaneAccumulators(Accumulators):
     # ---- what it is told ---------------------------------------------------------------------------------------
 
     def _add(self, exposure: Exposure) -> None:
-        if self.kernel_of(exposure) == "square" and min(exposure.shape) < 2:
-            raise ValueError(f"A square drop needs at least 2 x 2 pixels to know a pixel's size, got {exposure.shape}.")
         planes = self._planes(exposure)
         if len(planes) > MOST_PLANES:
             raise ValueError(f"At most {MOST_PLANES} arrays fit in one pass over an exposure, got {len(planes)}.")
@@ -232,6 +231,7 @@ class PlaneAccumulators(Accumulators):
         bit = 1 << exposure.context_id % BITS_PER_PLANE
         record["context_bit"] = bit - (1 << 32) if bit >> 31 else bit  # as the int32 of the image
         if not only_variances:
+            record["passed_over"] = self._address(self._flat_drops)
             record["weight"] = self._address(self._weight)
             record["beyond"] = self._address(self._beyond)
             if self._time is not None:

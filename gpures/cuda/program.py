@@ -50,16 +50,19 @@ def options() -> tuple[str, ...]:
     )
 
 
-def splat_name(kernel: str, planes: int, squared: int = 0) -> str:
-    """Name of the entry point that splats so many planes with a kernel, the last of them with squared weights."""
-    return f"splat_{kernel}_{planes}" + (f"_squared_{squared}" if squared else "")
+def splat_name(kernel: str, planes: int, squared: int = 0, whole: bool = True) -> str:
+    """Name of the entry point that splats so many planes with a kernel, the last of them with squared weights.
+
+    `whole`: whether all pixels with coordinates have all their neighbours beside them in the output.
+    """
+    return f"splat_{kernel}_{planes}" + (f"_squared_{squared}" if squared else "") + ("" if whole else "_anywhere")
 
 
-def splat_options(kernel: str, planes: int, squared: int = 0) -> tuple[str, ...]:
+def splat_options(kernel: str, planes: int, squared: int = 0, whole: bool = True) -> tuple[str, ...]:
     """Further options for that entry point."""
-    name = splat_name(kernel, planes, squared)
+    name = splat_name(kernel, planes, squared, whole)
     width, height = BLOCK_OF_SPLAT
-    macros = {"SPLAT": name, "KERNEL": kernel.upper(), "PLANES": planes, "SQUARED": squared}
+    macros = {"SPLAT": name, "KERNEL": kernel.upper(), "PLANES": planes, "SQUARED": squared, "WHOLE": int(whole)}
     macros |= {"WIDTH": width, "HEIGHT": height}
     return tuple(f"-DGPURES_{macro}={value}" for macro, value in macros.items())
 
@@ -101,9 +104,9 @@ class Program:
         with self._lock:
             self._free_streams.append(stream)
 
-    def splat(self, kernel: str, planes: int, squared: int = 0) -> Any:
-        """Entry point of ``splat.cu`` for a kernel, a number of planes, and how many of them have squared weights."""
-        name, options = splat_name(kernel, planes, squared), splat_options(kernel, planes, squared)
+    def splat(self, kernel: str, planes: int, squared: int = 0, whole: bool = True) -> Any:
+        """Entry point of ``splat.cu``, as `splat_name` names it."""
+        name, options = (of(kernel, planes, squared, whole) for of in (splat_name, splat_options))
         return self._function("splat.cu", name, options)
 
     def whole(self, name: str) -> Any:

@@ -9,11 +9,13 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <vector>
 
 #include "../drop.h"
 #include "../fold.h"
 #include "../pixmap.h"
+#include "copies.h"
 #include "threads.h"
 #include "walk.h"
 
@@ -153,6 +155,38 @@ Tile part_of_frame(const Reach& r, long long nx, long long ny)
     return {static_cast<int>(x0), static_cast<int>(x1), static_cast<int>(y0), static_cast<int>(y1)};
 }
 
+Reach shifted(const Reach& r, double x, double y) { return {r.x0 + x, r.x1 + x, r.y0 + y, r.y1 + y}; }
+
+// By how many periods a reach from low to high may be moved and still touch n pixels: from the first to the last.
+struct Turns {
+    int first, last;
+};
+
+Turns turns_of(double period, double low, double high, long long n)
+{
+    if (!(period > 0.0)) return {0, 0};
+    // No WCS that is periodic gives coordinates further than a period or two from its frame.
+    const double edge = static_cast<double>(n), margin = 4.0 * period;
+    low = std::max(low, -margin);
+    high = std::min(high, edge + margin);
+    if (!(low <= high)) return {0, -1};
+    return {static_cast<int>(std::ceil((-1.5 - high) / period)), static_cast<int>(std::floor((edge + 0.5 - low) / period))};
+}
+
+std::vector<Copy> copies_of(const Pixmap& m, const Reach& r, long long nx, long long ny)
+{
+    std::vector<Copy> copies;
+    const Turns x = turns_of(m.period_x, r.x0, r.x1, nx), y = turns_of(m.period_y, r.y0, r.y1, ny);
+    for (int j = y.first; j <= y.last; ++j) {
+        for (int i = x.first; i <= x.last; ++i) {
+            const double shift_x = i * m.period_x, shift_y = j * m.period_y;
+            const Tile part = part_of_frame(shifted(r, shift_x, shift_y), nx, ny);
+            if (part.x0 <= part.x1) copies.push_back({shift_x, shift_y, part});
+        }
+    }
+    return copies;
+}
+
 }  // namespace
 
 namespace {
@@ -192,32 +226,47 @@ Tile add(const Exposure& e, const Mosaic& m, int threads, double* seconds)
 {
     Spent spent(seconds);
     const Walk walk = choose_walk();
-    const std::vector<Block> blocks = blocks_of(e.x0, e.x1, e.y0, e.y1);
-    const int n_blocks = static_cast<int>(blocks.size());
+    std::vector<Block> image = blocks_of(e.x0, e.x1, e.y0, e.y1);
+    const int n_blocks = static_cast<int>(image.size());
     std::vector<char> side_by_side(n_blocks);
-    std::vector<Tile> of_block(n_blocks), of_rows(static_cast<std::size_t>(n_blocks) * BLOCK_HEIGHT);
+    std::vector<Reach> reaches(static_cast<std::size_t>(n_blocks) * BLOCK_HEIGHT);
     over_threads(threads, n_blocks, [&] {
         return [&, own = OwnMemory(walk)](int k) mutable {
-            Reach rows[BLOCK_HEIGHT];
+            Reach* const rows = &reaches[static_cast<std::size_t>(k) * BLOCK_HEIGHT];
             void* const workspace = own.workspace();
-            spent.on([&](Stopwatch* watch) { side_by_side[k] = walk.reach(e, blocks[k], rows, workspace, watch); });
-            Reach all = NOWHERE;
-            for (int r = 0; r <= blocks[k].y1 - blocks[k].y0; ++r) {
-                of_rows[static_cast<std::size_t>(k) * BLOCK_HEIGHT + r] = part_of_frame(rows[r], m.nx, m.ny);
-                extend(all, rows[r]);
-            }
-            of_block[k] = part_of_frame(all, m.nx, m.ny);
+            spent.on([&](Stopwatch* watch) { side_by_side[k] = walk.reach(e, image[k], rows, workspace, watch); });
         };
     });
 
-    // In the order in which they begin, going up the frame; so each tile takes them, and can let go of rows below.
-    std::vector<int> order;
+    // Those that may touch the frame; where the output is periodic in more than one place.
+    std::vector<Block> blocks;
+    std::vector<Tile> of_block, of_rows;
+    blocks.reserve(n_blocks);
+    of_block.reserve(n_blocks);
+    of_rows.reserve(reaches.size());
     int tallest = 0;
     for (int k = 0; k < n_blocks; ++k) {
-        if (of_block[k].x0 > of_block[k].x1) continue;
-        order.push_back(k);
-        tallest = std::max(tallest, of_block[k].y1 - of_block[k].y0 + 1);
+        const Reach* const rows = &reaches[static_cast<std::size_t>(k) * BLOCK_HEIGHT];
+        const int n_rows = image[k].y1 - image[k].y0 + 1;
+        Reach all = NOWHERE;
+        for (int r = 0; r < n_rows; ++r) extend(all, rows[r]);
+        for (const Copy& copy : copies_of(e.pixmap, all, m.nx, m.ny)) {
+            blocks.push_back(image[k]);
+            blocks.back().shift_x = copy.shift_x;
+            blocks.back().shift_y = copy.shift_y;
+            of_block.push_back(copy.part);
+            of_rows.resize(of_rows.size() + BLOCK_HEIGHT);
+            for (int r = 0; r < n_rows; ++r) {
+                of_rows[of_rows.size() - BLOCK_HEIGHT + r] =
+                    part_of_frame(shifted(rows[r], copy.shift_x, copy.shift_y), m.nx, m.ny);
+            }
+            tallest = std::max(tallest, copy.part.y1 - copy.part.y0 + 1);
+        }
     }
+
+    // In the order in which they begin, going up the frame; so each tile takes them, and can let go of rows below.
+    std::vector<int> order(blocks.size());
+    std::iota(order.begin(), order.end(), 0);
     if (order.empty()) return {0, -1, 0, -1};
     std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return of_block[a].y0 < of_block[b].y0; });
 
@@ -307,7 +356,7 @@ Reach reach_of_spline(const Exposure& e)
 
 }  // namespace
 
-Tile window(const Exposure& e, long long nx, long long ny, int threads)
+std::vector<Copy> copies(const Exposure& e, long long nx, long long ny, int threads, bool& whole)
 {
     Reach all = NOWHERE;
     std::vector<Block> blocks;
@@ -315,21 +364,26 @@ Tile window(const Exposure& e, long long nx, long long ny, int threads)
         blocks = blocks_of(e.x0, e.x1, e.y0, e.y1);
     } else {
         all = reach_of_spline(e);
-        // Beyond the edges of the image the square drop continues the map, so these are looked at centre by centre.
-        for (const Block& edge : {Block{e.x0, e.x1, e.y0, e.y0}, Block{e.x0, e.x1, e.y1, e.y1},
-                                  Block{e.x0, e.x0, e.y0, e.y1}, Block{e.x1, e.x1, e.y0, e.y1}}) {
+        // Beyond the edges of the image, or of the spline, the square drop continues the map, so these are looked at
+        // centre by centre.
+        const int x0 = std::max(e.x0, e.pixmap.x0), x1 = std::min(e.x1, e.pixmap.x1);
+        const int y0 = std::max(e.y0, e.pixmap.y0), y1 = std::min(e.y1, e.pixmap.y1);
+        for (const Block& edge :
+             {Block{x0, x1, y0, y0}, Block{x0, x1, y1, y1}, Block{x0, x0, y0, y1}, Block{x1, x1, y0, y1}}) {
             for (const Block& b : blocks_of(edge.x0, edge.x1, edge.y0, edge.y1)) blocks.push_back(b);
         }
     }
     const Walk walk = choose_walk();
     std::mutex of_all;
-    over_blocks(threads, walk, blocks, [&](const Block& b, void* workspace) {
+    whole = true;
+    over_blocks(threads, walk, blocks, [&](Block b, void* workspace) {
         Reach rows[BLOCK_HEIGHT];
         walk.reach(e, b, rows, workspace, nullptr);
         const std::lock_guard<std::mutex> lock(of_all);
+        whole = whole && b.whole;
         for (int r = 0; r <= b.y1 - b.y0; ++r) extend(all, rows[r]);
     });
-    return part_of_frame(all, nx, ny);
+    return copies_of(e.pixmap, all, nx, ny);
 }
 
 Misses misses(const Exposure& e, long long nx, long long ny, int threads)

@@ -89,6 +89,11 @@ inline void bordered_row(const Exposure& e, int j, int i0, int i1, double* x, do
     const int from = i0 > 0 ? i0 - 1 : 0, to = i1 + 1 < e.nx ? i1 + 1 : static_cast<int>(e.nx) - 1;
     inner_row(e, j, from, to, x + (from - (i0 - 1)), y + (from - (i0 - 1)));
     double inner_x, inner_y;
+    if (e.nx == 1) {
+        fill_nan(x, y, 1);
+        fill_nan(x + 2, y + 2, 1);
+        return;
+    }
     if (i0 == 0) {
         inner_row(e, j, 1, 1, &inner_x, &inner_y);
         x[0] = beyond(x[1], inner_x);
@@ -108,8 +113,20 @@ inline void pad(double* p, int n)
     for (int k = n; k < CENTRES_STRIDE; ++k) p[k] = 0.0;
 }
 
-// All centres of the block; with_border adds those around it, which only the square drop needs.
-inline void fill_centres(const Exposure& e, const Block& b, bool with_border, Centres& c)
+// Moves the centres of a block by whole periods of the output.
+inline void shift_centres(const Block& b, Centres& c)
+{
+    for (int a = 0; a < b.y1 - b.y0 + 3; ++a) {
+        for (int k = 0; k < b.x1 - b.x0 + 3; ++k) {
+            c.x[a][k] += b.shift_x;
+            c.y[a][k] += b.shift_y;
+        }
+    }
+}
+
+// All centres of the block as the pixel map has them; with_border adds those around it, which only the square drop
+// needs.
+inline void fill_unshifted(const Exposure& e, const Block& b, bool with_border, Centres& c)
 {
     if (!with_border) {
         for (int j = b.y0; j <= b.y1; ++j) {
@@ -126,6 +143,10 @@ inline void fill_centres(const Exposure& e, const Block& b, bool with_border, Ce
             bordered_row(e, j, b.x0, b.x1, x, y);
             continue;
         }
+        if (e.ny == 1) {
+            fill_nan(x, y, n);
+            continue;
+        }
         double edge_x[CENTRES_STRIDE], edge_y[CENTRES_STRIDE], inner_x[CENTRES_STRIDE], inner_y[CENTRES_STRIDE];
         const int edge = j < 0 ? 0 : static_cast<int>(e.ny) - 1;
         bordered_row(e, edge, b.x0, b.x1, edge_x, edge_y);
@@ -135,6 +156,12 @@ inline void fill_centres(const Exposure& e, const Block& b, bool with_border, Ce
             y[k] = beyond(edge_y[k], inner_y[k]);
         }
     }
+}
+
+inline void fill_centres(const Exposure& e, const Block& b, bool with_border, Centres& c)
+{
+    fill_unshifted(e, b, with_border, c);
+    if (b.shift_x != 0.0 || b.shift_y != 0.0) shift_centres(b, c);
 }
 
 // How a block's pixels lie on the output: the steps from a pixel in the middle to the next one along its row, and by

@@ -20,6 +20,12 @@ struct Hits {
         store(dow, each);
         for (int l = 0; l < LANES; ++l) hit[first + l] |= each[l] != 0.0;
     }
+
+    // What has no area does not fall beside the frame.
+    void pass_over(Mask lanes)
+    {
+        for (int l = 0; l < LANES; ++l) hit[first + l] |= lanes[l] != 0;
+    }
 };
 
 // Whether n centres lie in a frame of nx x ny pixels; of NaN none does.
@@ -30,13 +36,6 @@ inline bool lie_inside(const double* x, const double* y, int n, double nx, doubl
         outside += !(x[k] >= -0.5) | !(x[k] < nx - 0.5) | !(y[k] >= -0.5) | !(y[k] < ny - 0.5);
     }
     return outside == 0;
-}
-
-inline bool are_near(const double* x, const double* y, int n)
-{
-    int far = 0;
-    for (int k = 0; k < n; ++k) far += !(fabs(x[k]) < FARTHEST) | !(fabs(y[k]) < FARTHEST);
-    return far == 0;
 }
 
 GPURES_END

@@ -15,6 +15,8 @@
 
 #include "../blot.h"
 #include "../splat.h"
+#include "copies.h"
+#include "odd.h"
 #include "walk.h"
 
 namespace nb = nanobind;
@@ -50,6 +52,11 @@ nb::list layout_of_structs()
     GPURES_FIELD(Pixmap, x1);
     GPURES_FIELD(Pixmap, y0);
     GPURES_FIELD(Pixmap, y1);
+    GPURES_FIELD(Pixmap, period_x);
+    GPURES_FIELD(Pixmap, period_y);
+    GPURES_FIELD(Pixmap, shift_x);
+    GPURES_FIELD(Pixmap, shift_y);
+    GPURES_FIELD(Pixmap, jump);
     GPURES_FIELD(Plane, view);
     GPURES_FIELD(Plane, offset);
     GPURES_FIELD(Plane, scale);
@@ -87,6 +94,7 @@ nb::list layout_of_structs()
     GPURES_FIELD(Mosaic, context);
     GPURES_FIELD(Mosaic, dq);
     GPURES_FIELD(Mosaic, time);
+    GPURES_FIELD(Mosaic, passed_over);
     GPURES_FIELD(Window, sums);
     GPURES_FIELD(Window, stride);
     GPURES_FIELD(Window, x0);
@@ -202,9 +210,23 @@ NB_MODULE(_cpu, m)
         },
         nb::arg("exposure"), nb::arg("mosaic"), nb::arg("threads"), nb::arg("seconds").noconvert() = nb::none(),
         nb::arg("done").noconvert() = nb::none());
-    m.def("window", [](std::uintptr_t exposure, int nx, int ny, int threads) {
-        const Released released;
-        return limits_of(window(exposure_at(exposure), nx, ny, threads));
+    // Those copies of an exposure that may touch a frame: shift along x and y, and limits; and whether it is whole.
+    m.def("copies", [](std::uintptr_t exposure, int nx, int ny, int threads) {
+        bool whole;
+        std::vector<std::tuple<double, double, Limits>> found;
+        {
+            const Released released;
+            for (const Copy& copy : copies(exposure_at(exposure), nx, ny, threads, whole)) {
+                found.emplace_back(copy.shift_x, copy.shift_y, limits_of(copy.part));
+            }
+        }
+        return nb::make_tuple(found, whole);
+    });
+    // Pixels whose square drops have no area; those with other ones than the plain ones, and these drops' corners; and
+    // whether the edges of the image are the only reason.
+    m.def("odd_drops", [](std::uintptr_t exposure) {
+        const OddDrops odd = odd_drops(exposure_at(exposure));
+        return nb::make_tuple(odd.flat, odd.pixels, odd.corners, odd.at_edges_alone);
     });
     m.def("misses", [](std::uintptr_t exposure, long long nx, long long ny, int threads) {
         const Released released;

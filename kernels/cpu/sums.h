@@ -42,6 +42,7 @@ struct Sums {
     int planes, n;
     bool flagged;           // whether DQ flags are propagated
     int first_squared = 0;  // plane; see PlaneSums
+    unsigned long long passed_over = 0;
 
     Sums(const Scratch& scratch, int x0, int y0, int planes, int n, bool flagged)
         : scratch(scratch), x0(x0), y0(y0), planes(planes), n(n), flagged(flagged)
@@ -49,6 +50,8 @@ struct Sums {
     }
 
     int count() const { return N ? N : n; }
+
+    void pass_over(Mask lanes) { passed_over += __builtin_popcount(lanes_of(lanes)); }
 };
 
 // Notes where pixels fall, and adds nothing.
@@ -80,6 +83,8 @@ struct Marker {
             marks[index_in_rows(column, row)] |= TIMED;
         }
     }
+
+    void pass_over(Mask) {}
 };
 
 GPURES_END

@@ -7,6 +7,7 @@
 #include "pixel_sums.h"
 #include "plane_sums.h"
 // (these first: the templates of splat.h must see what simd.h adds to the number types)
+#include "beside.h"
 #include "centres.h"
 #include "folded_row.h"
 #include "hits.h"
@@ -92,27 +93,33 @@ __attribute__((always_inline)) inline void expect_pixels(const Exposure& e, int 
     for (int p = 0; p < e.planes; ++p) expect_row(e.plane[p].view, j, i0, n);
 }
 
-// Smallest and largest of a row's coordinates; NaN are passed over.
-inline void extend_range(const double* p, int n, double& low, double& high)
+// Smallest and largest of a row's coordinates, NaN passed over; and whether there are none.
+inline bool extend_range(const double* p, int n, double& low, double& high)
 {
     int k = 0;
+    double sum = 0.0;
     if (n >= LANES) {
-        Vector least_lanes = Vector{} + low, most_lanes = Vector{} + high;
+        Vector least_lanes = Vector{} + low, most_lanes = Vector{} + high, sums = Vector{};
         for (; k + LANES <= n; k += LANES) {
             const Vector v = load(p + k);
             least_lanes = least(v, least_lanes);
             most_lanes = greatest(v, most_lanes);
+            sums = sums + v;
         }
         double each[LANES];
         store(least_lanes, each);
         for (double v : each) low = least(v, low);
         store(most_lanes, each);
         for (double v : each) high = greatest(v, high);
+        store(sums, each);
+        for (double v : each) sum += v;
     }
     for (; k < n; ++k) {
         low = least(p[k], low);
         high = greatest(p[k], high);
+        sum += p[k];
     }
+    return sum == sum;
 }
 
 // ---- how far drops reach -------------------------------------------------------------------------------------
@@ -121,27 +128,89 @@ inline void extend_range(const double* p, int n, double& low, double& high)
 // are said to lie side by side: so much that some vector's worth of them do.
 constexpr double MOST_ASIDE = 0.25;
 
+constexpr Reach NOTHING = {1e300, -1e300, 1e300, -1e300};
+
+inline Reach around_both(const Reach& r, const Reach& s)
+{
+    return {least(r.x0, s.x0), greatest(r.x1, s.x1), least(r.y0, s.y0), greatest(r.y1, s.y1)};
+}
+
+// The longest step between neighbours along one axis, of the centres of a block and those around it.
+inline double longest_step(const Centres& c, const Block& b)
+{
+    double longest = 0.0;
+    for (int a = 0; a < b.y1 - b.y0 + 3; ++a) {
+        for (int k = 0; k < b.x1 - b.x0 + 3; ++k) {
+            const int right = k < b.x1 - b.x0 + 2 ? k + 1 : k, up = a < b.y1 - b.y0 + 2 ? a + 1 : a;
+            const Point here = {c.x[a][k], c.y[a][k]};
+            longest = greatest(longest, length(Point{c.x[a][right], c.y[a][right]} - here));
+            longest = greatest(longest, length(Point{c.x[up][k], c.y[up][k]} - here));
+        }
+    }
+    return longest;
+}
+
+// Bounding boxes of each row of the centres of a block and those around it. Whether every pixel has its neighbours, all
+// eight, beside it.
+inline bool boxes_of_rows(const Exposure& e, const Block& b, const Centres& c, Reach* boxes)
+{
+    const int n = b.x1 - b.x0 + 3, n_rows = b.y1 - b.y0 + 3;
+    bool numbers = true;
+    Reach all = NOTHING;
+    for (int a = 0; a < n_rows; ++a) {
+        Reach& r = boxes[a] = NOTHING;
+        numbers &= extend_range(c.x[a], n, r.x0, r.x1);
+        numbers &= extend_range(c.y[a], n, r.y0, r.y1);
+        all = around_both(all, r);
+    }
+    if (!numbers || !is_defined({all.x0, all.y0}) || !is_defined({all.x1, all.y1})) return false;
+    const double sure = sure_step(e.pixmap);
+    if (all.x1 - all.x0 < sure && all.y1 - all.y0 < sure) return true;
+    // A diagonal one is no longer than two of these.
+    return 2.0 * longest_step(c, b) < sure;
+}
+
+// Bounding box of the drops of row r of a block that is not whole.
+inline Reach box_of_drops(const Exposure& e, const Block& b, const Centres& c, int r)
+{
+    const int n = b.x1 - b.x0 + 1;
+    Reach box = NOTHING;
+    for (int k = 0; k < n; k += LANES) {
+        const Quad<Vector> q = drops_beside(e, b, c, r, k, n);
+        for (int a = 0; a < 4; ++a) {
+            for (int l = 0; l < LANES && k + l < n; ++l) {
+                box = around_both({q.x[a][l], q.x[a][l], q.y[a][l], q.y[a][l]}, box);
+            }
+        }
+    }
+    return box;
+}
+
 // Bounding boxes of what the rows of a block may touch: of their centres, of those next to them where corners depend on
 // these, and the drops around them. Whether neighbours in its middle go to neighbours.
-bool reach_of_rows(const Exposure& e, const Block& b, Reach* rows, void* workspace, Stopwatch* watch)
+bool reach_of_rows(const Exposure& e, Block& b, Reach* rows, void* workspace, Stopwatch* watch)
 {
     Centres& c = workspace_at(workspace).centres;
-    const bool border = e.kernel == SQUARE;
     const double margin = reach_of_drop(e.kernel, e.pixel_scale_ratio, e.pixfrac);
-    const int from = border ? 0 : 1, n = b.x1 - b.x0 + (border ? 3 : 1), n_rows = b.y1 - b.y0 + 1;
-    fill_centres(e, b, border, c);
-    Reach of_centres[BLOCK_HEIGHT + 2];
-    for (int a = from; a < n_rows + 2 - from; ++a) {
-        Reach& r = of_centres[a] = {1e300, -1e300, 1e300, -1e300};
-        extend_range(c.x[a] + from, n, r.x0, r.x1);
-        extend_range(c.y[a] + from, n, r.y0, r.y1);
+    const int n_rows = b.y1 - b.y0 + 1;
+    fill_centres(e, b, e.kernel == SQUARE, c);
+    if (e.kernel == SQUARE) {
+        Reach boxes[BLOCK_HEIGHT + 2];
+        b.whole = boxes_of_rows(e, b, c, boxes);
+        for (int k = 0; k < n_rows; ++k) {
+            rows[k] = b.whole ? around_both(boxes[k + 1], around_both(boxes[k], boxes[k + 2]))
+                              : box_of_drops(e, b, c, k);
+        }
+    } else {
+        b.whole = true;
+        for (int k = 0; k < n_rows; ++k) {
+            rows[k] = NOTHING;
+            extend_range(c.x[k + 1] + 1, b.x1 - b.x0 + 1, rows[k].x0, rows[k].x1);
+            extend_range(c.y[k + 1] + 1, b.x1 - b.x0 + 1, rows[k].y0, rows[k].y1);
+        }
     }
     for (int k = 0; k < n_rows; ++k) {
-        Reach r = of_centres[k + 1];
-        for (int a = k; border && a <= k + 2; a += 2) {
-            const Reach& next = of_centres[a];
-            r = {least(r.x0, next.x0), greatest(r.x1, next.x1), least(r.y0, next.y0), greatest(r.y1, next.y1)};
-        }
+        const Reach r = rows[k];
         rows[k] = {r.x0 - margin, r.x1 + margin, r.y0 - margin, r.y1 + margin};
     }
     lap(watch, PIXMAP);
@@ -162,21 +231,14 @@ inline bool are_around_points(const Exposure& e, const Lie& lie)
 }
 
 template <class Sink>
-inline void splat_row_square(const Centres& c, int r, int n, double half, const Row& row, const double* weights,
-                             const Bounds& bounds, bool around_points, Sink& sink)
+inline void splat_row_square(const Exposure& e, const Block& b, const Centres& c, int r, const Row& row,
+                             const double* weights, const Bounds& bounds, bool around_points, Sink& sink)
 {
+    const int n = b.x1 - b.x0 + 1;
     for (int k = 0; k < n; k += LANES) {
         sink.take(row, k);
-        Vector near[3][3];
-        Quad<Vector> q;
-        for (int a = 0; a < 3; ++a) {
-            for (int b = 0; b < 3; ++b) near[a][b] = load(c.x[r + a] + k + b);
-        }
-        corners(near, half, q.x);
-        for (int a = 0; a < 3; ++a) {
-            for (int b = 0; b < 3; ++b) near[a][b] = load(c.y[r + a] + k + b);
-        }
-        corners(near, half, q.y);
+        const Quad<Vector> q =
+            b.whole ? drops_between(c, r, k, 0.5 * e.pixfrac) : drops_beside(e, b, c, r, k, n);
         splat_square(q, load(weights + k), bounds, sink, around_points, sides<Vector>);
     }
 }
@@ -204,13 +266,17 @@ inline void splat_row_of_centres(const Centres& c, int r, int n, const Row& row,
     }
 }
 
+// Whether a block's drops touch: all corners are shared.
+inline bool touch(const Exposure& e, const Block& b) { return e.kernel == SQUARE && e.pixfrac == 1.0 && b.whole; }
+
 // Row r of a block; for drops that touch, these are at that row. `around`: see are_around_points().
 template <class Sink>
-inline void splat_row(const Exposure& e, const Centres& c, const TouchingDrops& drops, int r, int n, const Row& row,
-                      const double* weights, const Bounds& b, bool around, Sink& sink)
+inline void splat_row(const Exposure& e, const Block& block, const Centres& c, const TouchingDrops& drops, int r,
+                      const Row& row, const double* weights, const Bounds& b, bool around, Sink& sink)
 {
-    if (e.kernel == SQUARE && e.pixfrac == 1.0) return splat_row_touching(drops, n, row, weights, b, around, sink);
-    if (e.kernel == SQUARE) return splat_row_square(c, r, n, 0.5 * e.pixfrac, row, weights, b, around, sink);
+    const int n = block.x1 - block.x0 + 1;
+    if (touch(e, block)) return splat_row_touching(drops, n, row, weights, b, around, sink);
+    if (e.kernel == SQUARE) return splat_row_square(e, block, c, r, row, weights, b, around, sink);
     const auto product = [&](const auto& profile) {
         splat_row_of_centres(c, r, n, row, weights, sink,
                              [&](Vector x, Vector y, Vector weight) { splat_product(profile, x, y, weight, b, sink); });
@@ -437,17 +503,18 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
                 expect_pixels(e, next.y0, next.x0, next.x1 - next.x0 + 1);
             }
             lap(scratch.stopwatch, READ);
-            if (border && e.pixfrac == 1.0) drops.go_to(c, r, n);
-            splat_row(e, c, drops, r, n, row, row.weight + PADDING, bounds, around, sink);
+            if (touch(e, b)) drops.go_to(c, r, n);
+            splat_row(e, b, c, drops, r, row, row.weight + PADDING, bounds, around, sink);
             sink.finish(row, n);
             if (row.any_unweighted) {
                 Marker marker = {scratch.marks, tile.x0, rows.first()};
-                splat_row(e, c, drops, r, n, row, row.unweighted + PADDING, bounds, around, marker);
+                splat_row(e, b, c, drops, r, row, row.unweighted + PADDING, bounds, around, marker);
             }
             lap(scratch.stopwatch, SPLAT);
         }
     }
     rows.fold_below(tile.y1 + 1);
+    if (m.passed_over && sink.passed_over) __atomic_fetch_add(m.passed_over, sink.passed_over, __ATOMIC_RELAXED);
     lap(scratch.stopwatch, FOLD);
 }
 
@@ -495,13 +562,15 @@ void fill_weight_map(const Exposure& e, const Block& b, float* map, void* worksp
 }
 
 // How many pixels of each row of a block fall beside a frame of nx x ny pixels.
-void count_misses(const Exposure& e, const Block& b, long long nx, long long ny, int* misses, void* workspace)
+void count_misses(const Exposure& e, Block b, long long nx, long long ny, int* misses, void* workspace)
 {
     Centres& c = workspace_at(workspace).centres;
     TouchingDrops& drops = workspace_at(workspace).drops;
     const bool border = e.kernel == SQUARE;
     const int n = b.x1 - b.x0 + 1;
     fill_centres(e, b, border, c);
+    Reach boxes[BLOCK_HEIGHT + 2];
+    b.whole = !border || boxes_of_rows(e, b, c, boxes);
     // A drop around a centre inside the frame falls on it, if it is as wide as the pixels and its corners are known.
     bool inside = reach_of_drop(e.kernel, e.pixel_scale_ratio, e.pixfrac) >= 1.5 || e.kernel < LANCZOS2;
     for (int j = b.y0; j <= b.y1; ++j) {
@@ -509,8 +578,7 @@ void count_misses(const Exposure& e, const Block& b, long long nx, long long ny,
         inside = inside && lie_inside(c.x[r] + 1, c.y[r] + 1, n, static_cast<double>(nx), static_cast<double>(ny));
         misses[j - b.y0] = 0;
     }
-    for (int r = 0; border && r < b.y1 - b.y0 + 3; ++r) inside = inside && are_near(c.x[r], c.y[r], n + 2);
-    if (inside) return;
+    if (inside && b.whole) return;
     Row& row = workspace_at(workspace).row;
     double* weight = row.weight + PADDING;
     for (int k = 0; k < n + LANES; ++k) weight[k] = k < n ? 1.0 : 0.0;
@@ -519,8 +587,8 @@ void count_misses(const Exposure& e, const Block& b, long long nx, long long ny,
     drops.begin();
     for (int r = 0; r <= b.y1 - b.y0; ++r) {
         Hits hits;
-        if (border && e.pixfrac == 1.0) drops.go_to(c, r, n);
-        splat_row(e, c, drops, r, n, row, weight, bounds, around, hits);
+        if (touch(e, b)) drops.go_to(c, r, n);
+        splat_row(e, b, c, drops, r, row, weight, bounds, around, hits);
         for (int k = 0; k < n; ++k) misses[r] += !hits.hit[k];
     }
 }

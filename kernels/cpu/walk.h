@@ -23,7 +23,9 @@ struct Tile {
 };
 
 struct Block {
-    int x0, x1, y0, y1;  // input pixels, last included
+    int x0, x1, y0, y1;              // input pixels, last included
+    double shift_x = 0, shift_y = 0;  // added to their output coordinates: whole periods of the output
+    bool whole = false;              // every pixel in it has all its neighbours beside it in the output
 };
 
 // Bounding box of what drops may touch, in output coordinates; empty if low > high.
@@ -78,13 +80,13 @@ struct Walk {
     // many bytes, which begin with a cache line.
     std::size_t workspace_bytes;
     void (*prepare)(void* workspace);
-    // Of each row of a block; whether its pixels go side by side.
-    bool (*reach)(const Exposure&, const Block&, Reach* rows, void* workspace, Stopwatch*);
+    // Of each row of a block; whether its pixels go side by side. It notes whether the block is whole.
+    bool (*reach)(const Exposure&, Block&, Reach* rows, void* workspace, Stopwatch*);
     void (*tile)(const Exposure&, const Mosaic&, const Tile&, const Blocks&, const int* chosen, int n, Scratch&);
     void (*weights)(const Exposure&, const Block&, float* map, void* workspace);  // into a (ny, nx) weight map
     void (*centres)(const Exposure&, const Block&, double* map);                  // into a (ny, nx, 2) pixel map
     // Pixels off a frame.
-    void (*misses)(const Exposure&, const Block&, long long nx, long long ny, int* of_rows, void* workspace);
+    void (*misses)(const Exposure&, Block, long long nx, long long ny, int* of_rows, void* workspace);
     void (*blot_row)(const Blot&, long long row);
 };
 
@@ -93,9 +95,6 @@ Walk choose_walk();
 // Adds an exposure; gives the part of the frame that it may have touched (x0 > x1: none). To `seconds`, if not null, it
 // adds what all threads together spend on each phase.
 Tile add(const Exposure& exposure, const Mosaic& mosaic, int threads, double* seconds);
-
-// A rectangle of a frame of nx x ny pixels that holds all that an exposure may touch, from its pixel map alone.
-Tile window(const Exposure& exposure, long long nx, long long ny, int threads);
 
 // Input pixels that fall beside a frame of nx x ny pixels, and rows all of whose pixels do.
 struct Misses {

@@ -2,8 +2,9 @@
 //
 // Compiled for one kernel and one number of planes at a time: -DGPURES_SPLAT=splat_square_4 (the entry point's name,
 // which profilers show), -DGPURES_KERNEL=SQUARE, -DGPURES_PLANES=4, -DGPURES_SQUARED=0 (how many of them, the last
-// ones, are weighted with squares); and for blocks of so many input pixels as Python
-// launches it with (gpures/cuda/program.py).
+// ones, are weighted with squares), -DGPURES_WHOLE=1 (whether all pixels with coordinates have all their neighbours
+// beside them in the output); and for blocks of so many input pixels as Python launches it with
+// (gpures/cuda/program.py).
 #include "parameters.h"
 //
 #include "pixmap.h"
@@ -17,6 +18,7 @@ constexpr int WIDTH = GPURES_WIDTH, HEIGHT = GPURES_HEIGHT;
 // Blocks that a multiprocessor should have room for: as many as the registers allow without spilling. Left alone, some
 // compilers spill to make room for more.
 constexpr int BLOCKS =
+    !GPURES_WHOLE && GPURES_PLANES > 8 ? 1 :
     GPURES_KERNEL == SQUARE || GPURES_KERNEL == TURBO || GPURES_KERNEL == GAUSSIAN || GPURES_PLANES > 4 ? 2 : 3;
 
 // An output pixel.
@@ -55,7 +57,25 @@ struct WindowSink {
         if (m.context && dow > 0.0 && !(m.context[pixel] & m.context_bit)) atomicOr(m.context + pixel, m.context_bit);
         if (bits && (bits & ~m.dq[pixel])) atomicOr(m.dq + pixel, bits);
     }
+
+    __device__ void pass_over(bool is_flat)
+    {
+        if (PLANES > 0 && is_flat && m.passed_over) atomicAdd(m.passed_over, 1ull);
+    }
 };
+
+// Whether this thread's pixel has all its neighbours, and none of their coordinates are far from its own.
+__device__ inline bool has_neighbours(const Pixmap& m, const double (*x)[WIDTH + 2], const double (*y)[WIDTH + 2])
+{
+    const int j = threadIdx.y + 1, i = threadIdx.x + 1;
+    const double sure = sure_step(m);
+    bool all = true;
+    for (int k = 0; k < 9; ++k) {
+        const Point near = {x[j + k / 3 - 1][i + k % 3 - 1], y[j + k / 3 - 1][i + k % 3 - 1]};
+        all = all && is_defined(near) && length(near - Point{x[j][i], y[j][i]}) < sure;
+    }
+    return all;
+}
 
 // The square drop of the pixel that this thread has in the block at (i0, j0). A corner depends on four centres, so the
 // block evaluates its own and those around it once for all its threads, all of which come here.
@@ -70,6 +90,14 @@ __device__ inline Quad<double> square_drop(const Exposure& e, int i0, int j0)
         y[a][b] = point.y;
     }
     __syncthreads();
+#if !GPURES_WHOLE
+    const int i = i0 + threadIdx.x, j = j0 + threadIdx.y;
+    if (i <= e.x1 && j <= e.y1 && !has_neighbours(e.pixmap, x, y)) {
+        return drop_anywhere(e, i, j, [&](int k) {
+            return Point{x[threadIdx.y + k / 3][threadIdx.x + k % 3], y[threadIdx.y + k / 3][threadIdx.x + k % 3]};
+        });
+    }
+#endif
     double near_x[3][3], near_y[3][3];
     for (int a = 0; a < 3; ++a) {
         for (int b = 0; b < 3; ++b) {
