@@ -569,7 +569,7 @@ def checked_limits(limits: tuple, pixmap: np.ndarray) -> tuple[int, int, int, in
     xmin, xmax, ymin, ymax = clipped_limits(limits, pixmap.shape, no_limit=0)
     if xmax == xmin or ymax == ymin:
         raise ValueError(
-            f"'xmax' must be > 'xmin', and 'ymax' > 'ymin', got {limits} in an image of {pixmap.shape[:2]}."
+            f"'xmax' must be > 'xmin', and 'ymax' > 'ymin', got {got(limits)} for {pixmap.shape[:2]} pixels."
         )
     part = pixmap[ymin : ymax + 1, xmin : xmax + 1]
     # Nearly always each edge has a pixel with coordinates, and no more need be looked at.

@@ -508,6 +508,21 @@ def test_bad_images(backend, case):
         np.testing.assert_array_equal(with_failures.out_img2[0], without.out_img2[0], strict=True)
 
 
+def test_an_image_that_fails_begins_nothing(monkeypatch):
+    """Where the first image fails in the pass itself, the next begins the mosaic: its frame, flags and variances."""
+    mosaic, expected = (gpures.Drizzle(backend="cpu") for _ in range(2))
+    with monkeypatch.context() as patch:
+        patch.setattr("gpures.backend.cpu.CPUAccumulators.add", lambda *_: (_ for _ in ()).throw(MemoryError("none")))
+        with pytest.raises(MemoryError, match="none"):
+            mosaic.add_image(**image())
+    good = image(data2=None, dq=None, pixmap=image()["pixmap"] * 2.0)
+    assert mosaic.add_image(**good) == expected.add_image(**good)
+    assert mosaic.out_dq is None
+    assert mosaic.out_img2 == expected.out_img2
+    for name in ("out_img", "out_wht", "out_ctx"):
+        np.testing.assert_array_equal(getattr(mosaic, name), getattr(expected, name), strict=True)
+
+
 # ---- memory and environment ----------------------------------------------------------------------------------------
 
 
