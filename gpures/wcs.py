@@ -341,7 +341,7 @@ def pixel_to_world(wcs: Any) -> Transform:
 def world_to_pixel(wcs: Any) -> Transform:
     """World coordinates, as `pixel_to_world` gives them, to pixel coordinates of a WCS.
 
-    Where a gwcs has no inverse of its own, it is found by Newton's method, to 1e-8 pixels; NaN where that does not
+    Where a gwcs has no inverse of its own, it is found by Newton's method, to 1e-7 pixels; NaN where that does not
     converge. So are the pixels of a FITS WCS with distortions.
 
     Raises
