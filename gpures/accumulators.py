@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gpures import _cpu
+from gpures.arguments import check_sides
 from gpures.exposure import Exposure
 from gpures.records import exposure_record, in_memory, set_drop
 from gpures.threads import thread_count
@@ -53,6 +54,11 @@ class Frame:
         Whether there is a map of the exposure time.
     dtype : dtype
         Type of the accumulated sums, float32 or float64.
+
+    Raises
+    ------
+    ValueError
+        A side is too long to be counted.
     """
 
     shape: tuple[int, int]
@@ -65,6 +71,9 @@ class Frame:
     dtype: np.dtype = FLOAT32
     extra_names: tuple[str, ...] = ()
     has_time: bool = False
+
+    def __post_init__(self) -> None:
+        check_sides(self.shape, "The output frame")
 
     @property
     def bytes(self) -> int:

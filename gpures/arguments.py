@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from gpures import _cpu
 from gpures.records import KERNELS
 
 __all__ = [
     "LARGEST_PIXFRAC",
+    "LARGEST_SIDE",
     "NOT_GIVEN",
+    "check_sides",
     "checked_compute_err",
     "checked_dtype",
     "checked_kernel",
@@ -31,6 +34,9 @@ POINT_PIXFRAC = 0.001
 
 #: A drop reaches for its corners into the cells of the pixel map next to its centre, so it can't be wider than two.
 LARGEST_PIXFRAC = 2.0
+
+#: Longest side of an image or a frame (pixels), that of the kernels.
+LARGEST_SIDE = _cpu.LARGEST_SIDE
 
 #: Default of arguments that are deprecated.
 NOT_GIVEN: Any = object()
@@ -104,10 +110,18 @@ def checked_names(names: Any, taken: Sequence[str]) -> tuple[str, ...]:
 
 
 def checked_shape(shape: Any) -> tuple[int, int]:
-    """The shape of an output frame; ValueError if it has no pixels."""
+    """The shape of an output frame; ValueError if it has no pixels, or too many along a side."""
     if shape is None or len(shape) != 2 or not all(n > 0 for n in shape):
         raise ValueError(f"Invalid output frame shape: {shape}")
+    check_sides(shape, "The output frame")
     return int(shape[0]), int(shape[1])
+
+
+def check_sides(shape: Sequence[int], what: str) -> None:
+    """Refuse what has sides too long to be counted; ``what`` begins the ValueError."""
+    if max(shape) > LARGEST_SIDE:
+        ny, nx = shape
+        raise ValueError(f"{what} may have sides of at most {LARGEST_SIDE:,} pixels, got the shape ({ny}, {nx}).")
 
 
 def fill_number(fillval: Any) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpures import _cpu
-from gpures.arguments import NOT_GIVEN, checked_number, warn_of_deprecation
+from gpures.arguments import NOT_GIVEN, check_sides, checked_number, warn_of_deprecation
 from gpures.arrays import as_array, on_device, readable
 from gpures.backend import checked_backend
 from gpures.exposure import checked_scale
@@ -139,6 +139,8 @@ def blot_image(
             f"'data' must be an image of at least {fewest} x {fewest} pixels for interp='{interp}', got the shape "
             f"{data.shape}."
         )
+    check_sides(data.shape, "'data'")
+    check_sides(shape, "The image that 'pixmap' asks for")
     if out_img is not None:
         out_img = as_array(out_img).astype(np.float32, copy=False)
         if out_img.shape != shape:
