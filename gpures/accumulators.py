@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gpures import _cpu
+from gpures.arguments import check_sides
 from gpures.arrays import as_host
 from gpures.exposure import Exposure
 from gpures.memory import available_memory
@@ -58,6 +59,11 @@ class Frame:
         Number of arrays that are averaged with squared weights.
     dtype : dtype
         Type of the accumulated sums, float32 or float64.
+
+    Raises
+    ------
+    ValueError
+        A side is too long to be counted.
     """
 
     shape: tuple[int, int]
@@ -71,6 +77,9 @@ class Frame:
     extra_names: tuple[str, ...] = ()
     has_time: bool = False
     squared: int = 0
+
+    def __post_init__(self) -> None:
+        check_sides(self.shape, "The output frame")
 
     @property
     def bytes(self) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gpures import _cpu
 from gpures.arrays import got, named
 from gpures.records import KERNELS
 from gpures.wcs import as_wcs
@@ -22,6 +23,7 @@ __all__ = [
     "MOST_IMAGES",
     "NOT_GIVEN",
     "SMALLEST",
+    "check_sides",
     "checked_compute_err",
     "checked_count",
     "checked_dtype",
@@ -58,8 +60,8 @@ LARGEST = float(np.finfo(np.float32).max)
 # large as any frame, and somebody has taken degrees for arcsec.
 LARGEST_RATIO = 1e8
 
-# Longest side of a frame. The kernels pass over a drop whose eight coordinates add up to 1e9 (``kernels/splat.h``).
-LONGEST_SIDE = 100_000_000
+#: Longest side of an image or a frame (pixels), that of the kernels.
+LONGEST_SIDE = _cpu.LARGEST_SIDE
 
 # Images that a context image can be asked to tell apart: their numbers are 32-bit integers.
 MOST_IMAGES = 1 << 31
@@ -262,6 +264,13 @@ def checked_shape(shape: Any, name: str = "array_shape", of: str = "output frame
             f"Invalid {of} shape: {got(shape)}. '{name}' must be two integers (Ny, Nx), 1 to {LONGEST_SIDE}."
         )
     return ny, nx
+
+
+def check_sides(shape: Sequence[int], what: str) -> None:
+    """Refuse what has sides too long to be counted; ``what`` begins the ValueError."""
+    if max(shape) > LONGEST_SIDE:
+        ny, nx = shape
+        raise ValueError(f"{what} may have sides of at most {LONGEST_SIDE:,} pixels, got the shape ({ny}, {nx}).")
 
 
 def checked_order(order: Any) -> int:

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from gpures import _cpu
-from gpures.arguments import NOT_GIVEN, checked_number, checked_scale, checked_switch, fill_number, warn_of_deprecation
+from gpures.arguments import (
+    NOT_GIVEN,
+    check_sides,
+    checked_number,
+    checked_scale,
+    checked_switch,
+    fill_number,
+    warn_of_deprecation,
+)
 from gpures.arrays import converted, got, on_device, readable, real
 from gpures.backend import checked_backend
 from gpures.cuda.device import device_number
@@ -140,6 +148,8 @@ def blot_image(
             f"'data' must be an image of at least {fewest} x {fewest} pixels for interp='{interp}', got the shape "
             f"{data.shape}."
         )
+    check_sides(data.shape, "'data'")
+    check_sides(shape, "The image that 'pixmap' asks for")
     if out_img is not None:
         out_img = real(converted(out_img, "out_img")[0], "out_img").astype(np.float32, copy=False)
         if out_img.shape != shape:

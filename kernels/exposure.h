@@ -14,6 +14,10 @@ struct View {
     int swapped;  // bytes in the other order than this machine's
 };
 
+// The longest side of an image or an output frame: pixels are counted in int, and coordinates that are farther away by
+// far are passed over.
+constexpr int LARGEST_SIDE = 100000000;
+
 // Output coordinates of the input pixels' centres: every one of them, or a spline (see pixmap.h).
 struct Pixmap {
     const double* full;  // (ny, nx, 2), or null

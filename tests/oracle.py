@@ -193,7 +193,7 @@ class Neighbours:
 
 
 def steps_along(line: np.ndarray) -> list:
-    """Steps between neighbours among three centres in a line; half of that between the ends, twice, if only they are."""
+    """Steps between neighbours of three centres in a line; half of that between the ends, twice, if only they are."""
     known = np.isfinite(line).all(axis=1)
     if known[0] and known[2] and not known[1]:
         return [(line[2] - line[0]) / 2] * 2

@@ -16,6 +16,7 @@ import tolerances as tol
 
 import gpures
 from gpures.accumulators import Frame
+from gpures.arguments import LARGEST_SIDE
 from gpures.backend import make_accumulators
 from gpures.records import KERNELS
 from gpures.weights import Weight
@@ -382,3 +383,52 @@ def test_scaled_weights_are_no_larger_than_float32(backend):
     got = make_accumulators(backend, Frame((9, 9))).weight_map(exposure)
     largest = np.finfo(np.float32).max
     np.testing.assert_allclose(got, [[1e33, largest], [1e3, -largest]], rtol=1e-6)
+
+
+# ---- long sides ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kernel", ["square", "point", "turbo"])
+def test_the_longest_sides(kernel):
+    """On the longest frame there may be, each pixel of an exposure arrives at either end, whichever way it lies."""
+    for along in (0, 1):
+        shape = tuple(LARGEST_SIDE if axis == along else 2 for axis in range(2))
+        accumulators = make_accumulators("cpu", Frame(shape, kernel, context_planes=0))
+        for begin in (0, LARGEST_SIDE - 2):
+            at = [0.5, 0.5]
+            at[1 - along] = begin + 0.5
+            accumulators.add(oracle.exposure(np.ones((2, 2)), oracle.pixel_map((2, 2), at)))
+            end = np.take(accumulators.image("wht"), range(begin, begin + 2), axis=along)
+            np.testing.assert_array_equal(end, np.ones((2, 2)))
+
+
+LONGER = LARGEST_SIDE + 1
+
+
+@pytest.mark.parametrize("shape", [(2, LONGER), (LONGER, 2), (2**31, 3), (3, 2**31 - 1), (2**63, 2)])
+def test_longer_sides_are_refused(backend, shape):
+    """Longer sides raise an error that gives the bound, before any memory is asked for."""
+    message = "may have sides of at most 100,000,000 pixels, got the shape "
+    wcs = frame()
+    wcs.array_shape = shape
+    with pytest.raises(ValueError, match=rf"The output frame {message}\({shape[0]}, {shape[1]}\)"):
+        gpures.Resample({"wcs": wcs, "pixel_scale": scenes.SCALE}, backend=backend)
+    with pytest.raises(ValueError, match=f"The output frame {message}"):
+        gpures.Drizzle(out_shape=shape, backend=backend)
+    if max(shape) < 2**40:
+        data = np.broadcast_to(np.float32(1), shape)
+        with pytest.raises(ValueError, match=f"'data' {message}"):
+            gpures.blot_image(data, np.zeros((2, 2, 2)), interp="linear", backend=backend)
+        pixmap = np.broadcast_to(np.float64(1), (*shape, 2))
+        with pytest.raises(ValueError, match=f"The image that 'pixmap' asks for {message}"):
+            gpures.blot_image(np.ones((9, 9), "f4"), pixmap, backend=backend)
+
+
+def test_a_frame_around_an_image_that_reaches_too_far_is_refused(backend):
+    """A frame that is to hold the first image has the same bound."""
+    pixmap = oracle.pixel_map((3, 3), (1.0, 1.0))
+    pixmap[2, 2] = 3e9
+    with pytest.raises(
+        ValueError, match=r"The output frame may have sides .*, got the shape \(3000000001, 3000000001\)"
+    ):
+        gpures.Drizzle(backend=backend).add_image(np.ones((3, 3), "f4"), exptime=1.0, pixmap=pixmap)

@@ -139,6 +139,26 @@ def test_broadcast_arrays(backend, data, shape, axis):
     assert_same(got, expected)
 
 
+def unaligned(array, by):
+    """A copy of an array that many bytes beside where its type would have it."""
+    memory = np.zeros(array.nbytes + by, np.uint8)
+    memory[by:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return memory[by:].view(array.dtype).reshape(array.shape)
+
+
+@same_backend
+@given(st.data(), shapes, st.sampled_from(["f4", ">f4", "f8", "i2"]), st.integers(1, 7))
+def test_unaligned_arrays(backend, data, shape, dtype, by):
+    """Arrays at any address, pixel maps too, are read like others."""
+    plain = drawn_exposure(data, shape)
+    arrays = {name: (8 * a).astype("u2" if name == "dq" else dtype) for name, a in arrays_of(plain).items()}
+    aligned = with_arrays(plain, arrays)
+    beside = with_arrays(plain, {name: unaligned(array, by) for name, array in arrays.items()})
+    beside = replace(beside, pixmap=oracle.PixelMap.from_array(unaligned(plain.pixmap.full, by)))
+    got, expected = (oracle.run(backend, frame_of(shape), [e]) for e in (beside, aligned))
+    assert_same(got, expected)
+
+
 @given(st.data(), shapes, st.sampled_from(["F", "strided", "reversed", ">f8", "f4"]))
 def test_pixel_map_of_any_form(data, shape, form):
     """A pixel map of any strides, byte order and type is taken by its values, and is not changed."""

@@ -349,7 +349,7 @@ class Layout:
 
     def weights(self, weights: np.ndarray) -> np.ndarray:
         """Weights of its pixels."""
-        self.passed_over = np.count_nonzero(weights[self._flat[:, 1], self._flat[:, 0]])
+        self.passed_over = int(np.count_nonzero(weights[self._flat[:, 1], self._flat[:, 0]]))
         return weights if self._source is None else np.where(self._used, self.spread(weights), np.float32(0))
 
 

@@ -170,7 +170,8 @@ Turns turns_of(double period, double low, double high, long long n)
     low = std::max(low, -margin);
     high = std::min(high, edge + margin);
     if (!(low <= high)) return {0, -1};
-    return {static_cast<int>(std::ceil((-1.5 - high) / period)), static_cast<int>(std::floor((edge + 0.5 - low) / period))};
+    return {static_cast<int>(std::ceil((-1.5 - high) / period)),
+            static_cast<int>(std::floor((edge + 0.5 - low) / period))};
 }
 
 std::vector<Copy> copies_of(const Pixmap& m, const Reach& r, long long nx, long long ny)

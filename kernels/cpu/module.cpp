@@ -24,9 +24,25 @@ using namespace gpures;
 
 namespace {
 
-const Exposure& exposure_at(std::uintptr_t address) { return *reinterpret_cast<const Exposure*>(address); }
+// Python has refused longer sides; what is counted in int must not overflow, whoever calls.
+void check_sides(long long ny, long long nx)
+{
+    if (ny > LARGEST_SIDE || nx > LARGEST_SIDE) throw nb::value_error("an image has sides too long to be counted");
+}
 
-const Mosaic& mosaic_at(std::uintptr_t address) { return *reinterpret_cast<const Mosaic*>(address); }
+const Exposure& exposure_at(std::uintptr_t address)
+{
+    const Exposure& exposure = *reinterpret_cast<const Exposure*>(address);
+    check_sides(exposure.ny, exposure.nx);
+    return exposure;
+}
+
+const Mosaic& mosaic_at(std::uintptr_t address)
+{
+    const Mosaic& mosaic = *reinterpret_cast<const Mosaic*>(address);
+    check_sides(mosaic.ny, mosaic.nx);
+    return mosaic;
+}
 
 // Name, offset and size of each field, in order: what Python's records must agree with.
 #define GPURES_FIELD(record, name) \
@@ -185,6 +201,7 @@ NB_MODULE(_cpu, m)
 
     m.attr("LAYOUT") = layout_of_structs();
     m.attr("MOST_PLANES") = MOST_PLANES;
+    m.attr("LARGEST_SIDE") = LARGEST_SIDE;
 
     // What the seconds that `add` may be given are of.
     m.attr("PHASES") = nb::make_tuple("pixel map", "read", "splat", "fold");
@@ -235,7 +252,10 @@ NB_MODULE(_cpu, m)
     });
     m.def("blot", [](std::uintptr_t address, int threads) {
         const Released released;
-        blot(*reinterpret_cast<const Blot*>(address), threads);
+        const Blot& image = *reinterpret_cast<const Blot*>(address);
+        check_sides(image.ny, image.nx);
+        check_sides(image.out_ny, image.out_nx);
+        blot(image, threads);
     });
     m.def("weight_map", [](std::uintptr_t exposure, Floats map, int threads) {
         const Released released;

@@ -198,8 +198,8 @@ bool reach_of_rows(const Exposure& e, Block& b, Reach* rows, void* workspace, St
         Reach boxes[BLOCK_HEIGHT + 2];
         b.whole = boxes_of_rows(e, b, c, boxes);
         for (int k = 0; k < n_rows; ++k) {
-            rows[k] = b.whole ? around_both(boxes[k + 1], around_both(boxes[k], boxes[k + 2]))
-                              : box_of_drops(e, b, c, k);
+            rows[k] =
+                b.whole ? around_both(boxes[k + 1], around_both(boxes[k], boxes[k + 2])) : box_of_drops(e, b, c, k);
         }
     } else {
         b.whole = true;
@@ -237,8 +237,7 @@ inline void splat_row_square(const Exposure& e, const Block& b, const Centres& c
     const int n = b.x1 - b.x0 + 1;
     for (int k = 0; k < n; k += LANES) {
         sink.take(row, k);
-        const Quad<Vector> q =
-            b.whole ? drops_between(c, r, k, 0.5 * e.pixfrac) : drops_beside(e, b, c, r, k, n);
+        const Quad<Vector> q = b.whole ? drops_between(c, r, k, 0.5 * e.pixfrac) : drops_beside(e, b, c, r, k, n);
         splat_square(q, load(weights + k), bounds, sink, around_points, sides<Vector>);
     }
 }

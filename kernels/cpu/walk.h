@@ -23,9 +23,9 @@ struct Tile {
 };
 
 struct Block {
-    int x0, x1, y0, y1;              // input pixels, last included
+    int x0, x1, y0, y1;               // input pixels, last included
     double shift_x = 0, shift_y = 0;  // added to their output coordinates: whole periods of the output
-    bool whole = false;              // every pixel in it has all its neighbours beside it in the output
+    bool whole = false;               // every pixel in it has all its neighbours beside it in the output
 };
 
 // Bounding box of what drops may touch, in output coordinates; empty if low > high.
