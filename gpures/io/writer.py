@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
 
 import numpy as np
@@ -16,6 +16,9 @@ import numpy as np
 from gpures.arrays import as_host
 from gpures.io.atomic import Destination, check_space
 from gpures.wcs import as_wcs
+
+if TYPE_CHECKING:
+    from gpures.io.fits_writer import WCSInFITS
 
 __all__ = ["SUFFIXES", "check_writable", "file_bytes", "write", "write_into"]
 
@@ -101,15 +104,21 @@ def write_into(
     exposures: Sequence[str] = (),
     header: Mapping[str, Any] | None = None,
     history: Sequence[str] = (),
+    in_fits: WCSInFITS | None = None,
 ) -> None:
-    """Write a mosaic to a file that is open already, and publish it; parameters and errors are those of `write`."""
+    """Write a mosaic to a file that is open already, and publish it; parameters and errors are those of `write`.
+
+    Where it is a FITS file, ``in_fits`` may have the WCS as that has it.
+    """
     if output_model.get("data") is None:
         raise ValueError("'output_model' has no 'data': add models and finalize before it is written.")
     wcs = output_model["wcs"]
     shape = tuple(as_wcs(wcs).array_shape)
     images = {key: _on_host(value) for key, value in output_model.items() if _is_image(value, shape)}
     facts = {key: _plain(value) for key, value in output_model.items() if key not in images and key != "wcs"}
-    write_to = _content(destination.path, wcs, images, facts, unit, exposures, header or {}, history)
+    if in_fits is None or in_fits.wcs is not wcs:
+        in_fits = _in_fits(destination.path, wcs, shape)
+    write_to = _content(destination.path, wcs, images, facts, unit, exposures, header or {}, history, in_fits)
     check_space(destination.path.parent, file_bytes(destination.path, images))
     write_to(destination.file)
     destination.publish()
@@ -128,7 +137,7 @@ def check_writable(
     unit: str | None,
     exposures: Sequence[str],
     overwrite: bool,
-) -> None:
+) -> WCSInFITS | None:
     """Find out what would keep a mosaic from being written: all is made but the images' pixels, and nothing is left.
 
     Parameters
@@ -144,6 +153,11 @@ def check_writable(
     unit, exposures, overwrite
         As in `write`.
 
+    Returns
+    -------
+    WCSInFITS or None
+        The WCS as a FITS file has it, for `write_into`; None where it is to be another file.
+
     Raises
     ------
     ValueError, OSError
@@ -151,10 +165,21 @@ def check_writable(
     """
     check_suffix(path)
     with Destination(path, overwrite):
-        is_asdf = path.name.lower().endswith(".asdf")
-        write_to = _content(path, wcs, {} if is_asdf else images, facts, unit, exposures, {}, ())
-        if is_asdf:
-            write_to(io.BytesIO())
+        in_fits = _in_fits(path, wcs, images["data"].shape)
+        if in_fits is None:  # asdf finds out while it writes
+            _content(path, wcs, {}, facts, unit, exposures, {}, (), None)(io.BytesIO())
+        else:
+            _content(path, wcs, images, facts, unit, exposures, {}, (), in_fits)
+        return in_fits
+
+
+def _in_fits(path: Path, wcs: Any, shape: tuple[int, int]) -> WCSInFITS | None:
+    """A WCS as a FITS file has it; None where another one is written."""
+    if path.name.lower().endswith(".asdf"):
+        return None
+    from gpures.io.fits_writer import WCSInFITS
+
+    return WCSInFITS.of(wcs, shape)
 
 
 def _content(
@@ -166,16 +191,17 @@ def _content(
     exposures: Sequence[str],
     header: Mapping[str, Any],
     history: Sequence[str],
+    in_fits: WCSInFITS | None,
 ) -> Callable[[BinaryIO], None]:
     """What writes a mosaic to an open file."""
     exposures = [str(name) for name in exposures]
-    if path.name.lower().endswith(".asdf"):
+    if in_fits is None:
         more: dict[str, Any] = {"unit": unit, "exposures": [_encodable(name) for name in exposures]}
         more |= {"header": dict(header), "notes": list(history), "creator": _creator()}
         return partial(_write_asdf, {**facts, **images, "wcs": wcs, **more})
     from gpures.io.fits_writer import hdu_list
 
-    hdus = hdu_list(path.name, wcs, images, facts, unit, exposures, header, history, _creator())
+    hdus = hdu_list(path.name, in_fits, images, facts, unit, exposures, header, history, _creator())
     if path.name.lower().endswith(".gz"):
         return partial(_write_packed, hdus)
     return hdus.writeto

@@ -195,7 +195,7 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
         model = resample.output_model
         if destination is not None:
             with stage("writing"):
-                write_into(destination, model, unit=stream.unit, exposures=stream.added)
+                write_into(destination, model, unit=stream.unit, exposures=stream.added, in_fits=plan.in_fits)
     return Mosaic(
         model=model,
         plan=plan,

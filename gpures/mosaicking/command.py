@@ -205,10 +205,18 @@ def _run(parsed: argparse.Namespace) -> int:
         print("gpures mosaic: interrupted" + ("." if there else "; nothing was written."), file=sys.stderr)
         return INTERRUPTED
     except (ImportError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
-        words = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f"gpures mosaic: {words}", file=sys.stderr)
+        print(f"gpures mosaic: {_words_of(error)}", file=sys.stderr)
         return status
     return 0
+
+
+def _words_of(error: Exception) -> Any:
+    """What is wrong, without numbers of errors and quotation marks."""
+    if isinstance(error, KeyError) and error.args:
+        return error.args[0]
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return error
 
 
 def _print(text: str) -> None:

@@ -64,13 +64,15 @@ def check_output(
     unit: str | None,
     names: Sequence[str],
     overwrite: bool,
-) -> int:
+) -> tuple[int, Any]:
     """Make all of a mosaic's file but its pixels, and discard it.
 
     Returns
     -------
     int
         Bytes that its pixels will take.
+    WCSInFITS or None
+        What `gpures.io.writer.write_into` can use again.
 
     Raises
     ------
@@ -93,8 +95,8 @@ def check_output(
         for name, kind in planes.items()
     }
     facts = {"kernel": frame.kernel, "weight_type": options.get("weight_type", "ivm")}
-    check_writable(path, wcs, images, facts, unit, names, overwrite)
-    return file_bytes(path, images)
+    in_fits = check_writable(path, wcs, images, facts, unit, names, overwrite)
+    return file_bytes(path, images), in_fits
 
 
 def check_is_no_input(path: Path, sources: Iterable[Any]) -> None:

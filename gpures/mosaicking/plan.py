@@ -91,6 +91,8 @@ class Plan:
         File for the mosaic.
     file_bytes : int
         What its pixels will take on the disk; 0 where that is not known.
+    in_fits : gpures.io.fits_writer.WCSInFITS or None
+        The output WCS as a FITS file has it.
     overwrite : bool
         Whether a file of that name may be replaced.
     skip_bad : bool
@@ -117,6 +119,7 @@ class Plan:
     flag_names: Mapping[str, int] | None = None
     path: Path | None = None
     file_bytes: int = 0
+    in_fits: Any = field(default=None, repr=False)
     overwrite: bool = False
     skip_bad: bool = False
     seconds: float = 0.0
@@ -274,14 +277,15 @@ def make_plan(
         sources = [source for source, inside in zip(sources, reach, strict=True) if inside]
     settings.reset_arrays(len(sources) or None)
     backend, device, why = _backend(settings.backend, options.get("device"), settings.frame)
-    file_bytes = 0
+    file_bytes, in_fits = 0, None
     if path is not None:
         check_is_no_input(path, sources)
         names = [source.name for source in sources]
-        file_bytes = check_output(path, given["wcs"], settings.frame, options, unit, names, overwrite)
+        file_bytes, in_fits = check_output(path, given["wcs"], settings.frame, options, unit, names, overwrite)
     return Plan(
         path=path,
         file_bytes=file_bytes,
+        in_fits=in_fits,
         overwrite=overwrite,
         skip_bad=skip_bad,
         seconds=time.perf_counter() - begin,
