@@ -14,17 +14,19 @@ import pytest
 from gpures import cli
 from gpures.mosaicking import command
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked"),
+    pytest.mark.xdist_group("one harness for all"),
+]
 
-# One process imports everything, and forks those that are to be tried: each takes a tenth of a second. What a child
-# prints goes to a file, and what became of it is a line of JSON.
+# One process imports everything, and forks those that are to be tried: each takes a tenth of a second. It is sent
+# programs as lines of JSON, and answers each with a line of what was told. What a child prints goes to a file.
 HARNESS = """
     import json, os, random, resource, signal, sys, tempfile, threading, time
     from gpures.cli import main
     from gpures import io
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    folder, inputs = sys.argv[1], sys.argv[2:]
-    OUT = folder + "/out.fits"
+    inputs = sys.argv[1:]
     with tempfile.TemporaryDirectory() as other:
         main(["mosaic", *inputs, "-o", other + "/warm.fits", "-q", "--backend", "cpu"])
 
@@ -60,22 +62,40 @@ HARNESS = """
         return {"status": status, "said": log.read().decode(), "seconds": time.monotonic() - begin}
 
     def tell(**facts):
-        print(json.dumps(facts), flush=True)
+        facts_told.append(facts)
+
+    for line in sys.stdin:
+        folder, program = json.loads(line)
+        OUT, facts_told = folder + "/out.fits", []
+        exec(program)
+        print(json.dumps(facts_told), flush=True)
 """
 
 
-def harness(program, folder, *inputs, seconds=60):
-    code = textwrap.dedent(HARNESS) + textwrap.dedent(program)
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(folder), *map(str, inputs)],
-        capture_output=True,
+@pytest.fixture(scope="module")
+def process(inputs):
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(HARNESS), *map(str, inputs)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=seconds,
-        check=False,
         env=os.environ | {"GPURES_NUM_THREADS": "1"},
     )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    yield process
+    process.stdin.close()
+    assert process.wait(timeout=30) == 0
+    process.stdout.close()
+
+
+@pytest.fixture
+def harness(process, tmp_path):
+    """Runs a program, and gives what it tells; a run that does not end is killed by it after half a minute."""
+
+    def run(program):
+        print(json.dumps([str(tmp_path), textwrap.dedent(program)]), file=process.stdin, flush=True)
+        return json.loads(process.stdout.readline())
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +104,7 @@ def inputs(tmp_path_factory):
     return [files.plain_file(folder / f"p{k}.fits", extensions={"ERR": files.noise(seed=k)}) for k in range(3)]
 
 
-def test_signals_at_many_moments(inputs, tmp_path):
+def test_signals_at_many_moments(harness, tmp_path):
     """Whenever a run is ended, the old file or the new one is there, whole, and nothing else."""
     (tmp_path / "out.fits").write_bytes(b"old")
     program = """
@@ -103,7 +123,7 @@ def test_signals_at_many_moments(inputs, tmp_path):
                  old=os.path.getsize(OUT) == 3, **found)
     """
     statuses = {"SIGINT": (130, 0), "SIGTERM": (143, 0), "SIGKILL": (-9, 0)}
-    for found in harness(program, tmp_path, *inputs):
+    for found in harness(program):
         assert found["names"] == ["out.fits"], found
         assert found["old"] or found["new"], found
         # After the last moment a signal finds a process that is done; one in the first has no handler yet.
@@ -113,7 +133,7 @@ def test_signals_at_many_moments(inputs, tmp_path):
         assert found["seconds"] < 5, found
 
 
-def test_two_runs_to_one_name(inputs, tmp_path):
+def test_two_runs_to_one_name(harness):
     """Of runs to one name at a time, exactly one succeeds; with --overwrite all do, one after another."""
     program = """
         for option in ([], ["--overwrite"]):
@@ -121,7 +141,7 @@ def test_two_runs_to_one_name(inputs, tmp_path):
             tell(runs=[end(*run) for run in runs], names=os.listdir(folder))
             os.unlink(OUT)
     """
-    once, replaced = harness(program, tmp_path, *inputs)
+    once, replaced = harness(program)
     assert sorted(run["status"] == 0 for run in once["runs"]) == [False, False, False, True]
     assert all(
         run["status"] == 0 or "there is such a file" in run["said"] or "exists" in run["said"] for run in once["runs"]
@@ -130,7 +150,7 @@ def test_two_runs_to_one_name(inputs, tmp_path):
     assert once["names"] == replaced["names"] == ["out.fits"]
 
 
-def test_a_reader_that_blocks(inputs, tmp_path):
+def test_a_reader_that_blocks(harness):
     """Ctrl-C and SIGTERM end a run within a second though a reader never returns, and leave nothing."""
     # As of a dead network disk: nothing ends the read of a pipe into which nobody writes.
     program = """
@@ -166,7 +186,7 @@ def test_a_reader_that_blocks(inputs, tmp_path):
                 os.kill(run[0], kind)
                 tell(where=before.__name__, kind=kind.name, names=os.listdir(folder), **end(*run, seconds=10))
     """
-    found = harness(program, tmp_path, *inputs)
+    found = harness(program)
     assert len(found) == 8
     for run in found:
         assert run["status"] == {"SIGINT": command.INTERRUPTED, "SIGTERM": 143}[run["kind"]], run
@@ -201,7 +221,7 @@ def test_python_goes_down_beside_a_blocked_reader(inputs, tmp_path):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are counted in /proc")
-def test_limits(inputs, tmp_path):
+def test_limits(harness):
     """With few file handles, or a limit of a file's size, a run fails with a word and without a file, or is whole."""
     program = """
         for free in range(9):
@@ -216,7 +236,7 @@ def test_limits(inputs, tmp_path):
             if os.path.exists(OUT):
                 os.unlink(OUT)
     """
-    *handles, size = harness(program, tmp_path, *inputs)
+    *handles, size = harness(program)
     for run in handles:
         assert run["names"] == (["out.fits"] if run["status"] == 0 else []), run
         assert run["status"] == 0 or "Too many open files" in run["said"], run
