@@ -81,11 +81,13 @@ def hdu_list(
     primary.header["CREATOR"] = (creator, "program that made this file")
     primary.header["FILENAME"] = _ascii(name)
     if _ascii(name) != name:
-        primary.header.comments["FILENAME"] = ENCODED
+        primary.header.add_comment(f"FILENAME is {ENCODED}")  # beside it there may be no room
     if exposures:
         encoded = [_ascii(exposure) for exposure in exposures]
-        remark = "" if encoded == list(exposures) else f", {ENCODED}"
-        primary.header["NEXPOS"] = (len(exposures), f"exposures; the table INPUTS names them{remark}")
+        remark = "exposures; the table INPUTS names them"
+        if encoded != list(exposures):
+            remark = f"exposures; named in INPUTS, {ENCODED}"
+        primary.header["NEXPOS"] = (len(exposures), remark)
     for key, (keyword, comment) in KEYWORDS.items():
         if (value := _card_value(facts.get(key))) is not None:
             primary.header[keyword] = (value, comment)
