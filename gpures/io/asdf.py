@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -162,27 +162,29 @@ def check_wcs(path: Path, wcs: Any) -> None:
     """
     if not hasattr(wcs, "pixel_to_world_values"):
         raise FileError(path, f"the file is damaged: its WCS is none, but {type(wcs).__name__}.")
-    _read_tables(wcs, set())
+    _read_tables(wcs)
 
 
-def _read_tables(thing: Any, seen: set[int]) -> None:
-    """Read the arrays that a transform is made of, which asdf else reads when they are first looked at."""
+def _read_tables(wcs: Any) -> None:
+    """Read the arrays that a WCS is made of, which asdf else reads when they are first looked at."""
     import gwcs
     from asdf.tags.core.ndarray import NDArrayType
     from astropy.modeling import Model
 
-    if id(thing) in seen:
-        return
-    seen.add(id(thing))
-    if isinstance(thing, NDArrayType):
-        np.asarray(thing)
-    parts: Iterable = thing if isinstance(thing, (list, tuple)) else ()
-    if isinstance(thing, (Model, gwcs.WCS, gwcs.wcs.Step)):
-        parts = vars(thing).values()
-    elif isinstance(thing, dict):
-        parts = thing.values()
-    for part in parts:
-        _read_tables(part, seen)
+    parts_of: dict[type, Any] = {list: iter, tuple: iter, dict: dict.values}
+    todo: list[Any] = [wcs]
+    seen: set[int] = set()
+    while todo:
+        thing = todo.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, NDArrayType):
+            np.asarray(thing)
+        elif parts := parts_of.get(type(thing)):
+            todo += [part for part in parts(thing) if not isinstance(part, (str, float, int))]
+        elif isinstance(thing, (Model, gwcs.WCS, gwcs.wcs.Step)):
+            todo += vars(thing).values()
 
 
 def embedded_asdf(path: Path, hdus: Any, sources: tuple[str, ...] = ()) -> bytes:

@@ -13,9 +13,11 @@ import math
 import os
 import re
 import struct
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlparse
@@ -71,7 +73,8 @@ class Stream(io.RawIOBase):
         self.keys = frozenset(keys)
         self.refers = refers
         self._file = file
-        self._pieces = pieces
+        self._pieces = [piece for piece in pieces if _length(piece)]
+        self._ends = list(accumulate(map(_length, self._pieces)))
         self._place = 0
 
     def readable(self) -> bool:  # noqa: D102
@@ -84,27 +87,22 @@ class Stream(io.RawIOBase):
         return self._place
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:  # noqa: D102
-        self._place = max(0, offset + (0, self._place, self._size)[whence])
+        self._place = max(0, offset + (0, self._place, self._ends[-1])[whence])
         return self._place
-
-    @property
-    def _size(self) -> int:
-        return sum(map(_length, self._pieces))
 
     def read(self, size: int | None = -1) -> bytes | bytearray:
         """Bytes from here; what is of the file alone can be written to, and so can the arrays that are made of it."""
-        left = self._size - self._place
+        left = max(0, self._ends[-1] - self._place)
         left = left if size is None or size < 0 else min(size, left)
         found: list[bytes | bytearray] = []
-        begin = 0
-        for piece in self._pieces:
-            inside = self._place - begin
-            if left > 0 and 0 <= inside < _length(piece):
-                count = min(left, _length(piece) - inside)
-                found.append(self._part(piece, inside, count))
-                self._place += count
-                left -= count
-            begin += _length(piece)
+        k = bisect_right(self._ends, self._place)
+        while left:
+            piece, end = self._pieces[k], self._ends[k]
+            count = min(left, end - self._place)
+            found.append(self._part(piece, self._place - end + _length(piece), count))
+            self._place += count
+            left -= count
+            k += 1
         return found[0] if len(found) == 1 else b"".join(found)
 
     def _part(self, piece: bytes | tuple[int, int], begin: int, count: int) -> bytes | bytearray:
