@@ -335,6 +335,27 @@ class TestText:
             io.inputs(path)
         assert time.perf_counter() - start < 5
 
+    @pytest.mark.parametrize(
+        ("transform", "words"),
+        [
+            ("!transform/identity-1.2.0 {n_dims: 1000000000}", "'a' is a transform of 1000000000 axes"),
+            ("!transform/remap_axes-1.3.0 {mapping: [0], n_inputs: 2000}", "'a' is a transform of 2000 axes"),
+            (
+                f"!transform/polynomial-1.2.0 {{coefficients: {node(shape=[101, 100], strides=[0, 0])}}}",
+                "'a' is a polynomial of 10100 coefficients",
+            ),
+            (
+                f"!transform/polynomial-1.2.0 {{coefficients: [{','.join(['[1.0, 2.0]'] * 5000)}]}}",
+                "'a' is a polynomial of 15001 coefficients",
+            ),
+        ],
+        ids=["identity", "mapping", "a block", "text"],
+    )
+    def test_transforms(self, path_of, transform, words):
+        """Transforms of which each axis and coefficient would be an object are refused beyond what anybody means."""
+        with pytest.raises(io.FileError, match=words):
+            io.inputs(path_of(f"{node()}\na: {transform}"))
+
     def test_large_trees(self, path_of):
         """A tree of tens of thousands of nodes, and one that is as deep as a long transform, are read."""
         tree = "a: [" + ",".join(["{b: 1}"] * 20_000) + "]\nc: " + "[" * 300 + "]" * 300

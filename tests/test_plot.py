@@ -537,7 +537,12 @@ def test_a_mosaics_file_is_drawn_on_the_command_line(tmp_path, capsys):
     part = ["--around", "150", "2", "--size", "2"]
     assert cli.main(["plot", path, "-o", str(picture), "--plane", "data", "--plane", "con", "--dpi", "40", *part]) == 0
     assert mpl.image.imread(picture).shape[1] > mpl.image.imread(picture).shape[0]
+    drawn = picture.read_bytes()
     assert cli.main(["plot", path, "-o", str(picture), "--plane", "var_flat"]) == 2
     assert "no image 'var_flat'" in capsys.readouterr().err
     assert cli.main(["plot", str(tmp_path / "none.fits"), "-o", str(picture)]) == 2
     assert "none.fits" in capsys.readouterr().err
+    assert cli.main(["plot", path, "-o", str(picture.with_suffix(".docx"))]) == 2
+    assert "docx" in capsys.readouterr().err
+    assert picture.read_bytes() == drawn
+    assert not picture.with_suffix(".docx").exists()

@@ -36,6 +36,10 @@ TEXT, NODES, DEPTH, BLOCKS = 64 << 20, 1_000_000, 500, 1 << 16
 # Bytes between the text and the first block that are looked through for it: a file may be padded.
 PADDING = 64 << 20
 
+# Axes of a transform and coefficients of a polynomial: a transform has an object of Python for each.
+MOST_AXES, MOST_COEFFICIENTS = 1000, 10_000
+AXES = {"n_dims", "n_inputs", "n_outputs"}
+
 MAGIC = b"\xd3BLK"
 INDEX = b"#ASDF BLOCK INDEX"
 HEADER = struct.Struct(">I4sQQQ16s")  # flags, compression, allocated, used and unpacked bytes, checksum
@@ -345,9 +349,14 @@ class _Check:
         elif "core/externalarray" in tag and not self._allow_external:
             raise FileError(self._path, f"{_place(parents)} is an array of another file, which is not followed.")
         elif node.is_mapping:
-            for key in range(0, len(node.children), 2):
-                if getattr(node.children[key], "value", None) == "$ref":
-                    self._check_reference(str(getattr(node.children[key + 1], "value", "")), _place(parents))
+            for k in range(0, len(node.children), 2):
+                key, value = getattr(node.children[k], "value", None), node.children[k + 1]
+                if key == "$ref":
+                    self._check_reference(str(getattr(value, "value", "")), _place(parents))
+                elif "transform/" in tag and key in AXES and (_integer(value) or 0) > MOST_AXES:
+                    raise self._damaged(f"{_place(parents)} is a transform of {value.value} axes")
+                elif "transform/" in tag and key == "coefficients" and _elements(value) > MOST_COEFFICIENTS:
+                    raise self._damaged(f"{_place(parents)} is a polynomial of {_elements(value)} coefficients")
 
     def _check_array(self, node: _Node, name: str) -> None:
         """Look at what an array says of itself, against the block that it lies in."""
@@ -463,6 +472,15 @@ def _integer(scalar: Any) -> int | None:
     plain = getattr(scalar, "implicit", (False,))[0]
     text = getattr(scalar, "value", None)
     return int(text) if plain and isinstance(text, str) and INTEGER.fullmatch(text) else None
+
+
+def _elements(array: Any) -> int:
+    """Number of an array's elements, at most, whether they stand in a block or in the text."""
+    if not isinstance(array, _Node):
+        return 0
+    shape = [value for key, value in array.items if getattr(key, "value", None) == "shape"] if array.is_mapping else []
+    sides = [_integer(n) or 0 for node in shape if isinstance(node, _Node) for n in node.children]
+    return max(array.count, math.prod(sides))
 
 
 def _whole(scalar: Any, name: str) -> int:
