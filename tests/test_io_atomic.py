@@ -308,6 +308,11 @@ class TestLeftovers:
         mine.close()
         assert (tmp_path / "a").exists()
 
+    def test_of_a_parent(self, tmp_path):
+        """A process that is forked meanwhile removes nothing when it ends."""
+        assert harness(FORKED, tmp_path, 0, 0, 1, "x") == ["True"]
+        assert names(tmp_path) == ["a"]
+
     def test_of_a_number_that_was_given_again(self, tmp_path):
         """A leftover whose process has the number of this one, as in a container, is removed; a locked one is not."""
         left = tmp_path / f".gpures-{atomic._host()}-{os.getpid()}-00.part"
@@ -358,6 +363,17 @@ ABANDON = """
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     print(child)
+"""
+
+FORKED = """
+    from gpures.io.atomic import Destination
+    destination = Destination(folder + "/a")
+    child = os.fork()
+    if child == 0:
+        sys.exit()
+    os.waitpid(child, 0)
+    print(os.path.exists(destination.file.name))
+    destination.publish()
 """
 
 KILLED = """

@@ -67,6 +67,7 @@ class Destination:
         self._overwrite = overwrite
         self._target = _checked_target(self.path, overwrite)
         self._folder = os.path.dirname(self._target) or "."
+        self._process = os.getpid()
         try:
             self._open()
         except BaseException:
@@ -157,7 +158,7 @@ class Destination:
 
     def close(self) -> None:
         """Discard what was not published."""
-        if self._part is not None:
+        if self._part is not None and self._process == os.getpid():  # and not one that was forked meanwhile
             with suppress(FileNotFoundError):
                 os.unlink(self._part)
             self._part = None
