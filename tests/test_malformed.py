@@ -562,13 +562,10 @@ class Strange:
 
 
 STRANGE = {
-    "complex": (lambda v: v + 0j, "'wcs' of an image must give coordinates that are real numbers, got complex128"),
-    "one number": (lambda v: v.flat[0], r"'wcs' of an image must give coordinates of the shape \(.*got \(\)"),
-    "fewer": (lambda v: v[:1], "'wcs' of an image must give coordinates of the shape"),
-    "objects": (
-        lambda v: v.astype(object),
-        "'wcs' of an image must give coordinates that are real numbers, got object",
-    ),
+    "complex": (lambda v: v + 0j, "output WCS must give real numbers as pixel coordinates, got complex128"),
+    "one number": (lambda v: v.flat[0], r"output WCS must give pixel coordinates of the shape.*got a single number"),
+    "fewer": (lambda v: v[:1], "output WCS must give pixel coordinates of the shape of its input"),
+    "objects": (lambda v: v.astype(object), "output WCS must give real numbers as pixel coordinates, got object"),
 }
 
 
