@@ -609,7 +609,7 @@ def test_jumps_across_a_seam(backend, kernel, pixfrac):
 
 
 @pytest.mark.parametrize("psr", [1 / 400, 1.0])
-def test_long_steps_are_no_jumps(backend, psr):
+def test_long_steps_are_no_jumps(own_backend, psr):
     """Steps longer than the frame are none where those beside them are as long, nor where a map folds steeply."""
     shape = (5, 6)
     pixmap = oracle.pixel_map(shape, (15.0, 14.0), psr, 12.0)
@@ -617,9 +617,9 @@ def test_long_steps_are_no_jumps(backend, psr):
         x = np.arange(6.0) - 2.2
         pixmap[..., 0] = 15.0 + 40.0 * x**2 / 3 + 0.1 * pixmap[..., 1]
     exposure = oracle.exposure(np.ones(shape, "f4"), pixmap, pixel_scale_ratio=psr)
-    without = oracle.run(backend, Frame((30, 30), fillval=None), [exposure])
+    without = oracle.run(own_backend, Frame((30, 30), fillval=None), [exposure])
     exposure.pixmap.jump = 15.0
-    got = oracle.run(backend, Frame((30, 30), fillval=None), [exposure])
+    got = oracle.run(own_backend, Frame((30, 30), fillval=None), [exposure])
     assert (got["wht"] != 0).any()
     for name in got:
         np.testing.assert_allclose(got[name], without[name], rtol=1e-6)

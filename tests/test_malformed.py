@@ -449,11 +449,11 @@ def test_frames_beyond_coordinates(side):
     """A frame with a side that the kernels' coordinates don't reach is refused, however few its pixels are."""
     wcs = scenes.frame_around(SHAPE)
     for shape in ((1, side), (side, 1)):
-        with pytest.raises(ValueError, match=r"Unable to infer output image size|Invalid output frame shape"):
+        with pytest.raises(ValueError, match="The output frame may have sides of at most"):
             gpures.Drizzle(out_shape=shape, backend="cpu")
     if side < 2**63:
         wcs.array_shape = (1, side)
-        with pytest.raises(ValueError, match=r"Unable to infer output image size|Invalid output frame shape"):
+        with pytest.raises(ValueError, match="The output frame may have sides of at most"):
             gpures.Resample({"wcs": wcs, "pixel_scale": 0.1}, backend="cpu")
 
 
