@@ -268,8 +268,9 @@ def checked_shape(shape: Any, name: str = "array_shape", of: str = "output frame
 def check_sides(shape: Sequence[int], what: str) -> None:
     """Refuse what has sides too long to be counted; ``what`` begins the ValueError."""
     if max(shape) > LARGEST_SIDE:
-        ny, nx = shape
-        raise ValueError(f"{what} may have sides of at most {LARGEST_SIDE:,} pixels, got the shape ({ny}, {nx}).")
+        raise ValueError(
+            f"{what} may have sides of at most {LARGEST_SIDE:,} pixels, got the shape {got(tuple(shape))}."
+        )
 
 
 def checked_order(order: Any) -> int:

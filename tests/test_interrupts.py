@@ -22,6 +22,11 @@ SHAPE = (22, 25)
 # Each so many-th line is tried: a prime, so that loops are met in turn.
 STEPS = {"cpu": 3, "drizzle": 7, "cuda": 41}
 
+# A file that was opened just before is closed by the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore:unclosed file:ResourceWarning"
+)
+
 PACKAGE = str(Path(gpures.__file__).parent)
 
 

@@ -533,7 +533,9 @@ def test_boxes_without_bounds(far):
     output = boxed(((-far, far), (-far, far)), (30, 30))
     assert gpures.Resample({"wcs": output, "pixel_scale": 0.1}, backend="cpu").output_array_shape == (30, 30)
     output.array_shape = None
-    with pytest.raises(ValueError, match=r"Unable to infer output image size|Invalid output frame shape"):
+    with pytest.raises(
+        ValueError, match=r"Unable to infer output image size|The output frame may have sides of at most"
+    ):
         gpures.Resample({"wcs": output, "pixel_scale": 0.1}, backend="cpu")
 
 
