@@ -113,7 +113,8 @@ GPURES_FN void splat_square(const Quad<V>& q, V weight, const Bounds& bounds, Si
         rows = select(flat, zero, rows);
     }
     const V per_area = weight / select(flat, zero + 1.0, o.area);
-    const V smallest = smallest_of_square(weight);
+    // Areas are as good as those of the bounding box, which is much larger than a drop that is long and slanted.
+    const V smallest = smallest_of_square(o.width * o.height * per_area);
     const auto place = sink.place(i0, j0, rows > zero);
     for (int c = 0; any_greater(columns, zero + static_cast<double>(c)); ++c) {
         const V i = i0 + static_cast<double>(c);

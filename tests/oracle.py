@@ -8,7 +8,7 @@ Pixel 0 spans -0.5 ... 0.5. `psr` is the pixel scale ratio (output over input), 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -140,9 +140,7 @@ def pairs(first_x, last_x, first_y, last_y, shape):
     x0, x1 = np.clip(first_x, 0, nx), np.clip(last_x, -1, nx - 1)
     y0, y1 = np.clip(first_y, 0, ny), np.clip(last_y, -1, ny - 1)
     k, i, j = [], [], []
-    for drop in range(len(x0)):
-        if np.isnan([first_x[drop], last_x[drop], first_y[drop], last_y[drop]]).any():
-            continue
+    for drop in np.flatnonzero((x0 <= x1) & (y0 <= y1)):  # not NaN, either
         at_i, at_j = np.meshgrid(np.arange(x0[drop], x1[drop] + 1), np.arange(y0[drop], y1[drop] + 1))
         k.append(np.full(at_i.size, drop))
         i.append(at_i.ravel())
@@ -256,10 +254,11 @@ def quads_of(exposure, i_in, j_in):
     pixmap, half = exposure.pixmap.array(), exposure.pixfrac / 2
     signs = ((-half, +half), (+half, +half), (+half, -half), (-half, -half))
     neighbours = Neighbours(exposure.pixmap)
+    there = (np.abs(pixmap) < FARTHEST).all(axis=2)
     quads = np.full((len(i_in), 4, 2), np.nan)
     if min(pixmap.shape[:2]) > 1:
-        quads = np.stack([bilinear(pixmap, i_in + dx, j_in + dy) for dx, dy in signs], axis=1)
-    there = (np.abs(pixmap) < FARTHEST).all(axis=2)
+        full = np.where(there[..., None], pixmap, np.nan)
+        quads = np.stack([bilinear(full, i_in + dx, j_in + dy) for dx, dy in signs], axis=1)
     quads[~there[j_in, i_in]] = np.nan
     everywhere = min(there.shape) < 2 or exposure.pixmap.jump < np.inf or any(exposure.pixmap.period)
     for k, (i, j) in enumerate(zip(i_in, j_in, strict=True)):
@@ -271,35 +270,36 @@ def quads_of(exposure, i_in, j_in):
     return quads
 
 
-def square(exposure, i_in, j_in, shape):
+def square(exposure, quads, shape):
     """Quadrilaterals through the pixel map: signed overlap over signed area.
 
     Moving a corner by d changes an overlap by d times the length of its two edges inside the pixel, at most.
     """
-    quads = quads_of(exposure, i_in, j_in)
     low, high = quads.min(axis=1), quads.max(axis=1)
-    quads[np.abs(shoelace(quads)) <= LEAST_AREA * (high - low).sum(axis=1) ** 2] = np.nan
+    is_flat = np.abs(shoelace(quads)) <= LEAST_AREA * (high - low).sum(axis=1) ** 2
+    quads = np.where(is_flat[:, None, None], np.nan, quads)
     low, high = quads.min(axis=1), quads.max(axis=1)
     k, i, j = pairs(nint(low[:, 0]), nint(high[:, 0]), nint(low[:, 1]), nint(high[:, 1]), shape)
     if not k.size:
         return k, i, j, np.zeros(0), np.zeros(0)
     area = shoelace(quads)[k]
     profile = overlap(quads[k], i, j) / area
-    profile[np.abs(profile) < TOUCHING] = 0.0
+    # Overlaps are as good as the area of the bounding box.
+    profile[np.abs(profile) < TOUCHING * np.prod((high - low)[k], axis=1) / np.abs(area)] = 0.0
     length = np.abs(np.diff(quads, axis=1, append=quads[:, :1])).sum(axis=(1, 2))[k]
     return k, i, j, profile, np.minimum(length, 4.0) / np.abs(area) + length * np.abs(profile / area)
 
 
-def point(exposure, i_in, j_in, shape):
+def point(exposure, centres, shape):
     """All of the weight into the pixel that holds the centre."""
-    x, y = exposure.pixmap.array()[j_in, i_in].T
+    x, y = centres.T
     k, i, j = pairs(nint(x), nint(x), nint(y), nint(y), shape)
     return k, i, j, np.ones(k.size), np.zeros(k.size)
 
 
-def turbo(exposure, i_in, j_in, shape):
+def turbo(exposure, centres, shape):
     """Axis-aligned box: overlap over its area."""
-    x, y = exposure.pixmap.array()[j_in, i_in].T
+    x, y = centres.T
     half = exposure.pixfrac / (2 * exposure.pixel_scale_ratio)
     k, i, j = pairs(nint(x - half), nint(x + half), nint(y - half), nint(y + half), shape)
     shared = [
@@ -309,9 +309,9 @@ def turbo(exposure, i_in, j_in, shape):
     return k, i, j, shared[0] * shared[1] / (2 * half) ** 2, (shared[0] + shared[1]) / (2 * half) ** 2
 
 
-def gaussian(exposure, i_in, j_in, shape):
+def gaussian(exposure, centres, shape):
     """Gaussian sampled at the pixel centres."""
-    x, y = exposure.pixmap.array()[j_in, i_in].T
+    x, y = centres.T
     psr, pf = exposure.pixel_scale_ratio, exposure.pixfrac
     half = max(2.5 * pf / (FWHM_OVER_SIGMA * psr), 1.2 / psr)
     e = FWHM_OVER_SIGMA**2 * psr**2 / (2 * pf**2)
@@ -324,8 +324,8 @@ def gaussian(exposure, i_in, j_in, shape):
 def lanczos(order):
     """Lanczos window, read from a table at the nearest entry."""
 
-    def profile(exposure, i_in, j_in, shape):
-        x, y = exposure.pixmap.array()[j_in, i_in].T
+    def profile(exposure, centres, shape):
+        x, y = centres.T
         psr = exposure.pixel_scale_ratio
         half = order / psr
         first, last = (lambda c: np.floor(c - half) + 1), (lambda c: np.floor(c + half))
@@ -370,19 +370,10 @@ def weights_of(exposure) -> np.ndarray:
     return w
 
 
-def turned(exposure):
-    """An exposure moved by some periods of the output both ways, where that has any."""
-    if not any(exposure.pixmap.period):
-        return [exposure]
-    turns = [range(-3, 4) if period else (0,) for period in exposure.pixmap.period]
-    return [moved(exposure, np.multiply((x, y), exposure.pixmap.period)) for x in turns[0] for y in turns[1]]
-
-
-def moved(exposure, by):
-    """An exposure moved by (x, y) in the output."""
-    pixmap = PixelMap.from_array(exposure.pixmap.array() + by)
-    pixmap.period, pixmap.jump = exposure.pixmap.period, exposure.pixmap.jump
-    return replace(exposure, pixmap=pixmap)
+def turns(exposure):
+    """Shifts (x, y) by some periods of the output both ways, where that has any."""
+    numbers = [range(-2, 3) if period else (0,) for period in exposure.pixmap.period]
+    return [np.multiply((x, y), exposure.pixmap.period) for x in numbers[0] for y in numbers[1]]
 
 
 class _Terms:
@@ -392,7 +383,8 @@ class _Terms:
         xmin, xmax, ymin, ymax = exposure.limits
         j_in, i_in = (g.ravel() for g in np.mgrid[ymin : ymax + 1, xmin : xmax + 1])
         weight = weights_of(exposure)[j_in, i_in]
-        found = [PROFILES[frame.kernel](moved, i_in, j_in, frame.shape) for moved in turned(exposure)]
+        places = quads_of(exposure, i_in, j_in) if frame.kernel == "square" else exposure.pixmap.array()[j_in, i_in]
+        found = [PROFILES[frame.kernel](exposure, places + by, frame.shape) for by in turns(exposure)]
         k, i, j, profile, slope = (np.concatenate(parts) for parts in zip(*found, strict=True))
         dow = profile * weight[k]
         self.shape = frame.shape

@@ -186,6 +186,15 @@ def sip_transform(wcs):
     return transform | models.Pix2Sky_TAN() | models.RotateNative2Celestial(*wcs.wcs.crval, 180.0)
 
 
+def cut(model, box):
+    """A model cut to the part of its array (xmin, xmax, ymin, ymax, the last ones included), which has no box."""
+    x0, x1, y0, y1 = box
+    shape = np.shape(model["data"])
+    parts = {k: v[y0 : y1 + 1, x0 : x1 + 1] for k, v in model.items() if np.shape(v) == shape}
+    transform = models.Shift(x0) & models.Shift(y0) | model["wcs"].forward_transform
+    return model | parts | {"wcs": wcs_of(transform, parts["data"].shape, None)}
+
+
 def model_of(wcs, shape, seed=0, **changes):
     """Input model with all keys that the reference reads: noise on a gradient, flags, variances, times.
 

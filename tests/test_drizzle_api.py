@@ -356,7 +356,10 @@ def test_counts_of_misses(own_backend):
     assert driz.add_image(ones, 1.0, identity((20, 20), 5.0, 0.0), xmin=10, xmax=19, ymin=2, ymax=4) == (3 * 5, 0)
     broken = identity((20, 20))
     broken[5, 7] = np.nan
-    assert driz.add_image(ones, 1.0, broken) == (9, 0)  # its neighbours' corners are not known, either
+    assert driz.add_image(ones, 1.0, broken) == (1, 0)  # its neighbours' corners are continued from their other sides
+    flat = identity((20, 20))
+    flat[..., 1] = 7.0  # drops without an area fall on the frame, but add nothing
+    assert driz.add_image(ones, 1.0, flat) == (0, 0)
     for kernel, misses in (("point", 100), ("turbo", 100), ("lanczos3", 60), ("gaussian", 80)):
         other = gpures.Drizzle(kernel=kernel, out_shape=(20, 20), backend=own_backend)
         assert other.add_image(ones, 1.0, identity((20, 20), 5.0, 0.0))[0] == misses, kernel
