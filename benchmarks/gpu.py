@@ -21,10 +21,11 @@ and scikit-build-core. Whatever it lacks of the rest comes as wheels, here for P
         --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \
         --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
         astropy astropy-iers-data pyerfa gwcs asdf asdf-astropy asdf-coordinates-schemas asdf-standard \
-        asdf-transform-schemas asdf-wcs-schemas jmespath semantic-version spherical-geometry \
-        stcal 'drizzle<3' astropy-healpix tweakwcs stsci.imagestats stsci.stimage shapely hypothesis sortedcontainers
+        asdf-transform-schemas asdf-wcs-schemas jmespath semantic-version \
+        stcal 'drizzle<3' spherical-geometry astropy-healpix tweakwcs stsci.imagestats stsci.stimage \
+        shapely hypothesis sortedcontainers
 
-The names up to spherical-geometry are what gpures needs, the last line is for stcal and the tests. Their commoner needs
+The names up to semantic-version are what gpures needs, the last lines are for stcal and the tests. Their commoner needs
 (attrs, packaging, pillow, pyarrow, pyyaml, requests, scikit-image, typing-extensions) are expected on the machine;
 without --no-deps, pip adds them, numpy and scipy too.
 """

@@ -107,9 +107,11 @@ def help_of(parser: argparse.ArgumentParser) -> nodes.Node:
 
 
 def test_role(name: str, rawtext: str, text: str, lineno: int, inliner: Any, **_: Any) -> tuple[list, list]:
-    """Name of a test, with its file."""
+    """Name of a test, or of a class's test as ``TestClass::test_name``, with its file."""
+    owner, _, test = text.rpartition("::")
+    place = rf"^class {re.escape(owner)}\b.*?^    def {re.escape(test)}\(" if owner else rf"^def {re.escape(test)}\("
     for path in sorted((ROOT / "tests").glob("test_*.py")):
-        if re.search(rf"^def {re.escape(text)}\(", path.read_text(), re.MULTILINE):
+        if re.search(place, path.read_text(), re.MULTILINE | re.DOTALL):
             return [nodes.literal(rawtext, f"{path.name}::{text}", classes=["test"])], []
     message = inliner.reporter.error(f"There is no test {text!r}.", line=lineno)
     return [inliner.problematic(rawtext, rawtext, message)], [message]

@@ -1,19 +1,52 @@
-"""Arrays of an input model as the kernels read them."""
+"""Arguments and arrays of an input model as the kernels read them: converted once, and checked, at the door."""
 
 from __future__ import annotations
 
+import logging
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-__all__ = ["as_array", "as_host", "model_name", "on_device", "readable"]
+__all__ = [
+    "as_array",
+    "as_flags",
+    "as_host",
+    "converted",
+    "got",
+    "model_name",
+    "named",
+    "on_device",
+    "readable",
+    "real",
+    "unmasked",
+]
+
+log = logging.getLogger(__name__)
+
+# Errors show no more of a value than fits a line.
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = 80
 
 
 def model_name(model: Mapping) -> str:
     """File name of a model, or "Unknown"."""
     name = model.get("filename")
     return name if isinstance(name, str) and name.strip() else "Unknown"
+
+
+def named(name: str, model: Mapping | None = None) -> str:
+    """How an error calls an argument, or what a model has under that name."""
+    return f"'{name}'" if model is None else f"'{name}' of model '{model_name(model)}'"
+
+
+def got(value: Any) -> str:
+    """What an argument is, in few words, for an error."""
+    try:
+        return SHORT.repr(value)
+    except Exception:  # whatever its __repr__ does; an integer of too many digits has none
+        return f"one of the type {type(value).__name__}"
 
 
 def on_device(array: Any) -> bool:
@@ -35,20 +68,86 @@ def as_host(array: Any) -> np.ndarray:
     return as_array(array).get() if on_device(array) else np.asarray(array)
 
 
-def readable(array: Any, name: str, model: Mapping | None = None) -> Any:
-    """An argument, or an array of a model, as the kernels read it: half and long doubles are converted.
+def as_flags(array: Any) -> Any:
+    """An array of integers as the bits that they hold: those of a signed type in the unsigned one of its width."""
+    return array.view(array.dtype.str.replace("i", "u")) if array.dtype.kind == "i" else array
 
-    Strides and byte order stay as they are.
+
+def converted(array: Any, name: str, model: Mapping | None = None) -> tuple[Any, np.ndarray | None]:
+    """An argument, or an array of a model, as an array, and which of its pixels are masked.
+
+    The one place where what a caller passes becomes an array. Strides and byte order stay as they are; half and long
+    doubles, which the kernels don't read, become float32 and float64. Of `numpy.ma.MaskedArray`, of astropy's
+    ``NDData`` and of all that has a ``mask`` as these, that counts; of a quantity the value is taken, and the log says
+    so.
+
+    Returns
+    -------
+    array : ndarray or cupy.ndarray
+        Of any type and shape.
+    mask : ndarray of bool, or None
+        Of the array's shape; None where nothing is masked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no array and can't become one, or its mask is not of its shape.
+    """
+    values, mask, unit = array, None, None
+    if type(array) is not np.ndarray and not on_device(array):
+        mask, unit = getattr(array, "mask", None), getattr(array, "unit", None)
+        if not isinstance(array, np.ndarray) and hasattr(array, "uncertainty"):  # astropy's NDData
+            values = array.data
+    try:
+        values = as_array(values)
+    except (MemoryError, RecursionError):
+        raise
+    except Exception as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"{named(name, model)} can't be made an array, got {type(array).__name__}: {error}") from error
+    if values.dtype.kind == "f" and values.dtype.itemsize not in (4, 8):
+        values = values.astype(np.float64 if values.dtype.itemsize > 8 else np.float32)
+    if unit is not None and not callable(unit):
+        log.warning("%s has the unit %s: its values are taken, whatever the unit.", named(name, model), unit)
+    if mask is None or callable(mask):  # of a table's column, say, it is a method
+        return values, None
+    mask = np.asarray(mask)
+    if mask.dtype != bool or (mask.ndim and mask.shape != values.shape):
+        raise ValueError(
+            f"{named(name, model)} must have a mask of booleans of its shape {values.shape}, got one of {mask.dtype} "
+            f"and {mask.shape}."
+        )
+    return values, np.broadcast_to(mask, values.shape) if mask.any() else None
+
+
+def real(array: Any, name: str, model: Mapping | None = None) -> Any:
+    """The array itself.
 
     Raises
     ------
     TypeError
         It does not hold real numbers.
     """
-    array = as_array(array)
     if array.dtype.kind not in "fiub":
-        of_model = "" if model is None else f" of model '{model_name(model)}'"
-        raise TypeError(f"'{name}'{of_model} must hold real numbers, got {array.dtype}.")
-    if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
-        return array.astype(np.float64 if array.dtype.itemsize > 8 else np.float32)
+        raise TypeError(f"{named(name, model)} must hold real numbers, got {array.dtype}.")
     return array
+
+
+def unmasked(array: Any, mask: np.ndarray | None) -> Any:
+    """An array of real numbers that is NaN where it is masked."""
+    if mask is None:
+        return array
+    floating = np.float32 if array.dtype.itemsize <= (4 if array.dtype.kind == "f" else 2) else np.float64
+    return np.where(mask, floating(np.nan), array.astype(floating, copy=False))
+
+
+def readable(array: Any, name: str, model: Mapping | None = None) -> Any:
+    """An argument, or an array of a model, as the kernels read it: `converted`, and NaN where it is masked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It can't become an array, or does not hold real numbers.
+    """
+    values, mask = converted(array, name, model)
+    return unmasked(real(values, name, model), mask)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
 import numpy as np
 
 from gpures import _cpu
-from gpures.arguments import NOT_GIVEN, warn_of_deprecation
-from gpures.arrays import as_array, on_device, readable
+from gpures.arguments import (
+    NOT_GIVEN,
+    check_sides,
+    checked_number,
+    checked_scale,
+    checked_switch,
+    fill_number,
+    warn_of_deprecation,
+)
+from gpures.arrays import converted, got, on_device, readable, real
 from gpures.backend import checked_backend
-from gpures.exposure import checked_scale
+from gpures.cuda.device import device_number
 from gpures.records import BLOT, INTERPOLATIONS, LANCZOS_ORDER, in_memory, lanczos_table
 from gpures.threads import thread_count
 
@@ -36,6 +45,7 @@ def blot_image(
     interp="poly5",
     sinscl=1.0,
     *,
+    float32_below=0.0,
     backend="auto",
     device=None,
     to_host=True,
@@ -69,6 +79,10 @@ def blot_image(
         sinc of 15 x 15 pixels, tapered and normalised. "lan3" and "lan5" are the older names.
     sinscl : float, optional
         Of "sinc": factor to the distance from the nearest pixel.
+    float32_below : float, optional
+        Coordinates of a smaller magnitude are rounded to float32, as the drizzle package rounds all of them: what
+        stands in for it in pipelines has 1024, up to where that moves a place by no more than 3e-5 pixels. With the
+        backend "drizzle" all are.
     backend : {"auto", "cuda", "cpu", "drizzle"}, optional
         As in `gpures.Resample`. "auto" takes the GPU where ``data`` is there already: to send an image up takes longer
         than to interpolate it.
@@ -93,10 +107,14 @@ def blot_image(
 
     Notes
     -----
-    As in the drizzle package, coordinates are rounded to float32, which moves a place by up to 6e-5 pixels from pixel
-    1024 on, and the windows of "lanczos3" and "lanczos5" are read from a table of step 0.003, at the entry below.
-    Differences from it:
+    As in the drizzle package, the windows of "lanczos3" and "lanczos5" are read from a table of step 0.003, at the
+    entry below. Differences from it:
 
+    - Coordinates are float64. There they are rounded to float32, which moves a place by up to 3e-5 pixels at pixel
+      1000 and 2e-3 at pixel 40,000, so that a part of an image gave something else than the whole.
+    - A place within 1e-6 pixels of a border, the precision of pixel maps, lies on it: just before the first pixel's
+      centre it is on the image, just before one pixel beyond the last it is not, and just before the middle between
+      two pixels it is nearest to the upper one. There rounding decides.
     - Beyond its upper edge an image is reflected, for "poly3" and "poly5", as it is at the other three; there the last
       of the rows that are read is another, or memory beside the image.
     - "nearest" reads the last pixel half a pixel beyond its centre and further; there it is the next row's first one.
@@ -109,28 +127,31 @@ def blot_image(
     if exptime is not NOT_GIVEN:
         warn_of_deprecation("exptime", "iscale=exptime")
         iscale = iscale * checked_scale(exptime, "exptime")
-    pixmap = as_array(pixmap)
+    pixmap = readable(pixmap, "pixmap")
     if pixmap.ndim != 3 or pixmap.shape[2] != 2:
         raise ValueError(f"'pixmap' must have the shape (My, Mx, 2), got {pixmap.shape}.")
     shape = pixmap.shape[:2]
     if output_pixel_shape is not NOT_GIVEN:
         warn_of_deprecation("output_pixel_shape", "a 'pixmap' of that shape")
-        if tuple(output_pixel_shape)[::-1] != shape:
+        given = tuple(output_pixel_shape) if np.iterable(output_pixel_shape) else output_pixel_shape
+        if not (isinstance(given, tuple) and len(given) == 2 and given == shape[::-1]):
             raise ValueError(
-                f"'output_pixel_shape' must be (Mx, My) as 'pixmap' has it, {shape[::-1]}, got {output_pixel_shape!r}."
+                f"'output_pixel_shape' must be (Mx, My) as 'pixmap' has it, {shape[::-1]}, got {got(given)}."
             )
     data = readable(data, "data")
-    interp = OLDER_NAMES.get(interp, interp)
-    if interp not in INTERPOLATIONS:
-        raise ValueError(f"Unknown interp type {interp!r}: 'interp' must be one of {INTERPOLATIONS}.")
+    interp = OLDER_NAMES.get(interp, interp) if isinstance(interp, str) else interp
+    if not isinstance(interp, str) or interp not in INTERPOLATIONS:
+        raise ValueError(f"Unknown interp type {got(interp)}: 'interp' must be one of {INTERPOLATIONS}.")
     fewest = FEWEST_PIXELS.get(interp, 1)
     if data.ndim != 2 or min(data.shape) < fewest:
         raise ValueError(
             f"'data' must be an image of at least {fewest} x {fewest} pixels for interp='{interp}', got the shape "
             f"{data.shape}."
         )
+    check_sides(data.shape, "'data'")
+    check_sides(shape, "The image that 'pixmap' asks for")
     if out_img is not None:
-        out_img = as_array(out_img).astype(np.float32, copy=False)
+        out_img = real(converted(out_img, "out_img")[0], "out_img").astype(np.float32, copy=False)
         if out_img.shape != shape:
             raise ValueError(f"'out_img' must have the shape of 'pixmap', {shape}, got {out_img.shape}.")
         if isinstance(out_img, np.ndarray) and not out_img.flags.writeable:
@@ -141,10 +162,12 @@ def blot_image(
     record["interpolation"] = INTERPOLATIONS.index(interp)
     record["out_ny"], record["out_nx"] = shape
     record["scale"] = checked_scale(iscale, "iscale")
-    record["fill"] = float(fillval)
+    record["fill"] = checked_fill(fillval)
     record["sinc_scale"] = checked_scale(sinscl, "sinscl")
+    record["float32_below"] = checked_number(float32_below, "float32_below", 0.0, math.inf)
     there = [name for name, array in (("data", data), ("pixmap", pixmap), ("out_img", out_img)) if on_device(array)]
-    backend = checked_backend(backend)
+    backend, to_host = checked_backend(backend), checked_switch(to_host, "to_host")
+    device_number(device)
     if backend == "auto":
         backend = "cuda" if there else "cpu"
     if there and backend != "cuda":
@@ -160,7 +183,7 @@ def blot_image(
     if backend == "drizzle":
         blot_by_reference(record, data, pixmap, made)
     else:
-        data, pixmap = as_float(np, data), np.ascontiguousarray(pixmap, np.float64)
+        data, pixmap = np.require(data, type_of(data), ["C", "A"]), np.require(pixmap, np.float64, ["C", "A"])
         table = factors_of(interp)
         set_arrays(record, (data, pixmap, made, table), lambda array: in_memory(array)[0])
         _cpu.blot(record.ctypes.data, thread_count())
@@ -170,10 +193,17 @@ def blot_image(
     return out_img
 
 
-def as_float(numpy: Any, data: Any) -> Any:
-    """An image as the kernels read it: contiguous, float64 if it has that many digits, else float32."""
-    wide = data.dtype.itemsize > (4 if data.dtype.kind == "f" else 2)
-    return numpy.ascontiguousarray(data, np.float64 if wide else np.float32)
+def checked_fill(fillval: Any) -> float:
+    """A fill value as a number; TypeError or ValueError if it is none."""
+    fill = fill_number(fillval)
+    if fill is None:
+        raise TypeError(f"'fillval' must be a number, got {got(fillval)}.")
+    return fill
+
+
+def type_of(data: Any) -> type:
+    """Type in which the kernels read an image: float64 if it has that many digits, else float32."""
+    return np.float64 if data.dtype.itemsize > (4 if data.dtype.kind == "f" else 2) else np.float32
 
 
 def factors_of(interp: str) -> np.ndarray:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 __all__ = ["main"]
 
@@ -164,11 +168,14 @@ def _run_plot(arguments: argparse.Namespace) -> int:
         from matplotlib.figure import Figure
 
         from . import plot
+        from .io.atomic import written
 
-        figure = plot.overview(
-            arguments.file, Figure(), planes=arguments.plane, around=arguments.around, size=arguments.size
-        )
-        figure.savefig(arguments.output, dpi=arguments.dpi)
+        path = arguments.output if arguments.output.suffix else arguments.output.with_suffix(".png")
+        with written(path, overwrite=True) as file:
+            figure = plot.overview(
+                arguments.file, Figure(), planes=arguments.plane, around=arguments.around, size=arguments.size
+            )
+            figure.savefig(file, format=path.suffix.removeprefix(".").lower(), dpi=arguments.dpi)
     except (ImportError, OSError, ValueError) as error:
         print(f"gpures plot: {error}", file=sys.stderr)
         return 2
@@ -287,8 +294,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status.
     """
     parsed = build_parser().parse_args(arguments)
-    status: int = parsed.run(parsed)
+    if parsed.run is _run_program:  # whose signals are its own
+        return _run_program(parsed)
+    with _told_to_end():
+        status: int = parsed.run(parsed)
     return status
+
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP end the program as Ctrl-C does: with what it began being cleaned up.
+
+    Its exit status is by the shells' convention 128 and the signal's number.
+    """
+    before: dict[int, Any] = {}
+
+    def end(number: int, _: object) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # else it is ignored, as by nohup
+                before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

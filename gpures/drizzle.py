@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
+import copy
 import operator
+import threading
 from typing import Any
 
 import numpy as np
 
-from gpures import exposure
 from gpures.accumulators import BITS_PER_PLANE, Frame
 from gpures.arguments import (
+    LARGEST,
     LARGEST_PIXFRAC,
+    LONGEST_SIDE,
+    MOST_IMAGES,
     NOT_GIVEN,
+    SMALLEST,
+    checked_integer,
     checked_number,
+    checked_ratio,
+    checked_real,
+    checked_scale,
     checked_shape,
+    checked_switch,
     effective_kernel,
+    noted,
     warn_of_deprecation,
     warn_of_kernel,
 )
-from gpures.arrays import as_array, on_device, readable
+from gpures.arrays import as_host, converted, got, on_device, readable, real
 from gpures.backend import checked_backend
-from gpures.exposure import Exposure
+from gpures.cuda.device import device_number
+from gpures.exposure import Exposure, clipped_limits
 from gpures.output_images import OutputImages, checked_flags, fill_text
 from gpures.pixmap import PixelMap
 from gpures.records import KERNELS, MOST_PLANES
-from gpures.weights import Weight
+from gpures.weights import Weight, union
 
 __all__ = ["Drizzle"]
+
+# What is counted of the images, by the attributes' names.
+COUNTS = ("_exptime", "_ctx_id", "_added", "_origin", "_backend")
 
 
 class Drizzle:
@@ -97,8 +112,12 @@ class Drizzle:
     - ``fillval2`` is used whether or not there is a ``fillval``; "nan" in any case is NaN.
     - Output arrays of the right type that are not contiguous are written to.
     - A mosaic of 32 images, whose last bit is an integer's sign, can be continued.
+    - Flags of signed integers are their bits; there int8 and int16 are extended by their sign.
+    - Where weights add up to more than float32 holds, ``out_wht`` is infinite, with a warning, and averages hold. A
+      mosaic that goes on with infinite weights takes them for the least that is, 3.4e38.
     - Weights that are not finite are 0, and pixels of weight 0 have no effect, whatever their values.
     - What is wrong with an image is found before anything is changed.
+    - A masked pixel of data, flags or weights has weight 0; what is masked in a pixel map or a variance is NaN.
     """
 
     def __init__(
@@ -122,28 +141,32 @@ class Drizzle:
         to_host=True,
     ):
         self._backend = checked_backend(backend)
+        device_number(device)
         self._device = device
+        disable_ctx = checked_switch(disable_ctx, "disable_ctx")
         self._context_planes = 0 if disable_ctx else checked_ids(begin_ctx_id, max_ctx_id) // BITS_PER_PLANE + 1
-        self._ctx_id = None if disable_ctx else begin_ctx_id
-        if exptime < 0.0:
-            raise ValueError("Exposure time must be non-negative.")
+        self._ctx_id = None if disable_ctx else operator.index(begin_ctx_id)
+        self._exptime = checked_real(exptime, "exptime")
+        if not 0.0 <= self._exptime <= LARGEST:
+            raise noted(
+                ValueError("Exposure time must be non-negative."), f"'exptime' must be finite, got {got(exptime)}."
+            )
         if exptime > 0.0 and out_img is None and out_ctx is None and out_wht is None:
             raise ValueError(
                 "Exposure time must be 0.0 for the first resampling: 'exptime' is that of the mosaic in 'out_img', "
-                f"'out_wht' and 'out_ctx', none of which was given, got {exptime!r}."
+                f"'out_wht' and 'out_ctx', none of which was given, got {got(exptime)}."
             )
-        self._exptime = exptime
         if not isinstance(kernel, str) or kernel.lower() not in KERNELS:
-            raise noted(ValueError(f"Kernel {kernel!r} is not supported."), f"'kernel' must be one of {KERNELS}.")
+            raise noted(ValueError(f"Kernel {got(kernel)} is not supported."), f"'kernel' must be one of {KERNELS}.")
         self._kernel = kernel
-        self._fillval = fill_text(fillval, out_img is None)
-        self._fillval2 = fill_text(fillval2, out_img2 is None)
+        self._fillval = fill_text(fillval, "fillval", out_img is None)
+        self._fillval2 = fill_text(fillval2, "fillval2", out_img2 is None)
         given = {"data": out_img, "wht": out_wht, "con": None if disable_ctx else out_ctx, "dq": out_dq}
         fills = {"data": self._fillval, "squared": self._fillval2}
-        self._images = OutputImages(given, out_img2, fills, bool(to_host))
+        self._images = OutputImages(given, out_img2, fills, checked_switch(to_host, "to_host"))
         shapes = self._images.shapes()
         if out_shape is not None:
-            shapes.add(checked_shape(out_shape))
+            shapes.add(checked_shape(out_shape, "out_shape"))
         if len(shapes) > 1:
             raise ValueError(
                 "Inconsistent data shapes specified: 'out_shape' and the arrays out_img, out_img2, out_wht, out_ctx, "
@@ -152,8 +175,10 @@ class Drizzle:
         self._check_consistency(self._images["wht"], self._images["con"])
         self._added = 0
         self._origin = (0, 0)
+        self._lock = threading.RLock()
+        self._undo: tuple[int, dict[str, Any], Any] | None = None
         if shapes:
-            self._begin(shapes.pop())
+            self._begin(checked_shape(shapes.pop(), "out_shape"))
 
     def _check_consistency(self, wht: Any, con: Any) -> None:
         """Refuse weights and contexts that contradict each other or the exposure time."""
@@ -178,6 +203,19 @@ class Drizzle:
         frame = Frame(shape=shape, kernel=self._kernel.lower(), fillval=None, context_planes=self._context_planes)
         self._images.begin(self._backend, frame, self._device, self._ctx_id or 0)
         self._backend = self._images.held.backend
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            self._settle()
+            return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_undo")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.RLock()
+        self._undo = None
+
+    def __copy__(self) -> Drizzle:
+        return copy.deepcopy(self)  # or both would accumulate in the same arrays
 
     # ---- what it is --------------------------------------------------------------------------------------------
 
@@ -214,27 +252,37 @@ class Drizzle:
     @property
     def out_img(self):
         """Weighted mean, float32 (Ny, Nx)."""
-        return self._images.look("data")
+        return self._look("data")
 
     @property
     def out_wht(self):
         """Sum of weights, float32 (Ny, Nx)."""
-        return self._images.look("wht")
+        return self._look("wht")
 
     @property
     def out_ctx(self):
         """Context image, int32 (planes, Ny, Nx); None if there is none."""
-        return None if self._ctx_id is None else self._images.look("con")
+        return None if self._ctx_id is None else self._look("con")
 
     @property
     def out_dq(self):
         """Data quality flags, uint32 (Ny, Nx), combined by OR; None as long as there are none."""
-        return self._images.look("dq")
+        return self._look("dq")
 
     @property
     def out_img2(self):
         """List of the averages with squared weights, float32 (Ny, Nx); None if there are none."""
-        return self._images.look("squared")
+        return self._look("squared")
+
+    def _look(self, name: str) -> Any:
+        with self._lock:
+            self._settle()
+            self._check_whole()
+            return self._images.look(name)
+
+    def _check_whole(self) -> None:
+        if self._images.has_frame():
+            self._images.held.check_whole()
 
     # ---- adding ------------------------------------------------------------------------------------------------
 
@@ -307,73 +355,95 @@ class Drizzle:
         """
         if scale is not NOT_GIVEN:
             warn_of_deprecation("scale", "iscale=scale**2 and pixel_scale_ratio=scale")
-            iscale, pixel_scale_ratio = scale * scale, scale
-        data = readable(data, "data")
-        shape = data.shape
+            pixel_scale_ratio = checked_ratio(scale, "scale")
+            iscale = pixel_scale_ratio**2
+        data, mask = converted(data, "data")
+        shape = real(data, "data").shape
         if data.ndim != 2 or data.size == 0:
             raise ValueError(f"'data' must be an image, of shape (Ny, Nx), got the shape {shape}.")
-        if np.shape(pixmap)[:2] != shape:
-            raise noted(
-                ValueError("'pixmap' shape is not consistent with 'data' shape."),
-                f"'pixmap' has the shape {np.shape(pixmap)}, and 'data' {shape}.",
-            )
+        full = checked_pixmap(pixmap, shape)
         squared = self._checked_squared(data2, shape)
-        if not exptime > 0.0:
-            raise noted(ValueError("'exptime' *must* be a strictly positive number."), f"Got {exptime!r}.")
-        weight = checked_weight(weight_map, wht_scale, shape)
+        exptime = checked_real(exptime, "exptime")
+        if not SMALLEST <= exptime <= LARGEST:
+            raise noted(ValueError("'exptime' *must* be a strictly positive number."), f"Got {got(exptime)}.")
         if dq is not None:
-            dq = checked_flags(dq, "dq")
+            dq, of_dq = checked_flags(dq, "dq")
             if dq.shape != shape:
                 raise ValueError(f"'dq' shape is not consistent with 'data' shape. Got {dq.shape}, for {shape}.")
-        if in_units not in ("cps", "counts"):
-            raise ValueError(f"Unknown unit type {in_units!r}: 'in_units' must be 'cps' or 'counts'.")
-        iscale = exposure.checked_scale(iscale, "iscale") / (exptime if in_units == "counts" else 1.0)
-        if pixel_scale_ratio is not None:
-            exposure.checked_scale(pixel_scale_ratio, "pixel_scale_ratio")
-        kernel = effective_kernel(self._kernel, checked_number(pixfrac, "pixfrac", 0.0, LARGEST_PIXFRAC))
-        full = np.asarray(as_array(pixmap).get() if on_device(pixmap) else pixmap, np.float64)
-        limits = checked_limits((xmin, xmax, ymin, ymax), full)
-        if not self._images.has_frame():
-            self._begin_around(full)
-        if self._origin != (0, 0):
-            full = full - self._origin
-        # As the output's WCS is not known, only such steps are looked at twice whether they lead across a seam of it.
-        half_of_frame = max(self._images.held.frame.shape) / 2
+            mask = union(mask, of_dq)
+        weight = checked_weight(weight_map, wht_scale, shape, mask)
+        if not isinstance(in_units, str) or in_units not in ("cps", "counts"):
+            raise ValueError(f"Unknown unit type {got(in_units)}: 'in_units' must be 'cps' or 'counts'.")
+        iscale = checked_scale(iscale, "iscale") / (exptime if in_units == "counts" else 1.0)
+        pixfrac = checked_number(pixfrac, "pixfrac", 0.0, LARGEST_PIXFRAC)
         image = Exposure(
             data=data,
-            pixmap=PixelMap.from_array(full, jump=half_of_frame),
+            pixmap=PixelMap.from_array(full),
             weight=weight,
-            limits=limits,
-            context_id=self._ctx_id or 0,
+            limits=checked_limits((xmin, xmax, ymin, ymax), full),
             dq=dq,
             squared=squared,
             pixfrac=pixfrac,
             iscale=iscale,
-            kernel=kernel,
+            kernel=effective_kernel(self._kernel, pixfrac),
         )
-        image.pixel_scale_ratio = self._kernel_scale_ratio(pixel_scale_ratio, image)
-        self._add(image)
-        self._exptime += exptime
-        self._ctx_id = None if self._ctx_id is None else self._ctx_id + 1
-        self._added += 1
-        return self._images.held.misses(image)
+        with self._lock:
+            self._settle()
+            self._check_whole()
+            self._undo = (self._images.passes, {name: getattr(self, name) for name in COUNTS}, self._images.state())
+            try:
+                image.context_id = self._ctx_id or 0
+                if not self._images.has_frame():
+                    shape, self._origin = frame_around(full)
+                    self._begin(shape)
+                full = full if self._origin == (0, 0) else full - self._origin
+                # As the output's WCS is not known, only so long steps may lead across a seam of it.
+                image.pixmap = PixelMap.from_array(full, jump=max(self._images.held.frame.shape) / 2)
+                image.pixel_scale_ratio = drop_scale_ratio(pixel_scale_ratio, image, self._images.held.frame.shape)
+                missed = self._images.held.misses(image)
+                self._exptime += exptime
+                self._ctx_id = None if self._ctx_id is None else self._ctx_id + 1
+                self._added += 1
+                self._add(image)
+            except BaseException as error:
+                if self._images.passes > self._undo[0]:  # as where Ctrl-C was pressed in the midst of it
+                    error.add_note("The image has been added to the mosaic: go on with the next one.")
+                raise
+            finally:
+                self._settle()
+        return missed
+
+    def _settle(self) -> None:
+        """Have what is counted, and the caller's arrays, agree with what is in the sums."""
+        if self._undo is not None:
+            passes, counts, images = self._undo
+            if self._images.passes == passes:
+                self.__dict__.update(counts)
+                self._images.go_back(images)
+            self._undo = None
+        self._images.settle()
 
     def _checked_squared(self, data2: Any, shape: tuple[int, int]) -> list:
         """What is to be averaged with squared weights."""
         if data2 is None:
             squared = []
-        elif isinstance(data2, np.ndarray) or on_device(data2):
+        elif hasattr(data2, "__array__") or on_device(data2):
             squared = [readable(data2, "data2")]
             if squared[0].shape != shape:
-                got = squared[0].shape
-                raise ValueError(f"'data2' shape is not consistent with 'data' shape. Got {got}, for {shape}.")
+                there = squared[0].shape
+                raise ValueError(f"'data2' shape is not consistent with 'data' shape. Got {there}, for {shape}.")
         else:
+            try:
+                given = list(data2)
+            except TypeError as error:
+                raise TypeError(f"'data2' must be an image or a list of such, got {got(data2)}.") from error
             # Zeros, as the mean of the others is over all weights.
             nothing = np.broadcast_to(np.float32(0), shape)
-            squared = [nothing if a is None or np.size(a) == 0 else readable(a, "data2") for a in data2]
-            got = [array.shape for array in squared]
-            if any(of_array != shape for of_array in got):
-                raise ValueError(f"'data2' shape(s) is not consistent with 'data' shape. Got {got}, for {shape}.")
+            squared = [nothing if a is None else readable(a, "data2") for a in given]
+            squared = [array if array.size else nothing for array in squared]
+            shapes = [array.shape for array in squared]
+            if any(of_array != shape for of_array in shapes):
+                raise ValueError(f"'data2' shape(s) is not consistent with 'data' shape. Got {shapes}, for {shape}.")
         there = self._images.squared
         if there is None and self._added:
             there = []
@@ -385,28 +455,6 @@ class Drizzle:
         if len(squared) >= MOST_PLANES:
             raise ValueError(f"'data2' may have at most {MOST_PLANES - 1} arrays, got {len(squared)}.")
         return squared
-
-    def _begin_around(self, full: np.ndarray) -> None:
-        """Begin with the frame that holds the centres of an image's pixels."""
-        x, y = full[..., 0], full[..., 1]
-        x0, y0 = int(np.floor(np.nanmin(x))), int(np.floor(np.nanmin(y)))
-        x1, y1 = int(np.ceil(np.nanmax(x))), int(np.ceil(np.nanmax(y)))
-        self._begin((y1 - y0 + 1, x1 - x0 + 1))
-        self._origin = (x0, y0)
-
-    def _kernel_scale_ratio(self, ratio: float | None, image: Exposure) -> float:
-        """Pixel scale ratio that sizes the drops of an image: the one given, or, without one, the pixel map's own."""
-        if ratio is None:
-            if image.kernel in ("square", "point"):  # which take their size from the pixel map
-                return 1.0
-            try:
-                ratio = image.pixmap.mean_scale_ratio(self._images.held.frame.shape, image.limits)
-            except ValueError:
-                # An image beside the frame, which its drops may reach yet: the ratio in its middle, put into a frame.
-                j, i = ((first + last) // 2 for first, last in (image.limits[2:], image.limits[:2]))
-                middle = image.pixmap.array()[j : j + 2, i : i + 2]
-                ratio = PixelMap.from_array(middle - middle[0, 0]).mean_scale_ratio((1, 1), (0, 1, 0, 1))
-        return float(np.float32(ratio))  # as the reference hands it on
 
     def _add(self, image: Exposure) -> None:
         held = self._images.held
@@ -421,37 +469,91 @@ class Drizzle:
         if image.squared:
             self._images.begin_squared(len(image.squared), image.context_id)
         held.add(image)
-        self._images.settle()
 
 
 # ---- checks ----------------------------------------------------------------------------------------------------------
 
 
-def noted(error: Exception, note: str) -> Exception:
-    """An error whose text is the drizzle package's, to the letter, with what else there is to say as a note."""
-    error.add_note(note)
-    return error
-
-
-def checked_ids(first: int, last: int | None) -> int:
+def checked_ids(first: Any, last: Any) -> int:
     """Largest number expected in the context image; ValueError if it can't be."""
-    if first < 0:
-        raise ValueError(f"Invalid context image ID: 'begin_ctx_id' must be 0 or more, got {first!r}.")
-    if last is not None and last < first:
-        raise ValueError(f"'max_ctx_id' cannot be smaller than 'begin_ctx_id'. Got {last!r} and {first!r}.")
-    return first if last is None else last
+    first = checked_integer(first, "begin_ctx_id")
+    if first < 0 or first >= MOST_IMAGES:
+        raise ValueError(f"Invalid context image ID: 'begin_ctx_id' must be 0 or more, got {got(first)}.")
+    last = first if last is None else checked_integer(last, "max_ctx_id")
+    if last < first:
+        raise ValueError(f"'max_ctx_id' cannot be smaller than 'begin_ctx_id'. Got {got(last)} and {first}.")
+    if last >= MOST_IMAGES:
+        raise ValueError(f"'max_ctx_id' must be less than {MOST_IMAGES}, got {got(last)}.")
+    return last
 
 
-def checked_weight(weight_map: Any, wht_scale: Any, shape: tuple[int, int]) -> Weight:
-    """What the weights are made of; ValueError if the map has another shape than the data."""
-    constant = float(np.float32(exposure.checked_scale(wht_scale, "wht_scale")))
-    if weight_map is None:
-        return Weight(constant=constant)
-    weight_map = readable(weight_map, "weight_map")
-    if weight_map.shape != shape:
-        got = weight_map.shape
-        raise ValueError(f"'weight_map' shape is not consistent with 'data' shape. Got {got}, for {shape}.")
+def checked_pixmap(pixmap: Any, shape: tuple[int, int]) -> np.ndarray:
+    """A pixel map in host memory, float64; NaN where it is masked.
+
+    Raises
+    ------
+    TypeError
+        It does not hold real numbers.
+    ValueError
+        It is not of the data's shape, with an x and a y for each pixel.
+    """
+    full = readable(pixmap, "pixmap")
+    if full.shape != (*shape, 2):
+        raise noted(
+            ValueError("'pixmap' shape is not consistent with 'data' shape."),
+            f"'pixmap' has the shape {full.shape}, and should have {(*shape, 2)}.",
+        )
+    return np.asarray(as_host(full), np.float64)
+
+
+def checked_weight(weight_map: Any, wht_scale: Any, shape: tuple[int, int], mask: np.ndarray | None) -> Weight:
+    """What the weights are made of, 0 where pixels are masked; ValueError if the map is not of the data's shape."""
+    constant = float(np.float32(checked_scale(wht_scale, "wht_scale")))
+    if weight_map is not None:
+        weight_map = readable(weight_map, "weight_map")
+        if weight_map.shape != shape:
+            there = weight_map.shape
+            raise ValueError(f"'weight_map' shape is not consistent with 'data' shape. Got {there}, for {shape}.")
+    if mask is not None:
+        weight_map = ~mask if weight_map is None else np.where(mask, weight_map.dtype.type(0), as_host(weight_map))
     return Weight(weight_map=weight_map, constant=constant)
+
+
+def frame_around(full: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Shape (Ny, Nx) and first pixel (x, y) of the frame that holds the centres of an image's pixels.
+
+    Raises
+    ------
+    ValueError
+        It would have too long a side.
+    """
+    x, y = full[..., 0], full[..., 1]
+    finite = np.isfinite(x) & np.isfinite(y)
+    edges = [np.floor(x[finite].min()), np.ceil(x[finite].max()), np.floor(y[finite].min()), np.ceil(y[finite].max())]
+    if max(map(abs, edges)) > LONGEST_SIDE:
+        raise ValueError(
+            f"'pixmap' must lie within {LONGEST_SIDE} pixels of (0, 0) to begin a frame, got x from {edges[0]} to "
+            f"{edges[1]} and y from {edges[2]} to {edges[3]}: give 'out_shape'."
+        )
+    x0, x1, y0, y1 = map(int, edges)
+    return checked_shape((y1 - y0 + 1, x1 - x0 + 1)), (x0, y0)
+
+
+def drop_scale_ratio(ratio: float | None, image: Exposure, frame: tuple[int, int]) -> float:
+    """Pixel scale ratio that sizes the drops of an image: the one given, or, without one, the pixel map's own."""
+    if ratio is not None:
+        ratio = checked_ratio(ratio)
+    elif image.kernel in ("square", "point"):  # which take their size from the pixel map
+        return 1.0
+    else:
+        try:
+            ratio = image.pixmap.mean_scale_ratio(frame, image.limits)
+        except ValueError:
+            # An image beside the frame, which its drops may reach yet: the ratio in its middle, put into a frame.
+            j, i = ((first + last) // 2 for first, last in (image.limits[2:], image.limits[:2]))
+            middle = image.pixmap.array()[j : j + 2, i : i + 2]
+            ratio = PixelMap.from_array(middle - middle[0, 0]).mean_scale_ratio((1, 1), (0, 1, 0, 1))
+    return float(np.float32(ratio))  # as the reference hands it on
 
 
 def checked_limits(limits: tuple, pixmap: np.ndarray) -> tuple[int, int, int, int]:
@@ -464,10 +566,11 @@ def checked_limits(limits: tuple, pixmap: np.ndarray) -> tuple[int, int, int, in
     TypeError
         A limit is not an integer.
     """
-    xmin, xmax, ymin, ymax = (None if limit is None else operator.index(limit) for limit in limits)
-    xmin, xmax, ymin, ymax = exposure.clipped_limits((xmin, xmax or None, ymin, ymax or None), pixmap.shape)
-    if xmax <= xmin or ymax <= ymin:
-        raise ValueError(f"'xmax' must be > 'xmin', and 'ymax' > 'ymin', got {xmin, xmax, ymin, ymax}.")
+    xmin, xmax, ymin, ymax = clipped_limits(limits, pixmap.shape, no_limit=0)
+    if xmax == xmin or ymax == ymin:
+        raise ValueError(
+            f"'xmax' must be > 'xmin', and 'ymax' > 'ymin', got {got(limits)} for {pixmap.shape[:2]} pixels."
+        )
     part = pixmap[ymin : ymax + 1, xmin : xmax + 1]
     # Nearly always each edge has a pixel with coordinates, and no more need be looked at.
     if not all(np.isfinite(edge).all(axis=-1).any() for edge in (part[0], part[-1], part[:, 0], part[:, -1])):

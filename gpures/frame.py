@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from gpures.arguments import checked_scale, checked_wcs
 from gpures.arrays import model_name
-from gpures.exposure import checked_scale
 from gpures.output import OutputModel
+from gpures.settings import Settled
 from gpures.wcs import (
     ARCSEC_PER_RADIAN,
     UnsupportedWCSError,
@@ -35,25 +36,10 @@ class OutputFrame:
     _pixel_scale_ratio: float | None
     _output_model: OutputModel
 
-    @property
-    def output_array_shape(self):
-        """Shape (Ny, Nx) of the output images."""
-        return self._output_array_shape
-
-    @property
-    def output_wcs(self):
-        """WCS of the output, the object that was given."""
-        return self._output_wcs
-
-    @property
-    def pixel_scale_ratio(self):
-        """Output over input pixel scale; None before the first model, where it was not given."""
-        return self._pixel_scale_ratio
-
-    @property
-    def output_pixel_scale(self):
-        """Output pixel scale in arcsec."""
-        return self._output_pixel_scale
+    output_array_shape = Settled("Shape (Ny, Nx) of the output images.")
+    output_wcs = Settled("WCS of the output, the object that was given.")
+    pixel_scale_ratio = Settled("Output over input pixel scale; None before the first model, where it was not given.")
+    output_pixel_scale = Settled("Output pixel scale in arcsec.")
 
     def _pixel_scale(self, given: float | None) -> float:
         """Output pixel scale in arcsec, as given or from the WCS."""
@@ -86,7 +72,11 @@ class OutputFrame:
         else:
             area = model["pixelarea_steradians"]
             if area is None or area <= 0:
-                log.warning("Input model '%s' has no 'pixelarea_steradians': using its mean area.", model_name(model))
+                log.warning(
+                    "Input model '%s' has no positive 'pixelarea_steradians', but %s: using its mean area.",
+                    model_name(model),
+                    area,
+                )
                 area = compute_mean_pixel_area(model["wcs"], shape=np.shape(model["data"]))
         if area is None or area <= 0:
             log.error("Unable to determine pixel area of the input model '%s'.", model_name(model))
@@ -113,9 +103,9 @@ class OutputFrame:
         ValueError
             The output shape can't be inferred.
         """
-        wcs = as_wcs(output_wcs)
-        naxes = wcs.output_frame.naxes
-        is_spectral = "SPECTRAL" in axes_type(wcs)
+        wcs, types = as_wcs(checked_wcs(output_wcs, "output_wcs")), axes_type(output_wcs)
+        naxes = len(types)
+        is_spectral = "SPECTRAL" in types
         needed = 3 if is_spectral else 2
         if naxes != needed:
             kind = "spectral WCS" if is_spectral else "WCS"
@@ -128,7 +118,7 @@ class OutputFrame:
     def _get_intensity_scale(self, model):
         """Factor to the data: 1, but for spectral flux densities the inverse pixel scale ratio."""
         if (
-            model["pixelarea_steradians"]
+            (model["pixelarea_steradians"] or 0.0) > 0.0
             and "SPECTRAL" in axes_type(model["wcs"])
             and _is_flux_density(model["bunit_data"])
         ):
@@ -155,5 +145,5 @@ def _is_flux_density(unit: Any) -> bool:
 
     try:
         return units.Unit(unit).is_equivalent(units.Jy)
-    except (ValueError, TypeError):
+    except Exception:  # whatever is no unit
         return False

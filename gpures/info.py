@@ -12,9 +12,10 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
-from gpures.accumulators import Frame, available_memory
+from gpures.accumulators import Frame
 from gpures.backend import checked_backend, make_accumulators
 from gpures.cuda.device import DeviceError, devices, import_cupy
+from gpures.memory import available_memory
 from gpures.threads import thread_count
 
 __all__ = ["BACKENDS", "collect", "line", "text", "why_unavailable"]

@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["OutputModel"]
+import numpy as np
+from numpy.typing import DTypeLike
+
+from gpures.arrays import on_device
+
+__all__ = ["OutputModel", "in_type", "warn_of_range"]
+
+
+def warn_of_range(name: str, dtype: DTypeLike) -> None:
+    """Warn that an image goes beyond the range of its type."""
+    largest = np.finfo(dtype).max
+    warnings.warn(
+        f"'{name}' is infinite where it is beyond {largest:.1e}, the largest {np.dtype(dtype)}.", RuntimeWarning, 2
+    )
+
+
+def in_type(image: Any, dtype: DTypeLike, name: str) -> Any:
+    """An image in a type; infinite, with a warning, where it leaves the range of that."""
+    left: list[Any] = []
+    with np.errstate(over="call", call=lambda *what: left.append(what)):
+        converted = image.astype(dtype, copy=False)
+    if left or (on_device(image) and has_infinity(converted) and not has_infinity(image)):
+        warn_of_range(name, dtype)
+    return converted
+
+
+def has_infinity(image: Any) -> bool:
+    """Whether an image is infinite anywhere; one of integers is not."""
+    return image.dtype.kind == "f" and bool((image > np.finfo(image.dtype).max).any())
 
 
 class OutputModel(dict):
@@ -30,9 +59,8 @@ class OutputModel(dict):
     def settle(self) -> None:
         """Fetch what is deferred."""
         if self._fetch is not None:
-            fetched = self._fetch()  # if this raises, the next reader tries again
+            super().update(self._fetch())  # if this raises, the next reader tries again
             self._fetch, self._deferred = None, frozenset()
-            super().update(fetched)
 
     def _settle_for(self, key: Any) -> None:
         if key in self._deferred:
@@ -93,6 +121,10 @@ class OutputModel(dict):
     def copy(self) -> dict:  # noqa: D102
         self.settle()
         return dict(super().items())
+
+    def without(self, keys: Iterable[str]) -> dict[str, Any]:
+        """A dictionary with None in the place of some values, which are not fetched."""
+        return dict(super().items()) | dict.fromkeys(keys)
 
     def __eq__(self, other: object) -> bool:
         self.settle()

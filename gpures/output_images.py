@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from gpures.accumulators import Accumulators, Frame
+from gpures.accumulators import Accumulators, Frame, within
 from gpures.arguments import fill_number
-from gpures.arrays import as_array, on_device
+from gpures.arrays import as_flags, converted, got, on_device, real
 from gpures.backend import make_accumulators
 
 __all__ = ["OutputImages", "checked_flags", "fill_text"]
@@ -51,6 +52,8 @@ class OutputImages:
         self._has_flags = "dq" in self._given
         self._seen: dict[str, Any] = {}
         self._held: Accumulators | None = None
+        self._settled = 0  # passes whose part of the frame is up to date
+        self._is_filled = False
 
     def __getitem__(self, name: str) -> Any:
         """An image as it was given; None for another."""
@@ -66,6 +69,30 @@ class OutputImages:
         """The accumulators."""
         assert self._held is not None
         return self._held
+
+    @property
+    def passes(self) -> int:
+        """How many passes are in the sums."""
+        return 0 if self._held is None else self._held.passes
+
+    def state(self) -> tuple:
+        """What there is beside the images' values, for `go_back`."""
+        return self._held, self._has_flags, self.squared, self._is_filled
+
+    def go_back(self, state: tuple) -> None:
+        """Undo what was begun for an image that is not in the sums."""
+        held, had_flags, squared, self._is_filled = state
+        if self._held is not held:
+            assert self._held is not None
+            self._held.close()
+            self._held = held
+        if held is not None:
+            if not had_flags and held.image("dq") is not None:
+                held.take({"dq": None})
+            if squared is None and held.image("squared"):
+                held.take({"squared": []})
+        self._has_flags, self.squared = had_flags, squared
+        self._seen.clear()
 
     def has_frame(self) -> bool:
         """Whether the output frame is known."""
@@ -106,6 +133,7 @@ class OutputImages:
         ny, nx = frame.shape
         self._whole = (0, nx - 1, 0, ny - 1)
         # Where something was given, its pixels without weight are looked at once; new images have their fill values.
+        self._settled = held.passes
         self._is_filled = "data" not in self._given and not any(image is not None for image in self.squared or [])
         images = {"data": self._value_of_new("data"), "wht": 0.0} | self._given
         held.take(images | {"squared": self._with_new(self.squared or [])}, next_id)
@@ -131,17 +159,15 @@ class OutputImages:
 
     def settle(self) -> None:
         """After an exposure: fill values where there is no weight, and the caller's arrays brought up to date."""
+        if self._held is None or self.passes == self._settled or not self._held.is_whole():
+            return
         window = self.held.window if self._is_filled else self._whole
-        self._is_filled = True
         for name, text in self._fills.items():
             value = fill_number(text)
             if value is not None:
                 self.held.fill(name, value, window)
         self._seen.clear()
-        x0, x1, y0, y1 = window
-        if x0 > x1:
-            return
-        part = (..., slice(y0, y1 + 1), slice(x0, x1 + 1))
+        part = within(window)
         for name, given in list(self._given.items()):
             held = self.held.image(name)
             if held.shape == given.shape:
@@ -153,6 +179,7 @@ class OutputImages:
             for held, given in zip(self.held.image("squared"), squared, strict=True):
                 if given is not None:
                     self._copy_part(held, given, part)
+        self._settled, self._is_filled = self.passes, True
 
     def _copy_part(self, held: Any, given: Any, part: tuple) -> None:
         if not on_device(held):
@@ -163,46 +190,56 @@ class OutputImages:
                 given[part] = held[part] if on_device(given) else held[part].get()
 
 
-def fill_text(fillval: Any, is_new: bool) -> str:
+def fill_text(fillval: Any, name: str, is_new: bool) -> str:
     """A fill value as the reference shows it: a number, "NaN", or "INDEF" where pixels of a given array stay.
 
     Raises
     ------
-    ValueError
-        It is a string that holds no number.
+    ValueError, TypeError
+        It is no number, and no string that holds one.
     """
-    if fill_number(fillval) is None:
+    number = fill_number(fillval, name)
+    if number is None:
         return "NaN" if is_new else "INDEF"
-    return str(fillval).strip()
+    return str(number if isinstance(fillval, Fraction) else fillval).strip()  # whose text is no number's
 
 
-def checked_flags(flags: Any, name: str) -> Any:
-    """An array of flags; TypeError if they are not integers of at most 32 bits."""
-    flags = as_array(flags)
+def checked_flags(flags: Any, name: str) -> tuple[Any, np.ndarray | None]:
+    """An array of flags, and which are masked; TypeError if they are not integers of at most 32 bits."""
+    flags, mask = converted(flags, name)
     if flags.dtype.kind not in "iu" or flags.dtype.itemsize > 4:
         raise TypeError(
             f"'{name}' must be of an unsigned integer type with itemsize of 4 bytes or less. Got {flags.dtype}."
         )
-    return flags
+    return flags, mask
 
 
-def checked_output(image: Any, name: str) -> Any:
+def checked_output(given: Any, name: str) -> Any:
     """An image of a mosaic that goes on, in its type: the array itself if it has that already.
 
     Raises
     ------
     TypeError
-        It is not an array of flags, where it should be.
+        It does not hold real numbers, or is not an array of flags where it should be.
     ValueError
-        It has not as many dimensions as it should, or can't be written to.
+        It has not as many dimensions as it should, is masked, or can't be written to.
     """
     argument = ARGUMENTS[name]
-    image = checked_flags(image, argument) if name == "dq" else as_array(image)
+    image, mask = checked_flags(given, argument) if name == "dq" else converted(given, argument)
+    if name == "dq":
+        image = as_flags(image)
     if name == "con" and image.ndim == 2:
         image = image[None]
     if image.ndim != (3 if name == "con" else 2):
         kind = "either a 2D or 3D" if name == "con" else "a 2D"
         raise ValueError(f"'{argument}' must be {kind} array. Got {image.ndim} dimensions.")
+    if mask is not None:
+        raise ValueError(f"'{argument}' must not be masked: give an array without a mask, of weight 0 in those pixels.")
+    image = real(image, argument)
+    if name == "con" and (image.dtype.kind not in "iu" or image.dtype.itemsize > 4):
+        if not bool(((image >= -(2**31)) & (image < 2**32) & (image == np.floor(image))).all()):
+            raise ValueError(f"'{argument}' must hold integers of at most 32 bits, got others in one of {image.dtype}.")
+        image = image.astype(np.int64)
     image = image.astype(TYPES[name], copy=False)
     if isinstance(image, np.ndarray) and not image.flags.writeable:
         raise ValueError(f"'{argument}' can't be written to: pass a copy of it.")
@@ -210,7 +247,11 @@ def checked_output(image: Any, name: str) -> Any:
 
 
 def checked_list(images: Any) -> list:
-    """``out_img2`` as a list."""
-    if isinstance(images, np.ndarray) or on_device(images):
+    """``out_img2`` as a list; TypeError if it is none."""
+    if hasattr(images, "__array__") or on_device(images):
         images = [images]
+    try:
+        images = list(images)
+    except TypeError as error:
+        raise TypeError(f"'out_img2' must be an image or a list of such, got {got(images)}.") from error
     return [None if image is None else checked_output(image, "squared") for image in images]

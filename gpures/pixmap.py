@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from gpures import _cpu, seams
+from gpures.arguments import checked_number, checked_order, checked_shape, checked_wcs
 from gpures.records import exposure_record, in_memory
 from gpures.threads import thread_count
-from gpures.wcs import Transform, bounding_box, pixel_to_world, world_to_pixel
+from gpures.wcs import Transform, bounding_box, pixel_to_world, pixels_within, world_to_pixel
 
 __all__ = ["PixelMap", "calc_pixmap"]
 
@@ -92,7 +93,7 @@ class PixelMap:
         ValueError
             The array has another shape.
         """
-        pixmap = np.ascontiguousarray(pixmap, dtype=np.float64)
+        pixmap = np.require(pixmap, np.float64, ["C", "ALIGNED"])
         if pixmap.ndim != 3 or pixmap.shape[2] != 2:
             raise ValueError(f"'pixmap' must have the shape (Ny, Nx, 2), got {pixmap.shape}.")
         return cls(pixmap.shape[:2], full=pixmap, period=period, jump=jump)
@@ -164,19 +165,21 @@ def calc_pixmap(
     """Pixel map from one WCS to another.
 
     The bounding box of ``wcs_from`` is respected (NaN outside of it), that of ``wcs_to`` is not: the output frame's
-    shape bounds the output.
+    shape bounds the output. World coordinates are handed on by their meaning, whatever their order and units. Between
+    celestial frames nothing is converted, as in the reference: where both WCS name theirs and the names differ (ICRS
+    and FK5, which are 0.02 arcsec apart, or Galactic), a warning in the log says so, once for an output `Transform`.
 
     Parameters
     ----------
     wcs_from, wcs_to : gwcs.wcs.WCS or astropy.wcs.WCS
-        Input and output WCS, of the same celestial frame and units; the output's may be a `Transform` made before.
+        Input and output WCS, of the same celestial frame; the output's may be a `Transform` made before.
     shape : (int, int)
         Shape (Ny, Nx) of the input image.
     tolerance : float, optional
         Largest error allowed, in output pixels; 0 evaluates every pixel.
     stepsize, order : int, optional
-        With ``stepsize > 1`` the grid has about that spacing, the spline has this order (1 or 3), and ``tolerance``
-        is not looked at: the reference's own knobs, with its results.
+        With ``stepsize > 1`` the grid has about that spacing, the spline has this order (1 or 3; less along a side of
+        2 or 3 pixels), and ``tolerance`` is not looked at: the reference's own knobs, with its results.
     period : (float, float), optional
         Of the output, as `gpures.seams.period_of` gives it.
 
@@ -187,19 +190,27 @@ def calc_pixmap(
     Raises
     ------
     ValueError
-        ``order`` is neither 1 nor 3, or fewer than two rows and columns have finite coordinates.
+        ``stepsize`` is below 1, ``order`` neither 1 nor 3, the WCS have axes of different types, or fewer than two rows
+        and columns have finite coordinates.
     """
+    checked_wcs(wcs_from, "wcs_from")
+    if not isinstance(wcs_to, Transform):
+        checked_wcs(wcs_to, "wcs_to")
+    shape = checked_shape(shape, "shape", "image")
+    tolerance = checked_number(tolerance, "tolerance", 0.0, math.inf)
+    stepsize = checked_number(stepsize, "stepsize", 1, math.inf)
+    if stepsize > 1:
+        order = checked_order(order)
     forward = pixel_to_world(wcs_from)
     backward = wcs_to if isinstance(wcs_to, Transform) else world_to_pixel(wcs_to)
+    _check_axes(forward, backward)
     pixel_to_pixel = _composition(forward, backward)
-    window = _window(bounding_box(wcs_from), shape)
+    window = pixels_within(bounding_box(wcs_from), shape)
     x0, x1, y0, y1 = window
     width, height = x1 - x0 + 1, y1 - y0 + 1
     pixmap = None
     if width > 1 and height > 1:
         if stepsize > 1 and max(width, height) > 10:
-            if order not in (1, 3):
-                raise ValueError(f"'pixmap_order' should be either 1 or 3, got {order!r}.")
             # No wider than asked for, but at least 10 points (or every pixel of a smaller image), as the reference.
             points = [max(math.ceil(n / stepsize), min(10, n)) for n in (width, height)]
             pixmap = _spline_map(pixel_to_pixel, shape, window, points, order, tolerance=None)
@@ -220,17 +231,19 @@ def calc_pixmap(
     return pixmap
 
 
-def _window(box: Any, shape: tuple[int, int]) -> tuple[int, int, int, int]:
-    """First and last column and row whose centres lie in a bounding box."""
-    if box is None:
-        return 0, shape[1] - 1, 0, shape[0] - 1
-    (x1, x2), (y1, y2) = box
-    return (
-        max(0, math.ceil(x1)),
-        min(shape[1] - 1, math.floor(x2)),
-        max(0, math.ceil(y1)),
-        min(shape[0] - 1, math.floor(y2)),
-    )
+def _check_axes(forward: Transform, backward: Transform) -> None:
+    """Refuse world coordinates of different kinds, and say where those of the sky have different names."""
+    ours, theirs = forward.axes, backward.axes
+    if ours.types != theirs.types:
+        raise ValueError(f"'wcs' must have the output WCS's world axes, {theirs.types}, got {ours.types}.")
+    if ours.sky and theirs.sky and ours.sky != theirs.sky and ours.sky not in backward.warned:
+        backward.warned.add(ours.sky)
+        log.warning(
+            "The sky coordinates of the input are in %s, and those of the output in %s: taken as the same, nothing is "
+            "converted.",
+            ours.sky,
+            theirs.sky,
+        )
 
 
 def _every_pixel(
@@ -260,7 +273,7 @@ def _every_pixel(
             has_long_steps.append(seams.has_long_steps(block, period))
 
     threads = min(thread_count(), len(starts))
-    if threads == 1 or forward.duplicate is None or backward.duplicate is None:
+    if threads == 1 or not (forward.can_be_copied and backward.can_be_copied):
         evaluate((forward, backward), starts)
     else:
         pairs = [(forward, backward)] + [(forward.duplicate(), backward.duplicate()) for _ in range(threads - 1)]
@@ -276,8 +289,8 @@ def _every_pixel(
 
 def _composition(forward: Transform, backward: Transform) -> Mapping:
     def pixel_to_pixel(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        x_out, y_out = backward(*forward(x, y))[:2]
-        return np.asarray(x_out, float), np.asarray(y_out, float)
+        x_out, y_out = backward(*forward(x, y))
+        return x_out, y_out
 
     return pixel_to_pixel
 
@@ -305,7 +318,9 @@ def _spline_map(
     # Where there is no tolerance, nothing else finds a seam of the output.
     if tolerance is None and seams.has_long_steps(np.stack(grids, axis=-1), (0.0, 0.0)):
         return None
-    splines = [RectBivariateSpline(y, x, grid, kx=order, ky=order) for grid in grids]
+    # A spline needs more points than its order: of a side of 2 or 3 pixels, which has them all, it is lower.
+    order_y, order_x = min(order, y.size - 1), min(order, x.size - 1)
+    splines = [RectBivariateSpline(y, x, grid, kx=order_y, ky=order_x) for grid in grids]
     if tolerance is not None:
         errors = [np.abs(s.ev(check_y, check_x) - v[at_x.size :]) for s, v in zip(splines, values, strict=True)]
         worst = max(float(error.max()) for error in errors)
@@ -315,10 +330,10 @@ def _spline_map(
 
     knots_y, knots_x, coefficients_x = splines[0].tck
     coefficients_y = splines[1].tck[2]
-    n_y, n_x = len(knots_y) - order - 1, len(knots_x) - order - 1
-    first_row, row_factors = _factors(knots_y, order, np.arange(shape[0]), y0, y1)
-    first_column, column_factors = _factors(knots_x, order, np.arange(shape[1]), x0, x1)
-    # A spline of order 1 reads (with factors of 0) beyond its last coefficient.
+    n_y, n_x = len(knots_y) - order_y - 1, len(knots_x) - order_x - 1
+    first_row, row_factors = _factors(knots_y, order_y, np.arange(shape[0]), y0, y1)
+    first_column, column_factors = _factors(knots_x, order_x, np.arange(shape[1]), x0, x1)
+    # A spline of a lower order than 3 reads (with factors of 0) beyond its last coefficient.
     pad = ((0, _SUPPORT), (0, _SUPPORT))
     return PixelMap(
         shape,

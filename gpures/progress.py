@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from gpures.arrays import got
+
 __all__ = ["shown"]
 
 log = logging.getLogger(__name__)
@@ -48,7 +50,7 @@ def shown(
             with tqdm(total=total, unit=unit, desc=what) as bar:
                 yield lambda done: bar.update(done - bar.n)
     else:
-        raise TypeError(f"'progress' must be True, False, None or a function of (done, total), got {progress!r}.")
+        raise TypeError(f"'progress' must be True, False, None or a function of (done, total), got {got(progress)}.")
 
 
 def _words(what: str, unit: str, done: int, total: int | None, seconds: float) -> str:

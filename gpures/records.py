@@ -81,7 +81,7 @@ EXPOSURE = np.dtype(
 
 MOSAIC = np.dtype(
     [("ny", "i8"), ("nx", "i8"), ("doubles", "i4"), ("context_bit", "i4")]
-    + [(name, _POINTER) for name in ("weight", "context", "dq", "time", "passed_over")],
+    + [(name, _POINTER) for name in ("weight", "beyond", "context", "dq", "time", "passed_over")],
     align=True,
 )
 
@@ -96,7 +96,7 @@ BLOT = np.dtype(
     [("data", _POINTER), ("ny", "i8"), ("nx", "i8"), ("doubles", "i4"), ("interpolation", "i4")]
     + [(name, _POINTER) for name in ("pixmap", "out")]
     + [("out_ny", "i8"), ("out_nx", "i8")]
-    + [(name, "f8") for name in ("scale", "fill", "sinc_scale")]
+    + [(name, "f8") for name in ("scale", "fill", "sinc_scale", "float32_below")]
     + [("lanczos", _POINTER)],
     align=True,
 )
@@ -121,6 +121,8 @@ def exposure_record(shape: tuple[int, int], pixmap: PixelMap | None, place: Plac
     record["x1"], record["y1"] = shape[1] - 1, shape[0] - 1
     record["variance_weight_plane"] = -1
     if pixmap is not None:
+        if pixmap.full is not None and pixmap.full.shape != (*shape, 2):
+            raise RuntimeError(f"A pixel map of the shape {(*shape, 2)} has become one of {pixmap.full.shape}.")
         for name, array in pixmap.arrays().items():
             record["pixmap"][name] = place(array)[0]
         record["pixmap"]["period_x"], record["pixmap"]["period_y"] = pixmap.period
@@ -148,16 +150,24 @@ def set_weights(record: np.ndarray, exposure: Exposure, place: Place) -> None:
     weight = exposure.weight
     record["weight"] = weight.constant
     if weight.weight_map is not None:
-        record["weight_map"] = view(weight.weight_map, place)
+        record["weight_map"] = view(weight.weight_map, exposure.shape, place)
     elif weight.variance is not None:
-        record["variance"] = view(weight.variance, place)
+        record["variance"] = view(weight.variance, exposure.shape, place)
     if exposure.dq is not None:
-        record["dq"] = view(exposure.dq, place)
+        record["dq"] = view(exposure.dq, exposure.shape, place)
         record["bad_bits"] = weight.bad_bits
 
 
-def view(array: Any, place: Place) -> tuple:
-    """A VIEW of a 2-D array."""
+def view(array: Any, shape: tuple[int, int], place: Place) -> tuple:
+    """A VIEW of an array, which must still have the exposure's shape: the kernels take that for granted.
+
+    Raises
+    ------
+    RuntimeError
+        It has another, as an array that was resized after it had been checked.
+    """
+    if array.shape != shape:
+        raise RuntimeError(f"An array of the shape {shape} has become one of {array.shape} since it was checked.")
     address, strides = place(array)
     swapped = array.dtype.str[0] == (">" if np.little_endian else "<")
     return address, strides[0], strides[1], _TYPES[array.dtype.str[1:]], swapped

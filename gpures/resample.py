@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 import math
+import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpures import exposure
-from gpures.accumulators import BITS_PER_PLANE, Accumulators, Frame
+from gpures.accumulators import BITS_PER_PLANE, Accumulators, Frame, IncompleteError
 from gpures.ahead import ahead
 from gpures.arguments import (
     LARGEST_PIXFRAC,
     checked_compute_err,
+    checked_count,
     checked_dtype,
     checked_kernel,
     checked_names,
     checked_number,
+    checked_ratio,
+    checked_scale,
     checked_shape,
+    checked_switch,
+    checked_wcs,
     effective_kernel,
     fill_number,
     warn_of_kernel,
 )
-from gpures.arrays import model_name, on_device
+from gpures.arrays import on_device
 from gpures.backend import checked_backend, make_accumulators
-from gpures.cuda.device import DeviceError
-from gpures.exposure import Exposure
+from gpures.cuda.device import DeviceError, device_number
+from gpures.exposure import Exposure, Wanted, exposure_of, exposure_of_variances
 from gpures.frame import OutputFrame
-from gpures.output import OutputModel
+from gpures.input_model import InputModel
+from gpures.output import OutputModel, in_type
 from gpures.pixmap import PixelMap, calc_pixmap
 from gpures.progress import shown
 from gpures.seams import period_of
+from gpures.settings import Setting, Settled
 from gpures.stages import stage
 from gpures.times import TimeCounters
 from gpures.wcs import (
@@ -42,10 +53,9 @@ from gpures.wcs import (
     as_wcs,
     axes_type,
     is_imaging,
-    resample_range,
     world_to_pixel,
 )
-from gpures.weights import check_weight_type, measured_time, weight_of
+from gpures.weights import check_weight_type, checked_flag, flag_empty
 
 __all__ = ["Resample"]
 
@@ -53,8 +63,46 @@ log = logging.getLogger(__name__)
 
 IMAGES = ("data", "wht", "con", "dq", "err", "exptime_map")
 
+MISSING = "Attempt to access non-existent key '{}' in a data model."
+
 # What `add_model` raises where something in a model is wrong.
 MODEL_ERRORS = (KeyError, RuntimeError, TypeError, ValueError)
+
+# What is counted of the exposures, by the attributes' names.
+COUNTS = ("_n_res_models", "_group_ids", "_pixel_scale_ratio", *TimeCounters.counters)
+
+# What of a resampler belongs to the process and the thread, and is made anew for a copy.
+OWN = ("_lock", "_wcs_lock", "_undo", "_world_to_pixel")
+
+
+@dataclass(frozen=True)
+class Undo:
+    """What was counted before an exposure, for the case that it is not added.
+
+    Attributes
+    ----------
+    passes : int
+        Passes that were in the sums.
+    counts : dict
+        Attributes of the resampler.
+    meta : dict
+        Entries of the output model.
+    """
+
+    passes: int
+    counts: dict[str, Any]
+    meta: dict[str, Any]
+
+
+def type_of_others() -> DTypeLike:
+    """Type of the images that have no other."""
+    return np.float32
+
+
+def checked_fillval(fillval: Any) -> Any:
+    """A fill value as it was given; ValueError if it is no number, nor a string that holds one."""
+    fill_number(fillval)
+    return fillval
 
 
 class Resample(OutputFrame, TimeCounters):
@@ -117,6 +165,9 @@ class Resample(OutputFrame, TimeCounters):
         Roman's, it is that.
     accumulator_dtype : {"f4", "f8"}, optional
         Type of the accumulated sums. The images have the types of ``output_array_types`` in any case.
+    dq_of_empty : int or None, optional
+        DQ flags of output pixels without data (of weight 0), such as 1, which is DO_NOT_USE among the flags of JWST and
+        Roman; None for none. Needs ``propagate_dq``.
 
     Raises
     ------
@@ -150,7 +201,7 @@ class Resample(OutputFrame, TimeCounters):
 
     #: Types of the output images; variances not named here are float32.
     output_array_types: defaultdict[str, DTypeLike] = defaultdict(
-        lambda: np.float32,
+        type_of_others,
         dict.fromkeys(("data", "wht", "err", "var_rnoise", "var_flat", "var_poisson"), np.float32) | {"con": np.int32},
     )
 
@@ -191,33 +242,37 @@ class Resample(OutputFrame, TimeCounters):
         extra_array_names=(),
         enable_exptime_map=False,
         accumulator_dtype="f4",
+        dq_of_empty=None,
     ):
         # Slow to import, and needed by every exposure: here, so that neither `import gpures` nor the first one waits.
         import astropy.nddata.bitmask  # noqa: F401
         import scipy.interpolate  # noqa: F401
 
+        self._lock, self._wcs_lock = threading.RLock(), threading.Lock()
+        self._undo: Undo | None = None
         self._finalized = False
         self._n_res_models = 0
-        self._group_ids = []
-        self._enable_ctx = enable_ctx
-        self._enable_var = enable_var
+        self._group_ids: list = []
+        self._enable_ctx = checked_switch(enable_ctx, "enable_ctx")
+        self._enable_var = checked_switch(enable_var, "enable_var")
         self._compute_err = checked_compute_err(compute_err)
-        self._propagate_dq = propagate_dq
+        self._propagate_dq = checked_switch(propagate_dq, "propagate_dq")
+        self._dq_of_empty = checked_flag(dq_of_empty, self._propagate_dq)
         self._backend = checked_backend(backend)
-        self._device = device
+        device_number(device)
+        self._device = getattr(device, "id", device)
         self._extra_array_names = checked_names(extra_array_names, (*IMAGES, *self.variance_array_names))
-        self._enable_exptime_map = bool(enable_exptime_map)
-        self._to_host = bool(to_host)
+        self._enable_exptime_map = checked_switch(enable_exptime_map, "enable_exptime_map")
+        self._to_host = checked_switch(to_host, "to_host")
         self._pixmap_tolerance = checked_number(pixmap_tolerance, "pixmap_tolerance", 0.0, math.inf)
         self._accumulator_dtype = checked_dtype(accumulator_dtype, self._backend)
 
-        self.pixfrac = checked_number(pixfrac, "pixfrac", 0.0, LARGEST_PIXFRAC)
-        self.kernel = checked_kernel(kernel)
+        self.pixfrac = pixfrac
+        self.kernel = kernel
         self.fillval = fillval
-        fill_number(fillval)
         self.good_bits = good_bits
-        self.weight_type = check_weight_type(weight_type)
-        self.pixmap_stepsize = checked_number(pixmap_stepsize, "pixmap_stepsize", 1, math.inf)
+        self.weight_type = weight_type
+        self.pixmap_stepsize = pixmap_stepsize
         self.pixmap_order = pixmap_order
 
         if output_wcs is None:
@@ -229,7 +284,7 @@ class Resample(OutputFrame, TimeCounters):
             raise ValueError(f"'output_wcs' must have a WCS under 'wcs', got the keys {list(output_wcs)}.")
         self._pixel_scale_ratio = output_wcs.get("pixel_scale_ratio")
         if self._pixel_scale_ratio is not None:
-            exposure.checked_scale(self._pixel_scale_ratio, "pixel_scale_ratio")
+            self._pixel_scale_ratio = checked_ratio(self._pixel_scale_ratio)
         self.check_output_wcs(self._output_wcs)
         self._output_array_shape = checked_shape(as_wcs(self._output_wcs).array_shape)
         self._output_pixel_scale = self._pixel_scale(output_wcs.get("pixel_scale"))
@@ -243,54 +298,73 @@ class Resample(OutputFrame, TimeCounters):
 
     # ---- what it is --------------------------------------------------------------------------------------------
 
-    @property
-    def output_model(self):
-        """Output model, a dictionary of images and meta data. Images are current at any time, variances at the end."""
-        return self._output_model
+    # The output model's entries of these names say what the mosaic was begun with, as in the reference.
+    pixfrac = Setting(
+        lambda value: checked_number(value, "pixfrac", 0.0, LARGEST_PIXFRAC),
+        doc="Linear size of a drop in input pixels. Acts on the exposures that come next, as all settings do.",
+    )
+    kernel = Setting(checked_kernel, doc="Name of the shape of a drop.")
+    fillval = Setting(checked_fillval, changed="_fill_anew", doc="Value of output pixels without contributions.")
+    weight_type = Setting(check_weight_type, doc="What weights are made of.")
+    pixmap_stepsize = Setting(
+        lambda value: checked_number(value, "pixmap_stepsize", 1, math.inf),
+        doc="Spacing of the grid on which the WCS is evaluated, in input pixels.",
+    )
 
-    @property
-    def group_ids(self):
-        """Group IDs of the models added, in their order."""
-        return self._group_ids
+    backend = Settled('Name of the backend in use: "cuda", "cpu" or "drizzle".')
+    group_ids = Settled("Group IDs of the models added, in their order.", "call 'reset_arrays'")
+    enable_ctx = Settled("Whether there is a context image.")
+    enable_var = Settled("Whether variance arrays are resampled.")
+    compute_err = Settled("How the error array is computed, if it is.")
+    propagate_dq = Settled("Whether the output has a DQ array.")
+    extra_array_names = Settled("Names of the further arrays that are averaged like the data.")
+    enable_exptime_map = Settled("Whether there is a map of the exposure time.")
+    dq_of_empty = Settled("Flags that output pixels without data have in the DQ array; None for none.")
+    output_model = Settled(
+        "Output model, a dictionary of images and meta data. Images are current at any time, variances at the end.",
+        "change its entries, or call 'reset_arrays'",
+    )
 
-    @property
-    def enable_ctx(self):
-        """Whether there is a context image."""
-        return self._enable_ctx
-
-    @property
-    def enable_var(self):
-        """Whether variance arrays are resampled."""
-        return self._enable_var
-
-    @property
-    def compute_err(self):
-        """How the error array is computed, if it is."""
-        return self._compute_err
-
-    @property
-    def propagate_dq(self):
-        """Whether the output has a DQ array."""
-        return self._propagate_dq
-
-    @property
-    def backend(self):
-        """Name of the backend in use: "cuda", "cpu" or "drizzle"."""
-        return self._backend
-
-    @property
-    def extra_array_names(self):
-        """Names of the further arrays that are averaged like the data."""
-        return self._extra_array_names
-
-    @property
-    def enable_exptime_map(self):
-        """Whether there is a map of the exposure time."""
-        return self._enable_exptime_map
+    def _fill_anew(self) -> None:
+        """Have the images made again, with another fill value."""
+        if "_accumulators" in self.__dict__:
+            with self._lock:
+                self._accumulators.fillval = fill_number(self.fillval)
+                if self._n_res_models:
+                    self._defer_images()
 
     def is_finalized(self):
         """Whether `finalize` was called."""
         return self._finalized
+
+    # ---- copies ------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            self._settle()
+            state = {name: value for name, value in self.__dict__.items() if name not in OWN}
+            # Images that are made of what is accumulated are made anew.
+            made = self._accumulated_keys() if self._n_res_models and not self._finalized else ()
+            state["_output_model"] = self._output_model.without(made)
+            return state | {name: copy.copy(state[name]) for name in COUNTS}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock, self._wcs_lock = threading.RLock(), threading.Lock()
+        self._undo = None
+        self._world_to_pixel = world_to_pixel(self._output_wcs)
+        self._output_model = OutputModel(self._output_model)
+        if self._n_res_models and not self._finalized:
+            self._defer_images()
+
+    def __copy__(self) -> Resample:
+        made = type(self).__new__(type(self))
+        with self._lock:
+            state = self.__getstate__()
+            if "_accumulators" in state:
+                state["_accumulators"] = state["_accumulators"].copy()
+        made.__setstate__(state)
+        return made
 
     # ---- beginning ---------------------------------------------------------------------------------------------
 
@@ -347,21 +421,22 @@ class Resample(OutputFrame, TimeCounters):
         MemoryError
             The frame's arrays would not fit in memory.
         """
-        if n_input_models is not None and not (isinstance(n_input_models, (int, np.integer)) and n_input_models > 0):
-            raise ValueError(f"'n_input_models' must be None or an integer of at least 1, got {n_input_models!r}.")
-        frame = self._frame(n_input_models)
-        if hasattr(self, "_output_model"):
-            self._output_model.settle()  # whoever holds the mosaic before keeps its images
-        self._drop_accumulators()  # and the rest of it makes room first
-        self._accumulators = make_accumulators(self._backend, frame, self._device, self._to_host)
-        self._backend = self._accumulators.backend
-        self._output_model = OutputModel(self.create_output_model())
-        self._n_res_models = 0
-        self._group_ids = []
-        if self._enable_var:
-            self.init_variance_arrays()
-        self.init_time_counters()
-        self._finalized = False
+        with self._lock:
+            frame = self._frame(checked_count(n_input_models, "n_input_models"))
+            if hasattr(self, "_output_model"):
+                with suppress(IncompleteError):
+                    self._output_model.settle()  # whoever holds the mosaic before keeps its images
+            self._undo = None
+            self._drop_accumulators()  # and the rest of it makes room first
+            self._accumulators = make_accumulators(self._backend, frame, self._device, self._to_host)
+            self._backend = self._accumulators.backend
+            self._output_model = OutputModel(self.create_output_model())
+            self._n_res_models = 0
+            self._group_ids = []
+            if self._enable_var:
+                self.init_variance_arrays()
+            self.init_time_counters()
+            self._finalized = False
 
     def _frame(self, n_input_models) -> Frame:
         """What is to be accumulated."""
@@ -406,13 +481,13 @@ class Resample(OutputFrame, TimeCounters):
             It is not a mapping.
         KeyError
             A key is missing.
+        TypeError, ValueError
+            Its WCS is none.
         """
         if not isinstance(model, Mapping):
             raise TypeError(f"'model' must be a dict of arrays and meta data, got {type(model).__name__}.")
         needed = ["data", "dq", "filename", "group_id", "wcs", "exposure_time", "start_time", "end_time", "duration"]
         needed += ["measurement_time", "pixelarea_steradians", "level", "subtracted"]
-        if model.get("wcs") is not None and "SPECTRAL" in axes_type(model["wcs"]):
-            needed.append("bunit_data")
         if self._enable_var:
             needed += self.variance_array_names
         needed += self._extra_array_names
@@ -422,9 +497,10 @@ class Resample(OutputFrame, TimeCounters):
             needed.append("var_rnoise")
         for key in needed:
             if key not in model:
-                raise KeyError(f"Attempt to access non-existent key '{key}' in a data model.")
-        if model["wcs"] is None:
-            raise ValueError(f"'wcs' of model '{model_name(model)}' must be a WCS, got None.")
+                raise KeyError(MISSING.format(key))
+        checked_wcs(model["wcs"], "wcs", model)
+        if "SPECTRAL" in axes_type(model["wcs"]) and "bunit_data" not in model:
+            raise KeyError(MISSING.format("bunit_data"))
 
     def add_model(self, model):
         """Resample a model and add it to the mosaic, all its planes in one pass.
@@ -516,7 +592,8 @@ class Resample(OutputFrame, TimeCounters):
             return None
 
     def _pixmap(self, model: Mapping) -> PixelMap:
-        with stage("pixel map"):
+        # WCS objects keep state while they are evaluated, and the output's is everybody's.
+        with self._wcs_lock, stage("pixel map"):
             return calc_pixmap(
                 model["wcs"],
                 self._world_to_pixel,
@@ -528,95 +605,145 @@ class Resample(OutputFrame, TimeCounters):
             )
 
     def _add(self, model, pixmap: PixelMap | None = None) -> None:
-        if self._finalized:
-            raise RuntimeError(
-                "Resampling has been finalized and no new models can be added to the resampled output model. "
-                "Call 'reset_arrays' to begin a new one."
-            )
-        self.validate_input_model(model)
-        scale_before = self._pixel_scale_ratio, self._output_model.get("pixel_scale_ratio")
-        try:
-            checked = self._checked_exposure(model, pixmap)
-            warn_of_kernel(self.kernel, self.pixfrac, stacklevel=3)
-            variances = checked.variances
-            own_variances = self._is_overridden("resample_variance_arrays")
-            if own_variances:
-                checked.variances = {}
-            self._accumulators.add(checked)
-        except BaseException:
-            self._pixel_scale_ratio, self._output_model["pixel_scale_ratio"] = scale_before
-            raise
-        self._n_res_models += 1
-        self._output_model.defer(self._accumulated_keys(), self._images)
+        with self._lock:
+            self._settle()
+            if self._finalized:
+                raise RuntimeError(
+                    "Resampling has been finalized and no new models can be added to the resampled output model. "
+                    "Call 'reset_arrays' to begin a new one."
+                )
+            self._accumulators.check_whole()
+            self._check_names()
+            self.validate_input_model(model)
+            with self._all_or_nothing(model):
+                taken = InputModel(model)
+                checked = self._checked_exposure(taken, pixmap)
+                warn_of_kernel(self.kernel, self.pixfrac, stacklevel=5)
+                self._count(taken)
+                self._defer_images()
+                if any(self._is_overridden(name) for name in ("add_model_hook", "resample_variance_arrays")):
+                    self._add_with_hooks(model, checked)
+                else:
+                    self._accumulators.add(checked)
 
-        if self._is_overridden("add_model_hook"):
-            self._call_with_maps(self.add_model_hook, model, checked)
+    def _check_names(self) -> None:
+        """Refuse names of variances that the mosaic was not begun with; it can go on with fewer."""
+        begun = self._accumulators.frame.variance_names
+        names = {"variance_array_names": self.variance_array_names if self._enable_var else ()}
+        if self._enable_var and self._compute_err == "from_var":
+            names["error_from_variances"] = self.error_from_variances or ()
+        for attribute, given in names.items():
+            if unknown := [name for name in given if name not in begun]:
+                raise ValueError(
+                    f"{attribute!r} must be among the variances that the mosaic was begun with, {begun}, got "
+                    f"{unknown[0]!r}: change 'variance_array_names' and call 'reset_arrays'."
+                )
+
+    def _count(self, model: Mapping) -> None:
+        self._n_res_models += 1
         if (group_id := model["group_id"]) not in self._group_ids:
             self.update_time(model)
-            self._group_ids.append(group_id)
-            self._output_model["pointings"] += 1
-        if own_variances and variances:
-            self._call_with_maps(self.resample_variance_arrays, model, checked)
+            self._group_ids = [*self._group_ids, group_id]
+            dict.__setitem__(self._output_model, "pointings", self._output_model["pointings"] + 1)
+
+    def _add_with_hooks(self, model: Mapping, checked: Exposure) -> None:
+        """Add an exposure and call a subclass' hooks. If one of these raises, the sums are what they were."""
+        variances = checked.variances
+        own_variances = self._is_overridden("resample_variance_arrays")
+        if own_variances:
+            checked.variances = {}
+        before = self._accumulators.part(self._accumulators.window_of(checked))
+        try:
+            self._accumulators.add(checked)
+            if self._is_overridden("add_model_hook"):
+                self._call_with_maps(self.add_model_hook, model, checked)
+            if own_variances and variances:
+                self._call_with_maps(self.resample_variance_arrays, model, checked)
+        except BaseException:
+            self._accumulators.put_back(before)
+            raise
+
+    @contextmanager
+    def _all_or_nothing(self, model: Mapping) -> Iterator[None]:
+        """Count an exposure if it is in the sums, and not if it is not, whatever happens meanwhile."""
+        meta = ("pixel_scale_ratio", "pointings")
+        self._undo = Undo(
+            self._accumulators.passes,
+            {name: copy.copy(getattr(self, name)) for name in COUNTS},
+            {name: self._output_model.get(name) for name in meta},
+        )
+        try:
+            yield
+        except BaseException as error:
+            if self._accumulators.passes > self._undo.passes:  # as where Ctrl-C was pressed in the midst of it
+                error.add_note(
+                    f"Model '{InputModel(model).name}' has been added to the mosaic: go on with the next one."
+                )
+            raise
+        finally:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Have what is counted agree with what is in the sums."""
+        undo = self._undo
+        if undo is None:
+            return
+        if self._accumulators.passes == undo.passes:
+            self.__dict__.update(undo.counts)
+            dict.update(self._output_model, undo.meta)
+        self._undo = None
+
+    def _defer_images(self) -> None:
+        self._output_model.defer(self._accumulated_keys(), self._images)
+
+    def _wanted(self) -> Wanted:
+        """What the settings ask of a model."""
+        return Wanted(
+            weight_type=self.weight_type,
+            good_bits=self.good_bits,
+            flag_names=self.dq_flag_name_map,
+            variance_names=self.variance_array_names if self._enable_var else (),
+            extra_names=self._extra_array_names,
+            err=self._compute_err == "driz_err",
+            dq=bool(self._propagate_dq),
+            time=self._enable_exptime_map,
+            pixfrac=self.pixfrac,
+            kernel=self._effective_kernel(),
+        )
 
     def _checked_exposure(self, model: Mapping, pixmap: PixelMap | None = None) -> Exposure:
         """Everything about a model that a backend needs, checked; its pixel map may have been made before."""
-        data = exposure.checked_data(model)
-        shape = data.shape
-        time = exposure.checked_exposure_time(model)
-        exposure.check_numbers(model)
-        dq = exposure.checked_dq(model, shape, self._propagate_dq)
-        weight = weight_of(model, shape, dq.dtype, self.weight_type, self.good_bits, self.dq_flag_name_map)
-        err = exposure.checked_err(model, shape) if self._compute_err == "driz_err" else None
+        model = model if isinstance(model, InputModel) else InputModel(model)
+        self._check_time(model)
+
+        def pixmap_of(shape: tuple[int, int]) -> PixelMap:
+            return self._pixmap(model) if pixmap is None or pixmap.shape != shape else pixmap
+
+        checked = exposure_of(model, self._wanted(), pixmap_of)
+        checked.context_id = self._n_res_models
+        checked.name = f"model '{model.name}'"
         self._compute_pixel_scale_ratio(model)
-        if pixmap is None or pixmap.shape != shape:
-            pixmap = self._pixmap(model)
-        limits = resample_range(shape, model["wcs"])
-        result = Exposure(
-            data=data,
-            pixmap=pixmap,
-            weight=weight,
-            limits=limits,
-            context_id=self._n_res_models,
-            dq=dq if self._propagate_dq or weight.bad_bits else None,
-            err=err,
-            extras=exposure.checked_extras(model, self._extra_array_names, shape),
-            exposure_time=time,
-            effective_time=exposure.checked_effective_time(model) if self._enable_exptime_map else time,
-            pixfrac=self.pixfrac,
-            pixel_scale_ratio=self._kernel_scale_ratio(self._pixel_scale_ratio, pixmap, limits),
-            iscale=exposure.checked_scale(self._get_intensity_scale(model), "iscale"),
-            level=exposure.sky_level(model),
-            name=f"model '{model_name(model)}'",
-        )
-        if self._enable_var:
-            self._take_variances(model, result)
-        if not self._accumulators.takes_device_arrays and any(map(on_device, result.arrays().values())):
+        checked.pixel_scale_ratio = self._kernel_scale_ratio(self._pixel_scale_ratio, checked.pixmap, checked.limits)
+        checked.iscale = checked_scale(self._get_intensity_scale(model), "iscale", model)
+        if not self._accumulators.takes_device_arrays and any(map(on_device, checked.arrays().values())):
             names = ", ".join(repr(key) for key, value in model.items() if on_device(value))
             raise TypeError(
-                f"{names} of model '{model_name(model)}' is on a GPU, and backend='{self._backend}' works in host "
+                f"{names} of model '{model.name}' is on a GPU, and backend='{self._backend}' works in host "
                 "memory: use backend='cuda', or pass array.get()."
             )
-        return result
+        return checked
 
     def _kernel_scale_ratio(self, ratio: float | None, pixmap: PixelMap, limits: tuple[int, int, int, int]) -> float:
         """Pixel scale ratio that sizes the drops: the one given, or, where there is none, the pixel map's own."""
-        if ratio is None:
-            if self._effective_kernel() in ("square", "point"):  # which take their size from the pixel map
-                return 1.0
+        if ratio is not None:
+            ratio = checked_ratio(ratio)
+        elif self._effective_kernel() in ("square", "point"):  # which take their size from the pixel map
+            return 1.0
+        else:
             ratio = pixmap.mean_scale_ratio(self._output_array_shape, limits)
         # The reference hands it on in float32. With float32 sums the digits beyond make no difference but one: which
         # entry of the Lanczos table is nearest.
         return float(np.float32(ratio)) if self._accumulator_dtype == np.float32 else float(ratio)
-
-    def _take_variances(self, model: Mapping, checked: Exposure) -> None:
-        """Variances of a model, and what weights them in the mosaic."""
-        checked.variances = exposure.checked_variances(model, self.variance_array_names, checked.shape)
-        if self.weight_type == "exptime":
-            checked.variance_weight = float(measured_time(model)[0])
-        elif "var_rnoise" in checked.variances:
-            checked.variance_weight = None
-        elif checked.variances:
-            log.warning("No 'var_rnoise' in model '%s': its variances have weight 1.", model_name(model))
 
     def _accumulated_keys(self) -> list[str]:
         wanted = {"con": self._enable_ctx, "dq": self._propagate_dq, "err": self._compute_err == "driz_err"}
@@ -625,9 +752,13 @@ class Resample(OutputFrame, TimeCounters):
 
     def _images(self) -> dict[str, np.ndarray]:
         types = {key: np.uint32 if key == "dq" else self.output_array_types[key] for key in self._accumulated_keys()}
-        with stage("images"), self._accumulators.context():
+        with self._lock, stage("images"), self._accumulators.context():
+            self._settle()
+            self._accumulators.check_whole()
             images = self._accumulators.images()
-            return {key: image.astype(types[key], copy=False) for key, image in images.items()}
+            if self._dq_of_empty is not None:
+                images = flag_empty(images, self._dq_of_empty)
+            return {key: in_type(image, types[key], key) for key, image in images.items()}
 
     # ---- hooks -------------------------------------------------------------------------------------------------
 
@@ -680,21 +811,16 @@ class Resample(OutputFrame, TimeCounters):
         `add_model` does this in the same pass as the data. Only where a subclass overrides this method does it call
         it, and this one is there for that subclass to call in turn. The parameters are those of `add_model_hook`.
         """
-        passed = Exposure(
-            data=None,
-            pixmap=PixelMap.from_array(pixmap, self._period, self._jump),
-            weight=exposure.given_weight(weight_map, np.shape(pixmap)[:2], model),
-            limits=exposure.clipped_limits((xmin, xmax, ymin, ymax), np.shape(pixmap)[:2]),
-            exposure_time=exposure.checked_exposure_time(model),
-            pixfrac=self.pixfrac,
-            iscale=exposure.checked_scale(iscale, "iscale"),
+        passed = exposure_of_variances(
+            InputModel(model),
+            self._wanted(),
+            PixelMap.from_array(pixmap, self._period, self._jump),
+            weight_map,
+            (xmin, xmax, ymin, ymax),
         )
-        if pixel_scale_ratio is None:
-            pixel_scale_ratio = self._pixel_scale_ratio
-        else:
-            exposure.checked_scale(pixel_scale_ratio, "pixel_scale_ratio")
-        passed.pixel_scale_ratio = self._kernel_scale_ratio(pixel_scale_ratio, passed.pixmap, passed.limits)
-        self._take_variances(model, passed)
+        ratio = self._pixel_scale_ratio if pixel_scale_ratio is None else pixel_scale_ratio
+        passed.pixel_scale_ratio = self._kernel_scale_ratio(ratio, passed.pixmap, passed.limits)
+        passed.iscale = checked_scale(iscale, "iscale")
         self._accumulators.add(passed)
 
     # ---- end ---------------------------------------------------------------------------------------------------
@@ -707,17 +833,31 @@ class Resample(OutputFrame, TimeCounters):
         ValueError
             No model was added.
         """
-        if self._finalized:
-            return
-        if not self._n_res_models:
-            raise ValueError("Nothing to finalize: no model has been added.")
-        self._finalized = True
-        model = self._output_model
-        model["pointings"] = len(self._group_ids)
-        model.settle()
+        with self._lock:
+            if self._finalized:
+                return
+            self._settle()
+            if not self._n_res_models:
+                raise ValueError("Nothing to finalize: no model has been added.")
+            self._accumulators.check_whole()
+            self._check_names()
+            model = self._output_model
+            model["pointings"] = len(self._group_ids)
+            model.settle()
+            self.finalize_time_info()
+            try:
+                with self._accumulators.whole():
+                    self._finish(model)
+            except BaseException:
+                self._finalized = False  # finished is what is finished to the end
+                raise
+            self._finalized = True
+            self._drop_accumulators()
+
+    def _finish(self, model: OutputModel) -> None:
+        """Variances and error, which are made of what is accumulated, in its place."""
         if self._enable_var:
             self.finalize_resample_variance(model)
-
         ratio = self._pixel_scale_ratio
         if self._compute_err == "driz_err":
             scaling = 1.0 if ratio is None else ratio if is_imaging(self._output_wcs) else 1.0 / math.sqrt(ratio)
@@ -729,8 +869,6 @@ class Resample(OutputFrame, TimeCounters):
                 model["err"] = self._error_from_variances(model)
             else:
                 log.warning("compute_err='from_var' needs enable_var=True: the output has no 'err'.")
-        self._drop_accumulators()
-        self.finalize_time_info()
 
     def finalize_resample_variance(self, output_model):
         """Put the finished variances into an output model.

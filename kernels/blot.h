@@ -22,6 +22,7 @@ struct Blot {
     double scale;           // factor to all values
     double fill;            // value of pixels that lie beside the image
     double sinc_scale;      // factor to the distance from the nearest pixel, for SINC
+    double float32_below;   // coordinates of a smaller magnitude are rounded to float32, as in the field's package
     const double* lanczos;  // table of the factors, for those
 };
 
@@ -31,12 +32,16 @@ GPURES_BEGIN
 
 enum Edge { REPEATED, REFLECTED, EMPTY };
 
+// Borders that a place lies on to this many pixels, which is what pixel maps are good to, it lies on: a place that
+// should be on one is not on this side of it or on that by chance. (In an entry's table, to as many steps.)
+constexpr double BORDER = 1e-6;
+
 // Entry of a table for a number of steps (of each lane), rounded down; 0 beyond it.
 template <class V>
 GPURES_FN V entry_below(const double* table, int entries, V steps)
 {
     double each[sizeof(V) / sizeof(double)];
-    store(steps, each);
+    store(steps + BORDER, each);
     for (double& lane : each) lane = lane < entries ? table[static_cast<int>(lane)] : 0.0;
     return Access<V>::load(each);
 }
@@ -153,22 +158,22 @@ struct TaperedSinc {
 
 // Whether a place lies on an image of n pixels along an axis. The field counts from the first pixel's centre to one
 // pixel beyond the last one's.
-GPURES_FN bool lies_on(double x, long long n) { return x >= 0.0 && x < static_cast<double>(n); }
+GPURES_FN bool lies_on(double x, long long n) { return x >= -BORDER && x < static_cast<double>(n) - BORDER; }
 
-// A coordinate as the field's implementations have it, in float32.
+// A coordinate as it counts.
 template <class V>
-GPURES_FN V place_of(V x)
+GPURES_FN V place_of(V x, const Blot& b)
 {
     float each[sizeof(V) / sizeof(double)];
     store(x, each);
-    return Access<V>::load(each);
+    return select(magnitude(x) < V{} + b.float32_below, Access<V>::load(each), x);
 }
 
 // The pixel that a place is counted from.
 template <class Interpolant, class V>
 GPURES_FN V counted_from(V x)
 {
-    return Interpolant::CENTRED ? nearest(x) : lower_integer(x);
+    return Interpolant::CENTRED ? nearest(x + BORDER) : lower_integer(x);
 }
 
 // Value at (x, y), counted from the pixel (i, j); read(c, r) gives the pixel c columns and r rows from that.
@@ -194,7 +199,7 @@ struct Extended {
     const T* data;
     long long ny, nx;
 
-    GPURES_FN double inside(long long i, long long j) const { return static_cast<double>(data[j * nx + i]); }
+    GPURES_FN double inside(long long i, long long j) const { return widened(data[j * nx + i]); }
 
     GPURES_FN static long long nearest_of(long long k, long long n) { return k < 0 ? 0 : k < n ? k : n - 1; }
 
@@ -218,15 +223,15 @@ struct Extended {
 template <class Interpolant, class T>
 GPURES_FN float blotted(const Blot& b, double x, double y)
 {
-    x = place_of(x);
-    y = place_of(y);
-    if (!(lies_on(x, b.nx) && lies_on(y, b.ny))) return static_cast<float>(b.fill);
+    x = place_of(x, b);
+    y = place_of(y, b);
+    if (!(lies_on(x, b.nx) && lies_on(y, b.ny))) return narrowed(b.fill);
     const Extended<T, Interpolant::EDGE> image = {static_cast<const T*>(b.data), b.ny, b.nx};
     const double i = counted_from<Interpolant>(x), j = counted_from<Interpolant>(y);
     const long long column = static_cast<long long>(i), row = static_cast<long long>(j);
     const double value =
         interpolated<Interpolant>(x, y, i, j, b, [&](int c, int r) { return image(column + c, row + r); });
-    return static_cast<float>(value * b.scale);
+    return narrowed(value * b.scale);
 }
 
 // Calls work<Interpolant>() with that of a blot.

@@ -14,6 +14,10 @@ struct View {
     int swapped;  // bytes in the other order than this machine's
 };
 
+// The longest side of an image or an output frame: pixels are counted in int, and coordinates that are farther away by
+// far are passed over.
+constexpr int LARGEST_SIDE = 100000000;
+
 // Output coordinates of the input pixels' centres: every one of them, or a spline (see pixmap.h).
 struct Pixmap {
     const double* full;  // (ny, nx, 2), or null
@@ -68,7 +72,8 @@ struct Mosaic {
     long long ny, nx;
     int doubles;  // float64 accumulators, else float32
     int context_bit;
-    void* weight;
+    void* weight;  // see fold.h
+    int* beyond;   // becomes 1 when a sum of weights leaves the range of float32, in which it is accumulated
     int* context;  // the plane of this exposure
     unsigned* dq;
     void* time;  // sum of the exposure times of those exposures that have a good pixel there, whatever its weight

@@ -3,6 +3,11 @@
 // What is accumulated is means with their weights, never sums of products with a weight or its square: with inverse
 // variance weights up to 1e30 such sums leave the range of float32. A mean has the range of the data, and a ratio of
 // weights lies between 0 and 1.
+//
+// Sums of weights leave that range too: two pixels of the largest weight do. Float32 keeps what is too large for it as
+// NaN, with the sum in the bits that tell one NaN from another: 4 of them are its exponent, from 2^128 on, and 19 the
+// digits of its mantissa, good to 1e-6. Infinity, in these bits, is 2^128. What is beyond 2^144 becomes the last
+// before.
 #pragma once
 
 #include "weights.h"
@@ -54,19 +59,21 @@ GPURES_FN VarianceShares<V> variance_shares(V before, V added)
     return {before, total, select(nothing, one, old_share * old_share), select(nothing, zero, new_share * new_share)};
 }
 
-// Weight of an exposure's variances at an output pixel: the inverse of its drizzled read-noise variance.
-// 0 where that is not positive and finite: such a pixel contributes no variance.
+// Weight of an exposure's variances at an output pixel: the inverse of its drizzled read-noise variance, or the largest
+// weight. 0 where the variance is not positive and finite: such a pixel contributes no variance.
 template <class V>
 GPURES_FN V variance_weight(V rnoise)
 {
-    const V t = quotient(V{} + 1.0, rnoise);
-    return select(rnoise > V{}, select(t <= V{} + LARGEST_WEIGHT, t, V{}), V{});
+    const V zero = V{}, largest = zero + LARGEST_WEIGHT;
+    const V t = select(rnoise > zero + 1.0 / LARGEST_WEIGHT, quotient(zero + 1.0, rnoise), largest);
+    // Beyond 1e300 a quotient may be none, see there; its inverse is no weight in any accumulator.
+    return select(rnoise > zero, select(rnoise < zero + 1e300, t, zero), zero);
 }
 
 // The variance in the output's units; NaN where none was accumulated.
 GPURES_FN double finished_variance(double v, double t, double scaling)
 {
-    return t > 0.0 ? v * scaling : not_a_number();
+    return t != 0.0 ? v * scaling : not_a_number();
 }
 
 // As many accumulators of type T as V has lanes, from `index` on.
@@ -91,6 +98,79 @@ GPURES_FN V rounded(V v)
     return Access<V>::load(each);
 }
 
+// The bits of a sum of weights beyond float32, and what they stand for. Those of a NaN that arithmetic makes are no
+// sum.
+constexpr unsigned SIGN = 0x80000000u, BEYOND = 0x7f800000u, CODE = 0x007fffffu, NO_SUM = 0x00400000u;
+constexpr int DIGITS = 19, MORE_DIGITS = 52 - DIGITS;  // of a code's mantissa, and what double has besides
+constexpr unsigned long long FIRST_BEYOND = 1023ull + 128 << DIGITS;  // 2^128, as double has it to so many digits
+
+GPURES_FN bool is_code(unsigned bits) { return (bits & BEYOND) == BEYOND && (bits & CODE) != NO_SUM; }
+
+GPURES_FN double sum_of_code(unsigned bits)
+{
+    const double sum = same_bits<double>((FIRST_BEYOND + (bits & CODE)) << MORE_DIGITS);
+    return bits & SIGN ? -sum : sum;
+}
+
+GPURES_FN unsigned code_of_sum(double sum)
+{
+    if (sum != sum) return BEYOND | NO_SUM;
+    const unsigned long long half = 1ull << (MORE_DIGITS - 1);
+    const unsigned long long rounded = (same_bits<unsigned long long>(fabs(sum)) + half) >> MORE_DIGITS;
+    const unsigned long long above = rounded > FIRST_BEYOND ? rounded - FIRST_BEYOND : 0;
+    const unsigned code = above < CODE ? static_cast<unsigned>(above) : CODE;
+    return (sum < 0.0 ? SIGN : 0u) | BEYOND | (code == NO_SUM ? NO_SUM + 1 : code);
+}
+
+// As many sums of weights as V has lanes, in an accumulator.
+template <class V>
+GPURES_FN V get_sum(const float* kept)
+{
+    const V sum = Access<V>::load(kept);
+    if (all_at_least(V{} + LARGEST_WEIGHT, magnitude(sum))) return sum;
+    double each[sizeof(V) / sizeof(double)];
+    store(sum, each);
+    for (double& lane : each) {
+        const unsigned bits = same_bits<unsigned>(*kept++);
+        if (is_code(bits)) lane = sum_of_code(bits);
+    }
+    return Access<V>::load(each);
+}
+
+template <class V>
+GPURES_FN V get_sum(const double* kept)
+{
+    return Access<V>::load(kept);
+}
+
+// `beyond` may be null.
+template <class V>
+GPURES_FN void put_sum(V sum, float* kept, int* beyond)
+{
+    store(sum, kept);
+    if (all_at_least(V{} + LARGEST_WEIGHT, magnitude(sum))) return;
+    if (beyond) set(beyond);
+    double each[sizeof(V) / sizeof(double)];
+    store(sum, each);
+    for (double lane : each) {
+        if (!(fabs(lane) <= LARGEST_WEIGHT)) *kept = same_bits<float>(code_of_sum(lane));
+        ++kept;
+    }
+}
+
+template <class V>
+GPURES_FN void put_sum(V sum, double* kept, int*)
+{
+    store(sum, kept);
+}
+
+// A sum of weights in an image: infinite where it is beyond float32.
+GPURES_FN float shown_weight(float kept)
+{
+    const unsigned bits = same_bits<unsigned>(kept);
+    return is_code(bits) ? same_bits<float>(bits & ~CODE) : kept;
+}
+
 // What follows works on as many output pixels as V has lanes, from `index` on, in accumulators of type T. sums(0) is
 // the sum of the weights there, sums(1 + p) the weighted sum of plane p.
 
@@ -98,7 +178,7 @@ template <class V, class T, class Sums>
 GPURES_FN Common<V> common(const Exposure& e, const Mosaic& m, const Sums& sums, long long index)
 {
     const V zero = V{}, one = zero + 1.0;
-    const V weight = m.weight ? get<V, T>(m.weight, index) : zero;
+    const V weight = m.weight ? get_sum<V>(static_cast<const T*>(m.weight) + index) : zero;
     Common<V> c;
     c.added = sums(0);
     c.per_added = quotient(one, c.added);
@@ -131,24 +211,26 @@ GPURES_FN void fold_variance(const Plane& plane, const Common<V>& c, V sum, Vari
     const V zero = V{}, largest = zero + LARGEST_WEIGHT;
     const V root = sum * c.per_added, v_new = root * root;
     const V v = get<V, T>(plane.mean, index);
-    const V before = get<V, T>(plane.weight, index);
+    const V before = get_sum<V>(static_cast<const T*>(plane.weight) + index);
     if (all_at_least(largest, v_new)) {
         if (!all_equal(before, shares.before)) shares = variance_shares(before, c.t);
         put<V, T>(plane.mean, index, shares.merged(v, v_new));
-        put<V, T>(plane.weight, index, shares.total);
+        put_sum(shares.total, static_cast<T*>(plane.weight) + index, nullptr);
         return;
     }
     // What is no variance takes no part.
     const V t = select(v_new <= largest, c.t, zero);
     const VarianceShares<V> own = variance_shares(before, t);
     put<V, T>(plane.mean, index, select(t == zero, v, own.merged(v, v_new)));
-    put<V, T>(plane.weight, index, own.total);
+    put_sum(own.total, static_cast<T*>(plane.weight) + index, nullptr);
 }
 
 template <class V, class T>
 GPURES_FN void fold_weight(const Mosaic& m, const Common<V>& c, long long index)
 {
-    if (m.weight) put<V, T>(m.weight, index, get<V, T>(m.weight, index) + c.added);
+    if (!m.weight) return;
+    T* const kept = static_cast<T*>(m.weight) + index;
+    put_sum(get_sum<V>(kept) + c.added, kept, m.beyond);
 }
 
 // All of them.
@@ -183,12 +265,12 @@ GPURES_FN float error_from_variances(const float* const* variances, int count, l
     double sum = 0.0;
     bool any = false;
     for (int k = 0; k < count; ++k) {
-        const double v = variances[k][index];
+        const double v = widened(variances[k][index]);
         if (v != v) continue;
         any = true;
         sum += v;
     }
-    return static_cast<float>(any ? sqrt(sum) : not_a_number());
+    return narrowed(any ? sqrt(sum) : not_a_number());
 }
 
 GPURES_END

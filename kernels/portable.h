@@ -62,8 +62,10 @@ GPURES_FN V magnitude(V a)
 
 #if defined(__CUDACC__)
 GPURES_FN double not_a_number() { return __longlong_as_double(0x7ff8000000000000LL); }
+GPURES_FN double infinity() { return __longlong_as_double(0x7ff0000000000000LL); }
 #else
 GPURES_FN double not_a_number() { return NAN; }
+GPURES_FN double infinity() { return INFINITY; }
 #endif
 
 GPURES_FN double lower_integer(double x) { return floor(x); }
@@ -76,6 +78,16 @@ GPURES_FN To same_bits(From value)
     To result;
     memcpy(&result, &value, sizeof result);
     return result;
+}
+
+// Notes that something has happened, whichever threads do so at a time.
+GPURES_FN void set(int* flag)
+{
+#if defined(__CUDACC__)
+    *flag = 1;
+#else
+    __atomic_store_n(flag, 1, __ATOMIC_RELAXED);
+#endif
 }
 
 // A word at an address: on a GPU aligned to its size, on a CPU anywhere.
@@ -109,6 +121,28 @@ GPURES_FN double nearest_entry(const double* table, int entries, double position
     return k < entries ? table[static_cast<int>(k)] : 0.0;
 }
 
+// Between float32 and double, with all numbers that float32 has: CuPy has the subnormal ones flushed (-ftz=true).
+#if defined(__CUDACC__)
+GPURES_FN double widened(float v)
+{
+    double wide;
+    asm("cvt.f64.f32 %0, %1;" : "=d"(wide) : "f"(v));
+    return wide;
+}
+
+GPURES_FN float narrowed(double v)
+{
+    float narrow;
+    asm("cvt.rn.f32.f64 %0, %1;" : "=f"(narrow) : "d"(v));
+    return narrow;
+}
+#else
+GPURES_FN double widened(float v) { return v; }
+GPURES_FN float narrowed(double v) { return static_cast<float>(v); }
+#endif
+
+GPURES_FN double widened(double v) { return v; }
+
 // Numbers of type V at an address of type T: one double here; a vector takes as many as it has lanes.
 template <class V>
 struct Access;
@@ -118,11 +152,11 @@ struct Access<double> {
     template <class T>
     GPURES_FN static double load(const T* p)
     {
-        return static_cast<double>(*p);
+        return widened(*p);
     }
 };
 
 GPURES_FN void store(double v, double* p) { *p = v; }
-GPURES_FN void store(double v, float* p) { *p = static_cast<float>(v); }
+GPURES_FN void store(double v, float* p) { *p = narrowed(v); }
 
 GPURES_END

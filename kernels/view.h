@@ -42,32 +42,41 @@ GPURES_FN T element(const char* p, bool swapped)
     return same_bits<T>(swapped ? reversed(word) : word);
 }
 
-// Element (j, i) as a number of type Out. Integers narrower than Out are extended by their sign.
+// A number of another type; where that is unsigned, the bits of an integer, with zeros above them.
+template <class Out, class T>
+GPURES_FN Out converted(T v)
+{
+    typedef typename Bits<sizeof(T)>::Word Word;
+    constexpr bool of_bits = Out(-1) > Out(0);
+    return of_bits ? static_cast<Out>(same_bits<Word>(v)) : static_cast<Out>(v);
+}
+
+// Element (j, i) as a number of type Out, see `converted`.
 template <class Out>
 GPURES_FN Out value_at(const View& v, long long j, long long i)
 {
     const char* p = v.data + j * v.row_stride + i * v.column_stride;
     switch (v.type) {
         case I1:
-            return static_cast<Out>(element<signed char>(p, false));
+            return converted<Out>(element<signed char>(p, false));
         case U1:
-            return static_cast<Out>(element<unsigned char>(p, false));
+            return converted<Out>(element<unsigned char>(p, false));
         case I2:
-            return static_cast<Out>(element<short>(p, v.swapped));
+            return converted<Out>(element<short>(p, v.swapped));
         case U2:
-            return static_cast<Out>(element<unsigned short>(p, v.swapped));
+            return converted<Out>(element<unsigned short>(p, v.swapped));
         case I4:
-            return static_cast<Out>(element<int>(p, v.swapped));
+            return converted<Out>(element<int>(p, v.swapped));
         case U4:
-            return static_cast<Out>(element<unsigned>(p, v.swapped));
+            return converted<Out>(element<unsigned>(p, v.swapped));
         case I8:
-            return static_cast<Out>(element<long long>(p, v.swapped));
+            return converted<Out>(element<long long>(p, v.swapped));
         case U8:
-            return static_cast<Out>(element<unsigned long long>(p, v.swapped));
+            return converted<Out>(element<unsigned long long>(p, v.swapped));
         case F4:
-            return static_cast<Out>(element<float>(p, v.swapped));
+            return converted<Out>(widened(element<float>(p, v.swapped)));
         default:
-            return static_cast<Out>(element<double>(p, v.swapped));
+            return converted<Out>(element<double>(p, v.swapped));
     }
 }
 

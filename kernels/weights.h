@@ -5,8 +5,8 @@
 
 GPURES_BEGIN
 
-// The largest finite float32. Sums of weights are kept in float32, so a weight beyond it is as good as infinite.
-constexpr double LARGEST_WEIGHT = 3.4028234663852886e38;
+// The largest finite float32, and so the largest weight that a pixel has.
+constexpr double LARGEST_WEIGHT = 0x1.fffffep127;
 
 template <class V>
 GPURES_FN V usable(V weight)
@@ -23,11 +23,12 @@ GPURES_FN V inverse_variance(V variance)
 
 GPURES_FN bool is_good(unsigned long long dq, unsigned long long bad_bits) { return (dq & bad_bits) == 0; }
 
-// A weight from a map of weights, times a scale.
+// A weight from a map of weights, times a scale; the largest there is, if that is larger.
 template <class V>
 GPURES_FN V usable_weight(V value, double scale)
 {
-    return usable(value) * scale;
+    const V largest = V{} + LARGEST_WEIGHT;
+    return greatest(least(usable(value) * scale, largest), -largest);
 }
 
 // What is averaged of a pixel of a plane, an array of the exposure.

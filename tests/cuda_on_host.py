@@ -157,7 +157,9 @@ class HostArray:
         return HostArray(self._cuda, self._host[key], self._owner)
 
     def __setitem__(self, key, value):
-        to, source = self._host[key], value._host
+        to, source = self._host[key], value._host if isinstance(value, HostArray) else np.array(value)
+        if source.ndim and not isinstance(value, HostArray):
+            raise TypeError("Implicit conversion to a NumPy array is not allowed.")
         self._cuda.current_stream().enqueue(lambda: np.copyto(to, source))
 
     def get(self):
@@ -175,6 +177,10 @@ class HostArray:
     def astype(self, dtype, copy=True):
         """As numpy's."""
         return self if not copy and self.dtype == dtype else self._of(lambda host: host.astype(dtype))
+
+    def copy(self):
+        """As numpy's."""
+        return self._of(np.copy)
 
     def fill(self, value):
         """As numpy's."""

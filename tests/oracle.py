@@ -193,7 +193,7 @@ class Neighbours:
 
 
 def steps_along(line: np.ndarray) -> list:
-    """Steps between neighbours among three centres in a line; half of that between the ends, twice, if only they are."""
+    """Steps between neighbours of three centres in a line; half of that between the ends, twice, if only they are."""
     known = np.isfinite(line).all(axis=1)
     if known[0] and known[2] and not known[1]:
         return [(line[2] - line[0]) / 2] * 2
@@ -451,7 +451,9 @@ def coadd(exposures, frame) -> Truth:
         bit = np.where(terms.dow > 0, np.uint32(1 << (exposure.context_id % 32)), np.uint32(0))
         con[exposure.context_id // 32] |= terms.union(bit)
         if exposure.dq is not None:
-            dq |= terms.union(np.array([int(v) & 0xFFFFFFFF for v in terms.of(exposure.dq)], dtype=np.uint32))
+            bits = min(32, 8 * exposure.dq.dtype.itemsize)  # those of its type, the sign's among them
+            flags = [int(v) & ((1 << bits) - 1) for v in terms.of(exposure.dq)]
+            dq |= terms.union(np.array(flags, dtype=np.uint32))
         for worst in _add_variances(exposure, terms, of_variances):
             condition, moved = np.fmax(condition, worst[0]), np.fmax(moved, worst[1])
 

@@ -7,11 +7,12 @@ reference loses contributions where an exposure sticks out of the frame.
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import gwcs
 import numpy as np
 from astropy import coordinates, units
-from astropy.modeling import models
+from astropy.modeling import Model, Parameter, models
 from astropy.modeling.projections import AffineTransformation2D
 from astropy.wcs import WCS as FITSWCS
 from gwcs import coordinate_frames
@@ -272,3 +273,90 @@ def mosaic(resample_class, models_in, output_wcs, options=None, finalize=True, *
     if finalize:
         resampler.finalize()
     return resampler
+
+
+def latitude_first(wcs, how="axes_order", unit=units.deg):
+    """The same WCS with its first two world axes swapped.
+
+    Of a gwcs, `how` is "axes_order", as gwcs has it; or "axes_names" or "physical types", where only these tell it.
+    `unit` is that of the new axes.
+    """
+    if isinstance(wcs, FITSWCS):
+        swapped = wcs.deepcopy()
+        swapped.wcs.ctype = list(wcs.wcs.ctype)[::-1]
+        swapped.wcs.crval = wcs.wcs.crval[::-1]
+        if wcs.wcs.has_cd():
+            swapped.wcs.cd = wcs.wcs.cd[::-1]
+        else:
+            swapped.wcs.pc, swapped.wcs.cdelt = wcs.wcs.get_pc()[::-1], wcs.wcs.cdelt[::-1]
+        swapped.wcs.set()
+        return swapped
+    options = {
+        "axes_order": {"axes_order": (1, 0)},
+        "axes_names": {"axes_order": (0, 1), "axes_names": ("lat", "lon")},
+        "physical types": {"axes_order": (0, 1), "axis_physical_types": ("pos.eq.dec", "pos.eq.ra")},
+    }[how]
+    detector, _ = sky_frames()
+    frame = coordinates.ICRS()
+    sky = coordinate_frames.CelestialFrame(name="sky", reference_frame=frame, unit=(unit, unit), **options)
+    scale = models.Scale(float(units.deg.to(unit)))
+    transform = wcs.forward_transform.copy() | models.Mapping((1, 0)) | scale & scale
+    del transform.bounding_box
+    swapped = gwcs.WCS([(detector, transform), (sky, None)])
+    set_frame(swapped, wcs.array_shape, None if wcs.bounding_box is None else wcs.bounding_box.bounding_box(order="F"))
+    return swapped
+
+
+class Curved(Model):
+    """x + curvature x^2, which has no inverse; with or without units."""
+
+    n_inputs = n_outputs = 1
+    curvature = Parameter(default=1e-4)
+
+    @staticmethod
+    def evaluate(x, curvature):
+        """Evaluate it."""
+        return x + curvature * x**2
+
+
+def without_inverse(shape, box="array", steps=1, quantities=False):
+    """Imaging gwcs with x + 1e-4 x^2 before its projection, which has no analytic inverse."""
+    if quantities:
+        pixel, degree = units.pix, units.deg
+        factor = models.Multiply(SCALE * ARCSEC * degree / pixel)
+        shifts = [models.Shift(-(n - 1) / 2 * pixel) for n in shape[::-1]]
+        pole = [angle * degree for angle in (RA, DEC, 180.0)]
+        curved = Curved(1e-4 / pixel) & models.Identity(1)
+        plane = shifts[0] & shifts[1] | factor & factor | models.Pix2Sky_TAN() | models.RotateNative2Celestial(*pole)
+    else:
+        along = models.Polynomial2D(2, c1_0=1.0, c2_0=1e-4)
+        curved = models.Mapping((0, 1, 0, 1)) | along & models.Polynomial2D(2, c0_1=1.0)
+        plane = sky_transform(shape)
+    detector, sky = sky_frames()
+    middle = coordinate_frames.Frame2D(name="middle", axes_order=(0, 1), unit=(units.pix, units.pix))
+    pipeline = [(detector, curved | plane)] if steps == 1 else [(detector, curved), (middle, plane)]
+    wcs = gwcs.WCS([*pipeline, (sky, None)])
+    set_frame(wcs, shape, box)
+    return wcs
+
+
+class Duck:
+    """A WCS that is known by its methods alone: linear, but for what `changes` make of its results."""
+
+    def __init__(self, shape, world=lambda *v: v, pixel=lambda *v: v, box=None, types=("SPATIAL", "SPATIAL")):
+        self.array_shape, self.bounding_box = shape, box
+        self.output_frame = types_frame(types)
+        self._world, self._pixel = world, pixel
+
+    def pixel_to_world_values(self, x, y):
+        """Degrees of pixels."""
+        return self._world(RA + SCALE * ARCSEC * x, SCALE * ARCSEC * y)
+
+    def world_to_pixel_values(self, lon, lat):
+        """Pixels of degrees."""
+        return self._pixel((lon - RA) / (SCALE * ARCSEC), lat / (SCALE * ARCSEC))
+
+
+def types_frame(types):
+    """An output frame that tells the types of its axes, and nothing else."""
+    return SimpleNamespace(naxes=len(types), axes_type=types)

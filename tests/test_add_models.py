@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -14,7 +16,7 @@ import pytest
 import scenes
 
 import gpures
-from gpures.ahead import ahead
+from gpures.ahead import ahead, apart
 
 SHAPE = (30, 34)
 
@@ -166,6 +168,129 @@ def test_giving_up_in_the_middle():
         if k == 5:
             break
     assert not [thread for thread in threading.enumerate() if thread.name == "gpures-ahead"]
+
+
+def blocked():
+    """Two items, and then one that never comes."""
+    yield from (1, 2)
+    threading.Event().wait()
+
+
+def test_a_producer_that_blocks():
+    """Whoever stops waits for a producer that blocks half a second, and no longer."""
+    items = ahead(blocked(), lambda k: k)
+    assert [next(items), next(items)] == [(1, 1), (2, 2)]
+    start = time.perf_counter()
+    items.close()
+    assert time.perf_counter() - start < 1.0
+
+
+def test_what_is_prepared_is_waited_for():
+    """Whoever stops waits for what is being prepared, with state that is touched next, and nothing more is prepared."""
+    begun, done = threading.Event(), []
+
+    def prepare(k):
+        if k == 1:
+            begun.set()
+            time.sleep(0.8)  # longer than a producer that blocks is waited for
+        done.append(k)
+
+    items = ahead(iter(range(10)), prepare)
+    next(items)
+    begun.wait()
+    items.close()
+    assert done == [0, 1]
+    time.sleep(0.05)
+    assert done == [0, 1]
+
+
+def test_apart():
+    """What is called in a thread of its own gives its result, raises its error, and has the caller's context."""
+    assert apart(lambda: threading.current_thread().name) == "gpures-apart"
+    with pytest.raises(OSError, match="gone"):
+        apart(lambda: open_nothing())
+    with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
+        apart(lambda: np.float64(1) / np.float64(0))
+    inside = []
+    thread = threading.Thread(target=lambda: inside.append(apart(lambda: threading.current_thread().name)))
+    thread.start()
+    thread.join()
+    assert inside == [thread.name]  # which no signal reaches
+
+
+def open_nothing():
+    raise OSError("gone")
+
+
+EXITS = {
+    "a producer that blocks": "add(read())",
+    "a producer that computes": "add(models * 1000)",
+    "a thread that adds": """
+threading.Thread(target=add, args=(models * 1000,), daemon=True).start()
+time.sleep(seconds)
+""",
+    "a thread that adds one by one": """
+def forever():
+    resample = gpures.Resample(frame, backend="cpu")
+    while True:
+        resample.add_model(models[0])
+
+threading.Thread(target=forever, daemon=True).start()
+time.sleep(seconds)
+""",
+}
+
+
+@pytest.mark.parametrize("name", EXITS)
+def test_python_goes_down(name):
+    """Python ends without a crash or a wait, whatever daemon threads read or compute, at any moment."""
+    program = f"""
+import os, sys, threading, time
+import numpy as np
+import scenes, gpures
+
+models = scenes.dithered_models((200, 200), 2)
+frame = {{"wcs": scenes.frame_around((200, 200))}}
+main = os.getpid()
+
+def read():
+    yield from models
+    os.read(os.pipe()[0], 1)
+
+def add(models):
+    begin = time.monotonic()
+    def progress(done, total):
+        if threading.current_thread() is threading.main_thread() and time.monotonic() - begin > seconds:
+            raise SystemExit(7)
+        if models is not None and not hasattr(models, "__len__") and done == 2:
+            raise SystemExit(7)
+    gpures.Resample(frame, backend="cpu").add_models(models, progress=progress)
+
+# Each in a child, which goes down as a whole process does.
+for k in range(6):
+    seconds = 0.01 + 0.017 * k
+    child = os.fork()
+    if child == 0:
+        break
+    begin = time.monotonic()
+    _, status = os.waitpid(child, 0)
+    print(os.waitstatus_to_exitcode(status), time.monotonic() - begin < 5)
+else:
+    sys.exit()
+{EXITS[name]}
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | {"PYTHONPATH": os.path.dirname(__file__)},
+    )
+    status = 7 if "producer" in name else 0
+    assert done.stdout.splitlines() == [f"{status} True"] * 6, done.stderr
+    assert "terminate" not in done.stderr
+    assert "Fatal" not in done.stderr
 
 
 def test_subclass_sees_every_model(frame):

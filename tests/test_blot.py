@@ -29,11 +29,14 @@ def polynomial(d):
     return factors
 
 
+BORDER = 1e-6  # what lies on a border to so many pixels, or steps of a table, lies on it
+
+
 def lanczos(order):
     """Window read from a table of step 0.003, at the entry below."""
 
     def factors(d):
-        entry = np.floor(np.abs(d) / 0.003) * 0.003
+        entry = np.floor(np.abs(d) / 0.003 + BORDER) * 0.003
         return np.where(entry <= order, np.sinc(entry) * np.sinc(entry / order), 0.0)
 
     return factors
@@ -64,11 +67,13 @@ def truth(data, pixmap, interp, fillval=0.0, iscale=1.0):
     taps, factors, how = DEFINITION[interp]
     margin = 8
     padded = np.pad(np.asarray(data, float), margin, **how)
-    pixmap = pixmap.astype(np.float32).astype(float)
     x, y = pixmap[..., 0], pixmap[..., 1]
-    on = (x >= 0) & (x < data.shape[1]) & (y >= 0) & (y < data.shape[0])
+    on_x, on_y = ((v >= -BORDER) & (v < n - BORDER) for v, n in ((x, data.shape[1]), (y, data.shape[0])))
+    on = on_x & on_y
     x, y = np.where(on, x, 0.0), np.where(on, y, 0.0)
-    first_x, first_y = (np.floor(v + 0.5) - taps // 2 if taps % 2 else np.floor(v) - (taps // 2 - 1) for v in (x, y))
+    first_x, first_y = (
+        np.floor(v + 0.5 + BORDER) - taps // 2 if taps % 2 else np.floor(v) - (taps // 2 - 1) for v in (x, y)
+    )
     columns, rows = (first[..., None] + np.arange(taps) for first in (first_x, first_y))
     across, up = factors(columns - x[..., None]), factors(rows - y[..., None])
     rows, columns = rows.astype(int) + margin, columns.astype(int) + margin
@@ -110,7 +115,7 @@ def test_definition(own_backend, interp, dtype):
 def test_polynomials_are_reproduced(own_backend, interp, degree):
     """A polynomial interpolant reproduces polynomials of its degree, where it reads none but pixels of the image."""
     y, x = np.mgrid[:20, :20] / 10.0
-    pixmap = places((20, 20)).astype("f4").astype("f8")
+    pixmap = places((20, 20))
     x_at, y_at = pixmap[..., 0], pixmap[..., 1]
     inside = (np.minimum(x_at, y_at) >= 2) & (np.maximum(x_at, y_at) < 17)
     for px, py in [(degree, 0), (0, degree), (degree, degree)]:
@@ -149,6 +154,41 @@ def test_what_lies_on_an_image(own_backend, interp):
     np.testing.assert_array_equal(got[0] == -1.0, [True, False, False, True])
 
 
+@pytest.mark.parametrize("interp", INTERPOLATIONS)
+def test_a_part_is_the_whole(own_backend, interp):
+    """Far from the first pixel an image gives what a part of it gives near its own, by the definition in float64."""
+    shape, (x0, y0) = (40, 30), (40_000, 3)
+    rng = np.random.default_rng(7)
+    whole = np.zeros((46, 40_030), "f4")
+    part = whole[y0 : y0 + 40, x0:] = rng.normal(size=shape)
+    x, y = rng.uniform(10, 20, (60, 50)), rng.uniform(10, 28, (60, 50))
+    x[:30], y[:30] = np.round(x[:30], 1), np.round(y[:30], 2)  # some on the steps of tables, and between two pixels
+    own, moved = np.stack([x, y], -1), np.stack([x + x0, y + y0], -1)
+    of_part = gpures.blot_image(part.astype("f4"), own, interp=interp, backend=own_backend)
+    of_whole = gpures.blot_image(whole, moved, interp=interp, backend=own_backend)
+    value, magnitude = truth(part.astype("f4"), own, interp)
+    # Places are good to a few units of the last digit of 40,000, slopes below 4 per pixel and unit of the factors.
+    error = bound(value, magnitude) + 4 * EPS64 * 40_000 * 4 * magnitude
+    assert_close(of_whole, value, error, interp)
+    assert_close(of_part, of_whole, 2 * error, interp)
+
+
+def test_borders_are_met_to_the_precision_of_pixel_maps(own_backend):
+    """A place that is off a border by rounding is on it; one that is off by more is not."""
+    data = np.arange(12.0, dtype="f4").reshape(3, 4)
+    for off, is_on in ((3e-7, True), (3e-6, False)):
+        x = np.array([-off, 0.5 - off, 1.5 - off, 4.0 - off])
+        got = gpures.blot_image(
+            data, np.stack([x, np.ones(4)], -1)[None], interp="nearest", fillval=-1.0, backend=own_backend
+        )
+        np.testing.assert_array_equal(got[0], [4.0, 5.0, 6.0, -1.0] if is_on else [-1.0, 4.0, 5.0, 7.0])
+        for interp in INTERPOLATIONS:
+            x = np.array([[[-off, 1.0]], [[0.0, 1.0]]])
+            got = gpures.blot_image(data.repeat(2, 0), x, interp=interp, fillval=-1.0, backend=own_backend)
+            assert (got[0] != -1.0) == is_on, interp
+            np.testing.assert_allclose(got[0], got[1] if is_on else -1.0, atol=1e-5)
+
+
 # ---- the drizzle package -------------------------------------------------------------------------------------------
 
 
@@ -169,11 +209,26 @@ def test_parity_with_drizzle(interp):
     # Not where it reads rows that are not there: see the list in blot_image's docstring.
     pixmap = pixmap[(pixmap[..., 1] < shape[0] - 3.0).all(axis=1)]
     pixmap[..., 0] = np.minimum(pixmap[..., 0], shape[1] - 0.6)
-    got = gpures.blot_image(data, pixmap, interp=interp, fillval=-9.0, iscale=2.5, backend="cpu")
     expected = by_drizzle(data, pixmap, interp, fillval=-9.0, iscale=2.5)
-    _, magnitude = truth(data, pixmap, interp, -9.0, 2.5)
+    in_float32 = pixmap.astype(np.float32).astype(float)  # as it takes them
+    _, magnitude = truth(data, in_float32, interp, -9.0, 2.5)
     error = 20 * EPS32 * magnitude  # some 20 roundings, in float32, of each term
-    assert_close(got, expected, error, interp)
+    for map_given, below in ((in_float32, 0.0), (pixmap, 99.0)):
+        got = gpures.blot_image(
+            data, map_given, interp=interp, fillval=-9.0, iscale=2.5, float32_below=below, backend="cpu"
+        )
+        assert_close(got, expected, error, interp)
+
+
+def test_float32_below(own_backend):
+    """Coordinates below a bound are rounded to float32, and others are not."""
+    ramp = 2.0**20 * (np.tile(np.arange(200.0), (4, 1)) - 90.0)  # steep, so that the places are seen in the values
+    x = np.linspace(60.0, 120.0, 1001)
+    pixmap = np.stack([x, np.full(1001, 1.1)], -1)[None]
+    got = gpures.blot_image(ramp, pixmap, interp="linear", float32_below=100.0, backend=own_backend)[0]
+    expected = 2.0**20 * (np.where(x < 100.0, x.astype("f4"), x) - 90.0)
+    np.testing.assert_allclose(got, expected, rtol=EPS32, atol=1e-3)
+    assert np.abs(got - 2.0**20 * (x - 90.0))[x < 100.0].max() > 1.0
 
 
 def test_backend_drizzle_is_drizzle():
@@ -215,6 +270,26 @@ def test_inputs_of_any_layout(own_backend):
     np.testing.assert_array_equal(turned, pixmap)
 
 
+def unaligned(array):
+    """A copy of an array, one byte beside where its type would have it."""
+    memory = np.zeros(array.nbytes + 1, np.uint8)
+    memory[1:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return memory[1:].view(array.dtype).reshape(array.shape)
+
+
+def test_unaligned_arrays(own_backend):
+    """Arrays at odd addresses, as in the fields of a file, are read and written to like others."""
+    data = np.random.default_rng(0).normal(size=(20, 30))
+    pixmap = places((20, 30))
+    for dtype in ("f4", "f8", ">f4", "i2"):
+        image, out = data.astype(dtype), unaligned(np.zeros((40, 53), "f4"))
+        assert not any(array.flags.aligned for array in (unaligned(image), unaligned(pixmap), out))
+        expected = gpures.blot_image(image, pixmap, backend=own_backend)
+        got = gpures.blot_image(unaligned(image), unaligned(pixmap), out_img=out, backend=own_backend)
+        assert got is out
+        np.testing.assert_array_equal(got, expected, dtype)
+
+
 def test_device_arrays(cuda):
     """Arrays on a GPU are used where they are, by "auto" too; other backends refuse them by name."""
     data = np.random.default_rng(0).normal(size=(20, 30)).astype("f4")
@@ -226,6 +301,8 @@ def test_device_arrays(cuda):
     out = cuda.zeros(expected.shape, "f4")
     assert gpures.blot_image(data, cuda.array(pixmap), out_img=out, backend="cuda") is out
     np.testing.assert_array_equal(out.get(), there.get())
+    odd = cuda.array(unaligned(data).base)[1:].view("f4").reshape(20, 30)
+    np.testing.assert_array_equal(gpures.blot_image(odd, pixmap), there.get())
     with pytest.raises(TypeError, match="'pixmap' is on a GPU, and backend='cpu'"):
         gpures.blot_image(data, cuda.array(pixmap), backend="cpu")
 
@@ -288,6 +365,7 @@ def test_scale_of_sinc():
         ({"interp": "spline3"}, "Unknown interp type 'spline3': 'interp' must be one of"),
         ({"iscale": 0.0}, "'iscale' must be positive and finite, got 0.0"),
         ({"sinscl": np.nan}, "'sinscl' must be positive and finite"),
+        ({"float32_below": -1.0}, "'float32_below' must be a number at least 0.0, got -1.0"),
         ({"pixmap": np.zeros((5, 5))}, r"'pixmap' must have the shape \(My, Mx, 2\), got \(5, 5\)"),
         ({"data": np.zeros((3, 9))}, "'data' must be an image of at least 4 x 4 pixels for interp='poly5'"),
         ({"data": np.zeros(9)}, r"'data' must be an image .* got the shape \(9,\)"),

@@ -17,7 +17,7 @@ ARCHITECTURES = {
 }
 
 WHOLE = ["fold_f4", "fold_f8", "fill_f4", "fill_f8", "finish_variance_f4", "finish_variance_f8", "error_image"]
-WHOLE += ["weight_map"]
+WHOLE += ["weight_map", "show_weights"]
 
 # Registers that leave room for two blocks of 256 threads on a multiprocessor, which has 65536.
 MOST_REGISTERS = 128

@@ -454,6 +454,75 @@ def test_output_shape_from_the_bounding_box():
     assert shapes[0] == shapes[1]
 
 
+# ---- images of Drizzle ---------------------------------------------------------------------------------------------
+
+ROWS, COLUMNS = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
+
+
+def image(**changes):
+    """Arguments of an image."""
+    pixmap = np.stack([COLUMNS * 0.9 + 2.0, ROWS * 1.1 + 1.0], axis=-1)
+    return {"data": ROWS, "exptime": 10.0, "pixmap": pixmap, "data2": COLUMNS, "dq": np.ones(SHAPE, "u1")} | changes
+
+
+BAD_IMAGES = {
+    "no pixel map": ({"pixmap": np.full((*SHAPE, 2), np.nan)}, ValueError, "too few valid pixels"),
+    "a pixel map of one column": ({"pixmap": np.ones((*SHAPE, 1))}, ValueError, "'pixmap' shape is not consistent"),
+    "a pixel map far away": ({"pixmap": image()["pixmap"] + 1e12}, ValueError, "'pixmap' must lie within"),
+    "one place for all, and no ratio": (
+        {"pixmap": np.ones((*SHAPE, 2)), "pixel_scale_ratio": None},
+        ValueError,
+        "'pixel_scale_ratio' is not given and can't be estimated",
+    ),
+    "a long time": ({"exptime": 1e300}, ValueError, "'exptime'.*must.*strictly positive"),
+    "a very long time": ({"exptime": 10**400}, ValueError, "'exptime'.*must.*strictly positive"),
+    "times": ({"exptime": np.ones(2)}, TypeError, "'exptime' must be a number"),
+    "a large scale": ({"iscale": 1e200}, ValueError, "'iscale' must lie between"),
+    "a large ratio": ({"pixel_scale_ratio": 1e39}, ValueError, "'pixel_scale_ratio' must lie between"),
+    "a large ratio in float32": ({"pixel_scale_ratio": 1e20}, ValueError, "'pixel_scale_ratio' must lie between"),
+    "a large weight": ({"wht_scale": 1e39}, ValueError, "'wht_scale' must lie between"),
+    "limits beside the image": ({"xmin": 50}, ValueError, "'xmax' must be > 'xmin'.*50"),
+    "limits of floats": ({"ymin": 1.0}, TypeError, "'ymin' must be an integer"),
+    "limits in the wrong order": ({"xmin": 7, "xmax": 3}, ValueError, "'xmax' must be > 'xmin'.*7, 3"),
+    "variances of another shape": ({"data2": COLUMNS[:3]}, ValueError, "'data2' shape is not consistent"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_IMAGES)
+def test_bad_images(backend, case):
+    """A wrong image is refused by name; a mosaic that it was to begin, or to go on with, equals one without it."""
+    changes, error, match = BAD_IMAGES[case]
+    for out_shape in (None, (26, 25)):
+        with_failures, without = (
+            gpures.Drizzle("turbo", out_shape=out_shape, backend=backend) for _ in ("with failures", "without")
+        )
+        for good in (image(), image(data=COLUMNS, exptime=1.0)):
+            if "far away" not in case or (out_shape is None and not with_failures.total_exptime):
+                with pytest.raises(error, match=match):
+                    with_failures.add_image(**image(**changes))
+            assert with_failures.add_image(**good) == without.add_image(**good)
+        assert with_failures.total_exptime == without.total_exptime == 11.0
+        assert with_failures.ctx_id == without.ctx_id == 2
+        for name in ("out_img", "out_wht", "out_ctx", "out_dq"):
+            np.testing.assert_array_equal(getattr(with_failures, name), getattr(without, name), strict=True)
+        np.testing.assert_array_equal(with_failures.out_img2[0], without.out_img2[0], strict=True)
+
+
+def test_an_image_that_fails_begins_nothing(monkeypatch):
+    """Where the first image fails in the pass itself, the next begins the mosaic: its frame, flags and variances."""
+    mosaic, expected = (gpures.Drizzle(backend="cpu") for _ in range(2))
+    with monkeypatch.context() as patch:
+        patch.setattr("gpures.backend.cpu.CPUAccumulators.add", lambda *_: (_ for _ in ()).throw(MemoryError("none")))
+        with pytest.raises(MemoryError, match="none"):
+            mosaic.add_image(**image())
+    good = image(data2=None, dq=None, pixmap=image()["pixmap"] * 2.0)
+    assert mosaic.add_image(**good) == expected.add_image(**good)
+    assert mosaic.out_dq is None
+    assert mosaic.out_img2 == expected.out_img2
+    for name in ("out_img", "out_wht", "out_ctx"):
+        np.testing.assert_array_equal(getattr(mosaic, name), getattr(expected, name), strict=True)
+
+
 # ---- memory and environment ----------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import io as streams
 import os
+import shutil
 import stat
+from urllib.parse import unquote
 
 import asdf
 import files
@@ -203,6 +205,10 @@ WCS_CASES = {
     "zenithal equal-area": lambda: standard_frame(models.Pix2Sky_ZEA()),
     "FITS": fits_frame,
     "FITS turned": lambda: fits_frame(rotation=33.0, flip=True),
+    "latitude first": lambda: scenes.latitude_first(frame(rotation=20.0)),
+    "latitude first by name": lambda: scenes.latitude_first(frame(rotation=20.0), "axes_names"),
+    "in radians": lambda: scenes.latitude_first(frame(rotation=20.0), unit=scenes.units.rad),
+    "FITS, latitude first": lambda: scenes.latitude_first(fits_frame(rotation=33.0)),
 }
 
 
@@ -368,6 +374,57 @@ class TestWriting:
         assert (tmp_path / name).read_bytes() == b"before"
         io.write(tmp_path / name, mosaic, overwrite=True)
         assert io.inputs(tmp_path / name)
+
+    NAMES = ["a_cal.fits", "β_Pictoris_µJy.fits[SCI,1]", "100%.fits", "50% é.fits", b"\xff\xfe.fits", "tab\there.fits"]
+
+    @pytest.mark.parametrize("name", ["m.fits", "µ β.fits", "m.asdf", "µ β.asdf", "µ.fits.gz", "é" * 18 + ".fits"])
+    def test_names_beyond_ascii(self, mosaic, tmp_path, name):
+        """Any name of a file is written: as it is where the file can hold it, and else as in a URL, with a word."""
+        names = [os.fsdecode(each) for each in self.NAMES]
+        io.write(tmp_path / name, mosaic, exposures=names)
+        if name.endswith("asdf"):
+            with asdf.open(tmp_path / name) as tree:
+                assert tree["exposures"][:4] == names[:4]
+                assert tree["exposures"][4] == "%FF%FE.fits"
+            return
+        with fits.open(tmp_path / name) as hdus:
+            found = [str(each) for each in hdus["INPUTS"].data["FILENAME"]]
+            header = hdus[0].header
+            assert found[:1] + found[2:3] == names[:1] + names[2:3]
+            for k in (1, 3, 4, 5):
+                assert found[k] != names[k]
+                assert unquote(found[k], errors="surrogateescape") == names[k]
+            assert "encoded" in header.comments["NEXPOS"]
+            assert unquote(header["FILENAME"]) == name
+            assert ("FILENAME is %-encoded UTF-8" in header.get("COMMENT", [])) == (name != "m.fits")
+
+    def test_a_file_of_the_name_elsewhere(self, mosaic, tmp_path, monkeypatch):
+        """A file of the same name in the working folder is in nobody's way."""
+        (tmp_path / "there").mkdir()
+        monkeypatch.chdir(tmp_path)
+        for name in ("m.fits", "m.fits.gz", "m.asdf"):
+            (tmp_path / name.removesuffix(".gz")).write_bytes(b"another")
+            io.write(tmp_path / "there" / name, mosaic)
+            assert (tmp_path / name.removesuffix(".gz")).read_bytes() == b"another"
+            assert io.inputs(tmp_path / "there" / name)
+
+    def test_permissions_are_kept(self, mosaic, tmp_path):
+        """A file that is replaced keeps its mode, and a link to it stays one."""
+        (tmp_path / "m.fits").write_bytes(b"before")
+        (tmp_path / "m.fits").chmod(0o600)
+        (tmp_path / "link.fits").symlink_to("m.fits")
+        io.write(tmp_path / "link.fits", mosaic, overwrite=True)
+        assert (tmp_path / "link.fits").is_symlink()
+        assert stat.S_IMODE((tmp_path / "m.fits").stat().st_mode) == 0o600
+        assert io.inputs(tmp_path / "m.fits")
+
+    def test_space(self, mosaic, tmp_path, monkeypatch):
+        """What the disk has no room for is refused before it is written."""
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: (10**9, 10**9 - 1000, 1000))
+        for name in ("m.fits", "m.asdf"):
+            with pytest.raises(OSError, match="MB are free"):
+                io.write(tmp_path / name, mosaic)
+        assert not list(tmp_path.iterdir())
 
     def test_permissions(self, mosaic, tmp_path):
         """Others may read the file as far as the process's mask says."""

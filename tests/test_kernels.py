@@ -583,9 +583,9 @@ def test_a_periodic_output_is_a_strip_wound_up(kernel):
     frame, plane = frame_of((64, 60), kernel, "f8"), frame_of((64, 180), kernel, "f8")
     exposures = seamed_exposures(kernel, 1.0 if kernel.startswith("lanczos") else 0.9, 60)
     for e in exposures:
-        flat = replace(e, pixmap=oracle.PixelMap.from_array(e.pixmap.full + [60.0, 0.0]))
+        flat = replace(e, pixmap=oracle.PixelMap.from_array(e.pixmap.full + np.array([60.0, 0.0])))
         expected = oracle.run("cpu", plane, [flat])["wht"].reshape(64, 3, 60).sum(axis=1)
-        wound = (e.pixmap.full - [13.0, 0.0]) % [60.0, np.inf] + [13.0, 0.0]
+        wound = (e.pixmap.full - np.array([13.0, 0.0])) % [60.0, np.inf] + np.array([13.0, 0.0])
         around = oracle.PixelMap.from_array(np.where(np.isnan(e.pixmap.full), np.nan, wound), (60.0, 0.0))
         got = oracle.run("cpu", frame, [replace(e, pixmap=around)])["wht"]
         np.testing.assert_allclose(got, expected, rtol=1e-11, atol=1e-12)

@@ -266,6 +266,24 @@ def test_a_bad_exposure_is_named():
         gpures.mosaic([source.model for source in sources], **QUIET)
 
 
+def test_a_transform_that_fails():
+    """Whatever a file's transform raises when it is evaluated is an error that names the file, or is skipped."""
+
+    class Broken:
+        array_shape = SHAPE
+
+        def __getattr__(self, name):
+            raise AssertionError("not this one")
+
+    sources = exposures()
+    sources[1].model = sources[1].model | {"wcs": Broken()}
+    with pytest.raises(
+        FileError, match=r"/data/file1\.fits: the WCS of /data/file1\.fits can't be evaluated.*not this"
+    ):
+        gpures.mosaic(sources, **QUIET)
+    assert len(gpures.mosaic(sources, skip_bad=True, **QUIET).added) == 2
+
+
 def test_nothing_but_bad_exposures():
     """If no exposure is left, that is an error which says what is wrong with each."""
     sources = spoiled()[1:3]

@@ -243,7 +243,7 @@ def test_a_disk_that_is_full(paths, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "replace", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="No space left"):
         gpures.mosaic(paths, tmp_path / "out.fits", backend="cpu", progress=False)
     assert os.listdir(tmp_path) == []
@@ -401,6 +401,7 @@ EVERY_OPTION = {
     "--compute-err": (("driz_err",), {"compute_err": "driz_err"}),
     "--propagate-dq": ((), {"propagate_dq": True}),
     "--exptime-map": ((), {"enable_exptime_map": True}),
+    "--dq-of-empty": (("1",), {"dq_of_empty": 1}),
     "--extra": (("sky",), {"extra_array_names": ["sky"]}),
     "--pixmap-tolerance": (("0",), {"pixmap_tolerance": 0.0}),
     "--pixmap-stepsize": (("10",), {"pixmap_stepsize": 10.0}),
@@ -445,7 +446,7 @@ PAUSES = {
     "headers": "import gpures.io as module; name = 'inputs'",
     "reading": "from gpures.io import Input as module; name = 'read'",
     "adding": "from gpures import Resample as module; name = '_add'",
-    "writing": "import os as module; name = 'replace'",
+    "writing": "from gpures.io.atomic import Destination as module; name = 'publish'",
 }
 
 

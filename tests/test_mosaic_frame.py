@@ -14,6 +14,7 @@ from gpures.mosaicking.footprint import angles, footprint_of, outline, separatio
 from gpures.mosaicking.frame import FrameOptions, farthest, grid_around, tangent_wcs
 from gpures.mosaicking.plan import make_plan
 from gpures.mosaicking.reach import reaching
+from gpures.wcs import world_to_pixel
 
 SHAPE = (60, 74)
 SCALE = 0.05  # arcsec
@@ -248,6 +249,40 @@ def test_fits_and_gwcs_alike():
     assert one.shape == other.shape
     x, y = np.array([0.0, 50.0, 90.0]), np.array([3.0, 70.0, 10.0])
     np.testing.assert_allclose(one.wcs(x, y), other.wcs(x, y), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("how", ["FITS", "axes_order", "axes_names", "physical types", "radians"])
+def test_latitude_first(how):
+    """Exposures and frames whose first world axis is the latitude lie where they lie, alone and beside others."""
+    if how == "FITS":
+        plain = [scenes.fits_wcs(SHAPE, rotation=31.0 * k, shift=(20 * k, 0)) for k in range(2)]
+        swapped = [scenes.latitude_first(wcs) for wcs in plain]
+    else:
+        plain = [scenes.imaging_wcs(SHAPE, rotation=31.0 * k, shift=(20 * k, 0)) for k in range(2)]
+        options = {"unit": scenes.units.rad} if how == "radians" else {"how": how}
+        swapped = [scenes.latitude_first(wcs, **options) for wcs in plain]
+    for one, other in zip(footprints_of(plain), footprints_of(swapped), strict=True):
+        np.testing.assert_allclose(other.edge, one.edge, rtol=0, atol=1e-15)
+    expected = make_plan([scenes.model_of(wcs, SHAPE, k) for k, wcs in enumerate(plain)])
+    for wcses in (swapped, [plain[0], swapped[1]]):
+        plan = make_plan([scenes.model_of(wcs, SHAPE, k) for k, wcs in enumerate(wcses)])
+        assert plan.shape == expected.shape
+        assert plan.pixel_scale == pytest.approx(expected.pixel_scale, rel=1e-9)
+        np.testing.assert_allclose(plan.centre, expected.centre, rtol=0, atol=1e-11)
+        given = make_plan([scenes.model_of(wcs, SHAPE, k) for k, wcs in enumerate(wcses)], output_wcs=swapped[0])
+        np.testing.assert_allclose(given.centre, (scenes.RA, scenes.DEC), rtol=0, atol=1e-11)
+        assert not given.outside
+    assert reaching(footprints_of(swapped), swapped[0], SHAPE) == [True, True]
+
+
+def test_reach_around_a_frame_whose_inverse_ends():
+    """An exposure all around a small frame reaches it, though the frame's WCS knows no pixel of its edges."""
+    frame = scenes.fits_wcs((12, 12), sip=4.0)
+    around = footprint_of("around", scenes.imaging_wcs((2048, 2048)), (2048, 2048))
+    beside = footprint_of("beside", scenes.imaging_wcs((2048, 2048), shift=(4000, 0)), (2048, 2048))
+    x, _ = world_to_pixel(frame)(*angles(around.edge))
+    assert not np.isfinite(x).all()
+    assert reaching([around, beside], frame, (12, 12)) == [True, False]
 
 
 def test_sky_coordinates_are_the_exposures():

@@ -2,7 +2,7 @@
 
 Output frames contain their exposures with a margin, where the reference is right; what it does at borders is compared
 on a padded frame. Pixel scales are given, as the reference's own estimate of the area of a small frame is good to 1e-5
-only (see test_wcs.py).
+only, and of 8 x 8 pixels to 1e-2 (see test_wcs.py).
 """
 
 from __future__ import annotations
@@ -345,14 +345,16 @@ def test_good_bits(backend, good_bits):
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "i2", ">i2", "u2", "i4", ">u4", "u4"])
 def test_dq_types(backend, dtype):
-    """DQ of any integer type of up to 32 bits, negative values included, give the reference's DQ and weights."""
+    """DQ of any integer type of up to 32 bits give the reference's DQ and weights; of signed ones, as unsigned."""
     models, frame = scenes.dithered_models(SHAPE, n=2), scenes.frame_around(SHAPE)
     for model in models:
         sign = -1 if "i" in dtype else 1
         model["dq"] = (sign * (model["dq"] & 127).astype(np.int64)).astype(dtype)
     for good_bits in (0, "~4"):
         options = {"good_bits": good_bits, "propagate_dq": True, "enable_var": False}
-        expected = reference(models, frame, options, pixel_scale=scenes.SCALE)
+        # There the sign of 8 and 16 bits becomes that of 32, and all bits above it.
+        unsigned = [model | {"dq": model["dq"].view(dtype.replace("i", "u"))} for model in models]
+        expected = reference(unsigned, frame, options, pixel_scale=scenes.SCALE)
         assert_parity(ours(models, frame, options, backend, pixel_scale=scenes.SCALE), expected, models)
 
 
@@ -502,10 +504,26 @@ def test_pixel_scale_ratio(backend, area):
     frame, options = scenes.frame_around((80, 70), 0.8), {"compute_err": "driz_err"}
     expected = reference(models, frame, options, pixel_scale=scenes.SCALE * 0.8)
     got = ours(models, frame, options, backend, pixel_scale=scenes.SCALE * 0.8)
-    # Of a mean area of the reference, see test_wcs.py.
-    rtol = 1e-12 if area and area > 0 else 1e-5
+    # Of a mean area of the reference, a solid angle of 5e-10 sr that is good to 1e-14, and half a pixel narrower.
+    rtol = 1e-12 if area and area > 0 else 2e-5
     assert got["pixel_scale_ratio"] == pytest.approx(expected["pixel_scale_ratio"], rel=rtol)
     np.testing.assert_allclose(got["err"], expected["err"], rtol=max(rtol, 1e-6) * 2)
+
+
+def test_scale_of_the_reference(backend):
+    """Told the scales that the reference estimates of small frames, drops have its very size."""
+    shape = (12, 11)
+    models = scenes.dithered_models(shape, n=2, pixelarea_steradians=None)
+    frame, options = scenes.frame_around(shape, 0.8), EVERYTHING | {"kernel": "turbo"}
+    expected = reference(models, frame, options)
+    ratio, scale = expected["pixel_scale_ratio"], math.sqrt(expected["pixelarea_arcsecsq"])
+    own = ours(models, frame, options, backend)
+    assert own["pixel_scale_ratio"] == pytest.approx(0.8, rel=1e-2)
+    assert abs(own["pixel_scale_ratio"] - ratio) > 1e-5
+    got = ours(models, frame, options, backend, pixel_scale=scale, pixel_scale_ratio=ratio)
+    assert got["pixelarea_arcsecsq"] == pytest.approx(expected["pixelarea_arcsecsq"], rel=1e-14)
+    same = {key: expected[key] for key in ("pixelarea_steradians", "pixelarea_arcsecsq")}
+    assert_parity(got | same, expected, models, "turbo")
 
 
 @pytest.mark.parametrize("ratio", [0.5, 2.0])

@@ -8,6 +8,7 @@ import matplotlib as mpl
 import matplotlib.image
 import numpy as np
 import pytest
+import scenes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -94,6 +95,22 @@ def test_a_position_on_the_sky_lies_at_its_pixel(wcs):
         np.testing.assert_allclose(got, axes.transData.transform(pixel), atol=0.01)
     assert axes.coords[0].get_axislabel() == "Right ascension (ICRS)"
     assert axes.coords[1].get_axislabel() == "Declination (ICRS)"
+
+
+@pytest.mark.parametrize("how", ["fits", "axes_order", "axes_names"])
+def test_right_ascension_is_below(how):
+    """Where a WCS has the latitude first, the sky is where it is, and its axes stay below and to the left."""
+    wcs = scenes.fits_wcs(SHAPE) if how == "fits" else scenes.imaging_wcs(SHAPE)
+    wcs = scenes.latitude_first(wcs, how)
+    axes = plot.mosaic(make_model(wcs))
+    drawn(axes.figure)
+    world = {"longitude": scenes.RA, "latitude": scenes.DEC}
+    middle = axes.wcs.world_to_pixel_values(*(world[coord.coord_type] for coord in axes.coords))
+    np.testing.assert_allclose(middle, [(n - 1) / 2 for n in SHAPE[::-1]], atol=1e-4)
+    labels = {coord.get_axislabel_position()[0]: coord.get_axislabel() for coord in axes.coords}
+    assert labels == {"b": "Right ascension (ICRS)", "l": "Declination (ICRS)"}
+    part = plot.mosaic(make_model(wcs), around=(scenes.RA, scenes.DEC), size=0.5)
+    np.testing.assert_allclose(np.mean(part.get_xlim()), (SHAPE[1] - 1) / 2, atol=1e-4)
 
 
 def test_each_pixel_is_drawn_at_its_place(model):
@@ -520,7 +537,12 @@ def test_a_mosaics_file_is_drawn_on_the_command_line(tmp_path, capsys):
     part = ["--around", "150", "2", "--size", "2"]
     assert cli.main(["plot", path, "-o", str(picture), "--plane", "data", "--plane", "con", "--dpi", "40", *part]) == 0
     assert mpl.image.imread(picture).shape[1] > mpl.image.imread(picture).shape[0]
+    drawn = picture.read_bytes()
     assert cli.main(["plot", path, "-o", str(picture), "--plane", "var_flat"]) == 2
     assert "no image 'var_flat'" in capsys.readouterr().err
     assert cli.main(["plot", str(tmp_path / "none.fits"), "-o", str(picture)]) == 2
     assert "none.fits" in capsys.readouterr().err
+    assert cli.main(["plot", path, "-o", str(picture.with_suffix(".docx"))]) == 2
+    assert "docx" in capsys.readouterr().err
+    assert picture.read_bytes() == drawn
+    assert not picture.with_suffix(".docx").exists()

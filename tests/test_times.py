@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import math
+from fractions import Fraction
+
+import numpy as np
 import pytest
 import scenes
 import stcal.resample
@@ -72,6 +77,17 @@ def test_measurement_time_falls_back(backend, weight_type):
         assert set(resampler.output_model["wht"].ravel()) >= {0.0, 100.0}
 
 
+@pytest.mark.parametrize("number", [np.float16, np.float32, np.int16, np.array, Fraction], ids=lambda n: n.__name__)
+def test_sums_of_small_numbers(number):
+    """Times of any type of number are summed in double precision: half ones end at 65504."""
+    models = models_of("abc")
+    for model in models:
+        model |= {key: number(32000) for key in ("exposure_time", "measurement_time", "duration")}
+    got = times_of(resampler_of(), models)
+    assert got["exposure_time"] == got["measurement_time"] == got["duration"] == 96000.0
+    assert type(got["exposure_time"]) is float
+
+
 def test_missing_durations():
     """A duration that is None counts as none."""
     models = models_of("abc")
@@ -110,6 +126,64 @@ def test_kinds_of_start_and_end(kind):
     expected = times_of(resampler_of(stcal.resample.Resample), models)
     assert got["start_time"] == expected["start_time"] == models[1]["start_time"]
     assert got["end_time"] == expected["end_time"] == models[2]["end_time"]
+
+
+@pytest.mark.parametrize("key", ["start_time", "end_time"])
+@pytest.mark.parametrize("first", [60000.0, "2026-01-01", dt.datetime(2026, 1, 1), np.datetime64("2026-01-01"), "Time"])
+def test_times_of_other_kinds(backend, key, first):
+    """A start or end that can't be compared with those before is refused with the model, not found out at the end."""
+    from astropy.time import Time
+
+    first = Time("2026-01-01") if isinstance(first, str) and first == "Time" else first
+    others = [
+        60000.0,
+        "2026-01-02",
+        dt.datetime(2026, 1, 2),
+        dt.datetime(2026, 1, 2, tzinfo=dt.UTC),
+        Time(60000.0, format="mjd"),
+    ]
+    models = models_of("abc")
+    for model in models:
+        model["start_time"] = model["end_time"] = first
+    resampler = resampler_of(backend=backend)
+    resampler.add_model(models[0])
+    refused = 0
+    for other in others:
+        try:
+            min(first, other)
+        except TypeError:
+            with pytest.raises(TypeError, match=f"'{key}' of model 'exposure1.fits' must be comparable with"):
+                resampler.add_model(models[1] | {key: other})
+            refused += 1
+    assert refused
+    assert times_of(resampler, models[2:]) == times_of(resampler_of(backend=backend), [models[0], models[2]])
+
+
+@pytest.mark.parametrize("time", [math.nan, -math.inf, np.datetime64("NaT"), True, (1, 2), [1.0], np.ones(2)], ids=repr)
+def test_times_that_are_none(time):
+    """NaN, NaT, sequences and booleans are no start or end, in the first model as in later ones."""
+    models = models_of("ab")
+    for key in ("start_time", "end_time"):
+        resampler = resampler_of()
+        for model in models:
+            with pytest.raises((TypeError, ValueError), match=f"'{key}' of model 'exposure.*must be (a time|comp)"):
+                resampler.add_model(model | {key: time})
+            resampler.add_model(model)
+
+
+@pytest.mark.parametrize("group", [np.arange(2), np.array(["a"]), np.ones((2, 2)), np.array([])], ids=repr)
+def test_groups_that_are_arrays(backend, group):
+    """A group that is an array, which equals nothing or everything, is refused before anything is added."""
+    models = models_of("ab")
+    resampler = resampler_of(backend=backend)
+    for model in models:
+        with pytest.raises(TypeError, match=r"'group_id' of model 'exposure.*must be a name or a number"):
+            resampler.add_model(model | {"group_id": group})
+        resampler.add_model(model)
+    expected = resampler_of(backend=backend)
+    assert times_of(resampler, []) == times_of(expected, models)
+    for key in ("data", "wht", "con"):
+        np.testing.assert_array_equal(resampler.output_model[key], expected.output_model[key])
 
 
 def test_times_before_the_end():

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import oracle
 import pytest
+import scenes
 from astropy.nddata.bitmask import BitFlagNameMap, bitfield_to_boolean_mask
 
+import gpures
 from gpures.accumulators import Frame
 from gpures.backend import make_accumulators
-from gpures.exposure import checked_dq
-from gpures.weights import Weight, bad_bits, check_weight_type, weight_of
+from gpures.exposure import dq_of
+from gpures.input_model import InputModel
+from gpures.weights import Weight, bad_bits, check_weight_type, checked_flag, flag_empty, weight_of
 
 SHAPE = (5, 8)
 INTEGERS = ("i1", "u1", "i2", ">i2", "u2", ">u2", "i4", ">i4", "u4", ">u4", "i8", ">i8", "u8", ">u8")
@@ -90,6 +93,26 @@ def test_good_bits_mean_what_astropy_says(backend, good_bits, names):
             np.testing.assert_array_equal(got, np.where(good, 2.0, 0.0), dtype)
 
 
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_flags_are_the_bits_of_their_type(backend, dtype):
+    """Flags are handed on as they are, the sign bit of a signed type like any other and without bits above it."""
+    dq = flags_of(dtype)
+    bits = min(32, 8 * dq.dtype.itemsize)
+    expected = np.array([int(v) & ((1 << bits) - 1) for v in dq.flat], np.uint32).reshape(dq.shape)
+    if dq.dtype.itemsize == 8:
+        dq = expected.astype(dtype)
+    pixmap = oracle.pixel_map(dq.shape, ((dq.shape[1] - 1) / 2, (dq.shape[0] - 1) / 2))
+    exposure = oracle.exposure(np.ones(dq.shape), pixmap, dq=dq)
+    got = oracle.run(backend, Frame(dq.shape, "point", has_dq=True), [exposure])
+    np.testing.assert_array_equal(got["dq"], expected)
+    if dq.dtype.itemsize < 8:  # more is refused there
+        driz = gpures.Drizzle(out_shape=dq.shape, kernel="point", backend=backend)
+        driz.add_image(np.ones(dq.shape, "f4"), exptime=1.0, pixmap=pixmap, dq=dq)
+        np.testing.assert_array_equal(driz.out_dq, expected)
+        begun = gpures.Drizzle(out_dq=dq.copy(), kernel="point", backend=backend)
+        np.testing.assert_array_equal(begun.out_dq, expected)
+
+
 def test_flag_names_from_a_dict_or_a_map():
     """Names of flags are looked up in a dict as in astropy's own map."""
     for names in ({"DO_NOT_USE": 1, "JUMP_DET": 4, "OTHER": 64}, Flags):
@@ -98,7 +121,7 @@ def test_flag_names_from_a_dict_or_a_map():
 
 def test_unknown_flag_names_are_refused():
     """A name that the map does not know raises an error, and so does a name without a map."""
-    with pytest.raises(AttributeError):
+    with pytest.raises(ValueError, match=r"'good_bits' must be .*'NO_SUCH_FLAG'"):
         bad_bits("NO_SUCH_FLAG", Flags, np.dtype("i4"))
     with pytest.raises((ValueError, TypeError)):
         bad_bits("DO_NOT_USE", None, np.dtype("i4"))
@@ -194,7 +217,8 @@ def model(**changes):
 
 
 def recipe(weight_type, good_bits=0, names=None, **changes):
-    return weight_of(model(**changes), SHAPE, np.dtype("i4"), weight_type, good_bits, names)
+    bad = bad_bits(good_bits, names, np.dtype("i4"))
+    return weight_of(InputModel(model(**changes)), SHAPE, bad, weight_type)
 
 
 @pytest.mark.parametrize(("weight_type", "value"), [("ivm", 4.0), ("ivm-sky", 5.0)])
@@ -220,15 +244,6 @@ def test_times_as_weights():
     assert recipe("exptime", measurement_time=0.0).constant == 0.0
 
 
-@pytest.mark.parametrize("time", [np.nan, np.inf, -1.0])
-def test_a_time_that_is_none_is_refused(time):
-    """A time that cannot be a weight raises an error that names it."""
-    with pytest.raises(ValueError, match="'measurement_time' must be finite and not negative"):
-        recipe("exptime", measurement_time=time)
-    with pytest.raises(ValueError, match="'exposure_time' must be finite and not negative"):
-        recipe("exptime", measurement_time=None, exposure_time=time)
-
-
 @pytest.mark.parametrize("weight_type", ["ivm", "ivm-sky", "exptime"])
 def test_good_bits_go_with_every_weight_type(weight_type):
     """Good bits count with every type of weight."""
@@ -247,4 +262,65 @@ def test_weight_types_are_checked():
 def test_dq_must_be_integers():
     """DQ of floats raises an error that says so."""
     with pytest.raises(TypeError, match=r"'dq' of model 'm\.fits' must be an array of integers, got float64"):
-        checked_dq(model(dq=np.zeros(SHAPE)), SHAPE, propagate=False)
+        dq_of(InputModel(model(dq=np.zeros(SHAPE))), SHAPE, propagate=False)
+
+
+# ---- pixels of a mosaic without data -------------------------------------------------------------------------------
+
+
+def test_empty_pixels_are_flagged(backend):
+    """Pixels of weight 0 get the flag, all others keep theirs, and what is accumulated is not touched."""
+    dq = np.full(SHAPE, 6, "u2")
+    exposures = [
+        oracle.exposure(np.ones(SHAPE), oracle.pixel_map(SHAPE, (9 + k, 9)), weight=Weight(), dq=dq, context_id=k)
+        for k in range(2)
+    ]
+    accumulators = make_accumulators(backend, Frame((20, 20), has_dq=True))
+    for exposure in exposures:
+        accumulators.add(exposure)
+        images = accumulators.images()
+        before = images["dq"].copy()
+        flagged = flag_empty(images, 1 << 31)
+        assert flagged["dq"].dtype == np.uint32
+        np.testing.assert_array_equal(flagged["dq"], np.where(images["wht"] == 0, np.uint32(1 << 31), before))
+        assert (before == 6).any()
+        np.testing.assert_array_equal(accumulators.images()["dq"], before)
+        assert flagged["data"] is images["data"]
+
+
+def test_flags_of_empty_pixels_are_checked():
+    """A flag for empty pixels is an integer of 32 bits, and needs a DQ image."""
+    assert checked_flag(None, False) is None
+    assert checked_flag(np.uint8(3), True) == 3
+    assert checked_flag((1 << 32) - 1, True) == (1 << 32) - 1
+    for bad in (-1, 1 << 32):
+        with pytest.raises(ValueError, match="'dq_of_empty' must be flags of at most 32 bits"):
+            checked_flag(bad, True)
+    for bad in ("1", 1.0, True, [1]):
+        with pytest.raises(TypeError, match="'dq_of_empty' must be an integer"):
+            checked_flag(bad, True)
+    with pytest.raises(ValueError, match="needs propagate_dq=True"):
+        checked_flag(1, False)
+
+
+def test_empty_pixels_of_a_mosaic(backend):
+    """Looked at between exposures and at the end, pixels without data have the flag, and those with data have not."""
+    shape = (20, 18)
+    wcs = [scenes.imaging_wcs(shape, rotation=20.0, shift=(4.0 * k, 0.0)) for k in range(2)]
+    output = {"wcs": scenes.frame_around(shape), "pixel_scale": scenes.SCALE}
+    options = {"backend": backend, "propagate_dq": True, "good_bits": None}
+    plain, flagged = (gpures.Resample(output, dq_of_empty=flag, **options) for flag in (None, 1 << 20))
+    assert (plain.dq_of_empty, flagged.dq_of_empty) == (None, 1 << 20)
+    for k in range(2):
+        for resampler in (plain, flagged):
+            resampler.add_model(scenes.model_of(wcs[k], shape, seed=k))
+        empty = flagged.output_model["wht"] == 0
+        assert empty.any()
+        expected = np.where(empty, np.uint32(1 << 20), plain.output_model["dq"])
+        np.testing.assert_array_equal(flagged.output_model["dq"], expected, strict=True)
+    for resampler in (plain, flagged):
+        resampler.finalize()
+    expected = np.where(empty, np.uint32(1 << 20), plain.output_model["dq"])
+    np.testing.assert_array_equal(flagged.output_model["dq"], expected, strict=True)
+    with pytest.raises(ValueError, match=r"'dq_of_empty'.*needs propagate_dq=True"):
+        gpures.Resample(output, dq_of_empty=1)

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from gpures.accumulators import Accumulators, Frame, check_memory
+from gpures.arrays import got
 from gpures.cuda.device import DeviceError
 
 __all__ = ["BACKENDS", "checked_backend", "make_accumulators"]
@@ -28,10 +29,10 @@ def checked_backend(backend: str) -> str:
         The name, or the variable's, is not one of ``BACKENDS``.
     """
     name, source = backend, "'backend'"
-    if backend == "auto" and os.environ.get("GPURES_BACKEND"):
+    if isinstance(backend, str) and backend == "auto" and os.environ.get("GPURES_BACKEND"):
         name, source = os.environ["GPURES_BACKEND"], "GPURES_BACKEND"
-    if name not in BACKENDS:
-        raise ValueError(f"{source} must be one of {BACKENDS}, got {name!r}.")
+    if not isinstance(name, str) or name not in BACKENDS:
+        raise ValueError(f"{source} must be one of {BACKENDS}, got {got(name)}.")
     return name
 
 

@@ -46,11 +46,20 @@ class CPUAccumulators(PlaneAccumulators):
     def _address(self, array: np.ndarray) -> int:
         return array.ctypes.data
 
+    def _copy(self, array: np.ndarray) -> np.ndarray:
+        return array.copy()
+
+    def _is_set(self, flag: np.ndarray) -> bool:
+        return bool(flag[0])
+
+    def _show_weights(self, weight: np.ndarray) -> None:
+        _cpu.show_weights(weight, thread_count())
+
     def _pass(self, exposure: Exposure, planes: list[Plane], only_variances: bool) -> None:
         record = self._exposure_record(exposure, planes, in_memory)
         mosaic = self._mosaic_record(exposure, only_variances)
         with phases(_cpu.PHASES) as seconds:
-            self._touch(_cpu.add(record.ctypes.data, mosaic.ctypes.data, thread_count(), seconds))
+            _cpu.add(record.ctypes.data, mosaic.ctypes.data, thread_count(), seconds, self._done)
         self._tell_of_passed_over(int(self._flat_drops[0]), exposure.name)
 
     def weight_map(self, exposure: Exposure) -> np.ndarray:  # noqa: D102
@@ -66,12 +75,8 @@ class CPUAccumulators(PlaneAccumulators):
     def _fill(self, image: np.ndarray, value: float, window: tuple[int, int, int, int]) -> None:
         _cpu.fill_window(image, self._weight, window, value, thread_count())
 
-    def images(self) -> dict[str, np.ndarray]:  # noqa: D102
-        fillval = np.nan if self.frame.fillval is None else self.frame.fillval
-        if fillval != 0.0:
-            for image in self._averaged().values():
-                _cpu.fill(image, self._weight, self.touched, fillval, thread_count())
-        return self._all_images()
+    def _fill_whole(self, image: np.ndarray, value: float) -> None:
+        _cpu.fill(image, self._weight, self.touched, value, thread_count())
 
     def finish_variances(self, scaling: float) -> dict[str, np.ndarray]:  # noqa: D102
         images = {}

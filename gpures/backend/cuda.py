@@ -8,23 +8,21 @@ at an image.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpures import _cpu
-from gpures.accumulators import Frame
+from gpures.accumulators import Frame, Part
 from gpures.arrays import on_device
 from gpures.backend.planes import Plane, PlaneAccumulators
 from gpures.cuda.device import explained, import_cupy, memory_info, select
 from gpures.cuda.program import BLOCK_OF_SPLAT, Program
 from gpures.cuda.staging import Uploader
 from gpures.exposure import WEIGHTS, Exposure
-from gpures.records import LANCZOS_ORDER, WINDOW, exposure_record, in_memory, lanczos_table, set_drop, set_weights
+from gpures.records import LANCZOS_ORDER, WINDOW, exposure_record, lanczos_table, set_weights
 from gpures.stages import stage
-from gpures.threads import thread_count
 
 __all__ = ["CUDAAccumulators"]
 
@@ -91,7 +89,10 @@ class CUDAAccumulators(PlaneAccumulators):
             self._program.give_stream(stream)
         finally:
             self.__dict__ |= dict.fromkeys(
-                ("_data", "_weight", "_err", "_dq", "_context", "_time", "_sums", "_timed", "_flat_drops", "_uploader")
+                (
+                    *("_data", "_weight", "_beyond", "_err", "_dq", "_context", "_time"),
+                    *("_sums", "_timed", "_flat_drops", "_uploader"),
+                )
             )
             self._variances, self._extras = {}, {}
 
@@ -124,6 +125,17 @@ class CUDAAccumulators(PlaneAccumulators):
     def _address(self, array: Any) -> int:
         return array.data.ptr
 
+    def _copy(self, array: Any) -> Any:
+        with self._stream:
+            return self._cupy.array(array)
+
+    def _is_set(self, flag: Any) -> bool:
+        self._stream.synchronize()
+        return bool(flag.get()[0])
+
+    def _show_weights(self, weight: Any) -> None:
+        self._over_image("show_weights", weight.size, weight, np.int64(weight.size))
+
     def _launch(self, kernel: Any, grid: tuple[int, ...], block: tuple[int, ...], *parameters: Any) -> None:
         with self._stream:
             kernel(grid, block, parameters)
@@ -143,10 +155,11 @@ class CUDAAccumulators(PlaneAccumulators):
         with self._current("adding an exposure"):
             with self._stream:
                 mosaic = self._mosaic_record(exposure, only_variances)
-            copies, whole = self._copies(exposure)
-            window = x0, x1, y0, y1 = window_of(limits for _, _, limits in copies)
-            self._touch(window)
+            copies, whole = self.copies_of(exposure)
+            window = x0, x1, y0, y1 = self.window_of(exposure, copies)
+            done = (self.passes + 1, *window)
             if x0 > x1:
+                self._done[:] = done
                 return
             width, height = x1 - x0 + 1, y1 - y0 + 1
             kernel = self.kernel_of(exposure)
@@ -167,6 +180,7 @@ class CUDAAccumulators(PlaneAccumulators):
                 i0, i1, j0, j1 = exposure.limits
                 across, up = BLOCK_OF_SPLAT
                 grid = (-(-(i1 - i0 + 1) // across), -(-(j1 - j0 + 1) // up))
+                self._begun = self.passes + 1
                 with stage("splat", wait):
                     for shift_x, shift_y, _ in copies:
                         record["pixmap"]["shift_x"], record["pixmap"]["shift_y"] = shift_x, shift_y
@@ -176,17 +190,7 @@ class CUDAAccumulators(PlaneAccumulators):
                             self._launch(self._program.splat(kernel, 0, 0, whole), grid, BLOCK_OF_SPLAT, *parameters)
                 with stage("fold", wait):
                     self._launch(fold, (-(-width // THREADS), min(height, MOST_ROWS)), (THREADS,), *parameters)
-
-    def _copies(self, exposure: Exposure) -> tuple[list, bool]:
-        """Where in the frame an exposure may touch it, in more than one place if the output is periodic.
-
-        For each its shift along x and y, and the part of the frame; and whether every pixel with coordinates has all its
-        neighbours beside it in the output.
-        """
-        record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
-        set_drop(record, exposure, self.kernel_of(exposure), in_memory)
-        ny, nx = self.frame.shape
-        return _cpu.copies(record.ctypes.data, nx, ny, thread_count())
+                self._done[:] = done
 
     def _sums_of(self, count: int, window: tuple[int, int, int, int]) -> Any:
         """Memory for the sums of one exposure, all zero: those before left it so."""
@@ -287,13 +291,36 @@ class CUDAAccumulators(PlaneAccumulators):
 
     def images(self) -> dict[str, Any]:  # noqa: D102
         with self._current("making the images"):
-            fillval = np.nan if self.frame.fillval is None else self.frame.fillval
-            if fillval != 0.0:
-                ny, nx = self.frame.shape
-                for image in self._averaged().values():
-                    self._launch_fill(image, fillval, (0, nx - 1, 0, ny - 1))
+            images = {name: self._out(image) for name, image in super().images().items()}
             self._tell_of_flat_drops()
-            return {name: self._out(image) for name, image in self._all_images().items()}
+            return images
+
+    def _fill_whole(self, image: Any, value: float) -> None:
+        ny, nx = self.frame.shape
+        self._launch_fill(image, value, (0, nx - 1, 0, ny - 1))
+
+    # ---- going back, and copies --------------------------------------------------------------------------------
+
+    def part(self, window: tuple[int, int, int, int]) -> Part:  # noqa: D102
+        with self._current("copying a mosaic"):
+            with self._stream:
+                part = super().part(window)
+            self._stream.synchronize()  # for who reads it on another stream
+        return part
+
+    def put_back(self, part: Part) -> None:  # noqa: D102
+        with self._current("going back"), self._stream:
+            if self._begun > self.passes:  # what was not folded would go into the next exposure
+                self._sums = self._timed = None
+            super().put_back(part)
+
+    def _here(self, image: Any) -> Any:
+        return self._cupy.asarray(image)
+
+    def _recipe(self) -> tuple:
+        return *super()._recipe(), self._number, self._to_host
+
+    # ---- images, and the mosaic before -------------------------------------------------------------------------
 
     def _tell_of_flat_drops(self) -> None:
         self._stream.synchronize()
@@ -318,9 +345,10 @@ class CUDAAccumulators(PlaneAccumulators):
             self._stream.synchronize()  # until the host's arrays have been read
 
     def image(self, name: str) -> Any:  # noqa: D102
-        with self._current("making an image"):
+        with self._current("looking at an image"):
+            image = super().image(name)
             self._tell_of_flat_drops()  # and so the stream is waited for, for who looks at it on another one
-        return super().image(name)
+        return image
 
     def _taken(self, image: Any, dtype: np.dtype) -> Any:
         if not on_device(image):
@@ -362,12 +390,6 @@ class CUDAAccumulators(PlaneAccumulators):
         """An image for the caller."""
         self._stream.synchronize()
         return image.get() if self._to_host else image
-
-
-def window_of(parts: Iterable[tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
-    """The part of a frame that holds others: x0, x1, y0, y1, the last ones included; x0 > x1 if there are none."""
-    x0, x1, y0, y1 = zip(*(list(parts) or [(0, -1, 0, -1)]), strict=True)
-    return min(x0), max(x1), min(y0), max(y1)
 
 
 def check_device_memory(cupy: Any, frame: Frame, number: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gpures.arrays import on_device
-from gpures.blot import as_float, factors_of, set_arrays
+from gpures.blot import factors_of, set_arrays, type_of
 from gpures.cuda.device import explained, import_cupy, select
 from gpures.cuda.program import Program
 from gpures.records import INTERPOLATIONS
@@ -38,11 +38,16 @@ def blot_on_device(record: np.ndarray, data: Any, pixmap: Any, out_img: Any, dev
     number = select(there[0].device.id if device is None and there else device)
     cupy = import_cupy()
     with explained("blotting"), cupy.cuda.Device(number):
-        data = as_float(cupy, cupy.asarray(data if on_device(data) else as_float(np, data)))
-        pixmap = pixmap if on_device(pixmap) else np.ascontiguousarray(pixmap, np.float64)
-        pixmap = cupy.ascontiguousarray(cupy.asarray(pixmap), np.float64)
+
+        def usable(array: Any, dtype: type) -> Any:
+            """An array on the device, contiguous and aligned."""
+            array = array if on_device(array) else np.ascontiguousarray(array, dtype)
+            array = cupy.ascontiguousarray(cupy.asarray(array), dtype)
+            return cupy.array(array) if array.data.ptr % array.dtype.itemsize else array
+
+        data, pixmap = usable(data, type_of(data)), usable(pixmap, np.float64)
         shape = int(record["out_ny"]), int(record["out_nx"])
-        made = cupy.ascontiguousarray(out_img, np.float32) if on_device(out_img) else cupy.empty(shape, np.float32)
+        made = usable(out_img, np.float32) if on_device(out_img) else cupy.empty(shape, np.float32)
         table = cupy.asarray(factors_of(INTERPOLATIONS[record["interpolation"]]))
         set_arrays(record, (data, pixmap, made, table), lambda array: array.data.ptr)
         kernel = Program.of_device(cupy, number).blot("blot_f8" if record["doubles"] else "blot_f4")

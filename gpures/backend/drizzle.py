@@ -6,8 +6,12 @@ follows what `stcal.resample.Resample` (1.20) does with the package, and differs
 - an exposure without ``var_rnoise`` weights its variances with 1, where the reference takes the array of the exposure
   before it, or fails;
 - the running sums of variances are float64, so that weights up to 1e30 do not overflow;
+- an inverse read noise beyond float32 is the largest float32;
+- flags of int8 and int16 are not extended by their sign;
 - pixels that the package has no right drop for, such as those beside one without coordinates, are handed to it by
   themselves, with pixel maps of their own (see `Layout`).
+
+Its weights are the package's float32: where they add up to more than 3.4e38, data are NaN.
 """
 
 from __future__ import annotations
@@ -18,13 +22,20 @@ from typing import Any
 import numpy as np
 
 from gpures import _cpu
-from gpures.accumulators import Accumulators, Frame
+from gpures.accumulators import Accumulators, Frame, named_arrays
+from gpures.arrays import as_flags
 from gpures.exposure import Exposure
 from gpures.records import exposure_record, in_memory, set_drop
 from gpures.threads import thread_count
 from gpures.weights import Weight
 
 __all__ = ["DrizzleAccumulators", "drizzle_class"]
+
+ERR = "(err)"  # which is no name that a further array may have
+
+
+# The largest weight of a pixel, or of an exposure's variances.
+LARGEST = float(np.finfo(np.float32).max)
 
 # Pixels without coordinates around an image: so many that the package continues none of its cells.
 BORDER = 2
@@ -51,10 +62,12 @@ class DrizzleAccumulators(Accumulators):
     """Accumulators held by `drizzle.resample.Drizzle` objects."""
 
     backend = "drizzle"
+    context_name = "/images//out_ctx"
 
     def __init__(self, frame: Frame):
         super().__init__(frame)
-        self.touched = (0, frame.shape[1] - 1, 0, frame.shape[0] - 1)  # the package does not say
+        ny, nx = frame.shape
+        self._whole = (0, nx - 1, 0, ny - 1)  # the package does not say what it touches
         fillval = "INDEF" if frame.fillval is None else frame.fillval
         planes = frame.context_planes
         self._driz = drizzle_class()(
@@ -64,6 +77,7 @@ class DrizzleAccumulators(Accumulators):
             max_ctx_id=planes * 32 - 1 if planes else None,
             disable_ctx=not planes,
             out_dq=np.zeros(frame.shape, np.uint32) if frame.has_dq else None,
+            out_img2=[None] * frame.squared or None,
         )
         self._driz_err = None
         if frame.has_err:
@@ -78,27 +92,47 @@ class DrizzleAccumulators(Accumulators):
         self._wsum = {name: np.zeros(frame.shape) for name in frame.variance_names}
         self._wt = {name: np.zeros(frame.shape) for name in frame.variance_names}
 
-    def add(self, exposure: Exposure) -> None:  # noqa: D102
+    def _add(self, exposure: Exposure) -> None:
         layout = Layout(exposure, self.kernel_of(exposure), self.frame.shape)
         arguments = self._arguments(exposure, layout)
+        self._begun = self.passes + 1
         if exposure.data is not None:
             data = exposure.data - exposure.level if exposure.level else exposure.data
             more: dict[str, Any] = {}
             if self._driz.out_dq is not None and exposure.dq is not None:
-                more["dq"] = layout.spread(exposure.dq.astype(np.uint32))
+                more["dq"] = layout.spread(as_flags(exposure.dq).astype(np.uint32))
             if exposure.squared:
                 more["data2"] = [layout.spread(_native(array).astype(np.float32)) for array in exposure.squared]
-            self._driz.add_image(layout.spread(_native(data)), **more, **arguments)
+            self._set(self._driz, exposure).add_image(layout.spread(_native(data)), **more, **arguments)
             self._tell_of_passed_over(self._passed_over + layout.passed_over, exposure.name)
-        self._touch(self.touched)
         if self._driz_err is not None and exposure.err is not None:
-            self._driz_err.add_image(layout.spread(_native(exposure.err)), **arguments)
+            self._set(self._driz_err, exposure).add_image(layout.spread(_native(exposure.err)), **arguments)
         for name, array in exposure.extras.items():
-            self._driz_extras[name].add_image(layout.spread(_native(array)), **(arguments | {"iscale": 1.0}))
+            driz = self._set(self._driz_extras[name], exposure)
+            driz.add_image(layout.spread(_native(array)), **(arguments | {"iscale": 1.0}))
         if self._time is not None and exposure.data is not None:
             self._time += self._time_of(exposure, layout, arguments)
         if exposure.variances:
             self._add_variances(exposure, layout, arguments)
+        self._done[:] = (self.passes + 1, *self._whole)
+
+    def _set(self, driz: Any, exposure: Exposure) -> Any:
+        """An object of the package, with what is set for the next exposure: it has no public way to change that."""
+        fillval = "INDEF" if self.fillval is None else str(self.fillval)
+        wanted: dict[str, Any] = {"kernel": self.kernel_of(exposure), "fillval": fillval}
+        if driz.ctx_id is not None:
+            wanted["ctx_id"] = exposure.context_id
+        for name, value in wanted.items():
+            setattr(driz, f"_{name}", value)
+            if getattr(driz, name) != value:
+                raise RuntimeError(f"This version of the drizzle package keeps its {name!r} in another place.")
+        return driz
+
+    def _held(self) -> dict[str, Any]:
+        objects = {"": self._driz, ERR: self._driz_err} | self._driz_extras
+        names = ("out_img", "out_wht", "out_ctx", "out_dq", "out_img2")
+        images = {key: {n: getattr(driz, n) for n in names} for key, driz in objects.items() if driz is not None}
+        return dict(named_arrays({"images": images, "wsum": self._wsum, "wt": self._wt, "time": self._time}))
 
     def _arguments(self, exposure: Exposure, layout: Layout) -> dict:
         xmin, xmax, ymin, ymax = layout.limits
@@ -120,7 +154,9 @@ class DrizzleAccumulators(Accumulators):
     def _time_of(self, exposure: Exposure, layout: Layout, arguments: dict) -> np.ndarray:
         """The exposure time where good pixels fall, all of which have weight 1 for that."""
         good = replace(exposure, weight=Weight(bad_bits=exposure.weight.bad_bits))
-        driz = drizzle_class()(kernel=self.frame.kernel, fillval=0.0, out_shape=self.frame.shape, disable_ctx=True)
+        driz = drizzle_class()(
+            kernel=self.kernel_of(exposure), fillval=0.0, out_shape=self.frame.shape, disable_ctx=True
+        )
         weights = layout.weights(self.weight_map(good))
         driz.add_image(np.zeros(weights.shape, np.float32), **(arguments | {"weight_map": weights}))
         return np.where(driz.out_wht != 0, exposure.effective_time, 0.0)
@@ -130,7 +166,7 @@ class DrizzleAccumulators(Accumulators):
         drizzled = {}
         for name, variance in exposure.variances.items():
             driz = drizzle_class()(
-                kernel=self.frame.kernel, fillval=np.nan, out_shape=self.frame.shape, disable_ctx=True
+                kernel=self.kernel_of(exposure), fillval=np.nan, out_shape=self.frame.shape, disable_ctx=True
             )
             with np.errstate(invalid="ignore"):
                 driz.add_image(layout.spread(np.sqrt(_native(variance))), **arguments)
@@ -140,7 +176,7 @@ class DrizzleAccumulators(Accumulators):
             usable = (rnoise > 0) & np.isfinite(rnoise)
             with np.errstate(divide="ignore", over="ignore"):
                 t = np.where(usable, 1.0 / np.where(usable, rnoise, 1.0), 0.0)
-            t[t > np.finfo(np.float32).max] = 0.0
+            t = np.minimum(t, LARGEST)
         else:
             t = np.full(self.frame.shape, exposure.variance_weight)
         for name, v in drizzled.items():
@@ -151,7 +187,9 @@ class DrizzleAccumulators(Accumulators):
     def weight_map(self, exposure: Exposure) -> np.ndarray:  # noqa: D102
         weight = exposure.weight
         if weight.weight_map is not None:
-            weights = _native(weight.weight_map).astype(np.float64) * weight.constant
+            usable = np.asarray(weight.weight_map, np.float64)
+            usable = np.where(np.abs(usable) <= LARGEST, usable, 0.0)
+            weights = np.clip(usable * weight.constant, -LARGEST, LARGEST)
         elif weight.variance is not None:
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 weights = 1.0 / _native(weight.variance).astype(np.float64)
@@ -161,15 +199,18 @@ class DrizzleAccumulators(Accumulators):
             weights = weights.astype(np.float32)
         weights[~np.isfinite(weights)] = 0.0
         if exposure.dq is not None and weight.bad_bits:
-            unsigned = exposure.dq.astype(exposure.dq.dtype.newbyteorder("=")).view(f"u{exposure.dq.dtype.itemsize}")
-            weights[(unsigned & unsigned.dtype.type(weight.bad_bits)) != 0] = 0.0
+            flags = as_flags(exposure.dq)
+            weights[(flags & flags.dtype.type(weight.bad_bits)) != 0] = 0.0
         return weights
 
     def take(self, images: dict[str, Any], next_id: int = 0) -> None:  # noqa: D102
         begun = {name: self.image(name) for name in ("data", "wht", "con", "dq", "squared")}
         for name, given in images.items():
             dtype = np.dtype(np.uint32 if name == "dq" else np.int32 if name == "con" else np.float32)
-            begun[name] = [self._begun(i, dtype) for i in given] if name == "squared" else self._begun(given, dtype)
+            if name == "squared":
+                begun[name] = [self._begun_with(i, dtype) for i in given]
+            else:
+                begun[name] = None if given is None else self._begun_with(given, dtype)
         self._driz = drizzle_class()(
             kernel=self.frame.kernel,
             fillval="INDEF",
@@ -183,8 +224,10 @@ class DrizzleAccumulators(Accumulators):
             begin_ctx_id=next_id,
             disable_ctx=not self.frame.context_planes,
         )
+        self.frame = replace(self.frame, has_dq=begun["dq"] is not None, squared=len(begun["squared"]))
+        self._touched = self._whole
 
-    def _begun(self, given: Any, dtype: np.dtype) -> np.ndarray:
+    def _begun_with(self, given: Any, dtype: np.dtype) -> np.ndarray:
         # It accumulates in contiguous arrays alone: of others, in a copy that nobody sees.
         return np.require(given, dtype, ["C", "W"]) if np.ndim(given) else np.full(self.frame.shape, given, dtype)
 
@@ -198,6 +241,10 @@ class DrizzleAccumulators(Accumulators):
             image[self.image("wht") == 0] = value
 
     def images(self) -> dict[str, np.ndarray]:  # noqa: D102
+        if self.fillval is not None:
+            for driz in (self._driz, self._driz_err, *self._driz_extras.values()):
+                if driz is not None:
+                    driz.out_img[driz.out_wht == 0] = self.fillval
         images = {"data": self._driz.out_img, "wht": self._driz.out_wht}
         if self._driz_err is not None:
             images["err"] = self._driz_err.out_img
@@ -281,7 +328,9 @@ class Layout:
             rest = image.shape[2:]
             grid = np.full((up * across, PITCH, PITCH, *rest), fill, image.dtype)
             grid[: len(of_tiles)] = of_tiles
-            grid = grid.reshape(up, across, PITCH, PITCH, *rest).swapaxes(1, 2).reshape(up * PITCH, across * PITCH, *rest)
+            grid = (
+                grid.reshape(up, across, PITCH, PITCH, *rest).swapaxes(1, 2).reshape(up * PITCH, across * PITCH, *rest)
+            )
             one = np.full((2 * BORDER + ny + len(grid), 2 * BORDER + across * PITCH, *rest), fill, image.dtype)
             one[BORDER : BORDER + ny, BORDER : BORDER + nx] = image
             one[2 * BORDER + ny :, BORDER:-BORDER] = grid
@@ -300,7 +349,7 @@ class Layout:
 
     def weights(self, weights: np.ndarray) -> np.ndarray:
         """Weights of its pixels."""
-        self.passed_over = np.count_nonzero(weights[self._flat[:, 1], self._flat[:, 0]])
+        self.passed_over = int(np.count_nonzero(weights[self._flat[:, 1], self._flat[:, 0]]))
         return weights if self._source is None else np.where(self._used, self.spread(weights), np.float32(0))
 
 

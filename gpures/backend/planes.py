@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 
 from gpures.accumulators import BITS_PER_PLANE, Accumulators, Frame
 from gpures.exposure import Exposure
+from gpures.output import warn_of_range
 from gpures.records import MOSAIC, MOST_PLANES, Place, exposure_record, set_drop, set_weights, view
 
 __all__ = ["Plane", "PlaneAccumulators"]
@@ -53,6 +54,8 @@ class PlaneAccumulators(Accumulators):
     at any time but for their fill value.
     """
 
+    held = ("_data", "_weight", "_err", "_extras", "_dq", "_time", "_context", "_variances", "_squared", "_beyond")
+
     def __init__(self, frame: Frame):
         super().__init__(frame)
         self._data = self._zeros(frame.shape, frame.dtype)
@@ -67,7 +70,10 @@ class PlaneAccumulators(Accumulators):
             name: (self._zeros(frame.shape, frame.dtype), self._zeros(frame.shape, frame.dtype))
             for name in frame.variance_names
         }
-        self._squared: list[Any] = []
+        self._squared = [self._zeros(frame.shape, frame.dtype) for _ in range(frame.squared)]
+        self._filler = 0.0  # what is where nothing was added
+        self._beyond = self._zeros((1,), np.int32)  # 1 once a sum of weights has gone beyond float32
+        self._callers_weight = False  # whether they are kept in an array that may be the caller's
         self._flat_drops = self._zeros((1,), np.uint64)
 
     # ---- what a device does ------------------------------------------------------------------------------------
@@ -81,17 +87,31 @@ class PlaneAccumulators(Accumulators):
         """Address of an array that `_zeros` made."""
 
     @abstractmethod
+    def _copy(self, array: Any) -> Any:
+        """A copy of an array."""
+
+    @abstractmethod
+    def _is_set(self, flag: Any) -> bool:
+        """Whether the one number of an array is not 0."""
+
+    @abstractmethod
+    def _show_weights(self, weight: Any) -> None:
+        """Replace sums of weights by what an image shows of them (see ``kernels/fold.h``)."""
+
+    @abstractmethod
     def _pass(self, exposure: Exposure, planes: list[Plane], only_variances: bool) -> None:
-        """One pass over an exposure."""
+        """One pass over an exposure, at whose end ``_done`` says so."""
 
     # ---- what it is told ---------------------------------------------------------------------------------------
 
-    def add(self, exposure: Exposure) -> None:  # noqa: D102
+    def _add(self, exposure: Exposure) -> None:
         planes = self._planes(exposure)
         if len(planes) > MOST_PLANES:
             raise ValueError(f"At most {MOST_PLANES} arrays fit in one pass over an exposure, got {len(planes)}.")
         if planes:
             self._pass(exposure, planes, only_variances=exposure.data is None)
+        else:
+            self._done[:] = (self.passes + 1, *self._nowhere())
 
     # ---- a mosaic that was begun before ------------------------------------------------------------------------
 
@@ -100,11 +120,15 @@ class PlaneAccumulators(Accumulators):
         for name, given in images.items():
             dtype = types.get(name, self.frame.dtype)
             if name == "squared":
-                self._squared = [self._begun(image, dtype) for image in given]
+                self._squared = [self._begun_with(image, dtype) for image in given]
             else:
-                setattr(self, _ATTRIBUTES[name], self._begun(given, dtype))
+                setattr(self, _ATTRIBUTES[name], None if given is None else self._begun_with(given, dtype))
+        self._callers_weight = self._callers_weight or "wht" in images
+        self.frame = replace(self.frame, has_dq=self._dq is not None, squared=len(self._squared))
+        ny, nx = self.frame.shape
+        self._touched = (0, nx - 1, 0, ny - 1)
 
-    def _begun(self, given: Any, dtype: np.dtype) -> Any:
+    def _begun_with(self, given: Any, dtype: np.dtype) -> Any:
         """An image that goes on with one that was given, or begins with a number."""
         if np.ndim(given):
             return self._taken(given, dtype)
@@ -118,6 +142,8 @@ class PlaneAccumulators(Accumulators):
         """An image as an array that can be accumulated in: itself where that is possible."""
 
     def image(self, name: str) -> Any:  # noqa: D102
+        if name == "wht":
+            return self._shown_weight()
         return self._squared if name == "squared" else getattr(self, _ATTRIBUTES[name])
 
     def fill(self, name: str, value: float, window: tuple[int, int, int, int]) -> None:  # noqa: D102
@@ -131,6 +157,30 @@ class PlaneAccumulators(Accumulators):
 
     # ---- images ------------------------------------------------------------------------------------------------
 
+    def images(self) -> dict[str, Any]:  # noqa: D102
+        value = np.nan if self.fillval is None else self.fillval
+        # A new image is full of zeros.
+        if value != 0.0 or self._filler != 0.0:
+            for image in self._averaged().values():
+                self._fill_whole(image, value)
+            self._filler = value
+        return self._all_images()
+
+    @abstractmethod
+    def _fill_whole(self, image: Any, value: float) -> None:
+        """Set the pixels without weight of an image."""
+
+    def _shown_weight(self) -> Any:
+        """The image of the weights: infinite, with a warning, where their sum is beyond float32."""
+        if self.frame.dtype == np.float64 or not self._is_set(self._beyond):
+            return self._weight
+        if self._callers_weight:
+            self._weight, self._callers_weight = self._copy(self._weight), False
+        shown = self._copy(self._weight)
+        self._show_weights(shown)
+        warn_of_range("wht", np.float32)
+        return shown
+
     def _averaged(self) -> dict[str, Any]:
         """The images that are averages, which have the fill value where there is none."""
         averaged = {"data": self._data} | ({} if self._err is None else {"err": self._err})
@@ -138,7 +188,7 @@ class PlaneAccumulators(Accumulators):
 
     def _all_images(self) -> dict[str, Any]:
         """Averages and what is counted besides."""
-        images = {"wht": self._weight, "con": self._context, "dq": self._dq, "exptime_map": self._time}
+        images = {"wht": self._shown_weight(), "con": self._context, "dq": self._dq, "exptime_map": self._time}
         return self._averaged() | {name: image for name, image in images.items() if image is not None}
 
     def _planes(self, exposure: Exposure) -> list[Plane]:
@@ -166,7 +216,7 @@ class PlaneAccumulators(Accumulators):
             weight = self._address(plane.weight) if of_variance else 0
             mean = self._address(plane.mean)
             numbers = plane.offset, plane.scale, of_variance, plane.squared
-            record["plane"][k] = (view(plane.array, place), *numbers, mean, weight)
+            record["plane"][k] = (view(plane.array, exposure.shape, place), *numbers, mean, weight)
         record["exposure_time"] = exposure.effective_time
         record["variance_weight"] = 1.0 if exposure.variance_weight is None else exposure.variance_weight
         if exposure.variance_weight is None and "var_rnoise" in exposure.variances:
@@ -183,6 +233,7 @@ class PlaneAccumulators(Accumulators):
         if not only_variances:
             record["passed_over"] = self._address(self._flat_drops)
             record["weight"] = self._address(self._weight)
+            record["beyond"] = self._address(self._beyond)
             if self._time is not None:
                 record["time"] = self._address(self._time)
             if self._dq is not None:

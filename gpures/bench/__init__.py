@@ -110,9 +110,10 @@ def on_stderr(words: str) -> None:
 
 def _write(path: Path, report: Mapping[str, Any]) -> None:
     """Write a report in one step, so that nobody finds a half."""
-    new = path.with_name(path.name + ".new")
-    new.write_text(json.dumps(report, indent=1) + "\n")
-    new.replace(path)
+    from gpures.io.atomic import written
+
+    with written(path, overwrite=True) as file:
+        file.write((json.dumps(report, indent=1) + "\n").encode())
 
 
 def measure(

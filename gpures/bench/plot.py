@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from gpures.bench.table import about
+from gpures.io.atomic import written
 
 __all__ = ["draw"]
 
@@ -258,4 +259,5 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
         for k, panel in enumerate(curves):
             left = THIRDS + k % ACROSS * (third + THIRDS)
             panel(axes_at(left, tops[row + k // ACROSS], third, PANEL), report)
-        FigureCanvasAgg(figure).print_figure(path, dpi=DPI, facecolor="white")
+        with written(path, overwrite=True) as file:
+            FigureCanvasAgg(figure).print_figure(file, dpi=DPI, facecolor="white", format="png")

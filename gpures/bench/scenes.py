@@ -92,10 +92,11 @@ def roman_wcs(number: int, shape: Shape) -> Any:
 
 def read_wcs(path: Path, shape: Shape) -> Any:
     """WCS under "wcs" in an ASDF file, for an image of a shape."""
-    import asdf
+    from gpures.io.asdf import check_wcs, opened
 
-    with asdf.open(path, lazy_load=False) as file:
+    with opened(path) as file:
         wcs = file.tree["wcs"]
+        check_wcs(path, wcs)
     wcs.bounding_box = ((-0.5, shape[1] - 0.5), (-0.5, shape[0] - 0.5))
     return wcs
 

@@ -106,8 +106,8 @@ class Program:
 
     def splat(self, kernel: str, planes: int, squared: int = 0, whole: bool = True) -> Any:
         """Entry point of ``splat.cu``, as `splat_name` names it."""
-        name, options = (of(kernel, planes, squared, whole) for of in (splat_name, splat_options))
-        return self._function("splat.cu", name, options)
+        what = kernel, planes, squared, whole
+        return self._function("splat.cu", splat_name(*what), splat_options(*what))
 
     def whole(self, name: str) -> Any:
         """Entry point of ``mosaic.cu``, by its name."""

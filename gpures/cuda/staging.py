@@ -143,23 +143,31 @@ class Uploader:
         slot.consumed.record(self._use)
 
     def _send(self, pieces: list[tuple[np.ndarray, int]]) -> None:
-        if self._buffers is None:
-            self._buffers = queue.SimpleQueue()
-            for _ in range(self._threads * BUFFERS_PER_THREAD):
-                self._buffers.put((self._cupy.cuda.alloc_pinned_memory(PIECE), self._event()))
-        if self._threads == 1 or len(pieces) == 1:
-            for piece in pieces:
-                self._send_piece(piece)
-        else:
-            sent = [_workers(self._threads).submit(self._send_piece, piece) for piece in pieces]
-            wait(sent)  # whether one fails or not: the caller's arrays are read no more
-            for future in sent:
-                future.result()
+        buffers = self._buffers or self._new_buffers()
+        self._buffers = None  # what raises here, Ctrl-C among it, may lose one: the next ones are new then
+        try:
+            if self._threads == 1 or len(pieces) == 1:
+                for piece in pieces:
+                    self._send_piece(buffers, piece)
+            else:
+                sent = [_workers(self._threads).submit(self._send_piece, buffers, piece) for piece in pieces]
+                wait(sent)  # whether one fails or not: the caller's arrays are read no more
+                for future in sent:
+                    future.result()
+        except BaseException:
+            self._copy.synchronize()  # until nothing is read from them any more
+            raise
+        self._buffers = buffers
 
-    def _send_piece(self, task: tuple[np.ndarray, int]) -> None:
+    def _new_buffers(self) -> queue.SimpleQueue:
+        buffers: queue.SimpleQueue = queue.SimpleQueue()
+        for _ in range(self._threads * BUFFERS_PER_THREAD):
+            buffers.put((self._cupy.cuda.alloc_pinned_memory(PIECE), self._event()))
+        return buffers
+
+    def _send_piece(self, buffers: queue.SimpleQueue, task: tuple[np.ndarray, int]) -> None:
         piece, address = task
-        assert self._buffers is not None
-        pinned, on_its_way = self._buffers.get()
+        pinned, on_its_way = buffers.get()
         try:
             with self._cupy.cuda.Device(self._device):
                 on_its_way.synchronize()
@@ -169,4 +177,4 @@ class Uploader:
                 runtime.memcpyAsync(address, pinned.ptr, piece.nbytes, runtime.memcpyHostToDevice, self._copy.ptr)
                 on_its_way.record(self._copy)
         finally:
-            self._buffers.put((pinned, on_its_way))
+            buffers.put((pinned, on_its_way))

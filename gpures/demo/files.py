@@ -13,6 +13,8 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from gpures.io.atomic import written
+
 __all__ = ["EXTENSIONS", "write_mosaic"]
 
 # Extensions in the order of the file, and the keys of the output model they hold.
@@ -119,4 +121,5 @@ def write_mosaic(
         if name in units:
             hdu.header["BUNIT"] = (units[name], bunit_comment if units[name] == bunit else "")
         hdus.append(hdu)
-    fits.HDUList(hdus).writeto(path, overwrite=True)
+    with written(path, overwrite=True) as file:
+        fits.HDUList(hdus).writeto(file)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from gpures import plot
+from gpures.io.atomic import written
 from gpures.plot.axes import label
 from gpures.plot.page import BARS, BETWEEN, LEFT, inch_axes, lay_out
 from gpures.plot.pixels import part_of, plane_pixels
@@ -105,7 +106,8 @@ def _zoom_norm(model: Mapping[str, Any], style: Style, zoom: Zoom) -> ImageNorma
 
 
 def _save(figure: Figure, path: Path) -> None:
-    FigureCanvasAgg(figure).print_figure(path, dpi=DPI, facecolor="white")
+    with written(path, overwrite=True) as file:
+        FigureCanvasAgg(figure).print_figure(file, dpi=DPI, facecolor="white", format="png")
 
 
 def nircam_picture(

@@ -11,11 +11,23 @@ from typing import Any
 
 import numpy as np
 
+from gpures.io.asdf_stream import checked, checked_bytes
 from gpures.io.input import VARIANCES, FileError, Input, exposure_seconds
 from gpures.io.variance import from_source, source_of
 from gpures.wcs import infer_array_shape
 
-__all__ = ["array_of", "asdf_arrays", "check_wcs", "damage_named", "embedded_wcs", "inputs", "opened", "read_wcs"]
+__all__ = [
+    "array_of",
+    "asdf_arrays",
+    "asdf_extension",
+    "check_wcs",
+    "damage_named",
+    "embedded_asdf",
+    "embedded_wcs",
+    "inputs",
+    "opened",
+    "read_wcs",
+]
 
 ARRAYS = ("data", "dq", "err", *VARIANCES, "wht")
 META = (
@@ -31,45 +43,48 @@ META = (
 
 @contextmanager
 def damage_named(path: Path, what: str = "the file is damaged, or no ASDF file") -> Iterator[None]:
-    """Make of what asdf raises, and YAML, and numpy, when a file breaks off or holds nonsense, a `FileError`."""
-    import asdf
-    import yaml
-
-    own = (asdf.exceptions.ValidationError, asdf.exceptions.AsdfConversionWarning, yaml.YAMLError)
+    """Make of what asdf raises, and YAML, numpy and decompressors, when a file holds nonsense, a `FileError`."""
     try:
         yield
-    except FileError:
+    except (FileError, ImportError):
         raise
-    except (*own, OSError, ValueError, TypeError, LookupError, RuntimeError, EOFError) as error:
+    except Exception as error:
         raise FileError(path, f"{what}: {error}") from error
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """Tree of an ASDF file, whose blocks are read when somebody looks; what is damaged is a `FileError`."""
+def opened(path: Path, allow_external: bool = False) -> Iterator[Any]:
+    """Tree of an ASDF file, whose blocks are read when somebody looks; what is damaged is a `FileError`.
+
+    Arrays and references that lie in other files are refused, unless ``allow_external``.
+    """
     import asdf
 
-    with damage_named(path), asdf.open(path, memmap=False, lazy_load=True, lazy_tree=True) as file:
-        yield file
+    with damage_named(path), checked(path, allow_external) as stream:
+        where = path.absolute().as_uri() if allow_external else None
+        with asdf.open(stream, uri=where, memmap=False, lazy_load=True, lazy_tree=not stream.refers) as file:
+            if stream.refers:
+                file.resolve_references()
+            yield file
 
 
-def inputs(path: Path) -> list[Input]:
+def inputs(path: Path, allow_external: bool = False) -> list[Input]:
     """The image of an ASDF file."""
     from gpures.io import roman
 
-    if roman.recognizes(path):
-        return roman.inputs(path)
-    with opened(path) as file:
-        return [_mosaic(path, file.tree)]
+    with opened(path, allow_external) as file:
+        if "roman" in file.tree:
+            return [roman.input_of(path, file, allow_external)]
+        return [_mosaic(path, file.tree, allow_external)]
 
 
-def read_wcs(path: Path) -> Any:
+def read_wcs(path: Path, allow_external: bool = False) -> Any:
     """WCS of an ASDF file: of its image, or what lies under ``wcs``."""
     from gpures.io import roman
 
-    if roman.recognizes(path):
-        return roman.inputs(path)[0].wcs
-    with opened(path) as file:
+    with opened(path, allow_external) as file:
+        if "roman" in file.tree:
+            return roman.input_of(path, file, allow_external).wcs
         return _wcs(path, file.tree)
 
 
@@ -86,7 +101,7 @@ def _wcs(path: Path, tree: Mapping[str, Any]) -> Any:
     return wcs
 
 
-def _mosaic(path: Path, tree: Mapping[str, Any]) -> Input:
+def _mosaic(path: Path, tree: Mapping[str, Any], allow_external: bool) -> Input:
     wcs = _wcs(path, tree)
     if tree.get("data") is None:
         raise FileError(path, f"no image: expected an array under 'data', got the keys {sorted(map(str, tree))}.")
@@ -113,15 +128,15 @@ def _mosaic(path: Path, tree: Mapping[str, Any]) -> Input:
         unit=unit,
         meta=meta,
         sizes=sizes,
-        load=partial(_load, path, source),
+        load=partial(_load, path, source, allow_external),
     )
 
 
-def _load(path: Path, source: str | None, names: Collection[str]) -> dict[str, np.ndarray]:
+def _load(path: Path, source: str | None, allow_external: bool, names: Collection[str]) -> dict[str, np.ndarray]:
     needed = set(names)
     if source and "var_rnoise" in names:
         needed = needed - {"var_rnoise"} | {source}
-    with opened(path) as file:
+    with opened(path, allow_external) as file:
         found = asdf_arrays(path, file.tree, needed)
     if source and "var_rnoise" in names:
         found["var_rnoise"] = from_source(source, found[source])
@@ -141,9 +156,58 @@ def array_of(path: Path, tree: Mapping[str, Any], name: str) -> Any:
 
 
 def check_wcs(path: Path, wcs: Any) -> None:
-    """Check that something is a WCS; asdf leaves what it can't make one of as it is, with a warning."""
+    """Check that something is a WCS, and read its tables while the file is open.
+
+    asdf leaves what it can't make a WCS of as it is, with a warning.
+    """
     if not hasattr(wcs, "pixel_to_world_values"):
         raise FileError(path, f"the file is damaged: its WCS is none, but {type(wcs).__name__}.")
+    _read_tables(wcs)
+
+
+def _read_tables(wcs: Any) -> None:
+    """Read the arrays that a WCS is made of, which asdf else reads when they are first looked at."""
+    import gwcs
+    from asdf.tags.core.ndarray import NDArrayType
+    from astropy.modeling import Model
+
+    parts_of: dict[type, Any] = {list: iter, tuple: iter, dict: dict.values}
+    todo: list[Any] = [wcs]
+    seen: set[int] = set()
+    while todo:
+        thing = todo.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, NDArrayType):
+            np.asarray(thing)
+        elif parts := parts_of.get(type(thing)):
+            todo += [part for part in parts(thing) if not isinstance(part, (str, float, int))]
+        elif isinstance(thing, (Model, gwcs.WCS, gwcs.wcs.Step)):
+            todo += vars(thing).values()
+
+
+def embedded_asdf(path: Path, hdus: Any, sources: tuple[str, ...] = ()) -> bytes:
+    """The ASDF file in the extension ASDF of a FITS file, looked over; what is damaged is a `FileError`.
+
+    Arrays that lie in other extensions are left to those who find them, where ``sources`` has how they are called.
+    """
+    from astropy.io import fits
+
+    hdu = hdus["ASDF"]
+    with damage_named(path, "its ASDF extension is damaged"):
+        if not isinstance(hdu, fits.BinTableHDU) or hdu.data is None or len(hdu.data) != 1:
+            raise FileError(path, "its ASDF extension is damaged: it is no table of one cell.")
+        return checked_bytes(path, hdu.data.tobytes(), sources)
+
+
+def asdf_extension(content: bytes) -> Any:
+    """An ASDF file as the extension of a FITS file: a table of one cell, as JWST's datamodels have it."""
+    from astropy.io import fits
+
+    cell = np.frombuffer(content, np.uint8)[None]
+    column = fits.Column("ASDF_METADATA", format=f"{cell.size}B", array=cell)
+    return fits.BinTableHDU.from_columns([column], name="ASDF")
 
 
 def embedded_wcs(path: Path, hdus: Any) -> Any:
@@ -157,8 +221,11 @@ def embedded_wcs(path: Path, hdus: Any) -> Any:
     import asdf
     import gwcs
 
-    with damage_named(path, "its ASDF extension is damaged"):
-        content = io.BytesIO(hdus["ASDF"].data.tobytes())
-        with asdf.open(content, lazy_load=False, memmap=False) as file:
-            wcs = file.tree.get("meta", {}).get("wcs")
-    return wcs if isinstance(wcs, gwcs.WCS) and wcs.array_shape is not None else None
+    content = embedded_asdf(path, hdus, sources=("fits:",))
+    named = damage_named(path, "its ASDF extension is damaged")
+    with named, asdf.open(io.BytesIO(content), lazy_load=True, lazy_tree=True, memmap=False) as file:
+        wcs = file.tree.get("meta", {}).get("wcs")
+        if not isinstance(wcs, gwcs.WCS) or wcs.array_shape is None:
+            return None
+        check_wcs(path, wcs)
+        return wcs

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from gpures.io import asdf, fits
-from gpures.io.input import FileError, Input, MissingFileError
+from gpures.io.input import FileError, Input
+from gpures.io.regular import opened_file
 
 __all__ = ["inputs", "read", "read_wcs"]
 
@@ -17,7 +17,7 @@ ASDF = b"#ASDF"
 PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"\x1f\x9d")
 
 
-def inputs(path: str | Path) -> list[Input]:
+def inputs(path: str | Path, *, allow_external: bool = False) -> list[Input]:
     """Images of a file, by its headers; no pixels are read.
 
     Parameters
@@ -26,6 +26,9 @@ def inputs(path: str | Path) -> list[Input]:
         A JWST ``_cal.fits``, a Roman ``_cal.asdf``, an HST ``_flt.fits`` or ``_flc.fits``, another FITS image with a
         celestial WCS, or a mosaic that `gpures.io.write` wrote. What it is shows from its content, not from its name.
         FITS files may be packed, as ``.fits.gz``.
+    allow_external : bool, optional
+        Whether arrays of an ASDF file may lie in other files that it names, and its references be followed. A file from
+        elsewhere could name any file on this machine.
 
     Returns
     -------
@@ -35,20 +38,23 @@ def inputs(path: str | Path) -> list[Input]:
     Raises
     ------
     FileError
-        The file can't be used. Where there is none, it is a `FileNotFoundError` as well.
+        The file can't be used: it is damaged, says what can't be true of its arrays, or is no regular file. Where
+        there is none, it is a `FileNotFoundError` as well.
     ImportError
         The package that reads this mission's files is not installed.
     """
     path = Path(path)
-    return (asdf if _container(path) == "asdf" else fits).inputs(path)
+    return asdf.inputs(path, allow_external) if _container(path) == "asdf" else fits.inputs(path)
 
 
-def read(path: str | Path) -> list[dict[str, Any]]:
+def read(path: str | Path, *, allow_external: bool = False) -> list[dict[str, Any]]:
     """Read all images of a file, as models for `gpures.Resample.add_model`.
 
     Parameters
     ----------
     path : str or path
+        As for `inputs`.
+    allow_external : bool, optional
         As for `inputs`.
 
     Returns
@@ -60,10 +66,10 @@ def read(path: str | Path) -> list[dict[str, Any]]:
     FileError, ImportError
         As `inputs`, and where the pixels can't be read.
     """
-    return [image.read() for image in inputs(path)]
+    return [image.read() for image in inputs(path, allow_external=allow_external)]
 
 
-def read_wcs(path: str | Path) -> Any:
+def read_wcs(path: str | Path, *, allow_external: bool = False) -> Any:
     """Read a WCS, to make a mosaic in the same frame.
 
     Parameters
@@ -71,6 +77,8 @@ def read_wcs(path: str | Path) -> Any:
     path : str or path
         A file as for `inputs`, of whose images the first counts; or an ASDF file with a WCS under ``wcs``, as the
         pipelines' ``output_wcs`` takes it. A FITS file needs no pixels if its header has NAXIS1 and NAXIS2.
+    allow_external : bool, optional
+        As for `inputs`.
 
     Returns
     -------
@@ -83,20 +91,17 @@ def read_wcs(path: str | Path) -> Any:
         As `inputs`.
     """
     path = Path(path)
-    return (asdf if _container(path) == "asdf" else fits).read_wcs(path)
+    return asdf.read_wcs(path, allow_external) if _container(path) == "asdf" else fits.read_wcs(path)
 
 
 def _container(path: Path) -> str:
     """Whether a file is FITS or ASDF."""
-    try:
-        with path.open("rb") as file:
+    with opened_file(path) as file:
+        try:
             begin = file.read(16)
-            size = os.fstat(file.fileno()).st_size
-    except FileNotFoundError as error:
-        raise MissingFileError(path, "there is no such file.") from error
-    except OSError as error:
-        raise FileError(path, f"can't be opened: {error.strerror}.") from error
-    if size == 0:
+        except OSError as error:
+            raise FileError(path, f"can't be read: {error.strerror}.") from error
+    if not begin:
         raise FileError(path, "the file is empty.")
     if begin.startswith(ASDF):
         return "asdf"

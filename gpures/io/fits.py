@@ -12,12 +12,10 @@ ERR, DQ, VAR_RNOISE, VAR_POISSON, VAR_FLAT, VAR (or VARIANCE: the sum of all), a
 
 from __future__ import annotations
 
-import gzip
-import os
+import logging
 import warnings
-import zlib
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,25 +25,25 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from gpures.io.asdf import embedded_wcs
-from gpures.io.input import VARIANCES, FileError, Input, exposure_seconds
+from gpures.io.fits_sizes import check_sizes, is_packed
+from gpures.io.input import VARIANCES, FileError, Input, MissingFileError, exposure_seconds
 from gpures.io.variance import from_source, source_of
 from gpures.wcs import UnsupportedWCSError, as_wcs
 
-__all__ = ["arrays", "companions", "fits_wcs", "header_value", "image_bytes", "inputs", "read_wcs"]
+__all__ = ["arrays", "companions", "fits_wcs", "header_value", "image_bytes", "inputs", "opened", "read_wcs"]
+
+log = logging.getLogger(__name__)
 
 EXTENSIONS = {"err": ("ERR",), "dq": ("DQ",), "wht": ("WHT",), "variance": ("VAR", "VARIANCE")} | {
     name: (name.upper(),) for name in VARIANCES
 }
-
-# What astropy raises when a file breaks off or holds nonsense.
-DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, zlib.error)
 
 
 def inputs(path: Path) -> list[Input]:
     """Images of a FITS file."""
     from gpures.io import hst, jwst
 
-    with _opened(path) as hdus:
+    with opened(path) as hdus:
         for reader in (jwst, hst):
             if reader.recognizes(hdus):
                 return reader.inputs(path, hdus)
@@ -58,38 +56,30 @@ def read_wcs(path: Path) -> Any:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[fits.HDUList]:
+def opened(path: Path) -> Iterator[fits.HDUList]:
     """A FITS file with all headers read; closed in the end. What is damaged is a `FileError`."""
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        try:
+        with damage_named(path):
+            if not check_sizes(path):
+                log.warning("%s ends without the padding that FITS files have: it is read all the same.", path)
             with fits.open(path, memmap=False) as hdus:
                 len(hdus)  # reads them all
-                _check_complete(path, hdus)
                 for warning in seen:
-                    if "truncated" in (text := str(warning.message)) or "Error validating header" in text:
-                        raise FileError(path, f"the file is damaged or breaks off: {text}")
+                    if "Error validating header" in (text := str(warning.message)):
+                        raise FileError(path, f"the file is damaged: {text}")
                 yield hdus
-        except (FileError, ImportError):
-            raise
-        except DAMAGE as error:
-            raise FileError(path, f"the file is damaged, or no FITS file: {error}") from error
 
 
-def _check_complete(path: Path, hdus: fits.HDUList) -> None:
-    """Compare the length of a file with what its headers say."""
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    if packed:
-        # astropy takes the end of a packed file for the end of its extensions.
-        with gzip.open(path) as file:
-            while file.read(1 << 22):
-                pass
-        return
-    where = hdus[-1].fileinfo()
-    expected = where["datLoc"] + where["datSpan"]
-    if where["file"].compression is None and os.path.getsize(path) < expected:
-        raise FileError(path, f"the file breaks off: its headers say {expected} bytes, it has {os.path.getsize(path)}.")
+@contextmanager
+def damage_named(path: Path, what: str = "the file is damaged, or no FITS file") -> Iterator[None]:
+    """Make of what astropy raises when a file breaks off or holds nonsense, which is of any kind, a `FileError`."""
+    try:
+        yield
+    except (FileError, ImportError):
+        raise
+    except Exception as error:
+        raise FileError(path, f"{what}: {error}") from error
 
 
 # ---- what all FITS files have in common ------------------------------------------------------------------------------
@@ -185,12 +175,16 @@ def arrays(path: Path, extensions: Mapping[str, int]) -> dict[str, np.ndarray]:
         The file is damaged, or not the one that it was.
     """
     try:
-        with fits.open(path, memmap=False) as hdus:
-            found = {name: _image(hdus[index]) for name, index in extensions.items()}
-    except FileNotFoundError as error:
+        is_padded = is_packed(path) or check_sizes(path)  # a packed one would be unpacked once more
+    except MissingFileError as error:
         raise FileError(path, "the file is gone since its headers were read.") from error
-    except DAMAGE as error:
-        raise FileError(path, f"its pixels can't be read: {error}") from error
+    with ExitStack() as stack:
+        stack.enter_context(damage_named(path, "its pixels can't be read"))
+        if not is_padded:  # else not, as other threads may warn
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", "File may have been truncated")
+        hdus = stack.enter_context(fits.open(path, memmap=False))
+        found = {name: _image(hdus[index]) for name, index in extensions.items()}
     if "dq" in found:
         found["dq"] = _flags(path, found["dq"])
     return found
@@ -229,7 +223,7 @@ def fits_wcs(path: Path, hdus: fits.HDUList, index: int) -> WCS:
         as_wcs(wcs)
     except UnsupportedWCSError as error:
         raise FileError(path, f"the WCS of {label} can't be used: {error}") from error
-    except (*DAMAGE, AssertionError) as error:
+    except Exception as error:
         raise FileError(path, f"the WCS of {label} is damaged: {error}") from error
     wcs.array_shape = image_shape(hdus[index])
     return wcs

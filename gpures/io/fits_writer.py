@@ -6,16 +6,19 @@ import io
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from astropy import units
 from astropy.io import fits
 
+from gpures.io.asdf import asdf_extension
 from gpures.io.wcs import as_gwcs, header_of
 
-__all__ = ["hdu_list"]
+__all__ = ["WCSInFITS", "hdu_list"]
 
 # Extensions whose names are not those of the images in capitals. Images come in this order, others before DQ.
 NAMES = {"data": "SCI", "err": "ERR", "con": "CON", "wht": "WHT", "exptime_map": "EXPTIME", "dq": "DQ"}
@@ -40,9 +43,30 @@ KEYWORDS = {
 }
 
 
+# Said of a name that FITS can't hold as it is.
+ENCODED = "%-encoded UTF-8"
+
+
+@dataclass(frozen=True)
+class WCSInFITS:
+    """A WCS as a FITS file has it, made in a tenth of a second: keywords, lookup tables, and the extension ASDF."""
+
+    wcs: Any
+    keywords: fits.Header
+    tables: Sequence[Any]
+    asdf: bytes | None
+
+    @classmethod
+    def of(cls, wcs: Any, shape: tuple[int, int]) -> WCSInFITS:
+        """What is made of a WCS of an image of a shape (Ny, Nx)."""
+        keywords, tables = header_of(wcs, shape)
+        gwcs = as_gwcs(wcs)
+        return cls(wcs, keywords, tables, None if gwcs is None else _asdf_of(gwcs))
+
+
 def hdu_list(
     name: str,
-    wcs: Any,
+    wcs: WCSInFITS,
     images: Mapping[str, np.ndarray],
     facts: Mapping[str, Any],
     unit: str | None,
@@ -55,9 +79,15 @@ def hdu_list(
     primary = fits.PrimaryHDU()
     primary.header["DATE"] = (datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC date of this file")
     primary.header["CREATOR"] = (creator, "program that made this file")
-    primary.header["FILENAME"] = name
+    primary.header["FILENAME"] = _ascii(name)
+    if _ascii(name) != name:
+        primary.header.add_comment(f"FILENAME is {ENCODED}")  # beside it there may be no room
     if exposures:
-        primary.header["NEXPOS"] = (len(exposures), "exposures; the table INPUTS names them")
+        encoded = [_ascii(exposure) for exposure in exposures]
+        remark = "exposures; the table INPUTS names them"
+        if encoded != list(exposures):
+            remark = f"exposures; named in INPUTS, {ENCODED}"
+        primary.header["NEXPOS"] = (len(exposures), remark)
     for key, (keyword, comment) in KEYWORDS.items():
         if (value := _card_value(facts.get(key))) is not None:
             primary.header[keyword] = (value, comment)
@@ -68,7 +98,7 @@ def hdu_list(
             primary.header.add_history(part)
 
     hdus = fits.HDUList([primary])
-    keywords, tables = header_of(wcs, images["data"].shape)
+    keywords, tables = wcs.keywords, [table.copy() for table in wcs.tables]
     image_units = _units(images, unit, facts.get("weight_type"))
     order = [key for key in NAMES if key in images and key != "dq"]
     last = [key for key in ("exptime_map", "dq") if key in images]
@@ -88,12 +118,19 @@ def hdu_list(
         hdus.append(hdu)
     hdus.extend(tables)
     if exposures:
-        width = max(map(len, exposures))
-        column = fits.Column("FILENAME", format=f"{width}A", array=np.array(exposures))
+        width = max(map(len, encoded))
+        column = fits.Column("FILENAME", format=f"{width}A", array=np.array(encoded))
         hdus.append(fits.BinTableHDU.from_columns([column], name="INPUTS"))
-    if (gwcs := as_gwcs(wcs)) is not None:
-        hdus.append(_asdf_extension(gwcs))
+    if wcs.asdf is not None:
+        hdus.append(asdf_extension(wcs.asdf))
     return hdus
+
+
+def _ascii(name: str) -> str:
+    """A name in the characters that FITS has: one with others is written as in a URL."""
+    if name.isascii() and name.isprintable():
+        return name
+    return quote(name, safe=" !#$&'()*+,/:;=?@[]~", errors="surrogateescape")
 
 
 def _card_value(value: Any) -> Any:
@@ -140,13 +177,11 @@ def _power(unit: str, exponent: int) -> str:
     return " ".join(f"{base}{power:g}" for power, base in parts)
 
 
-def _asdf_extension(gwcs: Any) -> fits.BinTableHDU:
-    """An ASDF file in a table of one cell, as JWST's datamodels keep their metadata."""
+def _asdf_of(gwcs: Any) -> bytes:
+    """An ASDF file of a gwcs, where JWST's datamodels have it."""
     import asdf
 
     content = io.BytesIO()
     with asdf.AsdfFile({"meta": {"wcs": gwcs}}) as file:
         file.write_to(content)
-    cell = np.frombuffer(content.getvalue(), np.uint8)[None]
-    column = fits.Column("ASDF_METADATA", format=f"{cell.size}B", array=cell)
-    return fits.BinTableHDU.from_columns([column], name="ASDF")
+    return content.getvalue()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from gpures.io.asdf import asdf_extension, check_wcs, embedded_asdf
 from gpures.io.fits import arrays, companions, image_bytes, image_shape
 from gpures.io.input import VARIANCES, FileError, Input, exposure_seconds
 from gpures.wcs import is_imaging
@@ -87,7 +88,8 @@ def _metadata(path: Path, hdus: fits.HDUList) -> tuple[dict[str, Any], Any]:
         raise ImportError(f"{path} is a file of JWST: pip install 'gpures[jwst]' to read it.") from error
 
     # A datamodel reads every array of its file: it gets the headers alone.
-    bare = [fits.ImageHDU(header=hdu.header) if hdu.is_image else hdu for hdu in hdus[1:]]
+    bare = [fits.ImageHDU(header=hdu.header) if hdu.is_image else hdu for hdu in hdus[1:] if hdu.name != "ASDF"]
+    bare.append(asdf_extension(embedded_asdf(path, hdus, sources=("fits:",))))
     with ImageModel(fits.HDUList([fits.PrimaryHDU(header=hdus[0].header), *bare])) as model:
 
         def value(name: str) -> Any:
@@ -110,7 +112,10 @@ def _metadata(path: Path, hdus: fits.HDUList) -> tuple[dict[str, Any], Any]:
             "level": value("background.level"),
             "subtracted": bool(value("background.subtracted")),
         }
-        return meta, value("wcs")
+        wcs = value("wcs")
+        if wcs is not None:
+            check_wcs(path, wcs)
+        return meta, wcs
 
 
 def _fields(template: str) -> list[str]:

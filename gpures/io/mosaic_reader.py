@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gpures.io import fits
 from gpures.io.asdf import opened
 from gpures.io.detection import inputs
 from gpures.io.fits_writer import KEYWORDS, NAMES
@@ -57,9 +58,7 @@ def _loaded(value: Any) -> Any:
 
 
 def _from_fits(path: Path, shape: tuple[int, int]) -> dict[str, Any]:
-    from astropy.io import fits
-
-    with fits.open(path, memmap=False) as hdus:
+    with fits.opened(path) as hdus:
         model: dict[str, Any] = _facts([hdu.header for hdu in hdus])
         for hdu in hdus:
             key = IMAGES.get(hdu.name, hdu.name.lower() or "data")

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from gpures.io.asdf import array_of, asdf_arrays, check_wcs, damage_named, opened
+from gpures.io.asdf import array_of, asdf_arrays, check_wcs, opened
 from gpures.io.input import FileError, Input, exposure_seconds
 
-__all__ = ["inputs", "recognizes"]
+__all__ = ["input_of"]
 
 # A number that stands for none.
 NONE = -999999
@@ -27,68 +27,57 @@ NONE = -999999
 OTHER_VARIANCES = ("var_poisson", "var_flat", "var_dark")
 
 
-def recognizes(path: Path) -> bool:
-    """Whether an ASDF file is one of Roman."""
-    import asdf
-
-    with damage_named(path):
-        return "roman" in asdf.util.load_yaml(path)
-
-
-def inputs(path: Path) -> list[Input]:
-    """The image of a file of Roman.
+def input_of(path: Path, file: Any, allow_external: bool) -> Input:
+    """The image of an open file of Roman.
 
     Raises
     ------
     FileError
         It is not a calibrated image, or has no WCS.
     """
-    with opened(path) as file:
-        model = _model(path, file)
-        meta = _value(model, "meta")
-        wcs = _value(meta, "wcs")
-        if wcs is None:
-            raise FileError(path, "no WCS: roman.meta.wcs is missing or None. Has assign_wcs been run?")
-        check_wcs(path, wcs)
-        shape = tuple(array_of(path, model, "data").shape)
-        if wcs.array_shape is None:
-            wcs.array_shape = shape
-        exposure, background = _value(meta, "exposure"), _value(meta, "background")
-        area, time = _value(meta, "photometry", "pixel_area"), _value(exposure, "exposure_time")
-        is_flux = _value(meta, "cal_step", "flux") == "COMPLETE"
-        unit = "MJy/sr" if is_flux else "DN/s"
-        group = _value(meta, "group_id") or _value(meta, "observation", "observation_id")
-        facts = {
-            "group_id": str(path if group is None else group),
-            "exposure_time": exposure_seconds(None if time == NONE else time, path.name),
-            "effective_exposure_time": _value(exposure, "effective_exposure_time"),
-            "measurement_time": None,
-            "start_time": _days(_value(exposure, "start_time")),
-            "end_time": _days(_value(exposure, "end_time")),
-            "duration": None,
-            "pixelarea_steradians": None if area == NONE else area,
-            "bunit_data": unit,
-            "level": _value(background, "level"),
-            "subtracted": bool(_value(background, "subtracted")),
-        }
-        names = ("data", "dq", "err", "var_rnoise", *OTHER_VARIANCES)
-        sizes = {name: _bytes(array_of(path, model, name)) for name in names if name in model}
+    model = _model(path, file)
+    meta = _value(model, "meta")
+    wcs = _value(meta, "wcs")
+    if wcs is None:
+        raise FileError(path, "no WCS: roman.meta.wcs is missing or None. Has assign_wcs been run?")
+    check_wcs(path, wcs)
+    shape = tuple(array_of(path, model, "data").shape)
+    if wcs.array_shape is None:
+        wcs.array_shape = shape
+    exposure, background = _value(meta, "exposure"), _value(meta, "background")
+    area, time = _value(meta, "photometry", "pixel_area"), _value(exposure, "exposure_time")
+    is_flux = _value(meta, "cal_step", "flux") == "COMPLETE"
+    unit = "MJy/sr" if is_flux else "DN/s"
+    group = _value(meta, "group_id") or _value(meta, "observation", "observation_id")
+    facts = {
+        "group_id": str(path if group is None else group),
+        "exposure_time": exposure_seconds(None if time == NONE else time, path.name),
+        "effective_exposure_time": _value(exposure, "effective_exposure_time"),
+        "measurement_time": None,
+        "start_time": _days(_value(exposure, "start_time")),
+        "end_time": _days(_value(exposure, "end_time")),
+        "duration": None,
+        "pixelarea_steradians": None if area == NONE else area,
+        "bunit_data": unit,
+        "level": _value(background, "level"),
+        "subtracted": bool(_value(background, "subtracted")),
+    }
+    names = ("data", "dq", "err", "var_rnoise", *OTHER_VARIANCES)
+    sizes = {name: _bytes(array_of(path, model, name)) for name in names if name in model}
     computed = "var_rnoise" not in sizes and "err" in sizes
     if computed:
         sizes["var_rnoise"] = 2 * sizes["err"]  # float32 of float16
-    return [
-        Input(
-            path=path,
-            name=path.name,
-            kind="roman",
-            shape=shape,
-            wcs=wcs,
-            unit=unit,
-            meta=facts,
-            sizes={name: size for name, size in sizes.items() if name != "var_dark"},
-            load=partial(_load, path, computed, [name for name in OTHER_VARIANCES if name in sizes]),
-        )
-    ]
+    return Input(
+        path=path,
+        name=path.name,
+        kind="roman",
+        shape=shape,
+        wcs=wcs,
+        unit=unit,
+        meta=facts,
+        sizes={name: size for name, size in sizes.items() if name != "var_dark"},
+        load=partial(_load, path, allow_external, computed, [name for name in OTHER_VARIANCES if name in sizes]),
+    )
 
 
 def _model(path: Path, file: Any) -> Any:
@@ -103,12 +92,14 @@ def _model(path: Path, file: Any) -> Any:
     return model
 
 
-def _load(path: Path, computed: bool, others: Collection[str], names: Collection[str]) -> dict[str, np.ndarray]:
+def _load(
+    path: Path, allow_external: bool, computed: bool, others: Collection[str], names: Collection[str]
+) -> dict[str, np.ndarray]:
     needed = set(names)
     if computed and "var_rnoise" in names:
         needed |= {"err", *others}
         needed.remove("var_rnoise")
-    with opened(path) as file:
+    with opened(path, allow_external) as file:
         found = asdf_arrays(path, _model(path, file), needed)
     if computed and "var_rnoise" in names:
         found["var_rnoise"] = found["err"].astype(np.float32) ** 2

@@ -10,7 +10,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from gpures.wcs import pixel_to_world
+from gpures.wcs import celestial_frame, pixel_to_world, world_axes
 
 __all__ = ["as_gwcs", "header_of"]
 
@@ -49,7 +49,9 @@ def header_of(wcs: Any, shape: tuple[int, int]) -> tuple[fits.Header, list[Any]]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is said of the accuracy stands in the header
-            header = wcs.to_fits_sip(bounding_box=box, max_pix_error=EXACT, projection=_projection(wcs))
+            header = _longitude_first(wcs).to_fits_sip(
+                bounding_box=box, max_pix_error=EXACT, projection=_projection(wcs)
+            )
     except (ValueError, RuntimeError, NotImplementedError) as error:
         log.warning("FITS keywords can't express the output WCS, the file has the gwcs alone: %s", error)
         return fits.Header(), []
@@ -60,6 +62,24 @@ def header_of(wcs: Any, shape: tuple[int, int]) -> tuple[fits.Header, list[Any]]
     if difference > EXACT:
         log.warning("FITS keywords stand for the output WCS within %.1g pixel; the gwcs is exact.", difference)
     return _keywords(header), []
+
+
+def _longitude_first(wcs: Any) -> Any:
+    """A gwcs itself, or, if its world coordinates are in another order or not in degrees, one where they are."""
+    axes = world_axes(wcs)
+    if len(axes.order) != 2 or (axes.order == (0, 1) and axes.factors == (1.0, 1.0)):
+        return wcs
+    import gwcs
+    from astropy import units
+    from astropy.modeling import models
+    from gwcs import coordinate_frames
+
+    factors = models.Scale(axes.factors[0]) & models.Scale(axes.factors[1])
+    sky = coordinate_frames.CelestialFrame(
+        name="world", reference_frame=celestial_frame(wcs), unit=(units.deg, units.deg)
+    )
+    transform = wcs.forward_transform | models.Mapping(axes.order) | factors
+    return gwcs.WCS([(wcs.input_frame, transform), (sky, None)])
 
 
 def _keywords(header: fits.Header) -> fits.Header:
@@ -79,7 +99,7 @@ def _projection(wcs: Any) -> str:
 
 
 def as_gwcs(wcs: Any) -> Any:
-    """The gwcs of a celestial FITS WCS without distortions, or `wcs` itself if it is a gwcs.
+    """The gwcs, longitude first, of a celestial FITS WCS without distortions, or `wcs` itself if it is a gwcs.
 
     Parameters
     ----------
@@ -100,13 +120,14 @@ def as_gwcs(wcs: Any) -> Any:
     from gwcs import coordinate_frames
 
     projection = getattr(models, f"Pix2Sky_{wcs.wcs.ctype[0][5:8]}", None)
-    if wcs.has_distortion or projection is None or wcs.wcs.lng != 0:
+    if wcs.has_distortion or projection is None:
         return None
+    order = [wcs.wcs.lng, wcs.wcs.lat]
     transform = (
         models.Shift(1.0 - wcs.wcs.crpix[0]) & models.Shift(1.0 - wcs.wcs.crpix[1])
-        | models.AffineTransformation2D(matrix=wcs.pixel_scale_matrix)
+        | models.AffineTransformation2D(matrix=wcs.pixel_scale_matrix[order])
         | projection()
-        | models.RotateNative2Celestial(*wcs.wcs.crval, wcs.wcs.lonpole)
+        | models.RotateNative2Celestial(*wcs.wcs.crval[order], wcs.wcs.lonpole)
     )
     detector = coordinate_frames.Frame2D(name="detector", axes_order=(0, 1), unit=(units.pix, units.pix))
     sky = coordinate_frames.CelestialFrame(

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
-import secrets
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import quote
 
 import numpy as np
 
 from gpures.arrays import as_host
+from gpures.io.atomic import Destination, check_space
 from gpures.wcs import as_wcs
 
-__all__ = ["write"]
+if TYPE_CHECKING:
+    from gpures.io.fits_writer import WCSInFITS
+
+__all__ = ["SUFFIXES", "check_writable", "file_bytes", "write", "write_into"]
 
 SUFFIXES = (".fits", ".fits.gz", ".asdf")
 
@@ -31,8 +37,8 @@ def write(
 ) -> None:
     """Write a mosaic.
 
-    The file appears when it is complete: it is written under another name beside it. If that fails, or is interrupted,
-    nothing is left, and a file that was there before is as it was.
+    The file appears when it is complete and on the disk. If that fails, or is interrupted, nothing is left, and a file
+    that was there before is as it was.
 
     Parameters
     ----------
@@ -56,43 +62,149 @@ def write(
     history : sequence of str, optional
         What was done, sentence by sentence: HISTORY of the primary header; in ASDF a list ``notes``.
     overwrite : bool, optional
-        Whether a file that is there is replaced.
+        Whether a file that is there is replaced, which keeps its mode. Of a symbolic link it is what the link leads to.
+
+    Notes
+    -----
+    FITS headers hold printable ASCII. Names with other characters are written there as in a URL, with % and two digits
+    for each byte, and a comment says so.
 
     Raises
     ------
     ValueError
-        The suffix is another one, or the model has no data.
+        The suffix is another one, the model has no data, or a unit or keyword has characters that FITS has not.
     FileExistsError
-        There is such a file, and ``overwrite`` is false.
+        There is such a file, and ``overwrite`` is false; or there is one when the new one is complete.
     FileNotFoundError
         There is no such folder.
     OSError
         The file can't be written.
     """
     path = Path(path)
-    kind = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
-    if kind is None:
-        raise ValueError(f"{path}: the suffix says what is written; expected one of {', '.join(SUFFIXES)}.")
+    check_suffix(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {path.parent}.")
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise FileExistsError(f"{path}: there is such a file. Pass overwrite=True to replace it.")
+    with Destination(path, overwrite) as destination:
+        write_into(destination, output_model, unit=unit, exposures=exposures, header=header, history=history)
+
+
+def check_suffix(path: Path) -> None:
+    """Check that the suffix of a file is one of those that are written."""
+    if not path.name.lower().endswith(SUFFIXES):
+        raise ValueError(f"{path}: the suffix says what is written; expected one of {', '.join(SUFFIXES)}.")
+
+
+def write_into(
+    destination: Destination,
+    output_model: Mapping[str, Any],
+    *,
+    unit: str | None = None,
+    exposures: Sequence[str] = (),
+    header: Mapping[str, Any] | None = None,
+    history: Sequence[str] = (),
+    in_fits: WCSInFITS | None = None,
+) -> None:
+    """Write a mosaic to a file that is open already, and publish it; parameters and errors are those of `write`.
+
+    Where it is a FITS file, ``in_fits`` may have the WCS as that has it.
+    """
     if output_model.get("data") is None:
         raise ValueError("'output_model' has no 'data': add models and finalize before it is written.")
-
-    shape = tuple(as_wcs(output_model["wcs"]).array_shape)
+    wcs = output_model["wcs"]
+    shape = tuple(as_wcs(wcs).array_shape)
     images = {key: _on_host(value) for key, value in output_model.items() if _is_image(value, shape)}
     facts = {key: _plain(value) for key, value in output_model.items() if key not in images and key != "wcs"}
+    if in_fits is None or in_fits.wcs is not wcs:
+        in_fits = _in_fits(destination.path, wcs, shape)
+    write_to = _content(destination.path, wcs, images, facts, unit, exposures, header or {}, history, in_fits)
+    check_space(destination.path.parent, file_bytes(destination.path, images))
+    write_to(destination.file)
+    destination.publish()
+
+
+def file_bytes(path: Path, images: Mapping[str, np.ndarray]) -> int:
+    """Bytes that images will take in a file; 0 where they are packed, and it shows when they are written."""
+    return 0 if path.name.lower().endswith(".gz") else sum(image.nbytes for image in images.values())
+
+
+def check_writable(
+    path: Path,
+    wcs: Any,
+    images: Mapping[str, np.ndarray],
+    facts: Mapping[str, Any],
+    unit: str | None,
+    exposures: Sequence[str],
+    overwrite: bool,
+) -> WCSInFITS | None:
+    """Find out what would keep a mosaic from being written: all is made but the images' pixels, and nothing is left.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        File.
+    wcs : gwcs.wcs.WCS or astropy.wcs.WCS
+        Of the mosaic.
+    images : dict
+        Arrays of the shapes and types that will be written, whose values do not matter.
+    facts : dict
+        What is known by now of the model, besides.
+    unit, exposures, overwrite
+        As in `write`.
+
+    Returns
+    -------
+    WCSInFITS or None
+        The WCS as a FITS file has it, for `write_into`; None where it is to be another file.
+
+    Raises
+    ------
+    ValueError, OSError
+        As `write`.
+    """
+    check_suffix(path)
+    with Destination(path, overwrite):
+        in_fits = _in_fits(path, wcs, images["data"].shape)
+        if in_fits is None:  # asdf finds out while it writes
+            _content(path, wcs, {}, facts, unit, exposures, {}, (), None)(io.BytesIO())
+        else:
+            _content(path, wcs, images, facts, unit, exposures, {}, (), in_fits)
+        return in_fits
+
+
+def _in_fits(path: Path, wcs: Any, shape: tuple[int, int]) -> WCSInFITS | None:
+    """A WCS as a FITS file has it; None where another one is written."""
+    if path.name.lower().endswith(".asdf"):
+        return None
+    from gpures.io.fits_writer import WCSInFITS
+
+    return WCSInFITS.of(wcs, shape)
+
+
+def _content(
+    path: Path,
+    wcs: Any,
+    images: Mapping[str, np.ndarray],
+    facts: Mapping[str, Any],
+    unit: str | None,
+    exposures: Sequence[str],
+    header: Mapping[str, Any],
+    history: Sequence[str],
+    in_fits: WCSInFITS | None,
+) -> Callable[[BinaryIO], None]:
+    """What writes a mosaic to an open file."""
     exposures = [str(name) for name in exposures]
-    if kind == ".asdf":
-        more = {"unit": unit, "exposures": exposures, "header": dict(header or {}), "notes": list(history)}
-        tree = facts | images | {"wcs": output_model["wcs"]} | more | {"creator": _creator()}
-        _atomically(path, lambda part: _write_asdf(part, tree))
-        return
+    if in_fits is None:
+        more: dict[str, Any] = {"unit": unit, "exposures": [_encodable(name) for name in exposures]}
+        more |= {"header": dict(header), "notes": list(history), "creator": _creator()}
+        return partial(_write_asdf, {**facts, **images, "wcs": wcs, **more})
     from gpures.io.fits_writer import hdu_list
 
-    hdus = hdu_list(path.name, output_model["wcs"], images, facts, unit, exposures, header or {}, history, _creator())
-    _atomically(path, lambda part: hdus.writeto(part))
+    hdus = hdu_list(path.name, in_fits, images, facts, unit, exposures, header, history, _creator())
+    if path.name.lower().endswith(".gz"):
+        return partial(_write_packed, hdus)
+    return hdus.writeto
 
 
 def _is_image(value: Any, shape: tuple[int, int]) -> bool:
@@ -118,21 +230,22 @@ def _creator() -> str:
     return f"gpures {__version__}"
 
 
-def _write_asdf(path: Path, tree: dict[str, Any]) -> None:
+def _encodable(name: str) -> str:
+    """A name as UTF-8 can hold it; one with bytes that are no text is written as in a URL."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return quote(name, errors="surrogateescape")
+    return name
+
+
+def _write_asdf(tree: dict[str, Any], file: BinaryIO) -> None:
     import asdf
 
-    # Given a path, asdf writes under a name of its own, and leaves that file behind when it fails.
-    with asdf.AsdfFile(tree) as file, path.open("wb") as stream:
-        file.write_to(stream)
+    with asdf.AsdfFile(tree) as content:
+        content.write_to(file)
 
 
-def _atomically(path: Path, write_to: Callable[[Path], None]) -> None:
-    """Have a file written under another name in its folder, and give it its name when it is complete."""
-    part = path.with_name(f".{secrets.token_hex(4)}-{path.name}")  # the suffix tells astropy whether to pack
-    try:
-        write_to(part)
-        os.replace(part, path)
-    except BaseException:  # Ctrl-C as well
-        with suppress(FileNotFoundError):
-            part.unlink()
-        raise
+def _write_packed(hdus: Any, file: BinaryIO) -> None:
+    with gzip.GzipFile("", "wb", fileobj=file) as packed:  # without a name, as astropy looks for a file that has it
+        hdus.writeto(packed)

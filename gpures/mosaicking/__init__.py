@@ -165,15 +165,19 @@ def mosaic(
 
 def build(plan: Plan, progress: Any = True) -> Mosaic:
     """Make the mosaic that was planned, and write it; ``progress``, result and errors are those of `mosaic`."""
-    from gpures import Resample, io
+    from gpures import Resample
+    from gpures.io.atomic import Destination
+    from gpures.io.writer import write_into
     from gpures.mosaicking.plan import nothing_left
     from gpures.mosaicking.stream import Stream
     from gpures.progress import shown
     from gpures.stages import stage, watched
 
-    plan.check_memory()
+    plan.check_room()
     begin = time.perf_counter()
     with ExitStack() as stack:
+        # Open from the beginning: there is a file handle for it, and whatever would be in its way is so now.
+        destination = None if plan.path is None else stack.enter_context(Destination(plan.path, plan.overwrite))
         try:
             seconds = stack.enter_context(watched())
         except RuntimeError:  # somebody times the stages already: theirs are the figures
@@ -189,9 +193,9 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
             raise ValueError(nothing_left(skipped))
         resample.finalize()
         model = resample.output_model
-        if plan.path is not None:
+        if destination is not None:
             with stage("writing"):
-                io.write(plan.path, model, unit=stream.unit, exposures=stream.added, overwrite=plan.overwrite)
+                write_into(destination, model, unit=stream.unit, exposures=stream.added, in_fits=plan.in_fits)
     return Mosaic(
         model=model,
         plan=plan,

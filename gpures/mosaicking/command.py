@@ -16,8 +16,8 @@ EPILOG = """\
 Many files: gpures mosaic @list.txt -o mosaic.fits reads arguments from list.txt, one a line; empty lines and those that
 begin with # are passed over. Patterns in quotes ('*_cal.fits') are expanded here.
 
-Exit status: 0 when the mosaic was made, 1 when that failed on the way, 2 when it could not be begun, 130 after Ctrl-C.
-In all cases but the first, no file is written.
+Exit status: 0 when the mosaic was made, 1 when that failed on the way, 2 when it could not be begun, 130 after Ctrl-C,
+143 after SIGTERM. In all cases but the first, no file is written.
 """
 
 FLAGS = {
@@ -144,6 +144,9 @@ def _add_planes(group: Any) -> None:
     )
     group.add_argument("--propagate-dq", action="store_true", help="combine the flags of all pixels that contribute")
     group.add_argument(
+        "--dq-of-empty", type=int, metavar="FLAGS", help="flags of pixels without data, such as 1; with --propagate-dq"
+    )
+    group.add_argument(
         "--exptime-map", dest="enable_exptime_map", action="store_true", help="sum of the exposure times in each pixel"
     )
     group.add_argument(
@@ -189,23 +192,37 @@ def _run(parsed: argparse.Namespace) -> int:
         with nullcontext() if parsed.quiet else _progress_lines():
             plan = make_plan(parsed.files, parsed.output, progress=not parsed.quiet, **own, **_options(parsed))
             if parsed.dry_run:
-                print(plan_text(plan))
-            plan.check_memory()
+                _print(plan_text(plan))
+            plan.check_room()
             if parsed.dry_run:
                 return 0
             status = NOT_FINISHED
             made = build(plan, progress=not parsed.quiet)
         if not parsed.quiet:
-            print(made.report)
+            _print(made.report)
     except KeyboardInterrupt:
         there = parsed.output is not None and os.path.exists(parsed.output)
         print("gpures mosaic: interrupted" + ("." if there else "; nothing was written."), file=sys.stderr)
         return INTERRUPTED
     except (ImportError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
-        words = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f"gpures mosaic: {words}", file=sys.stderr)
+        print(f"gpures mosaic: {_words_of(error)}", file=sys.stderr)
         return status
     return 0
+
+
+def _words_of(error: Exception) -> Any:
+    """What is wrong, without numbers of errors and quotation marks."""
+    if isinstance(error, KeyError) and error.args:
+        return error.args[0]
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return error
+
+
+def _print(text: str) -> None:
+    """Print what may hold names that the terminal has no characters for."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _options(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["check_is_no_input", "checked_output"]
+import numpy as np
+
+from gpures.arrays import got
+
+if TYPE_CHECKING:
+    from gpures.accumulators import Frame
+
+__all__ = ["check_is_no_input", "check_output", "checked_output"]
 
 
 def checked_output(output: str | os.PathLike, overwrite: bool) -> Path:
@@ -15,17 +22,24 @@ def checked_output(output: str | os.PathLike, overwrite: bool) -> Path:
 
     Raises
     ------
+    TypeError
+        It is no path.
     ValueError
         Its suffix is not one that can be written.
     FileExistsError
         There is one, and it may not be replaced.
     FileNotFoundError, PermissionError, IsADirectoryError
         There is no such folder, it can't be written to, or it is a folder.
+    OSError
+        No file of that name can be made.
     """
+    from gpures.io.atomic import Destination
     from gpures.io.writer import SUFFIXES
 
+    if not isinstance(output, (str, os.PathLike)):
+        raise TypeError(f"'output' must be a path or None, got {got(output)}.")
     path = Path(output)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise IsADirectoryError(f"'output' must be a file, and {path} is a folder.")
     if not path.name.lower().endswith(SUFFIXES):
         raise ValueError(f"'output' must end in one of {', '.join(SUFFIXES)}, got {path}.")
@@ -33,9 +47,56 @@ def checked_output(output: str | os.PathLike, overwrite: bool) -> Path:
         raise FileNotFoundError(f"'output' is {path}, and there is no folder {path.parent}.")
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(f"'output' is {path}, and nothing may be written to the folder {path.parent}.")
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise FileExistsError(f"'output' is {path}, which exists: choose another name, or overwrite it.")
+    try:
+        Destination(path, overwrite).close()
+    except OSError as error:
+        raise type(error)(f"'output' is {path}, which can't be written: {error.strerror}.") from error
     return path
+
+
+def check_output(
+    path: Path,
+    wcs: Any,
+    frame: Frame,
+    options: Mapping[str, Any],
+    unit: str | None,
+    names: Sequence[str],
+    overwrite: bool,
+) -> tuple[int, Any]:
+    """Make all of a mosaic's file but its pixels, and discard it.
+
+    Returns
+    -------
+    int
+        Bytes that its pixels will take.
+    WCSInFITS or None
+        What `gpures.io.writer.write_into` can use again.
+
+    Raises
+    ------
+    ValueError, OSError
+        Something can't be written; the text says what.
+    """
+    from gpures.io.writer import check_writable, file_bytes
+
+    planes: dict[str, type] = {"data": np.float32, "wht": np.float32}
+    planes |= {"con": np.int32} if frame.context_planes else {}
+    planes |= dict.fromkeys(frame.variance_names, np.float32)
+    planes |= {"err": np.float32} if options.get("compute_err") else {}
+    planes |= dict.fromkeys(frame.extra_names, np.float32)
+    planes |= {"exptime_map": np.float32} if frame.has_time else {}
+    planes |= {"dq": np.uint32} if frame.has_dq else {}
+    images: dict[str, np.ndarray] = {
+        name: np.broadcast_to(
+            np.zeros((), kind), (frame.context_planes, *frame.shape) if name == "con" else frame.shape
+        )
+        for name, kind in planes.items()
+    }
+    facts = {"kernel": frame.kernel, "weight_type": options.get("weight_type", "ivm")}
+    in_fits = check_writable(path, wcs, images, facts, unit, names, overwrite)
+    return file_bytes(path, images), in_fits
 
 
 def check_is_no_input(path: Path, sources: Iterable[Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gpures.sphere import angles, separation, vectors
 from gpures.wcs import Transform, axes_type, pixel_to_world, resample_range
 
 __all__ = ["Footprint", "angles", "footprint_of", "outline", "separation", "vectors"]
@@ -114,20 +115,3 @@ def _edge(forward: Transform, xmin: int, xmax: int, ymin: int, ymax: int) -> np.
         )
         edge[lost] = 1.5 * last - 0.5 * inner
     return edge[np.isfinite(edge).all(axis=1)]
-
-
-def vectors(lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
-    """Unit vectors (n, 3) of longitudes and latitudes in degrees."""
-    lon, lat = np.radians(lon), np.radians(lat)
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
-
-
-def angles(directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Longitudes (0 to 360) and latitudes, in degrees, of vectors (..., 3) of any length."""
-    x, y, z = np.moveaxis(np.asarray(directions), -1, 0)
-    return np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))
-
-
-def separation(first: np.ndarray, second: np.ndarray) -> Any:
-    """Angle between unit vectors (..., 3), in degrees; exact for small angles, too."""
-    return np.degrees(2.0 * np.arcsin(np.clip(0.5 * np.linalg.norm(first - second, axis=-1), 0.0, 1.0)))

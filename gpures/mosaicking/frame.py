@@ -18,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from gpures.exposure import checked_scale, is_real
-from gpures.mosaicking.footprint import Footprint, angles, separation, vectors
+from gpures.arguments import LARGEST, checked_real, checked_scale, is_real
+from gpures.arrays import got
+from gpures.mosaicking.footprint import Footprint
+from gpures.sphere import angles, separation, vectors
 from gpures.wcs import world_to_pixel
 
 __all__ = ["FAR", "FrameOptions", "Grid", "farthest", "grid_around", "tangent_wcs"]
@@ -65,19 +67,28 @@ class FrameOptions:
         if self.pixel_scale is not None:
             checked_scale(self.pixel_scale, "pixel_scale")
         checked_scale(self.pixel_scale_ratio, "pixel_scale_ratio")
-        if self.rotation is not None and not (is_real(self.rotation) and math.isfinite(self.rotation)):
-            raise ValueError(f"'rotation' must be an angle in degrees, or None, got {self.rotation!r}.")
+        if self.rotation is not None and not _is_finite(self.rotation):
+            raise ValueError(f"'rotation' must be an angle in degrees, or None, got {got(self.rotation)}.")
         for name in ("crpix", "crval"):
             value = getattr(self, name)
-            if value is not None and not (_is_pair(value) and all(is_real(v) and math.isfinite(v) for v in value)):
-                raise ValueError(f"'{name}' must be two finite numbers, or None, got {value!r}.")
+            if value is not None and not (_is_pair(value) and all(_is_finite(v) for v in value)):
+                raise ValueError(f"'{name}' must be two finite numbers, or None, got {got(value)}.")
         if self.crval is not None and abs(self.crval[1]) > 90.0:
-            raise ValueError(f"'crval' must be a right ascension and a declination in degrees, got {self.crval!r}.")
+            raise ValueError(f"'crval' must be a right ascension and a declination in degrees, got {got(self.crval)}.")
         shape = self.output_shape
         if shape is not None and not (
-            _is_pair(shape) and all(isinstance(n, (int, np.integer)) and n > 0 for n in shape)
+            _is_pair(shape)
+            and all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in shape)
         ):
-            raise ValueError(f"'output_shape' must be two positive integers (Nx, Ny), or None, got {shape!r}.")
+            raise ValueError(f"'output_shape' must be two positive integers (Nx, Ny), or None, got {got(shape)}.")
+
+
+def _is_finite(value: Any) -> bool:
+    return is_real(value) and abs(checked_real(value, "number")) < LARGEST
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value > 0)
 
 
 def _is_pair(value: Any) -> bool:

@@ -9,16 +9,21 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from gpures.accumulators import Frame, available_memory
+from gpures.accumulators import Frame
+from gpures.ahead import apart
+from gpures.arguments import checked_switch, checked_wcs
 from gpures.cuda.device import devices, select
 from gpures.info import why_unavailable
 from gpures.io import FileError, check_units
-from gpures.mosaicking.destination import check_is_no_input, checked_output
+from gpures.io.atomic import check_space
+from gpures.memory import available_memory
+from gpures.mosaicking.destination import check_is_no_input, check_output, checked_output
 from gpures.mosaicking.flags import default_good_bits, names_for
 from gpures.mosaicking.footprint import Footprint, footprint_of
 from gpures.mosaicking.frame import FrameOptions, farthest, grid_around
@@ -84,6 +89,10 @@ class Plan:
         Numbers of DQ flags by name, where ``good_bits`` has names.
     path : pathlib.Path or None
         File for the mosaic.
+    file_bytes : int
+        What its pixels will take on the disk; 0 where that is not known.
+    in_fits : gpures.io.fits_writer.WCSInFITS or None
+        The output WCS as a FITS file has it.
     overwrite : bool
         Whether a file of that name may be replaced.
     skip_bad : bool
@@ -109,6 +118,8 @@ class Plan:
     footprints: list[Footprint] = field(default_factory=list, repr=False)
     flag_names: Mapping[str, int] | None = None
     path: Path | None = None
+    file_bytes: int = 0
+    in_fits: Any = field(default=None, repr=False)
     overwrite: bool = False
     skip_bad: bool = False
     seconds: float = 0.0
@@ -145,14 +156,22 @@ class Plan:
         """Memory that is needed where the frame lies."""
         return self.frame.bytes + (self.waiting_bytes if self.backend != "cuda" else 0)
 
-    def check_memory(self) -> None:
-        """Refuse a mosaic that does not fit in memory.
+    def check_room(self) -> None:
+        """Refuse a mosaic that does not fit in memory, or on the disk.
 
         Raises
         ------
         MemoryError
-            It needs more than is available. The text says how much, and which exposures lie far apart.
+            It needs more memory than is available. The text says how much, and which exposures lie far apart.
+        OSError
+            Its file needs more room than there is.
         """
+        self.check_memory()
+        if self.path is not None:
+            check_space(self.path.parent, self.file_bytes)
+
+    def check_memory(self) -> None:
+        """Refuse a mosaic that does not fit in memory, as `check_room` does."""
         available = self.available
         if available is None or self.needed <= available:
             return
@@ -213,6 +232,7 @@ def make_plan(
     Plan
     """
     begin = time.perf_counter()
+    skip_bad, overwrite = checked_switch(skip_bad, "skip_bad"), checked_switch(overwrite, "overwrite")
     path = None if output is None else checked_output(output, overwrite)
     pairs: list[Any] = [tuple(pair) if np.iterable(pair) else pair for pair in (crpix, crval, output_shape)]
     wanted = FrameOptions(pixel_scale, pixel_scale_ratio, rotation, *pairs)
@@ -257,10 +277,15 @@ def make_plan(
         sources = [source for source, inside in zip(sources, reach, strict=True) if inside]
     settings.reset_arrays(len(sources) or None)
     backend, device, why = _backend(settings.backend, options.get("device"), settings.frame)
+    file_bytes, in_fits = 0, None
     if path is not None:
         check_is_no_input(path, sources)
+        names = [source.name for source in sources]
+        file_bytes, in_fits = check_output(path, given["wcs"], settings.frame, options, unit, names, overwrite)
     return Plan(
         path=path,
+        file_bytes=file_bytes,
+        in_fits=in_fits,
         overwrite=overwrite,
         skip_bad=skip_bad,
         seconds=time.perf_counter() - begin,
@@ -300,7 +325,7 @@ def _entries(inputs: Any) -> tuple[list[Any], Iterator[Any] | None]:
     """What was given as a list; or an iterator of models that can't be listed, as they would all be in memory."""
     if isinstance(inputs, (str, os.PathLike, Mapping)) or hasattr(inputs, "read"):
         return [inputs], None
-    if not isinstance(inputs, Iterable):
+    if not np.iterable(inputs):  # an array without dimensions says that it is Iterable
         raise TypeError(f"'inputs' must be paths or models, or a list of such, got {type(inputs).__name__}.")
     if not isinstance(inputs, Iterator):
         entries = list(inputs)
@@ -330,12 +355,13 @@ def _given_wcs(output_wcs: Any, wanted: FrameOptions) -> dict[str, Any]:
     if isinstance(output_wcs, (str, os.PathLike)):
         from gpures import io
 
-        output_wcs = io.read_wcs(Path(output_wcs))
+        output_wcs = apart(partial(io.read_wcs, Path(output_wcs)))
     result = dict(output_wcs) if isinstance(output_wcs, Mapping) else {"wcs": output_wcs}
     if result.get("wcs") is None:
         raise ValueError(
             f"'output_wcs' must be a WCS, a file with one, or a dict with one under 'wcs', got {output_wcs}."
         )
+    checked_wcs(result["wcs"], "output_wcs")
     if wanted.output_shape is not None:
         from copy import deepcopy
 
@@ -357,6 +383,10 @@ def _with_footprints(
             good.append(source)
         except (ValueError, RuntimeError) as error:
             skip(source.name, error)
+        except Exception as error:  # what a file's transform raises
+            if source.kind == "model":
+                raise
+            skip(source.name, FileError(source.path, f"the WCS of {source.name} can't be evaluated: {error!r}"))
     return good, footprints
 
 

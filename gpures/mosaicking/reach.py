@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gpures.mosaicking.footprint import Footprint, angles, separation, vectors
+from gpures.mosaicking.footprint import Footprint
+from gpures.sphere import angles, separation, vectors
 from gpures.wcs import pixel_to_world, world_to_pixel
 
 __all__ = ["all_beside", "reaching"]
@@ -17,6 +18,9 @@ __all__ = ["all_beside", "reaching"]
 # opposite half of the sky in the same pixels.
 RETURNS = 1e-3
 
+# Points per axis of a frame, where an exposure is looked for the other way.
+POINTS = 9
+
 # A drop's reach from its pixel's middle, input pixels, rounded up (Lanczos of order 3).
 REACH = 4.0
 
@@ -24,12 +28,18 @@ REACH = 4.0
 def reaching(footprints: Sequence[Footprint], wcs: Any, shape: tuple[int, int]) -> list[bool]:
     """Whether drops of exposures may fall into a frame, for each."""
     forward, backward = pixel_to_world(wcs), world_to_pixel(wcs)
+    grid = vectors(*forward(*np.meshgrid(*(np.linspace(-0.5, n - 0.5, POINTS) for n in shape[::-1]))))
+    between = float(np.fmax.reduce(separation(grid[1:, 1:], grid[:-1, :-1]), axis=None))
 
     def reaches(footprint: Footprint) -> bool:
         points = np.concatenate([footprint.edge, footprint.centre[None], footprint.above[None]])
         x, y = backward(*angles(points))
         with np.errstate(invalid="ignore"):
             returns = separation(vectors(*forward(x, y)), points) < RETURNS
+        # Some inverses end not far from their frame, and an exposure may reach all around it. At worst it is read.
+        nearest = float(np.fmin.reduce(separation(grid, footprint.centre), axis=None))
+        if not returns.all() and nearest < footprint.radius + between:
+            return True
         if not returns.any():
             return False
         size = 2.0 * math.hypot(x[-1] - x[-2], y[-1] - y[-2])

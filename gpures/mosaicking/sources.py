@@ -8,14 +8,16 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
+from gpures.ahead import apart
+from gpures.arguments import is_real
 from gpures.arrays import model_name
-from gpures.exposure import is_real
 from gpures.progress import shown
-from gpures.wcs import as_wcs
+from gpures.wcs import celestial_frame
 
 __all__ = ["ModelSource", "Source", "common_sky", "find"]
 
@@ -172,7 +174,7 @@ def find(
             expanded.append(entry)
             continue
         try:
-            expanded += _paths_of(entry)
+            expanded += apart(partial(_paths_of, entry))
         except OSError as error:
             if on_error is None:
                 raise
@@ -195,7 +197,7 @@ def _sources_in(entry: Any) -> Sequence[Source]:
     if isinstance(entry, str):
         from gpures import io
 
-        return io.inputs(entry)
+        return apart(partial(io.inputs, entry))
     if isinstance(entry, Mapping):
         return [ModelSource(entry)]
     if hasattr(entry, "read") and hasattr(entry, "wcs"):
@@ -207,12 +209,7 @@ def _sources_in(entry: Any) -> Sequence[Source]:
 
 def _reference_frame(wcs: Any) -> Any:
     """Astropy frame of a WCS's sky coordinates; ICRS where it tells none."""
-    if as_wcs(wcs) is wcs:
-        frame = getattr(wcs.output_frame, "reference_frame", None)
-    else:
-        from astropy.wcs.utils import wcs_to_celestial_frame
-
-        frame = wcs_to_celestial_frame(wcs)
+    frame = celestial_frame(wcs)
     if frame is None:
         from astropy.coordinates import ICRS
 

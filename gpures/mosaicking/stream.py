@@ -6,8 +6,10 @@ import logging
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
+from gpures.ahead import apart
 from gpures.io import FileError, check_units
 from gpures.mosaicking.plan import words_of
 from gpures.mosaicking.sources import Source
@@ -79,7 +81,7 @@ class Stream:
             self._check_unit(told)
             try:
                 with stage("reading files"):
-                    model = source.read(self._arrays)
+                    model = apart(partial(source.read, self._arrays))
             except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
                 self._bad(told, error)
                 self.unread += 1

@@ -66,8 +66,9 @@ def label(axes: Any, x: bool = True, y: bool = True) -> None:
     frame = _frame_name(axes.wcs)
     names = {"longitude": "Right ascension", "latitude": "Declination"} if frame in EQUATORIAL else {}
     width, _ = _inches(axes)
-    for index, show in enumerate((x, y)):
-        coord = axes.coords[index]
+    latitude_first = axes.coords[0].coord_type == "latitude"
+    below, left = axes.coords[int(latitude_first)], axes.coords[int(not latitude_first)]
+    for index, (coord, show) in enumerate(((below, x), (left, y))):
         coord.set_ticks_position("bl"[index])
         coord.set_ticklabel_position("bl"[index])
         coord.set_axislabel_position("bl"[index])
@@ -79,7 +80,7 @@ def label(axes: Any, x: bool = True, y: bool = True) -> None:
             coord.set_axislabel(" ")  # an empty one is replaced by the coordinate's name
         elif name:
             coord.set_axislabel(f"{name} ({frame})", minpad=(1.0, 0.6)[index])
-    axes.coords[1].set_ticklabel_visible(y)
+    left.set_ticklabel_visible(y)
 
 
 def _inches(axes: Any) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from astropy.wcs.wcsapi.wrappers.base import BaseWCSWrapper
@@ -66,9 +67,13 @@ class Unbounded(BaseWCSWrapper):
     def __init__(self, wcs: Any):
         super().__init__(wcs)
         self._forward, self._backward = pixel_to_world(wcs), world_to_pixel(wcs)
+        # Astropy's axes take longitude and latitude where the celestial frame has them.
+        (one, first, *_), (other, *_) = wcs.world_axis_object_components[:2]
+        order = self._forward.axes.order if one != other else (0, 1) if first == 0 else (1, 0)
+        self._axes = replace(self._forward.axes, order=order)
 
     def pixel_to_world_values(self, *pixels):  # noqa: D102
-        return self._forward(*pixels)
+        return self._axes.of_the_wcs(self._forward(*pixels))
 
     def world_to_pixel_values(self, *world):  # noqa: D102
-        return self._backward(*world)
+        return self._backward(*self._axes.by_meaning(world))

@@ -67,10 +67,53 @@ std::vector<Block> blocks_of_image(const Exposure& e)
     return blocks_of(0, static_cast<int>(e.nx) - 1, 0, static_cast<int>(e.ny) - 1);
 }
 
+// A cache line.
+struct Line {
+    alignas(64) char bytes[64];
+};
+
+// A thread's memory, in one piece: a workspace, and behind it zeros. The thread itself writes to it first, and so has
+// the pages near by.
+class OwnMemory {
+  public:
+    explicit OwnMemory(const Walk& walk, std::size_t zeros = 0)
+        : walk_(&walk), behind_(lines(walk.workspace_bytes)), zeros_(zeros), line_(new Line[behind_ + lines(zeros)])
+    {
+    }
+
+    void* workspace()
+    {
+        if (!is_prepared_) {
+            walk_->prepare(line_.get());
+            std::memset(zeros(), 0, zeros_);
+            is_prepared_ = true;
+        }
+        return line_.get();
+    }
+
+    char* zeros() const { return line_[behind_].bytes; }
+
+    // Bytes that so many of a type take, up to where others may begin.
+    template <class T>
+    static std::size_t bytes_of(std::size_t count)
+    {
+        return lines(count * sizeof(T)) * sizeof(Line);
+    }
+
+  private:
+    static std::size_t lines(std::size_t bytes) { return (bytes + sizeof(Line) - 1) / sizeof(Line); }
+
+    const Walk* walk_;
+    std::size_t behind_, zeros_;
+    std::unique_ptr<Line[]> line_;
+    bool is_prepared_ = false;
+};
+
 template <class Work>
-void over_blocks(int threads, const std::vector<Block>& blocks, const Work& work)
+void over_blocks(int threads, const Walk& walk, const std::vector<Block>& blocks, const Work& work)
 {
-    over_threads(threads, static_cast<int>(blocks.size()), [&] { return [&](int k) { work(blocks[k]); }; });
+    over_threads(threads, static_cast<int>(blocks.size()),
+                 [&] { return [&, own = OwnMemory(walk)](int k) mutable { work(blocks[k], own.workspace()); }; });
 }
 
 // Rows handed to a thread at a time.
@@ -127,7 +170,8 @@ Turns turns_of(double period, double low, double high, long long n)
     low = std::max(low, -margin);
     high = std::min(high, edge + margin);
     if (!(low <= high)) return {0, -1};
-    return {static_cast<int>(std::ceil((-1.5 - high) / period)), static_cast<int>(std::floor((edge + 0.5 - low) / period))};
+    return {static_cast<int>(std::ceil((-1.5 - high) / period)),
+            static_cast<int>(std::floor((edge + 0.5 - low) / period))};
 }
 
 std::vector<Copy> copies_of(const Pixmap& m, const Reach& r, long long nx, long long ny)
@@ -176,11 +220,6 @@ class Spent {
 
 }  // namespace
 
-// Doubles as they lie best in memory.
-struct Line {
-    alignas(64) double number[8];
-};
-
 // Rows of a tile that a thread has memory for at least.
 constexpr int MOST_COMMON_ROWS = 64;
 
@@ -193,9 +232,10 @@ Tile add(const Exposure& e, const Mosaic& m, int threads, double* seconds)
     std::vector<char> side_by_side(n_blocks);
     std::vector<Reach> reaches(static_cast<std::size_t>(n_blocks) * BLOCK_HEIGHT);
     over_threads(threads, n_blocks, [&] {
-        return [&](int k) {
+        return [&, own = OwnMemory(walk)](int k) mutable {
             Reach* const rows = &reaches[static_cast<std::size_t>(k) * BLOCK_HEIGHT];
-            spent.on([&](Stopwatch* watch) { side_by_side[k] = walk.reach(e, image[k], rows, watch); });
+            void* const workspace = own.workspace();
+            spent.on([&](Stopwatch* watch) { side_by_side[k] = walk.reach(e, image[k], rows, workspace, watch); });
         };
     });
 
@@ -255,18 +295,25 @@ Tile add(const Exposure& e, const Mosaic& m, int threads, double* seconds)
     const int rows_at_once = std::min(TILE_HEIGHT, std::max(2 * tallest, MOST_COMMON_ROWS));
     const auto count = std::count(side_by_side.begin(), side_by_side.end(), 1);
     const Blocks all = {blocks.data(), of_block.data(), of_rows.data(), 2 * count > n_blocks};
+    const std::size_t pixels = static_cast<std::size_t>(SUMS_WIDTH) * rows_at_once;
+    const std::size_t of_sums = OwnMemory::bytes_of<double>(pixels * sums_of_pixel(e.planes));
+    const std::size_t of_dq = OwnMemory::bytes_of<std::uint32_t>(m.dq ? pixels : 0);
+    // Whatever can fail comes before this: as soon as a thread begins, the exposure goes into the mosaic, all of it.
     over_threads(threads, columns * rows, [&] {
-        const std::size_t pixels = static_cast<std::size_t>(SUMS_WIDTH) * rows_at_once;
-        auto sums = std::shared_ptr<Line[]>(new Line[pixels * sums_of_pixel(e.planes) / 8 + 1]());
-        auto marks = std::shared_ptr<unsigned char[]>(new unsigned char[pixels]());
-        auto dq = std::shared_ptr<std::uint32_t[]>(new std::uint32_t[m.dq ? pixels : 1]());
-        return [&, sums, marks, dq](int k) {
+        return [&, own = OwnMemory(walk, of_sums + of_dq + pixels)](int k) mutable {
             if (of_tile[k].empty()) return;
             const int x = (tx0 + k % columns) * TILE_WIDTH, y = (ty0 + k / columns) * TILE_HEIGHT;
             const Tile tile = {x, std::min(x + TILE_WIDTH, static_cast<int>(m.nx)) - 1, y,
                                std::min(y + TILE_HEIGHT, static_cast<int>(m.ny)) - 1};
             spent.on([&](Stopwatch* watch) {
-                Scratch scratch = {rows_at_once, sums[0].number, marks.get(), dq.get(), watch};
+                void* const workspace = own.workspace();
+                char* const zeros = own.zeros();
+                Scratch scratch = {rows_at_once,
+                                   reinterpret_cast<double*>(zeros),
+                                   reinterpret_cast<unsigned char*>(zeros + of_sums + of_dq),
+                                   reinterpret_cast<std::uint32_t*>(zeros + of_sums),
+                                   workspace,
+                                   watch};
                 walk.tile(e, m, tile, all, of_tile[k].data(), static_cast<int>(of_tile[k].size()), scratch);
             });
         };
@@ -330,9 +377,9 @@ std::vector<Copy> copies(const Exposure& e, long long nx, long long ny, int thre
     const Walk walk = choose_walk();
     std::mutex of_all;
     whole = true;
-    over_blocks(threads, blocks, [&](Block b) {
+    over_blocks(threads, walk, blocks, [&](Block b, void* workspace) {
         Reach rows[BLOCK_HEIGHT];
-        walk.reach(e, b, rows, nullptr);
+        walk.reach(e, b, rows, workspace, nullptr);
         const std::lock_guard<std::mutex> lock(of_all);
         whole = whole && b.whole;
         for (int r = 0; r <= b.y1 - b.y0; ++r) extend(all, rows[r]);
@@ -344,9 +391,9 @@ Misses misses(const Exposure& e, long long nx, long long ny, int threads)
 {
     const Walk walk = choose_walk();
     std::vector<std::atomic<int>> of_row(e.y1 - e.y0 + 1);
-    over_blocks(threads, blocks_of(e.x0, e.x1, e.y0, e.y1), [&](const Block& b) {
+    over_blocks(threads, walk, blocks_of(e.x0, e.x1, e.y0, e.y1), [&](const Block& b, void* workspace) {
         int of_block[BLOCK_HEIGHT];
-        walk.misses(e, b, nx, ny, of_block);
+        walk.misses(e, b, nx, ny, of_block, workspace);
         for (int j = b.y0; j <= b.y1; ++j) of_row[j - e.y0] += of_block[j - b.y0];
     });
     Misses found = {0, 0};
@@ -360,13 +407,14 @@ Misses misses(const Exposure& e, long long nx, long long ny, int threads)
 void weight_map(const Exposure& e, float* map, int threads)
 {
     const Walk walk = choose_walk();
-    over_blocks(threads, blocks_of_image(e), [&](const Block& b) { walk.weights(e, b, map); });
+    over_blocks(threads, walk, blocks_of_image(e),
+                [&](const Block& b, void* workspace) { walk.weights(e, b, map, workspace); });
 }
 
 void full_pixmap(const Exposure& e, double* map, int threads)
 {
     const Walk walk = choose_walk();
-    over_blocks(threads, blocks_of_image(e), [&](const Block& b) { walk.centres(e, b, map); });
+    over_blocks(threads, walk, blocks_of_image(e), [&](const Block& b, void*) { walk.centres(e, b, map); });
 }
 
 template <class T>
@@ -387,6 +435,28 @@ void fill_window(T* image, const T* weight, const Frame& frame, double value, in
                 image[i] = weight[i] == T(0) ? static_cast<T>(value) : image[i];
         };
     });
+}
+
+namespace {
+
+// Pixels of a whole image handed to a thread at a time.
+constexpr long PIXELS_AT_ONCE = 1 << 16;
+
+template <class Work>
+void over_pixels(int threads, long count, const Work& work)
+{
+    over_threads(threads, static_cast<int>((count + PIXELS_AT_ONCE - 1) / PIXELS_AT_ONCE), [&] {
+        return [&](int k) {
+            for (long i = k * PIXELS_AT_ONCE; i < std::min(count, (k + 1) * PIXELS_AT_ONCE); ++i) work(i);
+        };
+    });
+}
+
+}  // namespace
+
+void show_weights(float* weight, long count, int threads)
+{
+    over_pixels(threads, count, [&](long i) { weight[i] = baseline::shown_weight(weight[i]); });
 }
 
 template <class T>

@@ -47,9 +47,7 @@ __attribute__((noinline)) inline Quad<Vector> drops_beside(const Exposure& e, co
     const unsigned have = lanes_of(have_neighbours(c, r, k, sure_step(e.pixmap)));
     for (int l = 0; l < LANES && k + l < n; ++l) {
         if (have >> l & 1) continue;
-        const auto around = [&](int m) {
-            return Point{c.x[r + m / 3][k + l + m % 3], c.y[r + m / 3][k + l + m % 3]};
-        };
+        const auto around = [&](int m) { return Point{c.x[r + m / 3][k + l + m % 3], c.y[r + m / 3][k + l + m % 3]}; };
         const Quad<double> own = drop_anywhere(e, block.x0 + k + l, block.y0 + r, around);
         for (int a = 0; a < 4; ++a) {
             q.x[a][l] = own.x[a];

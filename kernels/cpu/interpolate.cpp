@@ -43,7 +43,7 @@ void blot_row_of(const Blot& b, long long row)
             xs[l] = map[2 * (k + l)];
             ys[l] = map[2 * (k + l) + 1];
         }
-        const Vector x = place_of(load(xs)), y = place_of(load(ys));
+        const Vector x = place_of(load(xs), b), y = place_of(load(ys), b);
         const Vector i = counted_from<Interpolant>(x), j = counted_from<Interpolant>(y);
         // The smallest of these is negative where a place lies beside the image, or reads beside it. NaN passes that.
         const Vector lowest = least(least(x, y), least(i + FIRST, j + FIRST));

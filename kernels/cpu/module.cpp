@@ -8,7 +8,10 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstddef>
+#include <thread>
 
 #include "../blot.h"
 #include "../splat.h"
@@ -21,9 +24,25 @@ using namespace gpures;
 
 namespace {
 
-const Exposure& exposure_at(std::uintptr_t address) { return *reinterpret_cast<const Exposure*>(address); }
+// Python has refused longer sides; what is counted in int must not overflow, whoever calls.
+void check_sides(long long ny, long long nx)
+{
+    if (ny > LARGEST_SIDE || nx > LARGEST_SIDE) throw nb::value_error("an image has sides too long to be counted");
+}
 
-const Mosaic& mosaic_at(std::uintptr_t address) { return *reinterpret_cast<const Mosaic*>(address); }
+const Exposure& exposure_at(std::uintptr_t address)
+{
+    const Exposure& exposure = *reinterpret_cast<const Exposure*>(address);
+    check_sides(exposure.ny, exposure.nx);
+    return exposure;
+}
+
+const Mosaic& mosaic_at(std::uintptr_t address)
+{
+    const Mosaic& mosaic = *reinterpret_cast<const Mosaic*>(address);
+    check_sides(mosaic.ny, mosaic.nx);
+    return mosaic;
+}
 
 // Name, offset and size of each field, in order: what Python's records must agree with.
 #define GPURES_FIELD(record, name) \
@@ -87,6 +106,7 @@ nb::list layout_of_structs()
     GPURES_FIELD(Mosaic, doubles);
     GPURES_FIELD(Mosaic, context_bit);
     GPURES_FIELD(Mosaic, weight);
+    GPURES_FIELD(Mosaic, beyond);
     GPURES_FIELD(Mosaic, context);
     GPURES_FIELD(Mosaic, dq);
     GPURES_FIELD(Mosaic, time);
@@ -110,6 +130,7 @@ nb::list layout_of_structs()
     GPURES_FIELD(Blot, scale);
     GPURES_FIELD(Blot, fill);
     GPURES_FIELD(Blot, sinc_scale);
+    GPURES_FIELD(Blot, float32_below);
     GPURES_FIELD(Blot, lanczos);
     return layout;
 }
@@ -120,6 +141,29 @@ using Floats = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
 using Doubles = nb::ndarray<double, nb::c_contig, nb::device::cpu>;
 using ReadFloats = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using ReadDoubles = nb::ndarray<const double, nb::c_contig, nb::device::cpu>;
+
+using Counts = nb::ndarray<std::int64_t, nb::c_contig, nb::device::cpu>;
+
+// The GIL is not held for the life of one of these. Where the interpreter has ended meanwhile, which a daemon thread
+// can live to see, Python before 3.14 ends the thread that asks for it back, by unwinding its stack; through functions
+// that throw nothing that ends the process with "terminate called". It waits here for the process to end instead.
+class Released {
+  public:
+    Released() : state_(PyEval_SaveThread()) {}
+    Released(const Released&) = delete;
+
+    ~Released()
+    {
+        try {
+            PyEval_RestoreThread(state_);
+        } catch (...) {
+            for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+        }
+    }
+
+  private:
+    PyThreadState* const state_;
+};
 
 using Limits = std::tuple<int, int, int, int>;  // x0, x1, y0, y1, the last ones included
 
@@ -136,15 +180,15 @@ template <class Image, class Weight>
 void bind_finish(nb::module_& m)
 {
     m.def("fill", [](Image image, Weight weight, const Limits& touched, double value, int threads) {
-        nb::gil_scoped_release release;
+        const Released released;
         fill(image.data(), weight.data(), frame_of(image, touched), value, threads);
     });
     m.def("fill_window", [](Image image, Weight weight, const Limits& touched, double value, int threads) {
-        nb::gil_scoped_release release;
+        const Released released;
         fill_window(image.data(), weight.data(), frame_of(image, touched), value, threads);
     });
     m.def("finish_variance", [](Image variance, Weight weight, const Limits& touched, double scaling, int threads) {
-        nb::gil_scoped_release release;
+        const Released released;
         finish_variance(variance.data(), weight.data(), frame_of(variance, touched), scaling, threads);
     });
 }
@@ -157,24 +201,38 @@ NB_MODULE(_cpu, m)
 
     m.attr("LAYOUT") = layout_of_structs();
     m.attr("MOST_PLANES") = MOST_PLANES;
+    m.attr("LARGEST_SIDE") = LARGEST_SIDE;
 
     // What the seconds that `add` may be given are of.
     m.attr("PHASES") = nb::make_tuple("pixel map", "read", "splat", "fold");
+    // Adds an exposure, or throws and adds nothing. When all of it has been added, and not before, `done` becomes {the
+    // count of such passes, x0, x1, y0, y1 as they are returned}: there it is found by those whom a signal has kept
+    // from the result.
     m.def(
         "add",
-        [](std::uintptr_t exposure, std::uintptr_t mosaic, int threads, std::optional<Doubles> seconds) {
+        [](std::uintptr_t exposure, std::uintptr_t mosaic, int threads, std::optional<Doubles> seconds,
+           std::optional<Counts> done) {
             if (seconds && seconds->size() != PHASES) throw nb::value_error("'seconds' must have one for each phase");
+            if (done && done->size() != 5) throw nb::value_error("'done' must have five numbers");
             double* const spent = seconds ? seconds->data() : nullptr;
-            nb::gil_scoped_release release;
-            return limits_of(add(exposure_at(exposure), mosaic_at(mosaic), threads, spent));
+            std::int64_t* const noted = done ? done->data() : nullptr;
+            const Released released;
+            const Tile touched = add(exposure_at(exposure), mosaic_at(mosaic), threads, spent);
+            if (noted) {
+                const int limits[] = {touched.x0, touched.x1, touched.y0, touched.y1};
+                std::copy(limits, limits + 4, noted + 1);
+                ++noted[0];
+            }
+            return limits_of(touched);
         },
-        nb::arg("exposure"), nb::arg("mosaic"), nb::arg("threads"), nb::arg("seconds") = nb::none());
+        nb::arg("exposure"), nb::arg("mosaic"), nb::arg("threads"), nb::arg("seconds").noconvert() = nb::none(),
+        nb::arg("done").noconvert() = nb::none());
     // Those copies of an exposure that may touch a frame: shift along x and y, and limits; and whether it is whole.
     m.def("copies", [](std::uintptr_t exposure, int nx, int ny, int threads) {
         bool whole;
         std::vector<std::tuple<double, double, Limits>> found;
         {
-            nb::gil_scoped_release release;
+            const Released released;
             for (const Copy& copy : copies(exposure_at(exposure), nx, ny, threads, whole)) {
                 found.emplace_back(copy.shift_x, copy.shift_y, limits_of(copy.part));
             }
@@ -188,20 +246,23 @@ NB_MODULE(_cpu, m)
         return nb::make_tuple(odd.flat, odd.pixels, odd.corners, odd.at_edges_alone);
     });
     m.def("misses", [](std::uintptr_t exposure, long long nx, long long ny, int threads) {
-        nb::gil_scoped_release release;
+        const Released released;
         const Misses found = misses(exposure_at(exposure), nx, ny, threads);
         return std::make_tuple(found.pixels, found.rows);
     });
     m.def("blot", [](std::uintptr_t address, int threads) {
-        nb::gil_scoped_release release;
-        blot(*reinterpret_cast<const Blot*>(address), threads);
+        const Released released;
+        const Blot& image = *reinterpret_cast<const Blot*>(address);
+        check_sides(image.ny, image.nx);
+        check_sides(image.out_ny, image.out_nx);
+        blot(image, threads);
     });
     m.def("weight_map", [](std::uintptr_t exposure, Floats map, int threads) {
-        nb::gil_scoped_release release;
+        const Released released;
         weight_map(exposure_at(exposure), map.data(), threads);
     });
     m.def("full_pixmap", [](std::uintptr_t exposure, Doubles map, int threads) {
-        nb::gil_scoped_release release;
+        const Released released;
         full_pixmap(exposure_at(exposure), map.data(), threads);
     });
     // The table that the Lanczos factors are read from.
@@ -209,13 +270,17 @@ NB_MODULE(_cpu, m)
         for (std::size_t k = 0; k < table.size(); ++k) table.data()[k] = lanczos_value(static_cast<int>(k), order);
     });
     m.def("lanczos_entries", [](int order) { return lanczos_entries(order); });
+    m.def("show_weights", [](Floats weight, int threads) {
+        const Released released;
+        show_weights(weight.data(), static_cast<long>(weight.size()), threads);
+    });
     bind_finish<Floats, ReadFloats>(m);
     bind_finish<Doubles, ReadDoubles>(m);
     m.def("error_from_variances",
           [](const std::vector<ReadFloats>& variances, Floats error, const Limits& touched, int threads) {
               std::vector<const float*> pointers;
               for (const auto& v : variances) pointers.push_back(v.data());
-              nb::gil_scoped_release release;
+              const Released released;
               error_from_variances(pointers.data(), static_cast<int>(pointers.size()), error.data(),
                                    frame_of(error, touched), threads);
           });

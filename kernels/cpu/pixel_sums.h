@@ -38,7 +38,7 @@ struct PixelSums : Sums<N> {
     alignas(64) double values[LANES * (N ? N : sums_of_pixel(MOST_PLANES))] = {};
     const std::uint32_t* bits = nullptr;  // of the pixel in lane 0; the next lane's follow. Null: none are wanted
 
-    PixelSums(const Scratch& scratch, int x0, int y0, int planes, bool flagged)
+    PixelSums(const Scratch& scratch, int x0, int y0, int planes, bool flagged, Contributions*)
         : Sums<N>(scratch, x0, y0, planes, sums_of_pixel(planes), flagged)
     {
     }

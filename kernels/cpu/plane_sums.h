@@ -53,15 +53,10 @@ struct PlaneSums : Sums<N> {
     const Row* row = nullptr;
     int first = 0;  // pixel in lane 0
 
-    PlaneSums(const Scratch& scratch, int x0, int y0, int planes, bool flagged)
-        : Sums<N>(scratch, x0, y0, planes, planes + 1, flagged), given(own_contributions())
+    // `given` begins as zeros.
+    PlaneSums(const Scratch& scratch, int x0, int y0, int planes, bool flagged, Contributions* given)
+        : Sums<N>(scratch, x0, y0, planes, planes + 1, flagged), given(given)
     {
-    }
-
-    static Contributions* own_contributions()
-    {
-        static thread_local Contributions contributions;  // begins as zeros
-        return &contributions;
     }
 
     template <class V>

@@ -14,15 +14,15 @@ inline void convert_row(const char* p, long stride, bool swapped, int n, Out* ou
 {
     // The first branches are the common cases, kept apart for the vectoriser.
     if (stride == sizeof(T) && !swapped) {
-        for (int k = 0; k < n; ++k) out[k] = static_cast<Out>(element<T>(p + k * sizeof(T), false));
+        for (int k = 0; k < n; ++k) out[k] = converted<Out>(element<T>(p + k * sizeof(T), false));
     } else if (stride == sizeof(T)) {
-        for (int k = 0; k < n; ++k) out[k] = static_cast<Out>(element<T>(p + k * sizeof(T), true));
+        for (int k = 0; k < n; ++k) out[k] = converted<Out>(element<T>(p + k * sizeof(T), true));
     } else {
-        for (int k = 0; k < n; ++k) out[k] = static_cast<Out>(element<T>(p + k * stride, swapped));
+        for (int k = 0; k < n; ++k) out[k] = converted<Out>(element<T>(p + k * stride, swapped));
     }
 }
 
-// Integers narrower than Out are extended by their sign.
+// n pixels of a row, `converted` to type Out.
 template <class Out>
 inline void read_row(const View& v, long j, long i, int n, Out* out)
 {
@@ -57,10 +57,11 @@ template <class Take>
 inline void read_vectors(const View& v, long j, long i, int n, const Take& take)
 {
     if (v.type == F4 && v.column_stride == sizeof(float) && !v.swapped && n >= LANES) {
-        const float* p = reinterpret_cast<const float*>(v.data + j * v.row_stride) + i;
+        const char* p = v.data + j * v.row_stride + i * static_cast<long>(sizeof(float));
+        const auto at = [&](int k) { return load_floats(p + k * sizeof(float)); };
         int k = 0;
-        for (; k + LANES <= n; k += LANES) take(load(p + k), k);
-        if (k < n) take(load(p + n - LANES), n - LANES);
+        for (; k + LANES <= n; k += LANES) take(at(k), k);
+        if (k < n) take(at(n - LANES), n - LANES);
         return;
     }
     double pixels[BLOCK_WIDTH + LANES];

@@ -235,8 +235,8 @@ inline void unite(Mask lanes, const unsigned* bits, unsigned* p)
 
 typedef float FloatVector __attribute__((vector_size(4 * LANES)));
 
-// Compilers widen and narrow these in halves, where the processor does it at once.
-inline Vector load(const float* p)
+// From floats at any address. (Compilers widen and narrow these in halves, where the processor does it at once.)
+inline Vector load_floats(const void* p)
 {
     FloatVector v;
     std::memcpy(&v, p, sizeof v);
@@ -246,6 +246,8 @@ inline Vector load(const float* p)
     return __builtin_convertvector(v, Vector);
 #endif
 }
+
+inline Vector load(const float* p) { return load_floats(p); }
 
 inline void store(const Vector& v, float* p)
 {

@@ -32,6 +32,8 @@ struct Row {
 // Where pixel (i, j) of the output is among a tile's pixels.
 inline long index_in_rows(int column, int row) { return static_cast<long>(row) * SUMS_WIDTH + MARGIN + column; }
 
+struct Contributions;  // what PlaneSums has besides
+
 // N sums for each output pixel; N = 0: `n` of them, known at run time.
 template <int N>
 struct Sums {

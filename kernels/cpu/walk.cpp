@@ -2,17 +2,30 @@
 //
 // Compiled once per instruction set (GPURES_ISA names it). It uses no library templates, whose copies the linker
 // would share between instruction sets.
+#include <new>
+
 #include "pixel_sums.h"
 #include "plane_sums.h"
 // (these first: the templates of splat.h must see what simd.h adds to the number types)
-#include "../fold.h"
 #include "beside.h"
 #include "centres.h"
+#include "folded_row.h"
 #include "hits.h"
 #include "rows.h"
 #include "touching.h"
 
 GPURES_BEGIN
+
+// What a thread works with; begins as zeros. (See Walk.)
+struct Workspace {
+    Centres centres;
+    Row row;
+    TouchingDrops drops;
+    Contributions contributions;
+    FoldedRow folded;
+};
+
+inline Workspace& workspace_at(void* memory) { return *static_cast<Workspace*>(memory); }
 
 inline void lap(Stopwatch* watch, Phase phase)
 {
@@ -20,14 +33,6 @@ inline void lap(Stopwatch* watch, Phase phase)
     const double now = watch->now();
     watch->seconds[phase] += now - watch->last;
     watch->last = now;
-}
-
-// Address of a thread's variable, which is looked up anew at each use of its name.
-template <class T>
-__attribute__((noinline)) T* address_of(T& thing)
-{
-    asm("" : : "r"(&thing));
-    return &thing;
 }
 
 // ---- one row of input pixels ---------------------------------------------------------------------------------
@@ -183,9 +188,9 @@ inline Reach box_of_drops(const Exposure& e, const Block& b, const Centres& c, i
 
 // Bounding boxes of what the rows of a block may touch: of their centres, of those next to them where corners depend on
 // these, and the drops around them. Whether neighbours in its middle go to neighbours.
-bool reach_of_rows(const Exposure& e, Block& b, Reach* rows, Stopwatch* watch)
+bool reach_of_rows(const Exposure& e, Block& b, Reach* rows, void* workspace, Stopwatch* watch)
 {
-    static thread_local Centres c;
+    Centres& c = workspace_at(workspace).centres;
     const double margin = reach_of_drop(e.kernel, e.pixel_scale_ratio, e.pixfrac);
     const int n_rows = b.y1 - b.y0 + 1;
     fill_centres(e, b, e.kernel == SQUARE, c);
@@ -193,8 +198,8 @@ bool reach_of_rows(const Exposure& e, Block& b, Reach* rows, Stopwatch* watch)
         Reach boxes[BLOCK_HEIGHT + 2];
         b.whole = boxes_of_rows(e, b, c, boxes);
         for (int k = 0; k < n_rows; ++k) {
-            rows[k] = b.whole ? around_both(boxes[k + 1], around_both(boxes[k], boxes[k + 2]))
-                              : box_of_drops(e, b, c, k);
+            rows[k] =
+                b.whole ? around_both(boxes[k + 1], around_both(boxes[k], boxes[k + 2])) : box_of_drops(e, b, c, k);
         }
     } else {
         b.whole = true;
@@ -232,8 +237,7 @@ inline void splat_row_square(const Exposure& e, const Block& b, const Centres& c
     const int n = b.x1 - b.x0 + 1;
     for (int k = 0; k < n; k += LANES) {
         sink.take(row, k);
-        const Quad<Vector> q =
-            b.whole ? drops_between(c, r, k, 0.5 * e.pixfrac) : drops_beside(e, b, c, r, k, n);
+        const Quad<Vector> q = b.whole ? drops_between(c, r, k, 0.5 * e.pixfrac) : drops_beside(e, b, c, r, k, n);
         splat_square(q, load(weights + k), bounds, sink, around_points, sides<Vector>);
     }
 }
@@ -294,39 +298,6 @@ inline void splat_row(const Exposure& e, const Block& block, const Centres& c, c
 
 // ---- fold ----------------------------------------------------------------------------------------------------
 
-// A row of a tile's output pixels on its way into the mosaic, plane by plane: so each step is short, and many pixels
-// are in work at once.
-class FoldedRow {
-  public:
-    void keep(const Common<Vector>& c, int k)
-    {
-        const Vector each[] = {c.added, c.per_added, c.per_total, c.old_share, c.t};
-        for (int q = 0; q < 5; ++q) store(each[q], common_[q] + k);
-    }
-
-    Common<Vector> common(int k) const
-    {
-        return {load(common_[0] + k), load(common_[1] + k), load(common_[2] + k), load(common_[3] + k),
-                load(common_[4] + k)};
-    }
-
-    void keep(const VarianceShares<Vector>& s, int k)
-    {
-        const Vector each[] = {s.before, s.total, s.old, s.added};
-        for (int q = 0; q < 4; ++q) store(each[q], shares_[q] + k);
-    }
-
-    VarianceShares<Vector> shares(int k) const
-    {
-        return {load(shares_[0] + k), load(shares_[1] + k), load(shares_[2] + k), load(shares_[3] + k)};
-    }
-
-  private:
-    static constexpr int STRIDE = TILE_WIDTH + 8;  // not all in the same lines of a cache
-
-    alignas(64) double common_[5][STRIDE], shares_[4][STRIDE];
-};
-
 // Vectors of a row from column `from` to before `to`; `next`: how much further the row is that is folded next.
 template <class T, class RowSums>
 inline void fold_vectors(const Exposure& e, const Mosaic& m, const RowSums& sums, int from, int to, long long index,
@@ -364,8 +335,7 @@ inline void fold_vectors(const Exposure& e, const Mosaic& m, const RowSums& sums
 template <class T, class Sink>
 void fold_row(const Exposure& e, const Mosaic& m, const Tile& tile, int j, const Sink& sink)
 {
-    static thread_local FoldedRow own_row;
-    FoldedRow& row = *address_of(own_row);
+    FoldedRow& row = workspace_at(sink.scratch.workspace).folded;
     const int width = tile.x1 - tile.x0 + 1, in_vectors = width / LANES * LANES;
     const auto sums = sink.template at<Vector>(0, j - sink.y0);
     const auto sums_of_one = [&](int k) { return sink.template at<double>(k, j - sink.y0); };
@@ -497,13 +467,11 @@ template <class Sink>
 void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Blocks& blocks, const int* chosen,
                   int n_chosen, Scratch& scratch)
 {
-    static thread_local Centres own_centres;
-    static thread_local Row own_row;
-    static thread_local TouchingDrops own_drops;
-    Centres& c = *address_of(own_centres);
-    Row& row = *address_of(own_row);
-    TouchingDrops& drops = *address_of(own_drops);
-    Sink sink(scratch, tile.x0, tile.y0, e.planes, m.dq && e.dq.data);
+    Workspace& own = workspace_at(scratch.workspace);
+    Centres& c = own.centres;
+    Row& row = own.row;
+    TouchingDrops& drops = own.drops;
+    Sink sink(scratch, tile.x0, tile.y0, e.planes, m.dq && e.dq.data, &own.contributions);
     sink.first_squared = first_squared(e);
     Rows<Sink> rows(e, m, tile, sink);
     const Bounds bounds = {double(tile.x0), double(tile.x1), double(tile.y0), double(tile.y1)};
@@ -582,9 +550,9 @@ void walk_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Block
 
 // ---- whole maps, for those who ask for them ------------------------------------------------------------------
 
-void fill_weight_map(const Exposure& e, const Block& b, float* map)
+void fill_weight_map(const Exposure& e, const Block& b, float* map, void* workspace)
 {
-    static thread_local Row row;
+    Row& row = workspace_at(workspace).row;
     const int n = b.x1 - b.x0 + 1;
     for (int j = b.y0; j <= b.y1; ++j) {
         read_weights(e, j, b.x0, n, false, row);
@@ -593,10 +561,10 @@ void fill_weight_map(const Exposure& e, const Block& b, float* map)
 }
 
 // How many pixels of each row of a block fall beside a frame of nx x ny pixels.
-void count_misses(const Exposure& e, Block b, long long nx, long long ny, int* misses)
+void count_misses(const Exposure& e, Block b, long long nx, long long ny, int* misses, void* workspace)
 {
-    static thread_local Centres c;
-    static thread_local TouchingDrops drops;
+    Centres& c = workspace_at(workspace).centres;
+    TouchingDrops& drops = workspace_at(workspace).drops;
     const bool border = e.kernel == SQUARE;
     const int n = b.x1 - b.x0 + 1;
     fill_centres(e, b, border, c);
@@ -610,7 +578,7 @@ void count_misses(const Exposure& e, Block b, long long nx, long long ny, int* m
         misses[j - b.y0] = 0;
     }
     if (inside && b.whole) return;
-    static thread_local Row row;
+    Row& row = workspace_at(workspace).row;
     double* weight = row.weight + PADDING;
     for (int k = 0; k < n + LANES; ++k) weight[k] = k < n ? 1.0 : 0.0;
     const Bounds bounds = {0.0, static_cast<double>(nx - 1), 0.0, static_cast<double>(ny - 1)};
@@ -639,6 +607,12 @@ void fill_pixmap(const Exposure& e, const Block& b, double* map)
 
 void blot_row(const Blot& blot, long long row);  // in interpolate.cpp
 
-Walk walk_for_this_isa() { return {reach_of_rows, walk_tile, fill_weight_map, fill_pixmap, count_misses, blot_row}; }
+// As value-initialised: all zeros, which is what some of it has to begin with.
+void prepare(void* workspace) { new (workspace) Workspace(); }
+
+Walk walk_for_this_isa()
+{
+    return {sizeof(Workspace), prepare, reach_of_rows, walk_tile, fill_weight_map, fill_pixmap, count_misses, blot_row};
+}
 
 GPURES_END

@@ -1,6 +1,7 @@
 // The CPU walk: what it works on, and what it offers.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "../exposure.h"
@@ -22,9 +23,9 @@ struct Tile {
 };
 
 struct Block {
-    int x0, x1, y0, y1;              // input pixels, last included
+    int x0, x1, y0, y1;               // input pixels, last included
     double shift_x = 0, shift_y = 0;  // added to their output coordinates: whole periods of the output
-    bool whole = false;              // every pixel in it has all its neighbours beside it in the output
+    bool whole = false;               // every pixel in it has all its neighbours beside it in the output
 };
 
 // Bounding box of what drops may touch, in output coordinates; empty if low > high.
@@ -68,17 +69,24 @@ struct Scratch {
     double* sums;          // see sums.h
     unsigned char* marks;  // see Mark
     std::uint32_t* dq;
+    void* workspace;       // see Walk
     Stopwatch* stopwatch;  // null if nobody asks
 };
 
 // One copy of each per instruction set; see walk.cpp.
 struct Walk {
+    // What a thread works with besides. It is of another size for each instruction set, too large for a stack, and
+    // nothing for a static thread_local: a process ends where there is no memory for these. `prepare` makes one of so
+    // many bytes, which begin with a cache line.
+    std::size_t workspace_bytes;
+    void (*prepare)(void* workspace);
     // Of each row of a block; whether its pixels go side by side. It notes whether the block is whole.
-    bool (*reach)(const Exposure&, Block&, Reach* rows, Stopwatch*);
+    bool (*reach)(const Exposure&, Block&, Reach* rows, void* workspace, Stopwatch*);
     void (*tile)(const Exposure&, const Mosaic&, const Tile&, const Blocks&, const int* chosen, int n, Scratch&);
-    void (*weights)(const Exposure&, const Block&, float* map);   // into a (ny, nx) weight map
-    void (*centres)(const Exposure&, const Block&, double* map);  // into a (ny, nx, 2) pixel map
-    void (*misses)(const Exposure&, Block, long long nx, long long ny, int* of_rows);  // pixels off a frame
+    void (*weights)(const Exposure&, const Block&, float* map, void* workspace);  // into a (ny, nx) weight map
+    void (*centres)(const Exposure&, const Block&, double* map);                  // into a (ny, nx, 2) pixel map
+    // Pixels off a frame.
+    void (*misses)(const Exposure&, Block, long long nx, long long ny, int* of_rows, void* workspace);
     void (*blot_row)(const Blot&, long long row);
 };
 
@@ -115,6 +123,9 @@ void fill(T* image, const T* weight, const Frame& frame, double value, int threa
 // The same in the touched part alone.
 template <class T>
 void fill_window(T* image, const T* weight, const Frame& frame, double value, int threads);
+
+// Sums of weights as an image shows them, in place of `count` that are kept.
+void show_weights(float* weight, long count, int threads);
 
 // Accumulated variances to the output's scale, in place; NaN where nothing contributed.
 template <class T>

@@ -52,15 +52,16 @@ __device__ void fill_image(T* image, const T* weight, long long nx, const Window
     const long long width = w.x1 - w.x0 + 1, height = w.y1 - w.y0 + 1;
     over_grid(width * height, [&](long long k) {
         const long long index = (w.y0 + k / width) * nx + w.x0 + k % width;
-        if (weight[index] == T(0)) image[index] = value;
+        if (widened(weight[index]) == 0.0) image[index] = value;
     });
 }
 
 template <class T>
 __device__ void finish_variance_image(T* variance, const T* weight, long long count, double scaling)
 {
-    over_grid(count,
-              [=](long long k) { variance[k] = static_cast<T>(finished_variance(variance[k], weight[k], scaling)); });
+    over_grid(count, [=](long long k) {
+        store(finished_variance(widened(variance[k]), widened(weight[k]), scaling), variance + k);
+    });
 }
 
 }  // namespace gpures
@@ -81,6 +82,11 @@ extern "C" __global__ void fill_f8(double* image, const double* weight, long lon
     fill_image(image, weight, nx, w, value);
 }
 
+extern "C" __global__ void show_weights(float* weight, long long count)
+{
+    over_grid(count, [=](long long k) { weight[k] = shown_weight(weight[k]); });
+}
+
 extern "C" __global__ void finish_variance_f4(float* variance, const float* weight, long long count, double scaling)
 {
     finish_variance_image(variance, weight, count, scaling);
@@ -99,6 +105,5 @@ extern "C" __global__ void error_image(const float* const* variances, int planes
 
 extern "C" __global__ void weight_map(const Exposure e, float* map)
 {
-    over_grid(e.ny * e.nx,
-              [&](long long k) { map[k] = static_cast<float>(pixel_weight(e, k / e.nx, k % e.nx).weight); });
+    over_grid(e.ny * e.nx, [&](long long k) { map[k] = narrowed(pixel_weight(e, k / e.nx, k % e.nx).weight); });
 }

@@ -18,8 +18,9 @@ constexpr int WIDTH = GPURES_WIDTH, HEIGHT = GPURES_HEIGHT;
 // Blocks that a multiprocessor should have room for: as many as the registers allow without spilling. Left alone, some
 // compilers spill to make room for more.
 constexpr int BLOCKS =
-    !GPURES_WHOLE && GPURES_PLANES > 8 ? 1 :
-    GPURES_KERNEL == SQUARE || GPURES_KERNEL == TURBO || GPURES_KERNEL == GAUSSIAN || GPURES_PLANES > 4 ? 2 : 3;
+    !GPURES_WHOLE && GPURES_PLANES > 8                                                                    ? 1
+    : GPURES_KERNEL == SQUARE || GPURES_KERNEL == TURBO || GPURES_KERNEL == GAUSSIAN || GPURES_PLANES > 4 ? 2
+                                                                                                          : 3;
 
 // An output pixel.
 struct Place {
