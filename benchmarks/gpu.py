@@ -63,7 +63,7 @@ GRACE_S = 10.0
 TOOLS = ("memcheck", "racecheck", "initcheck")
 
 # CuPy's own kernels are not what is checked, and initcheck is slow.
-OWN_KERNELS = ("splat_", "fold_", "fill_", "finish_variance_", "error_image", "weight_map")
+OWN_KERNELS = ("splat_", "fold_", "fill_", "show_weights", "finish_variance_", "error_image", "weight_map")
 
 # What the tests import besides gpures' own needs.
 NEEDED_BY_TESTS = ("hypothesis", "shapely", "drizzle", "stcal", "asdf", "matplotlib")

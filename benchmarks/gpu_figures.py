@@ -286,7 +286,7 @@ def kernels(case: Case, exposures: int, bytes_per_s: float, filler_bytes: int = 
         found[f"{name.split('_')[0]}_s"] = statistics.median(all_seconds)
         total += statistics.median(all_seconds)
     (exposure,) = exposures_of(resample, case.models[:1])
-    window = accumulators._window(exposure)
+    window = accumulators.window_of(exposure)
     pixels = (window[1] - window[0] + 1) * (window[3] - window[2] + 1)
     size = least_bytes(exposure, accumulators.frame, window)
     planes = 1 + (exposure.err is not None) + len(exposure.variances)
@@ -337,7 +337,7 @@ def transfer(case: Case, repeats: int) -> dict:
 # The parts of `add_model` on the host: what is called for each, none of it by another of them.
 HOST_PARTS: dict[str, list[tuple[Any, str]]] = {
     "pixel_map_s": [(gpures.resample, "calc_pixmap")],
-    "window_s": [(CUDAAccumulators, "_window")],
+    "window_s": [(CUDAAccumulators, "copies_of")],
     "records_s": [(CUDAAccumulators, "_exposure_record"), (CUDAAccumulators, "_mosaic_record")],
     "staging_s": [(Uploader, "upload")],
     "launches_s": [(CUDAAccumulators, "_launch")],

@@ -235,8 +235,8 @@ class Accumulators(ABC):
     def copies_of(self, exposure: Exposure) -> tuple[list[tuple[float, float, tuple[int, int, int, int]]], bool]:
         """Where an exposure may contribute to the frame, in more than one place if the output is periodic.
 
-        For each its shift along x and y, and the part of the frame; and whether every pixel with coordinates has all its
-        neighbours beside it in the output.
+        For each its shift along x and y, and the part of the frame; and whether every pixel with coordinates has all
+        its neighbours beside it in the output.
         """
         record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
         set_drop(record, exposure, self.kernel_of(exposure), in_memory)

@@ -19,7 +19,7 @@ from gpures.wcs import as_wcs
 __all__ = [
     "LARGEST",
     "LARGEST_PIXFRAC",
-    "LONGEST_SIDE",
+    "LARGEST_SIDE",
     "MOST_IMAGES",
     "NOT_GIVEN",
     "SMALLEST",
@@ -61,7 +61,7 @@ LARGEST = float(np.finfo(np.float32).max)
 LARGEST_RATIO = 1e8
 
 #: Longest side of an image or a frame (pixels), that of the kernels.
-LONGEST_SIDE = _cpu.LARGEST_SIDE
+LARGEST_SIDE = _cpu.LARGEST_SIDE
 
 # Images that a context image can be asked to tell apart: their numbers are 32-bit integers.
 MOST_IMAGES = 1 << 31
@@ -259,18 +259,17 @@ def checked_shape(shape: Any, name: str = "array_shape", of: str = "output frame
         ny, nx = (checked_integer(n, name) for n in shape)
     except (TypeError, ValueError):  # no sequence, not of two, not of integers
         ny = nx = 0
-    if not (0 < ny <= LONGEST_SIDE and 0 < nx <= LONGEST_SIDE):
-        raise ValueError(
-            f"Invalid {of} shape: {got(shape)}. '{name}' must be two integers (Ny, Nx), 1 to {LONGEST_SIDE}."
-        )
+    if ny < 1 or nx < 1:
+        raise ValueError(f"Invalid {of} shape: {got(shape)}. '{name}' must be two integers (Ny, Nx), 1 or more.")
+    check_sides((ny, nx), f"The {of}")
     return ny, nx
 
 
 def check_sides(shape: Sequence[int], what: str) -> None:
     """Refuse what has sides too long to be counted; ``what`` begins the ValueError."""
-    if max(shape) > LONGEST_SIDE:
+    if max(shape) > LARGEST_SIDE:
         ny, nx = shape
-        raise ValueError(f"{what} may have sides of at most {LONGEST_SIDE:,} pixels, got the shape ({ny}, {nx}).")
+        raise ValueError(f"{what} may have sides of at most {LARGEST_SIDE:,} pixels, got the shape ({ny}, {nx}).")
 
 
 def checked_order(order: Any) -> int:

@@ -13,7 +13,7 @@ from gpures.accumulators import BITS_PER_PLANE, Frame
 from gpures.arguments import (
     LARGEST,
     LARGEST_PIXFRAC,
-    LONGEST_SIDE,
+    LARGEST_SIDE,
     MOST_IMAGES,
     NOT_GIVEN,
     SMALLEST,
@@ -530,9 +530,9 @@ def frame_around(full: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
     x, y = full[..., 0], full[..., 1]
     finite = np.isfinite(x) & np.isfinite(y)
     edges = [np.floor(x[finite].min()), np.ceil(x[finite].max()), np.floor(y[finite].min()), np.ceil(y[finite].max())]
-    if max(map(abs, edges)) > LONGEST_SIDE:
+    if max(map(abs, edges)) > LARGEST_SIDE:
         raise ValueError(
-            f"'pixmap' must lie within {LONGEST_SIDE} pixels of (0, 0) to begin a frame, got x from {edges[0]} to "
+            f"'pixmap' must lie within {LARGEST_SIDE} pixels of (0, 0) to begin a frame, got x from {edges[0]} to "
             f"{edges[1]} and y from {edges[2]} to {edges[3]}: give 'out_shape'."
         )
     x0, x1, y0, y1 = map(int, edges)

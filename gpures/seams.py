@@ -84,7 +84,7 @@ def _period(forward: Callable, backward: Callable, shape: tuple[int, int]) -> Pe
 
     # Along x and along y (first axis), from some places in the frame (second one): a pixel further, and far beyond.
     starts = np.array([(f * shape[1], g * shape[0]) for f, g in ((0.5, 0.5), (0.2, 0.3), (0.8, 0.6))])
-    near = on_sky(np.stack([starts, starts + [1.0, 0.0], starts + [0.0, 1.0]]))
+    near = on_sky(starts + np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])[:, None])
     per_pixel = np.linalg.norm(near[1:] - near[0], axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         spacing = np.concatenate([np.multiply.outer(sign / per_pixel, SPACINGS) for sign in (1, -1)], axis=-1)

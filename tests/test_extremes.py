@@ -428,7 +428,5 @@ def test_a_frame_around_an_image_that_reaches_too_far_is_refused(backend):
     """A frame that is to hold the first image has the same bound."""
     pixmap = oracle.pixel_map((3, 3), (1.0, 1.0))
     pixmap[2, 2] = 3e9
-    with pytest.raises(
-        ValueError, match=r"The output frame may have sides .*, got the shape \(3000000001, 3000000001\)"
-    ):
+    with pytest.raises(ValueError, match=r"'pixmap' must lie within 100000000 pixels of \(0, 0\) to begin a frame"):
         gpures.Drizzle(backend=backend).add_image(np.ones((3, 3), "f4"), exptime=1.0, pixmap=pixmap)

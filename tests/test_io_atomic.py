@@ -397,6 +397,9 @@ KILLED = """
         found = open(folder + "/out", "rb").read()
         print(kind.name, found[:3] == b"old" and len(found) == 3, len(found) == 1_000_000 and found[-1] == 84,
               len(os.listdir(folder)), flush=True)
+        for name in os.listdir(folder):
+            if name != "out":
+                os.unlink(folder + "/" + name)
 """
 
 TOGETHER = """
@@ -437,7 +440,7 @@ class TestProcesses:
         for line in harness(KILLED, tmp_path, 20, 1, named, "1"):
             kind, is_old, is_new, count = line.split()
             assert "True" in (is_old, is_new), line
-            assert int(count) <= (2 if named and kind == "SIGKILL" else 1), line
+            assert int(count) <= (2 if kind == "SIGKILL" else 1), line  # a leftover, even for the moment of its naming
         with written(tmp_path / "out", overwrite=True):
             pass
         assert names(tmp_path) == ["out"]

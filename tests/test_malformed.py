@@ -449,11 +449,11 @@ def test_frames_beyond_coordinates(side):
     """A frame with a side that the kernels' coordinates don't reach is refused, however few its pixels are."""
     wcs = scenes.frame_around(SHAPE)
     for shape in ((1, side), (side, 1)):
-        with pytest.raises(ValueError, match=r"Unable to infer output image size|Invalid output frame shape"):
+        with pytest.raises(ValueError, match="The output frame may have sides of at most"):
             gpures.Drizzle(out_shape=shape, backend="cpu")
     if side < 2**63:
         wcs.array_shape = (1, side)
-        with pytest.raises(ValueError, match=r"Unable to infer output image size|Invalid output frame shape"):
+        with pytest.raises(ValueError, match="The output frame may have sides of at most"):
             gpures.Resample({"wcs": wcs, "pixel_scale": 0.1}, backend="cpu")
 
 
@@ -562,13 +562,10 @@ class Strange:
 
 
 STRANGE = {
-    "complex": (lambda v: v + 0j, "'wcs' of an image must give coordinates that are real numbers, got complex128"),
-    "one number": (lambda v: v.flat[0], r"'wcs' of an image must give coordinates of the shape \(.*got \(\)"),
-    "fewer": (lambda v: v[:1], "'wcs' of an image must give coordinates of the shape"),
-    "objects": (
-        lambda v: v.astype(object),
-        "'wcs' of an image must give coordinates that are real numbers, got object",
-    ),
+    "complex": (lambda v: v + 0j, "output WCS must give real numbers as pixel coordinates, got complex128"),
+    "one number": (lambda v: v.flat[0], r"output WCS must give pixel coordinates of the shape.*got a single number"),
+    "fewer": (lambda v: v[:1], "output WCS must give pixel coordinates of the shape of its input"),
+    "objects": (lambda v: v.astype(object), "output WCS must give real numbers as pixel coordinates, got object"),
 }
 
 

@@ -277,9 +277,7 @@ def test_a_transform_that_fails():
 
     sources = exposures()
     sources[1].model = sources[1].model | {"wcs": Broken()}
-    with pytest.raises(
-        FileError, match=r"/data/file1\.fits: the WCS of /data/file1\.fits can't be evaluated.*not this"
-    ):
+    with pytest.raises(FileError, match=r"/data/file1\.fits: the WCS of /data/file1\.fits can't be eval.*not this"):
         gpures.mosaic(sources, **QUIET)
     assert len(gpures.mosaic(sources, skip_bad=True, **QUIET).added) == 2
 
