@@ -57,13 +57,17 @@ def exposure_at(at, side=30, scale=0.3, turn=20.0, seed=3):
     shape = (side, side + 3)
     y, x = np.indices(shape)
     data = (2.0 + 0.02 * x - 0.03 * y + 0.0005 * x * y).astype("f4")
-    return scenes.model_of(sky("TAN", shape, at, scale, turn=turn), shape, seed=seed, data=data, dq=np.zeros(shape, int))
+    return scenes.model_of(
+        sky("TAN", shape, at, scale, turn=turn), shape, seed=seed, data=data, dq=np.zeros(shape, int)
+    )
 
 
 def mosaic(model, wcs, backend="cpu", **options):
     """Output model of one exposure on a frame."""
     options = {"fillval": "NaN", "weight_type": "exptime", "compute_err": "from_var"} | options
-    resample = gpures.Resample({"wcs": wcs, "pixel_scale": 3600.0, "pixel_scale_ratio": 3.0}, backend=backend, **options)
+    resample = gpures.Resample(
+        {"wcs": wcs, "pixel_scale": 3600.0, "pixel_scale_ratio": 3.0}, backend=backend, **options
+    )
     resample.add_model(model)
     resample.finalize()
     return resample.output_model
@@ -111,7 +115,7 @@ def test_period_of(wcs, period):
 @pytest.mark.parametrize("latitude", [0.0, 47.0, -75.0, 89.6, -89.6])
 @pytest.mark.parametrize("projection", ["CAR", "CEA"])
 def test_the_seam_of_a_cylinder_is_as_good_as_any_place(backend, projection, latitude):
-    """An exposure across the seam gives, column by column, what it gives in the middle of a frame that begins elsewhere."""
+    """An exposure across the seam gives, column by column, what it gives in a frame that begins elsewhere."""
     exposure = exposure_at((180.0, latitude))
     frame, turned = sky(projection), sky(projection, at=(180.0, 0.0))
     across, middle = (mosaic(exposure, wcs, backend) for wcs in (frame, turned))
@@ -147,7 +151,9 @@ def test_a_seam_that_leads_nowhere(backend, projection, latitude):
     exposure = exposure_at((180.0, latitude))
     wcs = sky(projection)
     made = mosaic(exposure, wcs, backend)
-    np.testing.assert_allclose(made["wht"].sum(dtype=float), exposure["data"].size * exposure["exposure_time"], rtol=1e-5)
+    np.testing.assert_allclose(
+        made["wht"].sum(dtype=float), exposure["data"].size * exposure["exposure_time"], rtol=1e-5
+    )
     # The centres of the pixels, and around each as much as pixels are apart, or twice that at the edge of the sky.
     y, x = np.indices(exposure["data"].shape)
     at = np.stack(wcs.world_to_pixel_values(*exposure["wcs"].pixel_to_world_values(x, y)), axis=-1).reshape(-1, 2)
