@@ -71,33 +71,39 @@ def period_of(wcs: Any) -> Period:
 
 
 def _period(forward: Callable, backward: Callable, shape: tuple[int, int]) -> Period:
-    def on_sky(places: np.ndarray) -> np.ndarray:
-        """Directions (…, 3) of places (…, 2) in the frame."""
-        lon, lat = (np.radians(c) for c in forward(*np.moveaxis(places, -1, 0).reshape(2, -1)))
-        directions = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
-        return directions.reshape(*places.shape[:-1], 3)
-
-    def in_frame(directions: np.ndarray) -> np.ndarray:
-        """Places (n, 2) in the frame of directions (n, 3)."""
-        x, y, z = directions.T
-        return np.stack(backward(np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))), -1)
+    def world(places: np.ndarray) -> np.ndarray:
+        """World coordinates (…, 2) of places (…, 2)."""
+        a, b = forward(*np.moveaxis(places, -1, 0).reshape(2, -1))[:2]
+        return np.stack([a, b], axis=-1).reshape(places.shape)
 
     # Along x and along y (first axis), from some places in the frame (second one): a pixel further, and far beyond.
     starts = np.array([(f * shape[1], g * shape[0]) for f, g in ((0.5, 0.5), (0.2, 0.3), (0.8, 0.6))])
-    near = on_sky(starts + np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])[:, None])
+    steps = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
+    near = _directions(world(starts + steps[:, None]))
     per_pixel = np.linalg.norm(near[1:] - near[0], axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         spacing = np.concatenate([np.multiply.outer(sign / per_pixel, SPACINGS) for sign in (1, -1)], axis=-1)
     steps = spacing[..., None, None] * np.multiply.outer(np.eye(2), PLACES).transpose(0, 2, 1)[:, None, None]
     places = starts[:, None, None] + steps
-    points = on_sky(places)
+    at_places = world(places)
 
-    def along(axis: int) -> float:
-        candidates = _candidates(axis, places[axis], spacing[axis], points[axis])
-        found = (_verified(candidate, start, on_sky, in_frame) for candidate, start in candidates)
-        return next((period for period in found if period), 0.0)
-
-    return along(0), along(1)
+    periods = [0.0, 0.0]
+    for order in (slice(None), slice(None, None, -1)):  # longitude first, or latitude
+        points = _directions(at_places[..., order])
+        for axis in (0, 1):
+            found = (
+                _verified(
+                    candidate,
+                    start,
+                    lambda where: _directions(world(where)[..., order]),  # noqa: B023
+                    lambda there: np.stack(backward(*there[..., order].T)[:2], axis=-1),  # noqa: B023
+                )
+                for candidate, start in _candidates(axis, places[axis], spacing[axis], points[axis])
+            )
+            periods[axis] = next((period for period in found if period), 0.0)
+        if any(periods):
+            break
+    return periods[0], periods[1]
 
 
 @dataclass(frozen=True)
@@ -141,13 +147,13 @@ def _verified(candidate: Candidate, start: np.ndarray, on_sky: Callable, in_fram
     height = points @ pole
     usable = np.isfinite(points).all(axis=1) & (np.abs(height) < 0.9999)
     # Beyond the end of a projection a place may stand for another one.
-    usable &= np.max(off_by(in_frame(points), bases, 0.0), axis=-1) < VERIFIED
+    usable &= np.max(off_by(in_frame(_angles(points)), bases, 0.0), axis=-1) < VERIFIED
     if usable.sum() < 2 or np.ptp(np.abs(height[usable])) < 1e-4:
         return 0.0
     bases, points = bases[usable], points[usable]
     for part in PARTS:
         turned = _turned(points, pole, 2 * math.pi * part)
-        places = in_frame(turned)
+        places = in_frame(_angles(turned))
         if not np.max(off_by(places, bases, part)) < VERIFIED:
             return 0.0
         # And they show that sky: a projection may do so in one of its turns alone.
@@ -155,6 +161,18 @@ def _verified(candidate: Candidate, start: np.ndarray, on_sky: Callable, in_fram
         if not np.any(same, axis=0).all():
             return 0.0
     return float(round(period)) if abs(period - round(period)) < WHOLE else float(period)
+
+
+def _directions(world: np.ndarray) -> np.ndarray:
+    """Directions (…, 3) of longitudes and latitudes (…, 2) in degrees."""
+    lon, lat = np.radians(world[..., 0]), np.radians(world[..., 1])
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+
+
+def _angles(directions: np.ndarray) -> np.ndarray:
+    """Longitudes and latitudes (n, 2) of directions (n, 3), in degrees."""
+    x, y, z = directions.T
+    return np.degrees(np.stack([np.arctan2(y, x) % (2 * math.pi), np.arctan2(z, np.hypot(x, y))], axis=-1))
 
 
 def _turn(pole: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
