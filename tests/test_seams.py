@@ -39,10 +39,11 @@ def sky(projection, shape=(180, 360), at=(0.0, 0.0), scale=1.0, reference=None, 
 
 
 def gwcs_sky(projection, shape=(180, 360), at=(0.0, 0.0), scale=1.0):
-    """The same as a gwcs."""
+    """The same as a gwcs, with the poles of the sky where those of the projection are."""
+    assert at[1] == 0.0
     transform = models.Shift(-(shape[1] - 1) / 2) & models.Shift(-(shape[0] - 1) / 2)
     transform |= models.Scale(-scale) & models.Scale(scale)
-    transform |= getattr(models, f"Pix2Sky_{projection}")() | models.RotateNative2Celestial(*at, 0.0)
+    transform |= getattr(models, f"Pix2Sky_{projection}")() | models.RotateNative2Celestial(at[0], 90.0, 180.0)
     frame = coordinate_frames.Frame2D(name="detector", axes_order=(0, 1), unit=(units.pix, units.pix))
     celestial = coordinate_frames.CelestialFrame(
         reference_frame=coordinates.ICRS(), name="icrs", unit=(units.deg, units.deg)
@@ -118,7 +119,9 @@ def test_the_seam_of_a_cylinder_is_as_good_as_any_place(backend, projection, lat
     """An exposure across the seam gives, column by column, what it gives in a frame that begins elsewhere."""
     exposure = exposure_at((180.0, latitude))
     frame, turned = sky(projection), sky(projection, at=(180.0, 0.0))
-    across, middle = (mosaic(exposure, wcs, backend) for wcs in (frame, turned))
+    across = mosaic(exposure, frame, backend)
+    # The drizzle package by itself, which a plain frame is left to, loses pixels of exposures around this far south.
+    middle = mosaic(exposure, turned, "cpu" if backend == "drizzle" else backend)
     for name in ("con", "data", "wht", "var_rnoise", "err"):
         rolled = np.roll(middle[name], 180, axis=-1)
         if name == "con":
@@ -152,7 +155,7 @@ def test_a_seam_that_leads_nowhere(backend, projection, latitude):
     wcs = sky(projection)
     made = mosaic(exposure, wcs, backend)
     np.testing.assert_allclose(
-        made["wht"].sum(dtype=float), exposure["data"].size * exposure["exposure_time"], rtol=1e-5
+        made["wht"].sum(dtype=float), exposure["data"].size * exposure["measurement_time"], rtol=1e-5
     )
     # The centres of the pixels, and around each as much as pixels are apart, or twice that at the edge of the sky.
     y, x = np.indices(exposure["data"].shape)
