@@ -24,7 +24,7 @@ from gpures.memory import available_memory
 from gpures.records import exposure_record, in_memory, set_drop
 from gpures.threads import thread_count
 
-__all__ = ["Accumulators", "Frame", "IncompleteError", "Part"]
+__all__ = ["Accumulators", "Frame", "IncompleteError", "Part", "united"]
 
 log = logging.getLogger(__name__)
 

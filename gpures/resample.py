@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpures.accumulators import BITS_PER_PLANE, Accumulators, Frame, IncompleteError
+from gpures.accumulators import BITS_PER_PLANE, Accumulators, Frame, IncompleteError, Part, united
 from gpures.ahead import ahead
 from gpures.arguments import (
     LARGEST_PIXFRAC,
@@ -218,6 +218,9 @@ class Resample(OutputFrame, TimeCounters):
 
     # Of the pixel map that a hook was handed last.
     _jump = math.inf
+
+    # What the sums were where an exposure goes, while its hooks are called.
+    _parts: list[Part] | None = None
 
     def __init__(
         self,
@@ -652,7 +655,7 @@ class Resample(OutputFrame, TimeCounters):
         own_variances = self._is_overridden("resample_variance_arrays")
         if own_variances:
             checked.variances = {}
-        before = self._accumulators.part(self._accumulators.window_of(checked))
+        self._parts = [self._accumulators.part(self._accumulators.window_of(checked))]
         try:
             self._accumulators.add(checked)
             if self._is_overridden("add_model_hook"):
@@ -660,8 +663,11 @@ class Resample(OutputFrame, TimeCounters):
             if own_variances and variances:
                 self._call_with_maps(self.resample_variance_arrays, model, checked)
         except BaseException:
-            self._accumulators.put_back(before)
+            for part in reversed(self._parts):
+                self._accumulators.put_back(part)
             raise
+        finally:
+            self._parts = None
 
     @contextmanager
     def _all_or_nothing(self, model: Mapping) -> Iterator[None]:
@@ -821,6 +827,10 @@ class Resample(OutputFrame, TimeCounters):
         ratio = self._pixel_scale_ratio if pixel_scale_ratio is None else pixel_scale_ratio
         passed.pixel_scale_ratio = self._kernel_scale_ratio(ratio, passed.pixmap, passed.limits)
         passed.iscale = checked_scale(iscale, "iscale")
+        if self._parts is not None:
+            window = self._accumulators.window_of(passed)
+            if united(self._parts[0].window, window) != self._parts[0].window:  # with a pixel map of the hook's own
+                self._parts.append(self._accumulators.part(window))
         self._accumulators.add(passed)
 
     # ---- end ---------------------------------------------------------------------------------------------------

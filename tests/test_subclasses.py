@@ -319,6 +319,33 @@ def test_hook_that_raises(backend):
             np.testing.assert_array_equal(mosaics[0][key], value, err_msg=key)
 
 
+def test_a_hook_that_raises_elsewhere(backend):
+    """Variances that a hook has put beside the exposure's own place are taken out again as well."""
+
+    class Elsewhere(gpures.Resample):
+        def resample_variance_arrays(self, model, pixmap, **kwargs):
+            moved = pixmap + np.array([30.0, 25.0])
+            super().resample_variance_arrays(model, pixmap=moved, **kwargs)
+            if model["group_id"] == "1":
+                raise OSError("disk full")
+
+    models = scenes.dithered_models(SHAPE, n=3)
+    finished = []
+    for chosen in ((0, 1, 2), (0, 2)):
+        resampler = Elsewhere({"wcs": scenes.frame_around((90, 80))} | OUTPUT_SCALE, backend=backend)
+        for k in chosen:
+            if k == 1:
+                with pytest.raises(OSError, match="disk full"):
+                    resampler.add_model(models[k])
+            else:
+                resampler.add_model(models[k])
+        resampler.finalize()
+        finished.append(resampler.output_model)
+    assert np.isfinite(finished[1]["var_rnoise"]).any()
+    for key in ("data", "wht", "con", "var_rnoise", "var_flat", "var_poisson"):
+        np.testing.assert_array_equal(finished[0][key], finished[1][key], err_msg=key)
+
+
 # ---- variances -----------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpures.io.asdf_stream import checked, checked_bytes
-from gpures.io.input import VARIANCES, FileError, Input, exposure_seconds
+from gpures.io.input import VARIANCES, FileError, Input, damage_named, exposure_seconds
 from gpures.io.variance import from_source, source_of
 from gpures.wcs import infer_array_shape
 
@@ -21,7 +21,6 @@ __all__ = [
     "asdf_arrays",
     "asdf_extension",
     "check_wcs",
-    "damage_named",
     "embedded_asdf",
     "embedded_wcs",
     "inputs",
@@ -42,17 +41,6 @@ META = (
 
 
 @contextmanager
-def damage_named(path: Path, what: str = "the file is damaged, or no ASDF file") -> Iterator[None]:
-    """Make of what asdf raises, and YAML, numpy and decompressors, when a file holds nonsense, a `FileError`."""
-    try:
-        yield
-    except (FileError, ImportError):
-        raise
-    except Exception as error:
-        raise FileError(path, f"{what}: {error}") from error
-
-
-@contextmanager
 def opened(path: Path, allow_external: bool = False) -> Iterator[Any]:
     """Tree of an ASDF file, whose blocks are read when somebody looks; what is damaged is a `FileError`.
 
@@ -60,7 +48,7 @@ def opened(path: Path, allow_external: bool = False) -> Iterator[Any]:
     """
     import asdf
 
-    with damage_named(path), checked(path, allow_external) as stream:
+    with damage_named(path, "the file is damaged, or no ASDF file"), checked(path, allow_external) as stream:
         where = path.absolute().as_uri() if allow_external else None
         with asdf.open(stream, uri=where, memmap=False, lazy_load=True, lazy_tree=not stream.refers) as file:
             if stream.refers:

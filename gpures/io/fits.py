@@ -26,7 +26,7 @@ from astropy.wcs import WCS
 
 from gpures.io.asdf import embedded_wcs
 from gpures.io.fits_sizes import check_sizes, is_packed
-from gpures.io.input import VARIANCES, FileError, Input, MissingFileError, exposure_seconds
+from gpures.io.input import VARIANCES, FileError, Input, MissingFileError, damage_named, exposure_seconds
 from gpures.io.variance import from_source, source_of
 from gpures.wcs import UnsupportedWCSError, as_wcs
 
@@ -60,7 +60,7 @@ def opened(path: Path) -> Iterator[fits.HDUList]:
     """A FITS file with all headers read; closed in the end. What is damaged is a `FileError`."""
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        with damage_named(path):
+        with damage_named(path, "the file is damaged, or no FITS file"):
             if not check_sizes(path):
                 log.warning("%s ends without the padding that FITS files have: it is read all the same.", path)
             with fits.open(path, memmap=False) as hdus:
@@ -69,17 +69,6 @@ def opened(path: Path) -> Iterator[fits.HDUList]:
                     if "Error validating header" in (text := str(warning.message)):
                         raise FileError(path, f"the file is damaged: {text}")
                 yield hdus
-
-
-@contextmanager
-def damage_named(path: Path, what: str = "the file is damaged, or no FITS file") -> Iterator[None]:
-    """Make of what astropy raises when a file breaks off or holds nonsense, which is of any kind, a `FileError`."""
-    try:
-        yield
-    except (FileError, ImportError):
-        raise
-    except Exception as error:
-        raise FileError(path, f"{what}: {error}") from error
 
 
 # ---- what all FITS files have in common ------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,17 @@ class FileError(ValueError):
 
 class MissingFileError(FileError, FileNotFoundError):
     """There is no such file. Also a `FileNotFoundError`."""
+
+
+@contextmanager
+def damage_named(path: Path, what: str) -> Iterator[None]:
+    """Make of what libraries raise when a file breaks off or holds nonsense, which is of any kind, a `FileError`."""
+    try:
+        yield
+    except (FileError, ImportError):
+        raise
+    except Exception as error:
+        raise FileError(path, f"{what}: {error}") from error
 
 
 def _unpickled(kind: type[FileError], path: Path, text: str) -> FileError:

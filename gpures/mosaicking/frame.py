@@ -87,10 +87,6 @@ def _is_finite(value: Any) -> bool:
     return is_real(value) and abs(checked_real(value, "number")) < LARGEST
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value > 0)
-
-
 def _is_pair(value: Any) -> bool:
     return isinstance(value, Sequence) and len(value) == 2
 
