@@ -206,7 +206,7 @@ class Drizzle:
 
     def __getstate__(self) -> dict[str, Any]:
         with self._lock:
-            self._settle()
+            self._settle(self._undo)
             return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_undo")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -276,7 +276,7 @@ class Drizzle:
 
     def _look(self, name: str) -> Any:
         with self._lock:
-            self._settle()
+            self._settle(self._undo)
             self._check_whole()
             return self._images.look(name)
 
@@ -388,9 +388,10 @@ class Drizzle:
             kernel=effective_kernel(self._kernel, pixfrac),
         )
         with self._lock:
-            self._settle()
+            self._settle(self._undo)
             self._check_whole()
-            self._undo = (self._images.passes, {name: getattr(self, name) for name in COUNTS}, self._images.state())
+            counts = {name: getattr(self, name) for name in COUNTS}
+            undo = self._undo = (self._images.passes, counts, self._images.state())
             try:
                 image.context_id = self._ctx_id or 0
                 if not self._images.has_frame():
@@ -406,17 +407,17 @@ class Drizzle:
                 self._added += 1
                 self._add(image)
             except BaseException as error:
-                if self._images.passes > self._undo[0]:  # as where Ctrl-C was pressed in the midst of it
+                if self._images.passes > undo[0]:  # as where Ctrl-C was pressed in the midst of it
                     error.add_note("The image has been added to the mosaic: go on with the next one.")
                 raise
             finally:
-                self._settle()
+                self._settle(undo)
         return missed
 
-    def _settle(self) -> None:
+    def _settle(self, undo: tuple[int, dict[str, Any], Any] | None) -> None:
         """Have what is counted, and the caller's arrays, agree with what is in the sums."""
-        if self._undo is not None:
-            passes, counts, images = self._undo
+        if undo is not None:
+            passes, counts, images = undo
             if self._images.passes == passes:
                 self.__dict__.update(counts)
                 self._images.go_back(images)

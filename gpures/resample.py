@@ -72,7 +72,7 @@ MODEL_ERRORS = (KeyError, RuntimeError, TypeError, ValueError)
 COUNTS = ("_n_res_models", "_group_ids", "_pixel_scale_ratio", *TimeCounters.counters)
 
 # What of a resampler belongs to the process and the thread, and is made anew for a copy.
-OWN = ("_lock", "_wcs_lock", "_undo", "_world_to_pixel")
+OWN = ("_lock", "_wcs_lock", "_undo", "_parts", "_world_to_pixel")
 
 
 @dataclass(frozen=True)
@@ -344,11 +344,13 @@ class Resample(OutputFrame, TimeCounters):
 
     def __getstate__(self) -> dict[str, Any]:
         with self._lock:
-            self._settle()
             state = {name: value for name, value in self.__dict__.items() if name not in OWN}
             # Images that are made of what is accumulated are made anew.
             made = self._accumulated_keys() if self._n_res_models and not self._finalized else ()
             state["_output_model"] = self._output_model.without(made)
+            if self._undo is not None and self._accumulators.passes == self._undo.passes:
+                state |= self._undo.counts
+                state["_output_model"] |= self._undo.meta
             return state | {name: copy.copy(state[name]) for name in COUNTS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -609,7 +611,7 @@ class Resample(OutputFrame, TimeCounters):
 
     def _add(self, model, pixmap: PixelMap | None = None) -> None:
         with self._lock:
-            self._settle()
+            self._settle(self._undo)
             if self._finalized:
                 raise RuntimeError(
                     "Resampling has been finalized and no new models can be added to the resampled output model. "
@@ -673,7 +675,7 @@ class Resample(OutputFrame, TimeCounters):
     def _all_or_nothing(self, model: Mapping) -> Iterator[None]:
         """Count an exposure if it is in the sums, and not if it is not, whatever happens meanwhile."""
         meta = ("pixel_scale_ratio", "pointings")
-        self._undo = Undo(
+        undo = self._undo = Undo(
             self._accumulators.passes,
             {name: copy.copy(getattr(self, name)) for name in COUNTS},
             {name: self._output_model.get(name) for name in meta},
@@ -681,20 +683,16 @@ class Resample(OutputFrame, TimeCounters):
         try:
             yield
         except BaseException as error:
-            if self._accumulators.passes > self._undo.passes:  # as where Ctrl-C was pressed in the midst of it
-                error.add_note(
-                    f"Model '{InputModel(model).name}' has been added to the mosaic: go on with the next one."
-                )
+            if self._accumulators.passes > undo.passes:  # as where Ctrl-C was pressed in the midst of it
+                name = InputModel(model).name
+                error.add_note(f"Model '{name}' has been added to the mosaic: go on with the next one.")
             raise
         finally:
-            self._settle()
+            self._settle(undo)
 
-    def _settle(self) -> None:
+    def _settle(self, undo: Undo | None) -> None:
         """Have what is counted agree with what is in the sums."""
-        undo = self._undo
-        if undo is None:
-            return
-        if self._accumulators.passes == undo.passes:
+        if undo is not None and self._accumulators.passes == undo.passes:
             self.__dict__.update(undo.counts)
             dict.update(self._output_model, undo.meta)
         self._undo = None
@@ -759,7 +757,6 @@ class Resample(OutputFrame, TimeCounters):
     def _images(self) -> dict[str, np.ndarray]:
         types = {key: np.uint32 if key == "dq" else self.output_array_types[key] for key in self._accumulated_keys()}
         with self._lock, stage("images"), self._accumulators.context():
-            self._settle()
             self._accumulators.check_whole()
             images = self._accumulators.images()
             if self._dq_of_empty is not None:
@@ -846,7 +843,7 @@ class Resample(OutputFrame, TimeCounters):
         with self._lock:
             if self._finalized:
                 return
-            self._settle()
+            self._settle(self._undo)
             if not self._n_res_models:
                 raise ValueError("Nothing to finalize: no model has been added.")
             self._accumulators.check_whole()

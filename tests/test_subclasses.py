@@ -6,6 +6,7 @@ drizzle more arrays, and so on. It is made twice, once on each base, and the res
 
 from __future__ import annotations
 
+import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -317,6 +318,34 @@ def test_hook_that_raises(backend):
     for key, value in mosaics[1].items():
         if key != "wcs":
             np.testing.assert_array_equal(mosaics[0][key], value, err_msg=key)
+
+
+def test_a_hook_that_looks(backend):
+    """A hook may look at the mosaic, and copy it, whether it raises then or not."""
+
+    class Looking(gpures.Resample):
+        def add_model_hook(self, model, **kwargs):
+            self.seen = np.array(self.output_model["wht"]), self.output_model["pointings"]
+            self.kept = copy.copy(self)
+            if model["group_id"] == "1":
+                raise OSError("disk full")
+
+    models = scenes.dithered_models(SHAPE, n=3)
+    looking, plain = (kind(output(), backend=backend) for kind in (Looking, gpures.Resample))
+    looking.add_model(models[0])
+    plain.add_model(models[0])
+    np.testing.assert_array_equal(looking.seen[0], plain.output_model["wht"])
+    assert looking.seen[1] == 1
+    with pytest.raises(OSError, match="disk full"):
+        looking.add_model(models[1])
+    for resampler in (looking, plain):
+        resampler.add_model(models[2])
+        resampler.finalize()
+    looking.kept.finalize()
+    assert looking.group_ids == plain.group_ids == looking.kept.group_ids == ["0", "2"]
+    for name in ("data", "wht", "con", "pointings", "exposure_time", "var_rnoise"):
+        for got in (looking, looking.kept):
+            np.testing.assert_array_equal(got.output_model[name], plain.output_model[name], err_msg=name)
 
 
 def test_a_hook_that_raises_elsewhere(backend):
