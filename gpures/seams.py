@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from gpures.sphere import angles, vectors
 from gpures.wcs import as_wcs, is_imaging, pixel_to_world, world_to_pixel
 
 __all__ = ["has_long_steps", "jump_of", "period_of"]
@@ -164,15 +165,13 @@ def _verified(candidate: Candidate, start: np.ndarray, on_sky: Callable, in_fram
 
 
 def _directions(world: np.ndarray) -> np.ndarray:
-    """Directions (…, 3) of longitudes and latitudes (…, 2) in degrees."""
-    lon, lat = np.radians(world[..., 0]), np.radians(world[..., 1])
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+    """Unit vectors (..., 3) of longitudes and latitudes (..., 2) in degrees."""
+    return vectors(world[..., 0], world[..., 1])
 
 
 def _angles(directions: np.ndarray) -> np.ndarray:
     """Longitudes and latitudes (n, 2) of directions (n, 3), in degrees."""
-    x, y, z = directions.T
-    return np.degrees(np.stack([np.arctan2(y, x) % (2 * math.pi), np.arctan2(z, np.hypot(x, y))], axis=-1))
+    return np.stack(angles(directions), axis=-1)
 
 
 def _turn(pole: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
