@@ -364,7 +364,7 @@ def test_wcs_stay_as_they_were_in_threads(kind, raises):
     stop, seen = threading.Event(), []
 
     def look():
-        while not stop.is_set():
+        while not stop.wait(0.005):  # so that the work beside it gets its turns
             seen.append(state_of(curved) == state[0])
             seen.append(pixel_to_world(curved)(3.0, 4.0) == inside)
 
