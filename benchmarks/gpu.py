@@ -338,7 +338,7 @@ def commit() -> str | None:
 
 def why_no_gpu(at: Site, limit_s: float) -> str | None:
     """Why the backend can't be used in the stages' environment; None if it can."""
-    code = "from gpures.info import why_unavailable; print(why_unavailable('cuda') or '')"
+    code = "from gpures.checks.info import why_unavailable; print(why_unavailable('cuda') or '')"
     try:
         done = run(at, [at.python, "-c", code], limit_s).check("importing gpures")
     except StageError as error:

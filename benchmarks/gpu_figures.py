@@ -33,22 +33,22 @@ from unittest import mock
 
 import numpy as np
 
-import gpures.resample
+import gpures.resample.resampler
 from gpures import Resample
-from gpures.accumulators import Frame
-from gpures.arrays import on_device
-from gpures.backend import make_accumulators
-from gpures.backend.cuda import CUDAAccumulators
+from gpures.arguments.arrays import on_device
+from gpures.backend.base import Frame
+from gpures.backend.choice import make_accumulators
+from gpures.backend.cuda.accumulators import CUDAAccumulators
+from gpures.backend.cuda.device import devices, import_cupy, memory_info
+from gpures.backend.cuda.upload import Uploader
 from gpures.bench.limits import distinct_arrays, least_bytes
 from gpures.bench.machine import processor
 from gpures.bench.scenes import LARGE, SMALL, VARIANCES, exposure_wcs, frame_wcs, make_model
-from gpures.cuda.device import devices, import_cupy, memory_info
-from gpures.cuda.staging import Uploader
-from gpures.exposure import Exposure
-from gpures.pixmap import PixelMap, calc_pixmap
-from gpures.records import KERNELS
-from gpures.threads import thread_count
-from gpures.weights import Weight
+from gpures.exposure.drops import KERNELS
+from gpures.exposure.exposure import Exposure
+from gpures.exposure.pixmap import PixelMap, calc_pixmap
+from gpures.exposure.weights import Weight
+from gpures.machine.threads import thread_count
 
 # What is to be reached, as a multiple of stcal's speed, and as fractions of the measured ceilings.
 TIMES_STCAL, OF_PINNED_RATE, OF_FLOOR = 300.0, 0.8, 0.5

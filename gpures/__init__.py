@@ -17,9 +17,9 @@ if find_spec("gpures._cpu") is None:
     if find_spec("gpures._cpu") is None:
         raise ImportError("gpures is a source tree here, without its compiled extension: install it (pip install .).")
 
-from gpures.cuda.device import DeviceError
-from gpures.resample import Resample
-from gpures.wcs import UnsupportedWCSError, compute_mean_pixel_area
+from gpures.backend.cuda.device import DeviceError
+from gpures.resample.resampler import Resample
+from gpures.wcs.transforms import UnsupportedWCSError, compute_mean_pixel_area
 
 __all__ = [
     "DeviceError",
@@ -41,7 +41,7 @@ __version__ = version("gpures")
 _LAZY = {
     "Drizzle": "gpures.drizzle",
     "accelerate": "gpures.acceleration",
-    "blot_image": "gpures.blot",
+    "blot_image": "gpures.drizzle",
     "mosaic": "gpures.mosaicking",
     "plot": "gpures.plot",
     "restore": "gpures.acceleration",

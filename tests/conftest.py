@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 from cuda_on_host import HostCUDA
 
-from gpures.info import why_unavailable
+from gpures.backend.choice import why_unavailable
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # As shells start what runs in the background; it would be inherited by the processes that tests interrupt.

@@ -8,7 +8,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
-from gpures.cuda import program
+from gpures.backend.cuda import kernels
 
 #: The wheels, by major version of CUDA.
 WHEELS = {12: "nvidia-cuda-nvrtc-cu12", 13: "nvidia-cuda-nvrtc"}
@@ -32,8 +32,8 @@ def compile_cuda(cuda: int, file: str, architecture: str, more: tuple[str, ...] 
     """Registers and bytes of spills of each entry point of a .cu file, compiled with CuPy's options and ours."""
     nvrtc = library(cuda)
     assert nvrtc is not None
-    code = (program.source_folder() / "cuda" / file).read_text().encode()
-    options = (*program.options(), *more, f"-arch={architecture}", "-ftz=true", "--ptxas-options=-v")
+    code = (kernels.source_folder() / "cuda" / file).read_text().encode()
+    options = (*kernels.options(), *more, f"-arch={architecture}", "-ftz=true", "--ptxas-options=-v")
     handle, size = ctypes.c_void_p(), ctypes.c_size_t()
     assert nvrtc.nvrtcCreateProgram(ctypes.byref(handle), code, file.encode(), 0, None, None) == 0
     arguments = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpures.accumulators import Frame
-from gpures.backend import make_accumulators
-from gpures.exposure import Exposure
-from gpures.pixmap import PixelMap
-from gpures.weights import Weight
+from gpures.backend.base import Frame
+from gpures.backend.choice import make_accumulators
+from gpures.exposure.exposure import Exposure
+from gpures.exposure.pixmap import PixelMap
+from gpures.exposure.weights import Weight
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 FWHM_OVER_SIGMA = 2.3548

@@ -21,8 +21,8 @@ from stcal.resample import Resample as STCALResample
 from test_parity_stcal import as_float32, assert_parity
 
 import gpures
-from gpures import acceleration
-from gpures.acceleration import original
+from gpures.acceleration import switch as acceleration
+from gpures.originals import original
 
 SHAPE = (34, 29)
 

@@ -16,7 +16,7 @@ import pytest
 import scenes
 
 import gpures
-from gpures.ahead import ahead, apart
+from gpures.machine.prefetch import ahead, apart
 
 SHAPE = (30, 34)
 

@@ -7,7 +7,7 @@ import pytest
 import scenes
 
 import gpures
-from gpures.arrays import converted, got, readable
+from gpures.arguments.arrays import converted, got, readable
 
 SHAPE = (6, 9)
 FAR = 3 << 30  # bytes between rows

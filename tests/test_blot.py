@@ -7,7 +7,7 @@ import pytest
 from tolerances import EPS32, EPS64, assert_close
 
 import gpures
-from gpures.records import INTERPOLATIONS
+from gpures.exposure.structs import INTERPOLATIONS
 
 DRIZZLE_NAMES = {"lanczos3": "lan3", "lanczos5": "lan5"}  # of drizzle 2.2
 

@@ -20,20 +20,23 @@ import oracle
 import pytest
 import scenes
 from cuda_on_host import CompileException, CUDARuntimeError, HostArray, HostCUDA, OutOfMemoryError
+from gpures.backend.cuda import upload
 from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import EPS32, EPS64
 
 import gpures
-from gpures import _cpu, backend
-from gpures.accumulators import Frame
-from gpures.cuda import staging
-from gpures.cuda.program import Program
-from gpures.exposure import WEIGHTS, Exposure
-from gpures.info import why_unavailable
-from gpures.pixmap import calc_pixmap
-from gpures.records import KERNELS, exposure_record, in_memory, set_drop
-from gpures.weights import Weight
+from gpures import _cpu
+from gpures.backend import choice as backend
+from gpures.backend.base import Frame
+from gpures.backend.choice import why_unavailable
+from gpures.backend.cuda.kernels import Program
+from gpures.exposure.drops import KERNELS
+from gpures.exposure.exposure import WEIGHTS, Exposure
+from gpures.exposure.pixmap import calc_pixmap, exposure_record
+from gpures.exposure.records import set_drop
+from gpures.exposure.structs import in_memory
+from gpures.exposure.weights import Weight
 
 pytestmark = pytest.mark.filterwarnings("ignore:Kernel '.*' is not a flux-conserving kernel")
 
@@ -211,7 +214,7 @@ def test_pieces_make_the_whole(array, most, turned):
         array = array.T[::-1]
     copy = np.zeros(array.nbytes, np.uint8)
     count = 0
-    for piece, offset in staging.pieces_of(array, most):
+    for piece, offset in upload.pieces_of(array, most):
         assert piece.nbytes <= most
         rows = np.ascontiguousarray(piece)
         copy[offset : offset + rows.nbytes] = rows.reshape(-1).view(np.uint8)
@@ -234,7 +237,7 @@ def test_pipeline(cuda, monkeypatch, threads, piece):
 def test_memory_of_the_pool_may_still_be_in_use(host_cuda):
     """Copies into memory that the stream has freed wait for the work that the stream has left on it."""
     stream = host_cuda.cuda.Stream(non_blocking=True)
-    uploader = staging.Uploader(host_cuda, 0, stream)
+    uploader = upload.Uploader(host_cuda, 0, stream)
     array = np.arange(4096, dtype="u1")
     with stream:
         before = host_cuda.zeros(array.size, "u1")

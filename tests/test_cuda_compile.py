@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from gpures.backend.cuda import kernels
 from nvrtc import CompileError, compile_cuda, library
 
-from gpures import _cpu, records
-from gpures.cuda import program
+from gpures import _cpu
+from gpures.exposure import records
 
 # One architecture of each generation that a version of CUDA compiles for.
 ARCHITECTURES = {
@@ -40,8 +41,8 @@ def test_splat_compiles_and_keeps_to_its_registers(target, kernel):
     cases = [(0, 0), (1, 0), (2, 1), (4, 0), (9, 0), (9, 3)] if target == (13, "sm_90") else [(4, 0)]
     cases = [(*case, whole) for case in cases for whole in ([True, False] if kernel == "square" else [True])]
     for planes, *case in cases:
-        name = program.splat_name(kernel, planes, *case)
-        used = compile_cuda(target[0], "splat.cu", target[1], program.splat_options(kernel, planes, *case))
+        name = kernels.splat_name(kernel, planes, *case)
+        used = compile_cuda(target[0], "splat.cu", target[1], kernels.splat_options(kernel, planes, *case))
         assert list(used) == [name]
         registers, spilled = used[name]
         print(f"CUDA {target[0]}, {target[1]}, {name}: {registers} registers, {spilled} bytes spilled")
@@ -77,22 +78,22 @@ def test_records_are_the_structs():
 
 def test_records_of_another_size_do_not_compile(target, monkeypatch):
     """A record that Python packs otherwise than the compiler is found when the kernels are compiled."""
-    wrong = tuple(option + "0" if "WINDOW_BYTES" in option else option for option in program.options())
-    monkeypatch.setattr(program, "options", lambda: wrong)
+    wrong = tuple(option + "0" if "WINDOW_BYTES" in option else option for option in kernels.options())
+    monkeypatch.setattr(kernels, "options", lambda: wrong)
     with pytest.raises(CompileError, match="the record of a window has another size"):
         compile_cuda(target[0], "mosaic.cu", target[1])
 
 
 def test_interpolants_enumerate_as_in_python():
     """The number of an interpolant is its place in Python's list."""
-    text = (program.source_folder() / "blot.h").read_text()
+    text = (kernels.source_folder() / "blot.h").read_text()
     names = re.search(r"enum Interpolation \{([^}]*)\}", text)[1].replace("_", "").lower().split(",")
     assert [name.strip() for name in names] == list(records.INTERPOLATIONS)
 
 
 def test_kernels_enumerate_as_in_python():
     """The number of a kernel is its place in Python's list: each compiles to the drop of its name."""
-    text = (program.source_folder() / "drop.h").read_text()
+    text = (kernels.source_folder() / "drop.h").read_text()
     enumeration = re.search(r"enum Kernel \{([^}]*)\}", text)[1]
     assert [tuple(item.split(" = ")) for item in enumeration.strip().split(", ")] == [
         (kernel.upper(), str(number)) for number, kernel in enumerate(records.KERNELS)

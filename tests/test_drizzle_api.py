@@ -12,9 +12,10 @@ import pytest
 from tolerances import EPS32, PRECISION, assert_close, assert_true
 
 import gpures
-from gpures.accumulators import Frame
-from gpures.records import KERNELS, MOST_PLANES
-from gpures.weights import Weight
+from gpures.backend.base import Frame
+from gpures.exposure.drops import KERNELS
+from gpures.exposure.structs import MOST_PLANES
+from gpures.exposure.weights import Weight
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Kernel '.*' is not a flux-conserving kernel"),

@@ -11,10 +11,10 @@ import scenes
 from tolerances import EPS32
 
 import gpures
-from gpures.accumulators import Frame
+from gpures.backend.base import Frame
 from gpures.bench.cases import with_exposure_time
-from gpures.records import KERNELS
-from gpures.weights import Weight
+from gpures.exposure.drops import KERNELS
+from gpures.exposure.weights import Weight
 
 pytestmark = pytest.mark.filterwarnings("ignore:Kernel '.*' is not a flux-conserving kernel")
 

@@ -15,11 +15,11 @@ import scenes
 import tolerances as tol
 
 import gpures
-from gpures.accumulators import Frame
-from gpures.arguments import LARGEST_SIDE
-from gpures.backend import make_accumulators
-from gpures.records import KERNELS
-from gpures.weights import Weight
+from gpures.arguments.values import LARGEST_SIDE
+from gpures.backend.base import Frame
+from gpures.backend.choice import make_accumulators
+from gpures.exposure.drops import KERNELS
+from gpures.exposure.weights import Weight
 
 SHAPE, MARGIN = (24, 22), 4
 INSIDE = np.s_[MARGIN + 1 : -MARGIN - 1, MARGIN + 1 : -MARGIN - 1]  # without the exposure's outermost pixels

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from cuda_on_host import HostArray
 
-from gpures.accumulators import Frame
-from gpures.exposure import Exposure
-from gpures.pixmap import PixelMap
-from gpures.weights import Weight
+from gpures.backend.base import Frame
+from gpures.exposure.exposure import Exposure
+from gpures.exposure.pixmap import PixelMap
+from gpures.exposure.weights import Weight
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 

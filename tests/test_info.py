@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from cuda_on_host import CUDARuntimeError, HostCUDA
 
-from gpures import cli, info
-from gpures.threads import thread_count
+from gpures import cli
+from gpures.checks import info
+from gpures.machine.threads import thread_count
 
 INSTALL = "pip install 'gpures[cuda13]'"
 
@@ -240,7 +241,7 @@ def test_a_system_without_proc(monkeypatch, capsys):
     ],
 )
 def test_whatever_fails_is_reported(monkeypatch, capsys, host_cuda, name):
-    monkeypatch.setattr(f"gpures.info.{name}", fail)
+    monkeypatch.setattr(f"gpures.checks.info.{name}", fail)
     found = printed(capsys, "--json")
     assert json.loads(found)["gpures"]
     assert printed(capsys).startswith("gpures")

@@ -11,7 +11,7 @@ import scenes
 from astropy.modeling import Model
 
 import gpures
-from gpures.input_model import InputModel
+from gpures.exposure.input_model import InputModel
 
 SHAPE = (20, 18)
 ARRAYS = ("data", "dq", "err", "var_rnoise", "var_poisson", "var_flat", "extra")

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 from gpures import _cpu
-from gpures.cuda.program import digest_of, source_folder
+from gpures.backend.cuda.kernels import digest_of, source_folder
 
 
 def test_extension_is_of_the_installed_source():

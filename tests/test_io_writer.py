@@ -22,7 +22,7 @@ from astropy.wcs import WCS
 
 import gpures
 from gpures import io
-from gpures.wcs import pixel_to_world
+from gpures.wcs.transforms import pixel_to_world
 
 SHAPE = (36, 42)
 

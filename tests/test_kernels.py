@@ -10,9 +10,9 @@ import oracle
 import pytest
 import tolerances as tol
 
-from gpures.accumulators import Frame
-from gpures.records import KERNELS
-from gpures.weights import Weight
+from gpures.backend.base import Frame
+from gpures.exposure.drops import KERNELS
+from gpures.exposure.weights import Weight
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Kernel '.*' is not a flux-conserving kernel"),

@@ -16,7 +16,7 @@ import scenes
 from astropy import units
 
 import gpures
-from gpures.pixmap import calc_pixmap
+from gpures.exposure.pixmap import calc_pixmap
 
 SHAPE = (12, 11)
 KINDS = (TypeError, ValueError, KeyError, RuntimeError)

@@ -12,8 +12,8 @@ from astropy.nddata import CCDData, NDData
 from astropy.utils.masked import Masked
 
 import gpures
-from gpures.input_model import InputModel
-from gpures.weights import LEFT_OUT, left_out
+from gpures.exposure.input_model import InputModel
+from gpures.exposure.weights import LEFT_OUT, left_out
 
 SHAPE = (20, 18)
 MASK = np.random.default_rng(10).random(SHAPE) < 0.3

@@ -18,8 +18,8 @@ from astropy.io import fits
 import gpures
 from gpures import cli
 from gpures.io import FileError
+from gpures.machine.threads import thread_count
 from gpures.mosaicking import command
-from gpures.threads import thread_count
 
 SHAPE = (40, 50)
 N = 3

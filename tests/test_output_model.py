@@ -11,7 +11,7 @@ import pytest
 import scenes
 
 import gpures
-from gpures.output import OutputModel
+from gpures.resample.output_model import OutputModel
 
 SHAPE = (12, 11)
 

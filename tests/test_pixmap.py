@@ -18,8 +18,8 @@ from stcal.resample.utils import calc_pixmap as reference_pixmap
 from stcal.resample.utils import resample_range as reference_range
 
 import gpures
-from gpures.pixmap import PixelMap, calc_pixmap
-from gpures.wcs import pixel_to_world, resample_range, world_to_pixel
+from gpures.exposure.pixmap import PixelMap, calc_pixmap
+from gpures.wcs.transforms import pixel_to_world, resample_range, world_to_pixel
 
 #: Sky coordinates are in degrees, good to one unit in the last place of 150: in output pixels, two of them, as the same
 #: transforms are evaluated in the same order.
@@ -175,7 +175,7 @@ def test_row_blocks_join(monkeypatch):
     wcs_from, wcs_to = scenes.imaging_wcs(shape, distortion=1.0), scenes.imaging_wcs((80, 70), rotation=45.0)
     expected = calc_pixmap(wcs_from, wcs_to, shape, tolerance=0).array()
     for size, threads in ((1, "1"), (500, "3"), (83 * 60, "2"), (10**9, "5")):
-        monkeypatch.setattr("gpures.pixmap.PIXELS_AT_ONCE", size)
+        monkeypatch.setattr("gpures.exposure.pixmap.PIXELS_AT_ONCE", size)
         monkeypatch.setenv("GPURES_NUM_THREADS", threads)
         # Vectorised functions round differently in the tail of an array.
         np.testing.assert_allclose(

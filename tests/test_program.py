@@ -12,7 +12,8 @@ import pytest
 import stcal.resample
 
 import gpures
-from gpures import cli, program
+from gpures import cli
+from gpures.acceleration import run as program
 
 STANDS_IN = "issubclass(stcal.resample.Resample, gpures.Resample)"
 

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from gpures import Resample
-from gpures.accumulators import Frame
-from gpures.records import KERNELS
-from gpures.weights import Weight
+from gpures.backend.base import Frame
+from gpures.exposure.drops import KERNELS
+from gpures.exposure.weights import Weight
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Kernel '.*' is not a flux-conserving kernel"),

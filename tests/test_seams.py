@@ -14,9 +14,9 @@ from astropy.wcs import WCS
 from gwcs import coordinate_frames
 
 import gpures
-from gpures import seams
-from gpures.pixmap import calc_pixmap
-from gpures.records import KERNELS
+from gpures.exposure.drops import KERNELS
+from gpures.exposure.pixmap import calc_pixmap
+from gpures.wcs import seams
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Kernel '.*' is not a flux-conserving kernel"),

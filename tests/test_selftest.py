@@ -11,12 +11,12 @@ import pytest
 import shapely
 from cuda_on_host import HostCUDA
 
-from gpures import cli, selftest
+from gpures import cli
 from gpures.backend import cpu, planes
-from gpures.checks import exact, mosaics
+from gpures.checks import exact, mosaics, selftest
 from gpures.checks.comparison import WHOLE, Backend, Comparison, frame_of
 from gpures.checks.definition import overlap
-from gpures.records import KERNELS
+from gpures.exposure.drops import KERNELS
 
 FLOATS = ("data", "wht", "err", "var_rnoise", "var_flat", "var_poisson")
 

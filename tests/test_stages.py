@@ -9,7 +9,8 @@ import pytest
 import scenes
 
 import gpures
-from gpures import _cpu, stages
+from gpures import _cpu
+from gpures.reporting import timing as stages
 
 SHAPE = (60, 70)
 

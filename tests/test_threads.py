@@ -13,11 +13,11 @@ import pytest
 import scenes
 
 from gpures import Resample
-from gpures.accumulators import Frame
-from gpures.backend import make_accumulators
-from gpures.records import KERNELS
-from gpures.threads import thread_count
-from gpures.weights import Weight
+from gpures.backend.base import Frame
+from gpures.backend.choice import make_accumulators
+from gpures.exposure.drops import KERNELS
+from gpures.exposure.weights import Weight
+from gpures.machine.threads import thread_count
 
 pytestmark = pytest.mark.filterwarnings("ignore:Kernel '.*' is not a flux-conserving kernel")
 

@@ -19,8 +19,8 @@ from stcal.resample.utils import compute_mean_pixel_area as reference_area
 from stcal.resample.utils import is_imaging_wcs as reference_is_imaging
 
 import gpures
-from gpures.pixmap import calc_pixmap
-from gpures.wcs import (
+from gpures.exposure.pixmap import calc_pixmap
+from gpures.wcs.transforms import (
     as_wcs,
     axes_type,
     bounding_box,

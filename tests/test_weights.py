@@ -9,11 +9,11 @@ import scenes
 from astropy.nddata.bitmask import BitFlagNameMap, bitfield_to_boolean_mask
 
 import gpures
-from gpures.accumulators import Frame
-from gpures.backend import make_accumulators
-from gpures.exposure import dq_of
-from gpures.input_model import InputModel
-from gpures.weights import Weight, bad_bits, check_weight_type, checked_flag, flag_empty, weight_of
+from gpures.backend.base import Frame
+from gpures.backend.choice import make_accumulators
+from gpures.exposure.exposure import dq_of
+from gpures.exposure.input_model import InputModel
+from gpures.exposure.weights import Weight, bad_bits, check_weight_type, checked_flag, flag_empty, weight_of
 
 SHAPE = (5, 8)
 INTEGERS = ("i1", "u1", "i2", ">i2", "u2", ">u2", "i4", ">i4", "u4", ">u4", "i8", ">i8", "u8", ">u8")

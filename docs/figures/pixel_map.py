@@ -4,8 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from gpures.bench.scenes import SMALL, exposure_wcs, frame_wcs
-from gpures.pixmap import calc_pixmap
-from gpures.wcs import pixel_to_world, world_to_pixel
+from gpures.exposure.pixmap import calc_pixmap
+from gpures.wcs.transforms import pixel_to_world, world_to_pixel
 
 SHAPE = (SMALL, SMALL)
 STEP = 7  # no divisor of the grid's spacing

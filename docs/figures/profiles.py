@@ -6,7 +6,7 @@ from drawing import BLUE, GREEN, GREY, ORANGE, RED
 
 from gpures.checks.comparison import Backend, exposure_of, frame_of
 from gpures.checks.definition import Geometry
-from gpures.weights import Weight
+from gpures.exposure.weights import Weight
 
 MIDDLE, SIDE, RATIO = 8, 17, 0.5
 COLOURS = {"square": BLUE, "turbo": GREEN, "point": GREY, "gaussian": ORANGE, "lanczos2": RED, "lanczos3": "#CC79A7"}

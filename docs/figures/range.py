@@ -6,7 +6,7 @@ from drawing import BLUE, ORANGE
 
 from gpures.checks.comparison import Backend, exposure_of, frame_of
 from gpures.checks.definition import Geometry
-from gpures.weights import Weight
+from gpures.exposure.weights import Weight
 
 VARIANCES = 10.0 ** np.arange(-30, 11)
 COUNT = 3

@@ -10,10 +10,12 @@ from numpy.typing import DTypeLike
 
 from gpures import _cpu
 from gpures.backend.planes import Plane, PlaneAccumulators
-from gpures.exposure import Exposure
-from gpures.records import exposure_record, in_memory, set_weights
-from gpures.stages import phases
-from gpures.threads import thread_count
+from gpures.exposure.exposure import Exposure
+from gpures.exposure.pixmap import exposure_record
+from gpures.exposure.records import set_weights
+from gpures.exposure.structs import in_memory
+from gpures.machine.threads import thread_count
+from gpures.reporting.timing import phases
 
 __all__ = ["CPUAccumulators"]
 

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpures.accumulators import BITS_PER_PLANE, Accumulators, Frame
-from gpures.exposure import Exposure
-from gpures.output import warn_of_range
-from gpures.records import MOSAIC, MOST_PLANES, Place, exposure_record, set_drop, set_weights, view
+from gpures.backend.base import BITS_PER_PLANE, Accumulators, Frame
+from gpures.backend.images import warn_of_range
+from gpures.exposure.exposure import Exposure
+from gpures.exposure.pixmap import exposure_record
+from gpures.exposure.records import set_drop, set_weights
+from gpures.exposure.structs import MOSAIC, MOST_PLANES, Place, view
 
 __all__ = ["Plane", "PlaneAccumulators"]
 

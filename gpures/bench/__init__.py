@@ -145,7 +145,7 @@ def measure(
         row.
     """
     from gpures.bench import machine, table
-    from gpures.threads import thread_count
+    from gpures.machine.threads import thread_count
 
     start = time.perf_counter()
     about = machine.about() | {
@@ -186,7 +186,7 @@ def measure(
 
 def device_name() -> str:
     """Name of the GPU."""
-    from gpures.cuda.device import devices
+    from gpures.backend.cuda.device import devices
 
     return devices()[0].name
 
@@ -249,8 +249,8 @@ def run(
 
 def backend_in_use(backend: str) -> str:
     """Name of the backend that "auto" is here."""
-    from gpures.accumulators import Frame
-    from gpures.backend import checked_backend, make_accumulators
+    from gpures.backend.base import Frame
+    from gpures.backend.choice import checked_backend, make_accumulators
 
     accumulators = make_accumulators(checked_backend(backend), Frame((2, 2)))
     accumulators.close()

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from gpures import Resample, stages
+from gpures import Resample
 from gpures.bench import scenes
+from gpures.bench.interleaved import add, finalize, in_turns, reference_class, with_variances
 from gpures.bench.plan import Jobs, Plan
-from gpures.bench.turns import add, finalize, in_turns, reference_class, with_variances
+from gpures.reporting import timing as stages
 
 __all__ = ["CASES", "STANDARD", "Case", "breakdown", "case_frame", "case_scene", "frame_side", "jobs", "measure"]
 
@@ -150,7 +151,7 @@ def with_exposure_time(reference: Any) -> Any:
     For each exposure an image of its exposure time is drizzled into a frame of its own, with weight 1 where the data
     have one, and added to the map.
     """
-    from gpures.backend.drizzle import drizzle_class
+    from gpures.backend.reference import drizzle_class
 
     class WithExposureTime(reference):
         def add_model_hook(

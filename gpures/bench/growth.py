@@ -6,12 +6,12 @@ import itertools
 from typing import Any
 
 from gpures import Resample
-from gpures.accumulators import Frame
+from gpures.backend.base import Frame
 from gpures.bench import scenes
 from gpures.bench.cases import ERROR, STANDARD, frame_side
+from gpures.bench.interleaved import add, in_turns, reference_class
 from gpures.bench.memory import REFERENCE_BYTES, fits
 from gpures.bench.plan import Jobs, Plan
-from gpures.bench.turns import add, in_turns, reference_class
 
 __all__ = ["CURVES", "jobs"]
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from gpures.accumulators import Frame
+from gpures.backend.base import Frame
+from gpures.bench.interleaved import add
 from gpures.bench.plan import Jobs, Plan
 from gpures.bench.splat import Pass
-from gpures.bench.turns import add
-from gpures.exposure import Exposure
-from gpures.threads import thread_count
+from gpures.exposure.exposure import Exposure
+from gpures.machine.threads import thread_count
 
 __all__ = ["OVERLAP_OPERATIONS", "copy_rate", "distinct_arrays", "jobs", "least_bytes", "matrix_rate"]
 

@@ -16,9 +16,9 @@ from typing import Any
 from gpures import Resample
 from gpures.bench import scenes
 from gpures.bench.cases import CASES, Case, case_frame, frame_side
+from gpures.bench.interleaved import add, finalize, reference_class, with_variances
 from gpures.bench.plan import Jobs, Plan
-from gpures.bench.turns import add, finalize, reference_class, with_variances
-from gpures.memory import available_memory
+from gpures.machine.memory import available_memory
 
 __all__ = ["REFERENCE_BYTES", "above", "fits", "in_child", "jobs", "mosaic_bytes"]
 

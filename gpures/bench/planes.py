@@ -7,8 +7,8 @@ from typing import Any
 
 from gpures import Resample
 from gpures.bench.cases import STANDARD, case_frame, case_scene
+from gpures.bench.interleaved import add
 from gpures.bench.plan import Jobs, Plan
-from gpures.bench.turns import add
 
 __all__ = ["PLANES", "jobs"]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from gpures.demo.frames import ARCSEC, tan_sip_gwcs
 from gpures.demo.nircam import exposure_keywords
-from gpures.wcs import compute_mean_pixel_area
+from gpures.wcs.transforms import compute_mean_pixel_area
 
 __all__ = [
     "LARGE",

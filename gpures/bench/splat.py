@@ -13,11 +13,11 @@ import numpy as np
 
 from gpures import Resample
 from gpures.bench.cases import STANDARD, case_frame, case_scene
+from gpures.bench.interleaved import add, wait
 from gpures.bench.machine import installed
 from gpures.bench.plan import Jobs, Plan
-from gpures.bench.turns import add, wait
-from gpures.exposure import Exposure
-from gpures.threads import thread_count
+from gpures.exposure.exposure import Exposure
+from gpures.machine.threads import thread_count
 
 __all__ = ["Pass", "drizzle_seconds", "jobs", "thread_jobs", "threads_set"]
 
@@ -50,7 +50,7 @@ def drizzle_seconds(work: Pass, repeats: int) -> list[float]:
     Pixel map, weights and roots are there before, and so are the objects, of which the variances get new ones for
     each exposure.
     """
-    from gpures.backend.drizzle import drizzle_class
+    from gpures.backend.reference import drizzle_class
 
     shape = work.frame.array_shape
     calls = []

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from gpures.accumulators import Frame
-from gpures.backend import make_accumulators
+from gpures.backend.base import Frame
+from gpures.backend.choice import make_accumulators
 from gpures.checks.definition import rounding
-from gpures.exposure import Exposure
-from gpures.pixmap import PixelMap
-from gpures.weights import Weight
+from gpures.exposure.exposure import Exposure
+from gpures.exposure.pixmap import PixelMap
+from gpures.exposure.weights import Weight
 
 __all__ = ["SHAPE", "VARIANCES", "WHOLE", "Backend", "Comparison", "exposure_of", "frame_of"]
 

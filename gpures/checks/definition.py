@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpures.accumulators import Frame
-from gpures.exposure import Exposure
-from gpures.pixmap import PixelMap
+from gpures.backend.base import Frame
+from gpures.exposure.exposure import Exposure
+from gpures.exposure.pixmap import PixelMap
 
 __all__ = ["EPS", "STEEPEST", "Geometry", "Truth", "rounding"]
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from gpures.checks.comparison import SHAPE, VARIANCES, WHOLE, Backend, Comparison, exposure_of, frame_of
 from gpures.checks.definition import STEEPEST, Geometry
-from gpures.pixmap import PixelMap
-from gpures.weights import Weight
+from gpures.exposure.pixmap import PixelMap
+from gpures.exposure.weights import Weight
 
 __all__ = [
     "check_bits",
@@ -181,7 +181,7 @@ def header(shape: tuple[int, int], x: float, y: float) -> Any:
 
 def check_resample(backend: Backend, compare: Comparison) -> None:
     """`gpures.Resample` of exposures whose WCS differ in the reference pixel alone, so that pixel maps are shifts."""
-    from gpures.resample import Resample
+    from gpures.resample.resampler import Resample
 
     shape, frame_shape = (91, 97), (123, 127)  # large enough for splines as pixel maps
     rng = np.random.default_rng(5)

@@ -9,9 +9,9 @@ import numpy as np
 
 from gpures.checks.comparison import SHAPE, VARIANCES, WHOLE, Backend, Comparison, exposure_of, frame_of
 from gpures.checks.definition import Geometry, Truth
-from gpures.exposure import Exposure
-from gpures.records import KERNELS
-from gpures.weights import Weight
+from gpures.exposure.drops import KERNELS
+from gpures.exposure.exposure import Exposure
+from gpures.exposure.weights import Weight
 
 __all__ = ["PARTNER", "check_constant", "check_definition", "check_partner"]
 

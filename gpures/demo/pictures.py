@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from gpures import plot
 from gpures.io.atomic import written
 from gpures.plot.axes import label
-from gpures.plot.page import BARS, BETWEEN, LEFT, inch_axes, lay_out
+from gpures.plot.layout import BARS, BETWEEN, LEFT, inch_axes, lay_out
 from gpures.plot.pixels import part_of, plane_pixels
 
 __all__ = ["Style", "Zoom", "hst_picture", "nircam_picture", "planes_picture"]

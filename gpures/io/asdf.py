@@ -14,7 +14,7 @@ import numpy as np
 from gpures.io.asdf_stream import checked, checked_bytes
 from gpures.io.input import VARIANCES, FileError, Input, damage_named, exposure_seconds
 from gpures.io.variance import from_source, source_of
-from gpures.wcs import infer_array_shape
+from gpures.wcs.transforms import infer_array_shape
 
 __all__ = [
     "array_of",
@@ -25,7 +25,7 @@ __all__ = [
     "embedded_wcs",
     "inputs",
     "opened",
-    "read_wcs",
+    "wcs_in",
 ]
 
 ARRAYS = ("data", "dq", "err", *VARIANCES, "wht")
@@ -56,24 +56,14 @@ def opened(path: Path, allow_external: bool = False) -> Iterator[Any]:
             yield file
 
 
-def inputs(path: Path, allow_external: bool = False) -> list[Input]:
-    """The image of an ASDF file."""
-    from gpures.io import roman
-
-    with opened(path, allow_external) as file:
-        if "roman" in file.tree:
-            return [roman.input_of(path, file, allow_external)]
-        return [_mosaic(path, file.tree, allow_external)]
+def inputs(path: Path, file: Any, allow_external: bool = False) -> list[Input]:
+    """The image of an open ASDF file."""
+    return [_mosaic(path, file.tree, allow_external)]
 
 
-def read_wcs(path: Path, allow_external: bool = False) -> Any:
-    """WCS of an ASDF file: of its image, or what lies under ``wcs``."""
-    from gpures.io import roman
-
-    with opened(path, allow_external) as file:
-        if "roman" in file.tree:
-            return roman.input_of(path, file, allow_external).wcs
-        return _wcs(path, file.tree)
+def wcs_in(path: Path, file: Any) -> Any:
+    """What lies under ``wcs`` in an open ASDF file."""
+    return _wcs(path, file.tree)
 
 
 def _wcs(path: Path, tree: Mapping[str, Any]) -> Any:

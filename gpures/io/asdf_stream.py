@@ -25,7 +25,7 @@ from urllib.request import url2pathname
 
 from gpures.io.input import FileError
 from gpures.io.regular import opened_file
-from gpures.memory import GIB, available_memory
+from gpures.machine.memory import GIB, available_memory
 
 __all__ = ["Stream", "checked", "checked_bytes"]
 

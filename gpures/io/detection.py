@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gpures.io import asdf, fits
+from gpures.io import asdf, fits, hst, jwst, roman
 from gpures.io.input import FileError, Input
 from gpures.io.regular import opened_file
 
@@ -44,7 +44,12 @@ def inputs(path: str | Path, *, allow_external: bool = False) -> list[Input]:
         The package that reads this mission's files is not installed.
     """
     path = Path(path)
-    return asdf.inputs(path, allow_external) if _container(path) == "asdf" else fits.inputs(path)
+    if _container(path) == "asdf":
+        with asdf.opened(path, allow_external) as file:
+            return (roman if roman.recognizes(file) else asdf).inputs(path, file, allow_external)
+    with fits.opened(path) as hdus:
+        reader = next((mission for mission in (jwst, hst) if mission.recognizes(hdus)), fits)
+        return reader.inputs(path, hdus)
 
 
 def read(path: str | Path, *, allow_external: bool = False) -> list[dict[str, Any]]:
@@ -91,7 +96,11 @@ def read_wcs(path: str | Path, *, allow_external: bool = False) -> Any:
         As `inputs`.
     """
     path = Path(path)
-    return asdf.read_wcs(path, allow_external) if _container(path) == "asdf" else fits.read_wcs(path)
+    if _container(path) == "asdf":
+        with asdf.opened(path, allow_external) as file:
+            if not roman.recognizes(file):
+                return asdf.wcs_in(path, file)
+    return inputs(path, allow_external=allow_external)[0].wcs
 
 
 def _container(path: Path) -> str:

@@ -28,31 +28,15 @@ from gpures.io.asdf import embedded_wcs
 from gpures.io.fits_sizes import check_sizes, is_packed
 from gpures.io.input import VARIANCES, FileError, Input, MissingFileError, damage_named, exposure_seconds
 from gpures.io.variance import from_source, source_of
-from gpures.wcs import UnsupportedWCSError, as_wcs
+from gpures.wcs.transforms import UnsupportedWCSError, as_wcs
 
-__all__ = ["arrays", "companions", "fits_wcs", "header_value", "image_bytes", "inputs", "opened", "read_wcs"]
+__all__ = ["arrays", "companions", "fits_wcs", "header_value", "image_bytes", "inputs", "opened"]
 
 log = logging.getLogger(__name__)
 
 EXTENSIONS = {"err": ("ERR",), "dq": ("DQ",), "wht": ("WHT",), "variance": ("VAR", "VARIANCE")} | {
     name: (name.upper(),) for name in VARIANCES
 }
-
-
-def inputs(path: Path) -> list[Input]:
-    """Images of a FITS file."""
-    from gpures.io import hst, jwst
-
-    with opened(path) as hdus:
-        for reader in (jwst, hst):
-            if reader.recognizes(hdus):
-                return reader.inputs(path, hdus)
-        return _plain(path, hdus)
-
-
-def read_wcs(path: Path) -> Any:
-    """WCS of the first image of a FITS file."""
-    return inputs(path)[0].wcs
 
 
 @contextmanager
@@ -226,7 +210,8 @@ def _label(hdus: fits.HDUList, index: int) -> str:
 # ---- plain images ----------------------------------------------------------------------------------------------------
 
 
-def _plain(path: Path, hdus: fits.HDUList) -> list[Input]:
+def inputs(path: Path, hdus: fits.HDUList) -> list[Input]:
+    """Images of an open FITS file with no mission behind it."""
     images = [index for index, hdu in enumerate(hdus) if image_shape(hdu)]
     science = [index for index in images if hdus[index].name == "SCI"] or images[:1]
     if not science:

@@ -24,7 +24,7 @@ import numpy as np
 
 from gpures.io.input import FileError
 from gpures.io.regular import opened_file
-from gpures.memory import GIB, available_memory
+from gpures.machine.memory import GIB, available_memory
 
 __all__ = ["check_sizes", "is_packed"]
 

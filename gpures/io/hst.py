@@ -27,7 +27,7 @@ from astropy.io import fits
 from gpures.io.fits import arrays, companions, fits_wcs, header_value, image_bytes, image_shape
 from gpures.io.input import FileError, Input, exposure_seconds
 from gpures.io.variance import from_source
-from gpures.wcs import compute_mean_pixel_area
+from gpures.wcs.transforms import compute_mean_pixel_area
 
 __all__ = ["inputs", "recognizes"]
 

@@ -18,7 +18,7 @@ from astropy.io import fits
 from gpures.io.asdf import asdf_extension, check_wcs, embedded_asdf
 from gpures.io.fits import arrays, companions, image_bytes, image_shape
 from gpures.io.input import VARIANCES, FileError, Input, exposure_seconds
-from gpures.wcs import is_imaging
+from gpures.wcs.transforms import is_imaging
 
 __all__ = ["inputs", "recognizes"]
 

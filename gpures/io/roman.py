@@ -18,7 +18,7 @@ import numpy as np
 from gpures.io.asdf import array_of, asdf_arrays, check_wcs, opened
 from gpures.io.input import FileError, Input, exposure_seconds
 
-__all__ = ["input_of"]
+__all__ = ["inputs", "recognizes"]
 
 # A number that stands for none.
 NONE = -999999
@@ -27,7 +27,17 @@ NONE = -999999
 OTHER_VARIANCES = ("var_poisson", "var_flat", "var_dark")
 
 
-def input_of(path: Path, file: Any, allow_external: bool) -> Input:
+def recognizes(file: Any) -> bool:
+    """Whether an open ASDF file is Roman's."""
+    return "roman" in file.tree
+
+
+def inputs(path: Path, file: Any, allow_external: bool = False) -> list[Input]:
+    """The image of an open file of Roman's."""
+    return [_input_of(path, file, allow_external)]
+
+
+def _input_of(path: Path, file: Any, allow_external: bool) -> Input:
     """The image of an open file of Roman.
 
     Raises

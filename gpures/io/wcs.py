@@ -10,7 +10,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from gpures.wcs import celestial_frame, pixel_to_world, world_axes
+from gpures.wcs.transforms import celestial_frame, pixel_to_world, world_axes
 
 __all__ = ["as_gwcs", "header_of"]
 

@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 import numpy as np
 
-from gpures.arrays import as_host
+from gpures.arguments.arrays import as_host
 from gpures.io.atomic import Destination, check_space
-from gpures.wcs import as_wcs
+from gpures.wcs.transforms import as_wcs
 
 if TYPE_CHECKING:
     from gpures.io.fits_writer import WCSInFITS

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from gpures.arrays import got
-
-if TYPE_CHECKING:
-    from gpures.accumulators import Frame
+from gpures.arguments.arrays import got
+from gpures.backend.base import Frame
+from gpures.io.atomic import Destination
+from gpures.io.writer import SUFFIXES, check_writable, file_bytes
 
 __all__ = ["check_is_no_input", "check_output", "checked_output"]
 
@@ -33,9 +33,6 @@ def checked_output(output: str | os.PathLike, overwrite: bool) -> Path:
     OSError
         No file of that name can be made.
     """
-    from gpures.io.atomic import Destination
-    from gpures.io.writer import SUFFIXES
-
     if not isinstance(output, (str, os.PathLike)):
         raise TypeError(f"'output' must be a path or None, got {got(output)}.")
     path = Path(output)
@@ -79,8 +76,6 @@ def check_output(
     ValueError, OSError
         Something can't be written; the text says what.
     """
-    from gpures.io.writer import check_writable, file_bytes
-
     planes: dict[str, type] = {"data": np.float32, "wht": np.float32}
     planes |= {"con": np.int32} if frame.context_planes else {}
     planes |= dict.fromkeys(frame.variance_names, np.float32)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.weights import bad_bits
+from gpures.exposure.weights import bad_bits
 
 __all__ = ["default_good_bits", "flag_names", "names_for"]
 

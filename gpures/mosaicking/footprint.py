@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gpures.sphere import angles, separation, vectors
-from gpures.wcs import Transform, axes_type, pixel_to_world, resample_range
+from gpures.wcs.sphere import angles, separation, vectors
+from gpures.wcs.transforms import Transform, axes_type, pixel_to_world, resample_range
 
 __all__ = ["Footprint", "angles", "footprint_of", "outline", "separation", "vectors"]
 

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from gpures.arguments import LARGEST, checked_real, checked_scale, is_real
-from gpures.arrays import got
+from gpures.arguments.arrays import got
+from gpures.arguments.values import LARGEST, checked_real, checked_scale, is_real
 from gpures.mosaicking.footprint import Footprint
-from gpures.sphere import angles, separation, vectors
-from gpures.wcs import world_to_pixel
+from gpures.wcs.sphere import angles, separation, vectors
+from gpures.wcs.transforms import world_to_pixel
 
 __all__ = ["FAR", "FrameOptions", "Grid", "farthest", "grid_around", "tangent_wcs"]
 

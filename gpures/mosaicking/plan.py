@@ -15,23 +15,23 @@ from typing import Any, cast
 
 import numpy as np
 
-from gpures.accumulators import Frame
-from gpures.ahead import apart
-from gpures.arguments import checked_switch, checked_wcs
-from gpures.cuda.device import devices, select
-from gpures.info import why_unavailable
+from gpures.arguments.values import checked_switch
+from gpures.backend.base import Frame
+from gpures.backend.choice import why_unavailable
+from gpures.backend.cuda.device import devices, select
+from gpures.exposure.weights import VARIANCE_OF
 from gpures.io import FileError, check_units
 from gpures.io.atomic import check_space
-from gpures.memory import available_memory
+from gpures.machine.memory import available_memory
+from gpures.machine.prefetch import apart
 from gpures.mosaicking.destination import check_is_no_input, check_output, checked_output
 from gpures.mosaicking.flags import default_good_bits, names_for
 from gpures.mosaicking.footprint import Footprint, footprint_of
 from gpures.mosaicking.frame import FrameOptions, farthest, grid_around
 from gpures.mosaicking.reach import all_beside, reaching
 from gpures.mosaicking.sources import ModelSource, Source, common_sky, find
-from gpures.resample import Resample
-from gpures.wcs import ARCSEC_PER_RADIAN, compute_mean_pixel_area, is_imaging, pixel_to_world
-from gpures.weights import VARIANCE_OF
+from gpures.resample.resampler import Resample
+from gpures.wcs.transforms import ARCSEC_PER_RADIAN, checked_wcs, compute_mean_pixel_area, is_imaging, pixel_to_world
 
 __all__ = ["Plan", "make_plan", "nothing_left", "words_of"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from gpures.mosaicking.footprint import Footprint
-from gpures.sphere import angles, separation, vectors
-from gpures.wcs import pixel_to_world, world_to_pixel
+from gpures.wcs.sphere import angles, separation, vectors
+from gpures.wcs.transforms import pixel_to_world, world_to_pixel
 
 __all__ = ["all_beside", "reaching"]
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from gpures.cuda.device import devices
-from gpures.info import line
+from gpures.backend.cuda.device import devices
+from gpures.machine.threads import thread_count
 from gpures.mosaicking.plan import AT_A_TIME, GIB, Plan
-from gpures.threads import thread_count
+from gpures.reporting.tables import line
 
-if TYPE_CHECKING:
-    from gpures.mosaicking import Mosaic
-
-__all__ = ["plan_text", "report"]
+__all__ = ["plan_text", "report_text"]
 
 # Exposures, and names of those left out, that a table lists at most.
 LISTED = 40
@@ -40,22 +38,31 @@ def plan_text(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def report(mosaic: Mosaic) -> str:
-    """What was done."""
-    plan, model = mosaic.plan, mosaic.model
-    lines = [row("exposures", f"{len(mosaic.added)}, {mosaic.pixels / 1e6:.4g} million pixels")]
-    lines += _left_out(mosaic.skipped, plan.outside)
-    lines.append(row("exposure time", f"{model['exposure_time']:.1f} s"))
+def report_text(
+    plan: Plan,
+    *,
+    exposure_time: float,
+    added: int,
+    pixels: int,
+    skipped: Sequence[tuple[str, str]],
+    unit: str | None,
+    path: Path | None,
+    seconds: Mapping[str, float],
+) -> str:
+    """What was done; parameters as the attributes of `gpures.mosaicking.Mosaic`, ``added`` the number of exposures."""
+    lines = [row("exposures", f"{added}, {pixels / 1e6:.4g} million pixels")]
+    lines += _left_out(skipped, plan.outside)
+    lines.append(row("exposure time", f"{exposure_time:.1f} s"))
     lines += _frame(plan)
     lines += _options(plan)
-    lines.append(row("unit", mosaic.unit or "not told"))
+    lines.append(row("unit", unit or "not told"))
     lines.append(row("backend", _backend(plan)))
-    if mosaic.path is not None:
-        lines.append(row("written", f"{mosaic.path}, {mosaic.path.stat().st_size / 1e6:.1f} MB"))
-    seconds = dict(mosaic.seconds)
-    total = seconds.pop("total")
-    lines.append(row("time", f"{total:.2f} s, {mosaic.pixels / 1e6 / total:.3g} million pixels per second; of that"))
-    lines += [f"  {name:<22}{value:>9.2f} s{_beside(name)}" for name, value in seconds.items()]
+    if path is not None:
+        lines.append(row("written", f"{path}, {path.stat().st_size / 1e6:.1f} MB"))
+    total = seconds["total"]
+    lines.append(row("time", f"{total:.2f} s, {pixels / 1e6 / total:.3g} million pixels per second; of that"))
+    parts = [(name, value) for name, value in seconds.items() if name != "total"]
+    lines += [f"  {name:<22}{value:>9.2f} s{_beside(name)}" for name, value in parts]
     return "\n".join(lines)
 
 

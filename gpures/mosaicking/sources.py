@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gpures.ahead import apart
-from gpures.arguments import is_real
-from gpures.arrays import model_name
-from gpures.progress import shown
-from gpures.wcs import celestial_frame
+from gpures.arguments.arrays import model_name
+from gpures.arguments.values import is_real
+from gpures.machine.prefetch import apart
+from gpures.reporting.progress import shown
+from gpures.wcs.transforms import celestial_frame
 
 __all__ = ["ModelSource", "Source", "common_sky", "find"]
 

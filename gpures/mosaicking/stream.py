@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
-from gpures.ahead import apart
 from gpures.io import FileError, check_units
+from gpures.machine.prefetch import apart
 from gpures.mosaicking.plan import words_of
 from gpures.mosaicking.sources import Source
-from gpures.stages import stage
+from gpures.reporting.timing import stage
 
 __all__ = ["Stream"]
 

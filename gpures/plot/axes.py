@@ -13,7 +13,7 @@ from astropy.visualization import AsinhStretch, AsymmetricPercentileInterval, Im
 from astropy.visualization.wcsaxes import WCSAxes
 from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap
 
-from gpures.plot.page import LEFT, figure_or_new, inch_axes, lay_out, panel_size
+from gpures.plot.layout import LEFT, figure_or_new, inch_axes, lay_out, panel_size
 from gpures.plot.pixels import Part, Pixels, scale_of
 
 __all__ = [

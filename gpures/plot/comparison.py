@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gpures.arrays import as_host
-from gpures.exposure import sky_level
+from gpures.arguments.arrays import as_host
+from gpures.exposure.exposure import sky_level
 from gpures.plot.axes import (
     EMPTY,
     WIDTH,
@@ -22,10 +22,10 @@ from gpures.plot.axes import (
     symmetric_norm,
     unit_text,
 )
-from gpures.plot.page import BETWEEN, LEFT, figure_or_new, inch_axes, lay_out, panel_size
+from gpures.plot.layout import BETWEEN, LEFT, figure_or_new, inch_axes, lay_out, panel_size
 from gpures.plot.pixels import MOST, Part, image_of, means, model_of, part_of, plane_pixels
 from gpures.plot.planes import mosaic, norm_of, plane
-from gpures.wcs import pixel_to_world, world_to_pixel
+from gpures.wcs.transforms import pixel_to_world, world_to_pixel
 
 __all__ = ["Difference", "before_after", "difference", "exposure", "residual", "side_by_side"]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from gpures.arrays import as_host
-from gpures.wcs import ARCSEC_PER_RADIAN, compute_mean_pixel_area, world_to_pixel
+from gpures.arguments.arrays import as_host
+from gpures.wcs.transforms import ARCSEC_PER_RADIAN, compute_mean_pixel_area, world_to_pixel
 
 __all__ = [
     "Part",

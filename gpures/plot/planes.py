@@ -26,7 +26,7 @@ from gpures.plot.axes import (
     range_norm,
     unit_text,
 )
-from gpures.plot.page import BARS, LEFT, figure_or_new, inch_axes, lay_out, panel_size
+from gpures.plot.layout import BARS, LEFT, figure_or_new, inch_axes, lay_out, panel_size
 from gpures.plot.pixels import Part, depth_pixels, flag_pixels, image_of, model_of, part_of, plane_pixels
 
 __all__ = ["depth", "dq", "error", "mosaic", "norm_of", "overview", "plane", "weight"]

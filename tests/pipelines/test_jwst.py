@@ -19,7 +19,7 @@ import scenes
 from gwcs import coordinate_frames
 from test_parity_stcal import assert_parity
 
-from gpures import acceleration
+from gpures.acceleration import switch as acceleration
 
 pytest.importorskip("jwst", reason="jwst is not installed here: make test-pipelines makes an environment that has it")
 

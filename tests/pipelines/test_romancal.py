@@ -11,7 +11,7 @@ import pytest
 import scenes
 from test_parity_stcal import assert_parity
 
-from gpures import acceleration
+from gpures.acceleration import switch as acceleration
 
 pytest.importorskip(
     "romancal", reason="romancal is not installed here: make test-pipelines makes an environment that has it"

@@ -1,0 +1,426 @@
+"""What every backend offers: the accumulators of one mosaic.
+
+A backend's accumulators take exposures one by one and give images at any time. What they hold is theirs; `Resample`
+sees only the methods below.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gpures import _cpu
+from gpures.arguments.arrays import as_host
+from gpures.arguments.values import check_sides
+from gpures.exposure.exposure import Exposure
+from gpures.exposure.pixmap import exposure_record
+from gpures.exposure.records import set_drop
+from gpures.exposure.structs import in_memory
+from gpures.machine.memory import available_memory
+from gpures.machine.threads import thread_count
+
+__all__ = ["Accumulators", "Frame", "IncompleteError", "Part", "united"]
+
+log = logging.getLogger(__name__)
+
+BITS_PER_PLANE = 32
+
+FLOAT32 = np.dtype(np.float32)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What is accumulated, and how; fixed for the life of the accumulators.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Shape (Ny, Nx) of the output frame.
+    kernel : str
+        Name of the kernel of exposures that have none of their own.
+    fillval : float or None
+        Value of pixels without contribution, to begin with; None leaves what is there (NaN in a new image).
+    variance_names : tuple of str
+        Variance arrays.
+    context_planes : int
+        Planes of the context image to begin with; 0 for none at all.
+    has_err, has_dq : bool
+        Whether errors are averaged and DQ flags propagated.
+    extra_names : tuple of str
+        Further arrays that are averaged like the data.
+    has_time : bool
+        Whether there is a map of the exposure time.
+    squared : int
+        Number of arrays that are averaged with squared weights.
+    dtype : dtype
+        Type of the accumulated sums, float32 or float64.
+
+    Raises
+    ------
+    ValueError
+        A side is too long to be counted.
+    """
+
+    shape: tuple[int, int]
+    kernel: str = "square"
+    fillval: float | None = 0.0
+    variance_names: tuple[str, ...] = ()
+    context_planes: int = 1
+    has_err: bool = False
+    has_dq: bool = False
+    dtype: np.dtype = FLOAT32
+    extra_names: tuple[str, ...] = ()
+    has_time: bool = False
+    squared: int = 0
+
+    def __post_init__(self) -> None:
+        check_sides(self.shape, "The output frame")
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the accumulators, and of the error image that is made of them."""
+        per_pixel = (2 + self.has_err + self.has_time + len(self.extra_names) + self.squared) * self.dtype.itemsize
+        per_pixel += 2 * len(self.variance_names) * self.dtype.itemsize
+        per_pixel += 4 * (self.context_planes + self.has_dq + bool(self.variance_names))
+        return per_pixel * self.shape[0] * self.shape[1]
+
+
+class IncompleteError(RuntimeError):
+    """What is accumulated holds a part of an exposure, as adding it was interrupted: nothing can be made of it."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What accumulators hold in a part of the frame: they can be put back to it.
+
+    Attributes
+    ----------
+    window : (int, int, int, int)
+        xmin, xmax, ymin, ymax of that part, the last ones included.
+    images : dict of array
+        Copies of all that is accumulated there, in the accumulators' own memory.
+    done : ndarray of int64 (5,)
+        What was complete then.
+    touched : (int, int, int, int)
+        What exposures had contributed to.
+    """
+
+    window: tuple[int, int, int, int]
+    images: dict[str, Any]
+    done: np.ndarray
+    touched: tuple[int, int, int, int]
+
+
+class Accumulators(ABC):
+    """Accumulators of one mosaic.
+
+    Attributes
+    ----------
+    backend : str
+        Name of the backend.
+    frame : Frame
+        What is accumulated.
+    fillval : float or None
+        Value of pixels without contribution, which may be changed.
+    takes_device_arrays : bool
+        Whether an exposure's arrays may lie on a GPU.
+    """
+
+    backend: ClassVar[str]
+    takes_device_arrays: ClassVar[bool] = False
+
+    # Names of attributes that hold what is accumulated: an array, or a dict, list or tuple of such.
+    held: ClassVar[tuple[str, ...]] = ()
+    context_name: ClassVar[str] = "/_context"  # of the context image among them
+
+    def __init__(self, frame: Frame):
+        self.frame = frame
+        self.fillval = frame.fillval
+        # How many passes are complete, and the window of the last one. Written in one go, when all of a pass is in the
+        # sums: an exception that comes with a signal, a moment later, finds them in agreement.
+        self._done = np.array((0, *self._nowhere()), np.int64)
+        self._looked_at, self._touched = 0, self._nowhere()
+        self._begun = 0  # number of the pass that was begun last, where a pass can be interrupted
+        self._is_broken = False
+        self._passed_over = 0
+
+    def _nowhere(self) -> tuple[int, int, int, int]:
+        return self.frame.shape[1], -1, self.frame.shape[0], -1
+
+    # ---- what is in it -----------------------------------------------------------------------------------------
+
+    @property
+    def passes(self) -> int:
+        """How many passes are in the sums, each of them whole."""
+        return int(self._done[0])
+
+    @property
+    def window(self) -> tuple[int, int, int, int]:
+        """Part of the frame that the last pass may have contributed to: xmin, xmax, ymin, ymax, last ones included."""
+        x0, x1, y0, y1 = self._done[1:].tolist()
+        return x0, x1, y0, y1
+
+    @property
+    def touched(self) -> tuple[int, int, int, int]:
+        """Part of the frame that exposures may have contributed to; xmin > xmax where there is none."""
+        if self._looked_at != self.passes:
+            self._touched = united(self._touched, self.window)
+            self._looked_at = self.passes
+        return self._touched
+
+    def check_whole(self) -> None:
+        """Refuse to go on with what holds a part of an exposure.
+
+        Raises
+        ------
+        IncompleteError
+            A pass, or the end of the mosaic, was interrupted.
+        """
+        if not self.is_whole():
+            raise IncompleteError(
+                "Adding an exposure, or finishing the mosaic, was interrupted in its midst, and a part of it is in the "
+                "sums: begin anew, with 'reset_arrays' or a new object."
+            )
+
+    def is_whole(self) -> bool:
+        """Whether every exposure is in it as a whole, or not at all."""
+        return not self._is_broken and self._begun <= self.passes
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """What is done here is done to its end, or nobody can go on with what it leaves."""
+        self.check_whole()
+        self._is_broken = True
+        yield  # what raises leaves the mark
+        self._is_broken = False
+
+    # ---- adding ------------------------------------------------------------------------------------------------
+
+    def add(self, exposure: Exposure) -> None:
+        """Add all planes of an exposure; or, where its data are None, its variances alone.
+
+        All of it is in the sums when `passes` has grown, which is so before anything else can happen.
+
+        Raises
+        ------
+        ValueError, MemoryError
+            It can't be added. Nothing of it has been.
+        IncompleteError
+            An earlier one was interrupted in its midst.
+        """
+        self.check_whole()
+        self.touched  # noqa: B018  (of the pass before, whose window goes)
+        self._add(exposure)
+
+    def _tell_of_passed_over(self, count: int, name: str) -> None:
+        """Log how many drops without an area there are more than when this was called last."""
+        if count > self._passed_over:
+            log.warning(
+                "%d pixels of %s have no area in the output, where their square drops are collapsed or folded: they "
+                "were passed over.",
+                count - self._passed_over,
+                name,
+            )
+        self._passed_over = count
+
+    @abstractmethod
+    def _add(self, exposure: Exposure) -> None:
+        """Add an exposure, and write to ``_done`` when all of it is there."""
+
+    def copies_of(self, exposure: Exposure) -> tuple[list[tuple[float, float, tuple[int, int, int, int]]], bool]:
+        """Where an exposure may contribute to the frame, in more than one place if the output is periodic.
+
+        For each its shift along x and y, and the part of the frame; and whether every pixel with coordinates has all
+        its neighbours beside it in the output.
+        """
+        record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
+        set_drop(record, exposure, self.kernel_of(exposure), in_memory)
+        ny, nx = self.frame.shape
+        return _cpu.copies(record.ctypes.data, nx, ny, thread_count())
+
+    def window_of(self, exposure: Exposure, copies: list | None = None) -> tuple[int, int, int, int]:
+        """Part of the frame that an exposure may contribute to; xmin > xmax where there is none."""
+        parts = [part for _, _, part in (self.copies_of(exposure)[0] if copies is None else copies)]
+        return reduce(united, parts, self._nowhere())
+
+    # ---- going back, and copies --------------------------------------------------------------------------------
+
+    def part(self, window: tuple[int, int, int, int]) -> Part:
+        """What is held in a part of the frame, to be put back there or into accumulators of the same frame."""
+        touched = self.touched
+        with self.context():
+            images = {name: cut(array, window).copy() for name, array in self._held().items()}
+        return Part(window, images, self._done.copy(), touched)
+
+    def put_back(self, part: Part) -> None:
+        """Make it in a part of the frame as it was; what has grown since, such as a context image, is empty there."""
+        self._is_broken = True  # if this is interrupted, all is lost
+        with self.context():
+            for name, array in self._held().items():
+                if name in part.images:
+                    put_into(cut(array, part.window), self._here(part.images[name]))
+        self._touched, self._looked_at = part.touched, int(part.done[0])
+        self._begun = int(part.done[0])
+        self._done[:] = part.done
+        self._is_broken = False
+
+    def _here(self, image: Any) -> Any:
+        """An image of a part in the accumulators' own memory."""
+        return image
+
+    def _held(self) -> dict[str, Any]:
+        """All arrays that are accumulated in, by name."""
+        return dict(named_arrays({name: getattr(self, name) for name in self.held}))
+
+    def _recipe(self) -> tuple:
+        """Arguments that make accumulators of this kind, with as much room."""
+        context = self._held().get(self.context_name)
+        return (self.frame if context is None else replace(self.frame, context_planes=len(context)),)
+
+    @classmethod
+    def _made_of(cls, recipe: tuple, fillval: float | None, part: Part) -> Accumulators:
+        """Accumulators that hold what others do, which is a part of the frame and empty elsewhere."""
+        made = cls(*recipe)
+        made.fillval = fillval
+        made.put_back(part)
+        return made
+
+    def copy(self) -> Accumulators:
+        """Accumulators that hold the same and go on by themselves."""
+        self.check_whole()
+        return self._made_of(self._recipe(), self.fillval, self.part(self.touched))
+
+    def __copy__(self) -> Accumulators:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict) -> Accumulators:
+        return self.copy()
+
+    def __reduce__(self):
+        self.check_whole()
+        part = self.part(self.touched)
+        part = replace(part, images={name: as_host(image) for name, image in part.images.items()})
+        return self._made_of, (self._recipe(), self.fillval, part)
+
+    @abstractmethod
+    def weight_map(self, exposure: Exposure) -> np.ndarray:
+        """Weights of an exposure's pixels, (Ny, Nx) float32."""
+
+    @abstractmethod
+    def images(self) -> dict[str, np.ndarray]:
+        """What there is so far: "data", "wht"; "con", "dq", "err", "exptime_map", further arrays if they are wanted."""
+
+    @abstractmethod
+    def take(self, images: dict[str, Any], next_id: int = 0) -> None:
+        """Go on with images of a mosaic that was begun before, in place of its own.
+
+        Parameters
+        ----------
+        images : dict
+            Some of "data", "wht", "con", "dq", and under "squared" a list of those averages whose weights are squared.
+            A number for a new image full of it, None for none. Contiguous arrays of the right types, in its memory, are
+            used in place.
+        next_id : int, optional
+            Number in the context image of the exposure that comes next.
+        """
+
+    @abstractmethod
+    def image(self, name: str) -> Any:
+        """One of those images, or the list "squared", as it is: what is accumulated in, without a fill value."""
+
+    @abstractmethod
+    def fill(self, name: str, value: float, window: tuple[int, int, int, int]) -> None:
+        """Set the pixels without weight of an image, or of those under "squared", in a part of the frame."""
+
+    @abstractmethod
+    def finish_variances(self, scaling: float) -> dict[str, np.ndarray]:
+        """Variance images times `scaling`; called once, after the last exposure, within `whole`."""
+
+    def misses(self, exposure: Exposure) -> tuple[int, int]:
+        """How many of an exposure's pixels fall beside the frame, and how many of its rows do so altogether."""
+        record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
+        set_drop(record, exposure, self.kernel_of(exposure), in_memory)
+        ny, nx = self.frame.shape
+        return _cpu.misses(record.ctypes.data, nx, ny, thread_count())
+
+    def kernel_of(self, exposure: Exposure) -> str:
+        """Name of an exposure's kernel."""
+        return exposure.kernel or self.frame.kernel
+
+    def error_image(self, variances: list) -> np.ndarray:
+        """Root of the sum of those variance images that are not NaN; NaN where all are."""
+        error = np.empty(self.frame.shape, np.float32)
+        arrays = [np.ascontiguousarray(variance, dtype=np.float32) for variance in variances]
+        _cpu.error_from_variances(arrays, error, self.touched, thread_count())
+        return error
+
+    def close(self) -> None:  # noqa: B027  (most have nothing to do)
+        """Give up what is held on a device; nothing can be added afterwards."""
+
+    def context(self) -> AbstractContextManager:
+        """What arithmetic on its images needs: the current device, where that matters."""
+        return nullcontext()
+
+
+def united(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """The smallest part of a frame that holds two others, either of which may be empty."""
+    if b[0] > b[1]:
+        return a
+    return b if a[0] > a[1] else (min(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), max(a[3], b[3]))
+
+
+def within(window: tuple[int, int, int, int]) -> tuple:
+    """Index of a part of images."""
+    x0, x1, y0, y1 = window
+    return (..., slice(y0, y1 + 1), slice(x0, x1 + 1))
+
+
+def cut(array: Any, window: tuple[int, int, int, int]) -> Any:
+    """A part of an image; all of what is none, a number that is kept where the images are."""
+    return array if array.ndim < 2 else array[within(window)]
+
+
+def named_arrays(held: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Arrays in dicts and sequences, with names that tell where they are."""
+    if isinstance(held, dict):
+        items = [(str(key), value) for key, value in held.items()]
+    elif isinstance(held, (list, tuple)):
+        items = [(str(key), value) for key, value in enumerate(held)]
+    else:
+        if held is not None:
+            yield name, held
+        return
+    for key, value in items:
+        yield from named_arrays(value, f"{name}/{key}")
+
+
+def put_into(there: Any, image: Any) -> None:
+    """Put an image back to where it was, which may have more planes by now: those are empty."""
+    if image.ndim == 3:
+        there[len(image) :] = 0
+        there = there[: len(image)]
+    there[...] = image
+
+
+def check_memory(frame: Frame) -> None:
+    """Refuse a frame whose accumulators would not fit in memory.
+
+    Raises
+    ------
+    MemoryError
+        They need more than is available.
+    """
+    available = available_memory()
+    if available is not None and frame.bytes > available:
+        raise MemoryError(
+            f"An output frame of {frame.shape[1]} x {frame.shape[0]} pixels needs {frame.bytes / 2**30:.1f} GiB of "
+            f"memory with these options, and {available / 2**30:.1f} GiB are available. Use a smaller frame or a "
+            "larger pixel scale, or turn off enable_var or enable_ctx."
+        )

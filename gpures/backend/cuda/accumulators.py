@@ -1,0 +1,412 @@
+"""CUDA backend: the kernels of ``kernels/cuda`` over arrays that live on a GPU.
+
+An exposure's arrays go up through pinned buffers on a stream of their own (`gpures.backend.cuda.upload`), while the exposure
+before is still splatted; `add` returns when the host's arrays have been read. Nothing comes down before somebody looks
+at an image.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from gpures.arguments.arrays import on_device
+from gpures.backend.base import Frame, Part
+from gpures.backend.cuda.device import explained, import_cupy, memory_info, select
+from gpures.backend.cuda.kernels import BLOCK_OF_SPLAT, Program
+from gpures.backend.cuda.upload import Uploader
+from gpures.backend.planes import Plane, PlaneAccumulators
+from gpures.exposure.exposure import WEIGHTS, Exposure
+from gpures.exposure.pixmap import exposure_record
+from gpures.exposure.records import set_weights
+from gpures.exposure.structs import LANCZOS_ORDER, WINDOW, lanczos_table
+from gpures.reporting.timing import stage
+
+__all__ = ["CUDAAccumulators"]
+
+GIB = 2.0**30
+
+# Threads of a block of the kernels of mosaic.cu; the grid of those that walk over a whole image.
+THREADS = 256
+MOST_BLOCKS = 4096
+
+# Rows that a grid can have.
+MOST_ROWS = 65535
+
+
+class CUDAAccumulators(PlaneAccumulators):
+    """Accumulators on a GPU.
+
+    Parameters
+    ----------
+    frame : Frame
+        What is accumulated.
+    device : int, str or None
+        The GPU, as `gpures.backend.cuda.device.select` takes it.
+    to_host : bool
+        Whether images are numpy arrays; else they are CuPy arrays and stay where they are.
+
+    Raises
+    ------
+    DeviceError
+        The device can't be used.
+    MemoryError
+        The accumulators need more memory than is free on it.
+    """
+
+    backend = "cuda"
+    takes_device_arrays = True
+
+    def __init__(self, frame: Frame, device: Any = None, to_host: bool = True):
+        self._number = select(device)
+        self._cupy = import_cupy()
+        self._to_host = to_host
+        self._sums: Any = None
+        self._timed: Any = None
+        with self._current("beginning a mosaic", accumulating=False):
+            check_device_memory(self._cupy, frame, self._number)
+            self._program = Program.of_device(self._cupy, self._number)
+            self._stream = self._program.take_stream()
+            # Its share of the pool may hold images of the mosaic before, which the caller has let go but still reads.
+            self._follow(self._cupy.cuda.get_current_stream())
+            # Compiled now, so that what is wrong with the compiler is found before the first exposure.
+            self._program.splat(frame.kernel, 1 + frame.has_err + len(frame.extra_names) + len(frame.variance_names))
+            self._program.whole("fold_f4")
+            self._uploader = Uploader(self._cupy, self._number, self._stream)
+            with self._stream:
+                super().__init__(frame)
+
+    def close(self) -> None:
+        """Give memory back to CuPy's pool, and the stream, whose share of the pool the next mosaic takes over."""
+        stream, self._stream = getattr(self, "_stream", None), None
+        if stream is None:
+            return
+        try:
+            with self._current("ending a mosaic"):
+                stream.synchronize()
+            self._program.give_stream(stream)
+        finally:
+            self.__dict__ |= dict.fromkeys(
+                (
+                    *("_data", "_weight", "_beyond", "_err", "_dq", "_context", "_time"),
+                    *("_sums", "_timed", "_flat_drops", "_uploader"),
+                )
+            )
+            self._variances, self._extras = {}, {}
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # as when the interpreter ends, or the device has failed
+            self.close()
+
+    # ---- the device --------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _current(self, doing: str, accumulating: bool = True) -> Iterator[None]:
+        """Make the device the current one for a while; the caller's comes back in the end."""
+        with explained(doing, accumulating), self._cupy.cuda.Device(self._number):
+            yield
+
+    @contextlib.contextmanager
+    def context(self) -> Iterator[None]:  # noqa: D102
+        # What the caller's stream does with an image ends before the next exposure is folded into it.
+        with self._current("working on an image"):
+            yield
+            self._follow(self._cupy.cuda.get_current_stream())
+
+    def _follow(self, stream: Any) -> None:
+        """Have later work wait for what is on another stream of the current device now."""
+        self._stream.wait_event(stream.record())
+
+    def _zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
+        return self._cupy.zeros(shape, dtype)
+
+    def _address(self, array: Any) -> int:
+        return array.data.ptr
+
+    def _copy(self, array: Any) -> Any:
+        with self._stream:
+            return self._cupy.array(array)
+
+    def _is_set(self, flag: Any) -> bool:
+        self._stream.synchronize()
+        return bool(flag.get()[0])
+
+    def _show_weights(self, weight: Any) -> None:
+        self._over_image("show_weights", weight.size, weight, np.int64(weight.size))
+
+    def _launch(self, kernel: Any, grid: tuple[int, ...], block: tuple[int, ...], *parameters: Any) -> None:
+        with self._stream:
+            kernel(grid, block, parameters)
+
+    def _over_image(self, name: str, count: int, *parameters: Any) -> None:
+        """Launch one of those kernels that walk over an image, whose type is that of the accumulators or float32."""
+        blocks = min(-(-count // THREADS), MOST_BLOCKS)
+        self._launch(self._program.whole(name), (blocks,), (THREADS,), *parameters)
+
+    @property
+    def _type(self) -> str:
+        return f"f{self.frame.dtype.itemsize}"
+
+    # ---- one exposure ------------------------------------------------------------------------------------------
+
+    def _pass(self, exposure: Exposure, planes: list[Plane], only_variances: bool) -> None:
+        with self._current("adding an exposure"):
+            with self._stream:
+                mosaic = self._mosaic_record(exposure, only_variances)
+            copies, whole = self.copies_of(exposure)
+            window = x0, x1, y0, y1 = self.window_of(exposure, copies)
+            done = (self.passes + 1, *window)
+            if x0 > x1:
+                self._done[:] = done
+                return
+            width, height = x1 - x0 + 1, y1 - y0 + 1
+            kernel = self.kernel_of(exposure)
+            splat = self._program.splat(kernel, len(planes), sum(plane.squared for plane in planes), whole)
+            fold = self._program.whole(f"fold_{self._type}")
+            size = width * height
+            sums = self._sums_of(size * (len(planes) + 1), window)
+            timed = self._timed_of(size) if mosaic["time"] else 0
+            sums_record = np.array((sums.data.ptr, size, *window, timed), WINDOW)
+            wait = self._stream.synchronize
+            arrays = [*exposure.arrays().values(), *exposure.pixmap.arrays().values()]
+            if kernel in LANCZOS_ORDER:
+                arrays.append(lanczos_table(LANCZOS_ORDER[kernel]))
+            with contextlib.ExitStack() as there:
+                with stage("upload", wait):
+                    place = there.enter_context(self._on_device(arrays))
+                record = self._exposure_record(exposure, planes, place)
+                i0, i1, j0, j1 = exposure.limits
+                across, up = BLOCK_OF_SPLAT
+                grid = (-(-(i1 - i0 + 1) // across), -(-(j1 - j0 + 1) // up))
+                self._begun = self.passes + 1
+                with stage("splat", wait):
+                    for shift_x, shift_y, _ in copies:
+                        record["pixmap"]["shift_x"], record["pixmap"]["shift_y"] = shift_x, shift_y
+                        parameters = record, mosaic, sums_record
+                        self._launch(splat, grid, BLOCK_OF_SPLAT, *parameters)
+                        if timed:
+                            self._launch(self._program.splat(kernel, 0, 0, whole), grid, BLOCK_OF_SPLAT, *parameters)
+                with stage("fold", wait):
+                    self._launch(fold, (-(-width // THREADS), min(height, MOST_ROWS)), (THREADS,), *parameters)
+                self._done[:] = done
+
+    def _sums_of(self, count: int, window: tuple[int, int, int, int]) -> Any:
+        """Memory for the sums of one exposure, all zero: those before left it so."""
+        if self._sums is None or self._sums.size < count:
+            self._sums = None
+            try:
+                with self._stream:
+                    self._sums = self._cupy.zeros(count, np.float64)
+            except MemoryError as error:
+                free, _ = memory_info(self._cupy)
+                x0, x1, y0, y1 = window
+                raise MemoryError(
+                    f"The sums of an exposure over its {x1 - x0 + 1} x {y1 - y0 + 1} output pixels need "
+                    f"{8 * count / GIB:.2f} GiB of memory on device {self._number}, and {free / GIB:.2f} GiB are free. "
+                    "Nothing of it was added. Free memory there, or resample fewer variances, or onto a coarser frame."
+                ) from error
+        return self._sums
+
+    def _timed_of(self, count: int) -> int:
+        """Address of one mark for each pixel of a window, none of which is set: those before left it so."""
+        if self._timed is None or self._timed.size < count:
+            self._timed = None
+            with self._stream:
+                self._timed = self._cupy.zeros(count, np.uint32)
+        return self._address(self._timed)
+
+    @contextlib.contextmanager
+    def _on_device(self, arrays: Any) -> Iterator[Any]:
+        """Have arrays on the device for a while; gives the function that tells the place of each.
+
+        Host arrays are copied, each once. Those that are on the device are used where they are; the caller's stream and
+        this one wait for each other.
+        """
+        distinct = {id(array): array for array in arrays}
+        host = {key: array for key, array in distinct.items() if not on_device(array)}
+        try:
+            addresses = dict(zip(host, self._uploader.upload(list(host.values())), strict=True))
+        except MemoryError as error:
+            size = sum(array.nbytes for array in host.values())
+            free, _ = memory_info(self._cupy)
+            raise MemoryError(
+                f"The arrays of an exposure need {size / GIB:.2f} GiB of memory on device {self._number}, and "
+                f"{free / GIB:.2f} GiB are free. Nothing of it was added. Free memory there, or use backend='cpu'."
+            ) from error
+        there = {key: array for key, array in distinct.items() if key not in host}
+        callers = {array.device.id: self._callers_stream(array.device.id) for array in there.values()}
+        for number, stream in callers.items():
+            with self._cupy.cuda.Device(number):
+                written = stream.record()
+            self._stream.wait_event(written)
+        there = {key: self._usable(array) for key, array in there.items()}
+
+        def place(array: Any) -> tuple[int, tuple[int, ...]]:
+            key = id(array)
+            if key in there:
+                return there[key].data.ptr, there[key].strides
+            strides = [array.dtype.itemsize]
+            for n in array.shape[:0:-1]:
+                strides.insert(0, strides[0] * n)
+            return addresses[key], tuple(strides)
+
+        try:
+            yield place
+        finally:
+            self._uploader.consumed()
+            for number, stream in callers.items():
+                # The caller may write to its arrays, or free them, on its own stream at once.
+                read = self._stream.record()
+                with self._cupy.cuda.Device(number):
+                    stream.wait_event(read)
+
+    def _callers_stream(self, number: int) -> Any:
+        """The caller's current stream on a device."""
+        with self._cupy.cuda.Device(number):
+            return self._cupy.cuda.get_current_stream()
+
+    def _usable(self, array: Any) -> Any:
+        """A device array as the kernels read it: on this device, and aligned."""
+        item = array.dtype.itemsize
+        if array.device.id != self._number or array.data.ptr % item or any(s % item for s in array.strides):
+            with self._stream:
+                return self._cupy.array(array)
+        return array
+
+    def weight_map(self, exposure: Exposure) -> np.ndarray:  # noqa: D102
+        with self._current("making a weight map"):
+            arrays = [array for name, array in exposure.arrays().items() if name in (WEIGHTS, "dq")]
+            with self._stream:
+                weights = self._cupy.empty(exposure.shape, np.float32)
+            with self._on_device(arrays) as place:
+                record = exposure_record(exposure.shape, None, place)
+                set_weights(record, exposure, place)
+                self._over_image("weight_map", weights.size, record, weights)
+            self._stream.synchronize()
+            return weights.get()
+
+    # ---- images ------------------------------------------------------------------------------------------------
+
+    def images(self) -> dict[str, Any]:  # noqa: D102
+        with self._current("making the images"):
+            images = {name: self._out(image) for name, image in super().images().items()}
+            self._tell_of_flat_drops()
+            return images
+
+    def _fill_whole(self, image: Any, value: float) -> None:
+        ny, nx = self.frame.shape
+        self._launch_fill(image, value, (0, nx - 1, 0, ny - 1))
+
+    # ---- going back, and copies --------------------------------------------------------------------------------
+
+    def part(self, window: tuple[int, int, int, int]) -> Part:  # noqa: D102
+        with self._current("copying a mosaic"):
+            with self._stream:
+                part = super().part(window)
+            self._stream.synchronize()  # for who reads it on another stream
+        return part
+
+    def put_back(self, part: Part) -> None:  # noqa: D102
+        with self._current("going back"), self._stream:
+            if self._begun > self.passes:  # what was not folded would go into the next exposure
+                self._sums = self._timed = None
+            super().put_back(part)
+
+    def _here(self, image: Any) -> Any:
+        return self._cupy.asarray(image)
+
+    def _recipe(self) -> tuple:
+        return *super()._recipe(), self._number, self._to_host
+
+    # ---- images, and the mosaic before -------------------------------------------------------------------------
+
+    def _tell_of_flat_drops(self) -> None:
+        self._stream.synchronize()
+        self._tell_of_passed_over(int(self._flat_drops.get()[0]), "the exposures so far")
+
+    def _launch_fill(self, image: Any, value: float, window: tuple[int, int, int, int]) -> None:
+        x0, x1, y0, y1 = window
+        count = (x1 - x0 + 1) * (y1 - y0 + 1)
+        record = np.array((0, 0, *window, 0), WINDOW)
+        nx = np.int64(self.frame.shape[1])
+        self._over_image(f"fill_{self._type}", count, image, self._weight, nx, record, np.float64(value))
+
+    def _fill(self, image: Any, value: float, window: tuple[int, int, int, int]) -> None:
+        with self._current("filling an image"):
+            self._launch_fill(image, value, window)
+
+    def take(self, images: dict[str, Any], next_id: int = 0) -> None:  # noqa: D102
+        with self._current("beginning a mosaic", accumulating=False):
+            self._follow(self._cupy.cuda.get_current_stream())
+            with self._stream:
+                super().take(images, next_id)
+            self._stream.synchronize()  # until the host's arrays have been read
+
+    def image(self, name: str) -> Any:  # noqa: D102
+        with self._current("looking at an image"):
+            image = super().image(name)
+            self._tell_of_flat_drops()  # and so the stream is waited for, for who looks at it on another one
+        return image
+
+    def _taken(self, image: Any, dtype: np.dtype) -> Any:
+        if not on_device(image):
+            return self._cupy.asarray(np.ascontiguousarray(image, dtype))
+        image = self._usable(self._cupy.asarray(image))
+        return self._cupy.ascontiguousarray(image, dtype)
+
+    def finish_variances(self, scaling: float) -> dict[str, Any]:  # noqa: D102
+        images = {}
+        with self._current("making the variances"):
+            self._sums = self._timed = None
+            while self._variances:
+                name, (variance, weight) = self._variances.popitem()
+                self._over_image(
+                    f"finish_variance_{self._type}",
+                    variance.size,
+                    variance,
+                    weight,
+                    np.int64(variance.size),
+                    np.float64(scaling),
+                )
+                images[name] = self._out(variance)
+        return images
+
+    def error_image(self, variances: list[Any]) -> Any:  # noqa: D102
+        if not variances or not all(on_device(variance) for variance in variances):
+            return super().error_image(variances)
+        cupy = self._cupy
+        with self._current("making the error image"):
+            arrays = [cupy.ascontiguousarray(variance, dtype=np.float32) for variance in variances]
+            addresses = cupy.asarray(np.array([array.data.ptr for array in arrays], np.uint64))
+            error = cupy.empty(self.frame.shape, np.float32)
+            self._follow(cupy.cuda.get_current_stream())
+            self._over_image("error_image", error.size, addresses, np.int32(len(arrays)), error, np.int64(error.size))
+            self._stream.synchronize()
+        return error
+
+    def _out(self, image: Any) -> Any:
+        """An image for the caller."""
+        self._stream.synchronize()
+        return image.get() if self._to_host else image
+
+
+def check_device_memory(cupy: Any, frame: Frame, number: int) -> None:
+    """Refuse a frame whose accumulators would not fit on the current device.
+
+    Raises
+    ------
+    MemoryError
+        They need more than is free.
+    """
+    free, total = memory_info(cupy)
+    if frame.bytes > free:
+        raise MemoryError(
+            f"An output frame of {frame.shape[1]} x {frame.shape[0]} pixels needs {frame.bytes / GIB:.1f} GiB of "
+            f"memory on device {number} with these options, and {free / GIB:.1f} GiB are available there (of "
+            f"{total / GIB:.1f}). Use a smaller frame or a larger pixel scale, turn off enable_var or enable_ctx, or "
+            "use backend='cpu'."
+        )

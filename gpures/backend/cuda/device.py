@@ -1,0 +1,221 @@
+"""CUDA devices: which there are, why one can't be used, and errors that say what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gpures.arguments.arrays import got
+
+__all__ = ["DeviceError", "DeviceInfo", "device_number", "devices", "explained", "import_cupy", "memory_info", "select"]
+
+#: Oldest compute capability that the kernels are compiled for: 7.0 (Volta) by CUDA 12, 7.5 (Turing) by CUDA 13.
+OLDEST = {12: (7, 0), 13: (7, 5)}
+
+INSTALL = "pip install 'gpures[cuda13]' (drivers from 580 on) or 'gpures[cuda12]' (drivers from 525 on)"
+
+# What to do about an error, by the name that CUDA gives it.
+ADVICE = {
+    "cudaErrorNoDevice": "No GPU is visible: look at `nvidia-smi`, and at CUDA_VISIBLE_DEVICES.",
+    "cudaErrorInsufficientDriver": "The NVIDIA driver is missing, or too old for the CUDA version of the installed "
+    f"CuPy: update the driver, or {INSTALL}.",
+    "cudaErrorUnsupportedPtxVersion": f"The NVIDIA driver is too old for the installed CuPy: update it, or {INSTALL}.",
+    "cudaErrorNoKernelImageForDevice": "The GPU is too old, or too new, for the CUDA version of the installed CuPy: "
+    f"{INSTALL}.",
+    "cudaErrorInvalidDevice": "There is no GPU of that number: `gpures info` lists them.",
+    "cudaErrorDevicesUnavailable": "Another process has the GPU to itself: look at `nvidia-smi`.",
+    "cudaErrorSystemDriverMismatch": "The NVIDIA driver was updated without a restart: restart the machine.",
+}
+ADVICE["CUDA_ERROR_NO_BINARY_FOR_GPU"] = ADVICE["cudaErrorNoKernelImageForDevice"]
+
+COMPILER = f"The compiler for the kernels, NVRTC, or CUDA's headers are missing or of another version: {INSTALL}."
+
+LOST = (
+    "What was accumulated on the device can no longer be trusted: begin again in a new process, with backend='cpu' if "
+    "it happens again; CUDA_LAUNCH_BLOCKING=1 shows where."
+)
+
+
+class DeviceError(RuntimeError):
+    """A GPU, its driver or its libraries can't do what was asked; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """A CUDA device.
+
+    Attributes
+    ----------
+    number : int
+        As ``device=`` takes it.
+    name : str
+        As the driver gives it.
+    capability : (int, int)
+        Compute capability.
+    memory, free : int
+        Bytes of its memory, in all and free.
+    """
+
+    number: int
+    name: str
+    capability: tuple[int, int]
+    memory: int
+    free: int
+
+
+def import_cupy() -> Any:
+    """The cupy module.
+
+    Raises
+    ------
+    DeviceError
+        It is not installed, or can't be imported.
+    """
+    try:
+        import cupy
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
+            raise DeviceError(f"backend='cuda' needs CuPy: {INSTALL}.") from error
+        raise DeviceError(f"CuPy is installed but can't be imported: {_first_lines(error)}. {INSTALL}.") from error
+    except Exception as error:  # a broken installation may raise anything
+        raise DeviceError(f"CuPy is installed but can't be imported: {_first_lines(error)}. {INSTALL}.") from error
+    if not hasattr(cupy, "cuda"):  # an empty folder, left by a CuPy that was removed
+        raise DeviceError(f"What is imported as 'cupy' is not CuPy: {cupy!r}. {INSTALL}.")
+    return cupy
+
+
+@contextlib.contextmanager
+def explained(doing: str, accumulating: bool = False) -> Iterator[None]:
+    """Turn CUDA's errors into `DeviceError` with what to do about them, and memory errors into `MemoryError`.
+
+    Parameters
+    ----------
+    doing : str
+        What is being done, for the text: "adding an exposure".
+    accumulating : bool, optional
+        Whether a mosaic is lost with it.
+    """
+    try:
+        yield
+    except (DeviceError, MemoryError):
+        raise
+    except Exception as error:
+        text = _explanation(error, accumulating)
+        if text is None:
+            raise
+        raise DeviceError(f"The GPU failed in {doing}: {_first_lines(error)}. {text}") from error
+
+
+def _explanation(error: Exception, accumulating: bool) -> str | None:
+    """What to do about an error; None if it is not one of CUDA's or CuPy's."""
+    name = type(error).__name__
+    if name in ("CompileException", "NVRTCError") or "nvrtc" in str(error).lower():
+        return COMPILER
+    if name not in ("CUDARuntimeError", "CUDADriverError", "CUDABackendError"):
+        return None
+    code = re.match(r"\w+", str(error))
+    advice = ADVICE.get(code.group() if code else "")
+    return advice if advice is not None else LOST if accumulating else "`gpures info` shows the state of the devices."
+
+
+def _first_lines(error: Exception, length: int = 300) -> str:
+    """An error's text in one line, without the pages that a compiler or a library's banner may add."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= length else text[:length] + " ..."
+
+
+def select(device: Any = None) -> int:
+    """Number of the device to use, once it is known to be usable.
+
+    Parameters
+    ----------
+    device : int, str, cupy.cuda.Device or None
+        Its number, "cuda" or "cuda:1", a device object; None for the caller's current device.
+
+    Raises
+    ------
+    DeviceError
+        It can't be used, or there is no such.
+    ValueError
+        ``device`` is none of these.
+    """
+    number = device_number(device)
+    cupy = import_cupy()
+    with explained("looking for a device"):
+        if cupy.cuda.runtime.driverGetVersion() == 0:
+            raise DeviceError("There is no NVIDIA driver on this machine, so no GPU can be used.")
+        count = cupy.cuda.runtime.getDeviceCount()
+        if count == 0:
+            raise DeviceError(ADVICE["cudaErrorNoDevice"])
+        if number is None:
+            number = cupy.cuda.runtime.getDevice()
+        if number >= count:
+            raise DeviceError(f"'device' is {device!r}, but the highest number of a GPU here is {count - 1}.")
+        capability = _capability(cupy, number)
+        major = cupy.cuda.runtime.runtimeGetVersion() // 1000
+        oldest = OLDEST.get(major, max(OLDEST.values()))
+        if capability < oldest:
+            raise DeviceError(
+                f"Device {number} has the compute capability {_dotted(capability)}, and CUDA {major} compiles for "
+                f"{_dotted(oldest)} and later. Use backend='cpu', or another device"
+                + (" or gpures[cuda12]." if capability >= min(OLDEST.values()) else ".")
+            )
+    return number
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
+
+
+def device_number(device: Any) -> int | None:
+    """Number of the device that an argument means; None for the caller's current device.
+
+    Raises
+    ------
+    ValueError
+        It means none.
+    """
+    if device is None or (isinstance(device, str) and device == "cuda"):
+        return None
+    if isinstance(device, str):
+        match = re.fullmatch(r"cuda:(\d+)", device)
+        if match:
+            return int(match[1])
+    elif not isinstance(device, bool):
+        with contextlib.suppress(TypeError):
+            if (number := operator.index(getattr(device, "id", device))) >= 0:  # CuPy's devices have an id
+                return number
+    raise ValueError(f"'device' must be None, the number of a GPU, 'cuda' or 'cuda:<number>', got {got(device)}.")
+
+
+def _capability(cupy: Any, number: int) -> tuple[int, int]:
+    properties = cupy.cuda.runtime.getDeviceProperties(number)
+    return properties["major"], properties["minor"]
+
+
+def devices() -> list[DeviceInfo]:
+    """All CUDA devices that answer, usable or not; none if there is no driver or no CuPy."""
+    found: list[DeviceInfo] = []
+    try:
+        cupy = import_cupy()
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception:
+        return found
+    for number in range(count):
+        with contextlib.suppress(Exception):
+            properties = cupy.cuda.runtime.getDeviceProperties(number)
+            name = properties["name"].decode() if isinstance(properties["name"], bytes) else properties["name"]
+            with cupy.cuda.Device(number):
+                free, total = cupy.cuda.runtime.memGetInfo()
+            found.append(DeviceInfo(number, name, _capability(cupy, number), total, free))
+    return found
+
+
+def memory_info(cupy: Any) -> tuple[int, int]:
+    """Bytes of the current device's memory that can be had, those in CuPy's pool among them; and of all of it."""
+    free, total = cupy.cuda.runtime.memGetInfo()
+    return free + cupy.get_default_memory_pool().free_bytes(), total

@@ -1,0 +1,127 @@
+"""The CUDA kernels: ``kernels/cuda/*.cu``, compiled for a device when they are first needed."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import threading
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from gpures import _cpu
+from gpures.backend.cuda.device import explained
+from gpures.exposure.structs import BLOT, EXPOSURE, MOSAIC, WINDOW
+
+__all__ = ["BLOCK_OF_SPLAT", "Program", "digest_of", "options", "source_folder", "splat_name", "splat_options"]
+
+# Input pixels, and threads, of a block of splat.cu, (x, y). A warp takes 32 of one row, whose drops fall on
+# neighbouring output pixels, so that its atomic adds share sectors of memory.
+BLOCK_OF_SPLAT = (32, 8)
+
+
+@lru_cache
+def source_folder() -> Path:
+    """Folder of the kernels' source: beside the extension, but for an editable installation."""
+    beside = Path(_cpu.__file__).parent / "kernels"
+    return beside if beside.is_dir() else Path(str(importlib.resources.files("gpures") / "kernels"))
+
+
+def digest_of(folder: Path) -> str:
+    """Digest of a folder of kernels, as kernels/CMakeLists.txt makes it."""
+    sources = sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in (".h", ".cpp", ".cu")
+    )
+    lines = [f"{source} {hashlib.sha256((folder / source).read_bytes()).hexdigest()}\n" for source in sources]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@lru_cache
+def options() -> tuple[str, ...]:
+    """Options of the compiler. CuPy's cache knows nothing of the headers, so their digest is among them."""
+    folder = source_folder()
+    sizes = {"EXPOSURE": EXPOSURE, "MOSAIC": MOSAIC, "WINDOW": WINDOW, "BLOT": BLOT}
+    return (
+        "-std=c++17",
+        f"-I{folder}",
+        f"-I{folder / 'cuda'}",
+        f"-DGPURES_KERNELS={digest_of(folder)}",
+        *(f"-DGPURES_{name}_BYTES={record.itemsize}" for name, record in sizes.items()),
+    )
+
+
+def splat_name(kernel: str, planes: int, squared: int = 0, whole: bool = True) -> str:
+    """Name of the entry point that splats so many planes with a kernel, the last of them with squared weights.
+
+    `whole`: whether all pixels with coordinates have all their neighbours beside them in the output.
+    """
+    return f"splat_{kernel}_{planes}" + (f"_squared_{squared}" if squared else "") + ("" if whole else "_anywhere")
+
+
+def splat_options(kernel: str, planes: int, squared: int = 0, whole: bool = True) -> tuple[str, ...]:
+    """Further options for that entry point."""
+    name = splat_name(kernel, planes, squared, whole)
+    width, height = BLOCK_OF_SPLAT
+    macros = {"SPLAT": name, "KERNEL": kernel.upper(), "PLANES": planes, "SQUARED": squared, "WHOLE": int(whole)}
+    macros |= {"WIDTH": width, "HEIGHT": height}
+    return tuple(f"-DGPURES_{macro}={value}" for macro, value in macros.items())
+
+
+class Program:
+    """The kernels on one device.
+
+    Parameters
+    ----------
+    cupy : module
+        CuPy.
+    device : int
+        Number of the device, which must be the current one when a function is asked for.
+    """
+
+    _programs: dict[tuple[int, int], Program] = {}
+    # Reentrant: a mosaic that the garbage collector takes gives its stream back in the middle of anything.
+    _lock = threading.RLock()
+
+    def __init__(self, cupy: Any, device: int):
+        self._cupy = cupy
+        self._device = device
+        self._functions: dict[str, Any] = {}
+        self._free_streams: list[Any] = []
+
+    @classmethod
+    def of_device(cls, cupy: Any, device: int) -> Program:
+        """The one program of a device."""
+        with cls._lock:
+            return cls._programs.setdefault((id(cupy), device), cls(cupy, device))
+
+    def take_stream(self) -> Any:
+        """A stream of one's own. CuPy keeps the memory that was used on a stream for that stream, so they go round."""
+        with self._lock:
+            return self._free_streams.pop() if self._free_streams else self._cupy.cuda.Stream(non_blocking=True)
+
+    def give_stream(self, stream: Any) -> None:
+        """Give a stream back, with no work left on it."""
+        with self._lock:
+            self._free_streams.append(stream)
+
+    def splat(self, kernel: str, planes: int, squared: int = 0, whole: bool = True) -> Any:
+        """Entry point of ``splat.cu``, as `splat_name` names it."""
+        what = kernel, planes, squared, whole
+        return self._function("splat.cu", splat_name(*what), splat_options(*what))
+
+    def whole(self, name: str) -> Any:
+        """Entry point of ``mosaic.cu``, by its name."""
+        return self._function("mosaic.cu", name, ())
+
+    def blot(self, name: str) -> Any:
+        """Entry point of ``blot.cu``, by its name."""
+        return self._function("blot.cu", name, ())
+
+    def _function(self, file: str, name: str, more: tuple[str, ...]) -> Any:
+        function = self._functions.get(name)
+        if function is None:
+            with self._lock, explained(f"compiling the kernel {name}"):
+                code = (source_folder() / "cuda" / file).read_text()
+                function = self._cupy.RawModule(code=code, options=options() + more).get_function(name)
+                self._functions[name] = function
+        return function

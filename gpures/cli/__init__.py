@@ -1,0 +1,89 @@
+"""Command line of gpures: a file for each command, with its options and what it runs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from gpures.cli import bench, demo, info, mosaic, plot, run, selftest
+
+__all__ = ["main"]
+
+# Each declares its command and sets ``run``, a function of the parsed arguments that returns the exit status. What a
+# command needs is imported when it runs.
+COMMANDS = (bench, demo, info, mosaic, plot, run, selftest)
+
+
+def _version() -> str:
+    """Version of the installed package."""
+    try:
+        return importlib.metadata.version("gpures")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown (gpures is not installed as a package)"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser with every subcommand.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+        The parser.
+    """
+    parser = argparse.ArgumentParser(prog="gpures", description="Drizzle for astronomy's mosaics.")
+    parser.add_argument("--version", action="version", version=f"gpures {_version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add_to(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Arguments without the program's name; by default those of the process.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
+    parsed = build_parser().parse_args(arguments)
+    if "own_signals" in parsed:  # of a program that is run
+        return parsed.run(parsed)
+    with _told_to_end():
+        status: int = parsed.run(parsed)
+    return status
+
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP end the program as Ctrl-C does: with what it began being cleaned up.
+
+    Its exit status is by the shells' convention 128 and the signal's number.
+    """
+    before: dict[int, Any] = {}
+
+    def end(number: int, _: object) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # else it is ignored, as by nohup
+                before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

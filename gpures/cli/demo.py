@@ -1,0 +1,46 @@
+"""``gpures demo``: show that it works."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+__all__ = ["add_to"]
+
+
+def add_to(commands: Any) -> None:
+    """Declare ``gpures demo``."""
+    parser = commands.add_parser(
+        "demo",
+        help="drizzle a real HST exposure and a simulated NIRCam-like data set",
+        description="Drizzle a real HST exposure and a simulated NIRCam-like data set, compare both with the "
+        "reference algorithm and write FITS files and pictures.",
+    )
+    parser.add_argument(
+        "-o",
+        "--outdir",
+        type=Path,
+        default=Path("gpures_demo"),
+        help="folder for the files (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=("hst", "nircam"),
+        help="run this data set only; may be given more than once",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Run the demo; 0 when it agrees with the reference, 1 when it does not, 2 when it cannot run."""
+    from gpures import demo
+
+    try:
+        agrees = demo.run(arguments.outdir, arguments.only or tuple(demo.DATASETS))
+    except (demo.MissingDependencyError, FileNotFoundError) as error:
+        print(f"gpures demo: {error}", file=sys.stderr)
+        return 2
+    return 0 if agrees else 1

@@ -1,0 +1,245 @@
+"""``gpures mosaic`` on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+__all__ = ["add_to"]
+
+EPILOG = """\
+Many files: gpures mosaic @list.txt -o mosaic.fits reads arguments from list.txt, one a line; empty lines and those that
+begin with # are passed over. Patterns in quotes ('*_cal.fits') are expanded here.
+
+Exit status: 0 when the mosaic was made, 1 when that failed on the way, 2 when it could not be begun, 130 after Ctrl-C,
+143 after SIGTERM. In all cases but the first, no file is written.
+"""
+
+FLAGS = {
+    ("--overwrite",): "replace OUT if it exists",
+    ("--dry-run",): "show what would be done, and do nothing",
+    ("--skip-bad",): "go on without exposures that can't be used",
+    ("-q", "--quiet"): "no progress and no table",
+}
+
+# What is not an argument of `gpures.mosaic` of the same name.
+OWN = ("files", "output", "overwrite", "dry_run", "skip_bad", "quiet", "threads", "run", "usage_error")
+
+# Exit status; that of an interrupted program is by the shells' convention 128 and the signal's number.
+NOT_FINISHED, NOT_BEGUN, INTERRUPTED = 1, 2, 130
+
+
+def add_to(commands: Any) -> None:
+    """Declare ``gpures mosaic``."""
+    parser = commands.add_parser(
+        "mosaic",
+        help="co-add exposures in files onto one frame",
+        description="Co-add exposures of JWST, Roman, HST, or in plain FITS, onto one frame. The frame is made from "
+        "the exposures' footprints, north-up, with the pixel scale of the first, unless the options say otherwise.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        fromfile_prefix_chars="@",
+        argument_default=argparse.SUPPRESS,  # what is not given has the defaults of `gpures.mosaic`
+    )
+    parser.convert_arg_line_to_args = _arguments_of
+    parser.add_argument("files", nargs="+", metavar="FILE", help="exposure, pattern in quotes, or @list.txt")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", default=None, help="file for the mosaic: .fits, .fits.gz or .asdf"
+    )
+    for names, words in FLAGS.items():
+        parser.add_argument(*names, action="store_true", default=False, help=words)
+    _add_frame(parser.add_argument_group("frame"))
+    _add_resampling(parser.add_argument_group("resampling"))
+    _add_planes(parser.add_argument_group("what the mosaic has besides data and weight"))
+    _add_machine(parser.add_argument_group("machine"))
+    parser.set_defaults(run=_run, usage_error=parser.error)
+
+
+def _arguments_of(line: str) -> list[str]:
+    """Arguments in a line of a list."""
+    line = line.strip()
+    return [] if not line or line.startswith("#") else [line]
+
+
+def _add_frame(group: Any) -> None:
+    group.add_argument("--like", dest="output_wcs", metavar="FILE", help="take the frame of this file, FITS or ASDF")
+    scale = group.add_mutually_exclusive_group()
+    scale.add_argument(
+        "--scale",
+        dest="pixel_scale",
+        type=float,
+        metavar="ARCSEC",
+        help="pixel scale (default: that of the first exposure)",
+    )
+    scale.add_argument(
+        "--scale-ratio",
+        dest="pixel_scale_ratio",
+        type=float,
+        metavar="R",
+        help="pixel scale over that of the first exposure (default: 1)",
+    )
+    group.add_argument(
+        "--rotation",
+        type=_angle,
+        metavar="DEG",
+        help="position angle of +y, degrees from north to east, or 'first': along the first exposure (default: 0)",
+    )
+    group.add_argument("--crval", type=float, nargs=2, metavar=("RA", "DEC"), help="tangent point, degrees")
+    group.add_argument("--crpix", type=float, nargs=2, metavar=("X", "Y"), help="its pixel, from 0")
+    group.add_argument(
+        "--shape", dest="output_shape", type=int, nargs=2, metavar=("NX", "NY"), help="pixels in x and y"
+    )
+
+
+def _add_resampling(group: Any) -> None:
+    from gpures.exposure.drops import KERNELS
+
+    group.add_argument("--kernel", choices=KERNELS, help="shape of a drop (default: square)")
+    group.add_argument("--pixfrac", type=float, metavar="F", help="size of a drop in input pixels (default: 1)")
+    group.add_argument("--fillval", metavar="V", help="value of pixels without data (default: NaN)")
+    group.add_argument(
+        "--weight-type",
+        choices=("ivm", "ivm-sky", "exptime"),
+        help="weights: inverse read noise variance, inverse sky variance, or time (default: ivm)",
+    )
+    group.add_argument(
+        "--good-bits",
+        type=_or_none,
+        metavar="BITS",
+        help="DQ flags to be ignored, such as 4, 4+8, ~1 (all but 1) or ~DO_NOT_USE; 'none' ignores all "
+        "(default: for JWST ~DO_NOT_USE+NON_SCIENCE, for Roman ~DO_NOT_USE, else 0)",
+    )
+    group.add_argument(
+        "--pixmap-tolerance",
+        type=float,
+        metavar="T",
+        help="largest error of pixels' places, output pixels; 0 evaluates the WCS everywhere (default: 1e-6)",
+    )
+    group.add_argument(
+        "--pixmap-stepsize", type=float, metavar="N", help="evaluate the WCS every N pixels, whatever the error"
+    )
+    group.add_argument("--pixmap-order", type=int, choices=(1, 3), help="order of the spline between them (default: 1)")
+    group.add_argument("--accumulator-dtype", choices=("f4", "f8"), help="type of the sums (default: f4)")
+
+
+def _add_planes(group: Any) -> None:
+    group.add_argument(
+        "--no-context",
+        dest="enable_ctx",
+        action="store_false",
+        help="do not record which exposures a pixel is made of",
+    )
+    group.add_argument("--no-variances", dest="enable_var", action="store_false", help="leave variances out")
+    group.add_argument(
+        "--compute-err",
+        type=_or_none,
+        choices=("from_var", "driz_err", None),
+        metavar="{from_var,driz_err,none}",
+        help="error from the variances, or by averaging that of the exposures (default: from_var)",
+    )
+    group.add_argument("--propagate-dq", action="store_true", help="combine the flags of all pixels that contribute")
+    group.add_argument(
+        "--dq-of-empty", type=int, metavar="FLAGS", help="flags of pixels without data, such as 1; with --propagate-dq"
+    )
+    group.add_argument(
+        "--exptime-map", dest="enable_exptime_map", action="store_true", help="sum of the exposure times in each pixel"
+    )
+    group.add_argument(
+        "--extra",
+        dest="extra_array_names",
+        action="append",
+        metavar="NAME",
+        help="average this array of the exposures, too; may be repeated",
+    )
+
+
+def _add_machine(group: Any) -> None:
+    group.add_argument(
+        "--backend", choices=("auto", "cuda", "cpu", "drizzle"), help="what computes (default: a GPU, else the CPU)"
+    )
+    group.add_argument("--device", type=int, metavar="N", help="number of the GPU")
+    group.add_argument("--threads", type=int, metavar="N", default=None, help="threads on the CPU (default: all)")
+
+
+def _angle(text: str) -> float | None:
+    return None if text == "first" else float(text)
+
+
+def _or_none(text: str) -> str | None:
+    return None if text.lower() == "none" else text
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    """Make a mosaic, or show its plan; the exit status."""
+    if parsed.output is None and not parsed.dry_run:
+        parsed.usage_error("the following arguments are required: -o/--output")
+    if parsed.threads is not None:
+        if parsed.threads < 1:
+            parsed.usage_error(f"argument --threads: must be at least 1, got {parsed.threads}")
+        os.environ["GPURES_NUM_THREADS"] = str(parsed.threads)
+    status = NOT_BEGUN
+    try:
+        from gpures.mosaicking.plan import make_plan
+        from gpures.mosaicking.product import build
+        from gpures.mosaicking.report import plan_text
+
+        own = {name: getattr(parsed, name) for name in ("skip_bad", "overwrite")}
+        with nullcontext() if parsed.quiet else _progress_lines():
+            plan = make_plan(parsed.files, parsed.output, progress=not parsed.quiet, **own, **_options(parsed))
+            if parsed.dry_run:
+                _print(plan_text(plan))
+            plan.check_room()
+            if parsed.dry_run:
+                return 0
+            status = NOT_FINISHED
+            made = build(plan, progress=not parsed.quiet)
+        if not parsed.quiet:
+            _print(made.report)
+    except KeyboardInterrupt:
+        there = parsed.output is not None and os.path.exists(parsed.output)
+        print("gpures mosaic: interrupted" + ("." if there else "; nothing was written."), file=sys.stderr)
+        return INTERRUPTED
+    except (ImportError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
+        print(f"gpures mosaic: {_words_of(error)}", file=sys.stderr)
+        return status
+    return 0
+
+
+def _words_of(error: Exception) -> Any:
+    """What is wrong, without numbers of errors and quotation marks."""
+    if isinstance(error, KeyError) and error.args:
+        return error.args[0]
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return error
+
+
+def _print(text: str) -> None:
+    """Print what may hold names that the terminal has no characters for."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _options(parsed: argparse.Namespace) -> dict[str, Any]:
+    return {name: value for name, value in vars(parsed).items() if name not in OWN}
+
+
+@contextmanager
+def _progress_lines() -> Iterator[None]:
+    """Let lines of progress, which stand for a bar where tqdm is not installed, through to the terminal."""
+    logger, handler = logging.getLogger("gpures.progress"), logging.StreamHandler()
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]

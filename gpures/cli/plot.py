@@ -1,0 +1,63 @@
+"""``gpures plot``: draw a mosaic."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+__all__ = ["add_to"]
+
+
+def add_to(commands: Any) -> None:
+    """Declare ``gpures plot``."""
+    parser = commands.add_parser(
+        "plot",
+        help="draw a mosaic and what comes with it",
+        description="Draw the planes of a mosaic's file (FITS or ASDF) beside each other: data, weight, depth, error, "
+        "and what else there is, on axes of the sky.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the mosaic")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="PICTURE",
+        help="file for the picture; its suffix says which kind",
+    )
+    parser.add_argument(
+        "--plane",
+        action="append",
+        metavar="NAME",
+        help="draw this plane only: data, wht, con (its depth), err, dq, var_rnoise, ...; may be given more than once",
+    )
+    parser.add_argument(
+        "--around", nargs=2, type=float, metavar=("RA", "DEC"), help="draw the part around this position, degrees"
+    )
+    parser.add_argument(
+        "--size", type=float, metavar="ARCSEC", help="width and height of that part (default: a fifth of the frame)"
+    )
+    parser.add_argument("--dpi", type=float, default=150, help="dots per inch (default: %(default)s)")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Draw a mosaic's file; 0 when the picture is there, 2 when it can't be drawn."""
+    try:
+        from matplotlib.figure import Figure
+
+        from gpures import plot
+        from gpures.io.atomic import written
+
+        path = arguments.output if arguments.output.suffix else arguments.output.with_suffix(".png")
+        with written(path, overwrite=True) as file:
+            figure = plot.overview(
+                arguments.file, Figure(), planes=arguments.plane, around=arguments.around, size=arguments.size
+            )
+            figure.savefig(file, format=path.suffix.removeprefix(".").lower(), dpi=arguments.dpi)
+    except (ImportError, OSError, ValueError) as error:
+        print(f"gpures plot: {error}", file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,43 @@
+"""Drops: the names of their shapes, which are the kernels', and their size."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from gpures.arguments.arrays import got
+
+__all__ = ["KERNELS", "LARGEST_PIXFRAC", "checked_kernel", "effective_kernel", "warn_of_kernel"]
+
+#: Names of the kernels, in the order of the enumeration in kernels/drop.h.
+KERNELS = ("square", "gaussian", "point", "turbo", "lanczos2", "lanczos3")
+
+# At or below this pixfrac a drop is a point, for every kernel: the reference's bound.
+POINT_PIXFRAC = 0.001
+
+#: A drop reaches for its corners into the cells of the pixel map next to its centre, so it can't be wider than two.
+LARGEST_PIXFRAC = 2.0
+
+
+def checked_kernel(kernel: Any) -> str:
+    """The name of a kernel, in any case; ValueError if there is none of that name."""
+    if not isinstance(kernel, str) or kernel.lower() not in KERNELS:
+        raise ValueError(f"Kernel {got(kernel)} is not supported: 'kernel' must be one of {KERNELS}.")
+    return kernel
+
+
+def effective_kernel(kernel: str, pixfrac: float) -> str:
+    """Name of the kernel that drops of that size have."""
+    return "point" if pixfrac <= POINT_PIXFRAC else kernel.lower()
+
+
+def warn_of_kernel(kernel: str, pixfrac: float, stacklevel: int) -> None:
+    """Warn of what a kernel does not do; ``stacklevel`` as `warnings.warn` would take it in the caller."""
+    effective = effective_kernel(kernel, pixfrac)
+    stacklevel += 1
+    if effective != kernel.lower():
+        warnings.warn("Kernel reset to 'point' due to input 'pixfrac' being too small.", stacklevel=stacklevel)
+    if effective in ("gaussian", "lanczos2", "lanczos3"):
+        warnings.warn(f"Kernel '{effective}' is not a flux-conserving kernel.", stacklevel=stacklevel)
+    if effective.startswith("lanczos") and abs(pixfrac - 1.0) > 1e-5:
+        warnings.warn("In lanczos kernel, pixfrac is ignored and assumed to be 1.0", stacklevel=stacklevel)

@@ -1,0 +1,399 @@
+"""The pixel map: output coordinates of the input pixels' centres.
+
+Evaluating a WCS at every pixel costs more than resampling the image. Most are smooth, so a cubic spline through a
+coarse grid gives the same numbers; it is checked against the WCS between the points of its grid, and where it does
+not hold to the tolerance asked for, the grid is refined, and in the end every pixel is evaluated.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from gpures import _cpu
+from gpures.arguments.values import checked_number, checked_order, checked_shape
+from gpures.exposure.structs import EXPOSURE, Place, in_memory
+from gpures.machine.threads import thread_count
+from gpures.wcs import seams
+from gpures.wcs.transforms import Transform, bounding_box, checked_wcs, pixel_to_world, pixels_within, world_to_pixel
+
+__all__ = ["PixelMap", "calc_pixmap"]
+
+log = logging.getLogger(__name__)
+
+# Grid points per axis, tried in turn. For a NIRCam detector (2048 pixels, distortion of degree 5) the first holds to
+# 1e-7 output pixels; a doubling gains a factor of 16. A call of a WCS costs about as much as 5000 points in it, so
+# coarser grids would save nothing.
+GRIDS = (65, 129)
+
+# The grid of an image too small for these.
+SMALL_GRID = 33
+
+# An image with fewer pixels per grid point than this is as well evaluated at every pixel: a grid takes its points
+# twice, once for the spline and once to verify it.
+PIXELS_PER_GRID_POINT = 8
+
+# Pixels evaluated at a time: the dozen temporaries of a WCS of this many float64 fit the cache of one core.
+PIXELS_AT_ONCE = 1 << 14
+
+_SUPPORT = 4  # coefficients per axis that a pixel depends on, as in kernels/pixmap.h
+
+Mapping = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+class PixelMap:
+    """Output coordinates of every input pixel's centre, as a full array or as a spline.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Shape (Ny, Nx) of the input image.
+    full : ndarray of float64 (Ny, Nx, 2) or None
+        x and y in output pixels.
+    spline : dict of ndarray or None
+        What `kernels/pixmap.h` evaluates, when ``full`` is None.
+    window : (int, int, int, int) or None
+        xmin, xmax, ymin, ymax of the pixels where the spline holds, the last ones included.
+    period : (float, float)
+        Output pixels after which the sky is the same again along x and y; 0 where it never is.
+    jump : float
+        Output pixels. Only a longer step from one pixel to its neighbour may lead across a seam of the output, such as
+        the meridian at which a map of the whole sky begins and ends; such a pixel is no neighbour.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        full: np.ndarray | None = None,
+        spline: dict[str, np.ndarray] | None = None,
+        window: tuple[int, int, int, int] | None = None,
+        period: tuple[float, float] = (0.0, 0.0),
+        jump: float = math.inf,
+    ):
+        self.shape = shape
+        self.full = full
+        self.spline = spline
+        self.window = window
+        self.period = period
+        self.jump = jump
+        self._expanded: np.ndarray | None = None
+
+    @classmethod
+    def from_array(
+        cls, pixmap: np.ndarray, period: tuple[float, float] = (0.0, 0.0), jump: float = math.inf
+    ) -> PixelMap:
+        """Take a full pixel map of shape (Ny, Nx, 2), with the output's period and jump, as the attributes have them.
+
+        Raises
+        ------
+        ValueError
+            The array has another shape.
+        """
+        pixmap = np.require(pixmap, np.float64, ["C", "ALIGNED"])
+        if pixmap.ndim != 3 or pixmap.shape[2] != 2:
+            raise ValueError(f"'pixmap' must have the shape (Ny, Nx, 2), got {pixmap.shape}.")
+        return cls(pixmap.shape[:2], full=pixmap, period=period, jump=jump)
+
+    def array(self) -> np.ndarray:
+        """Full pixel map, (Ny, Nx, 2) float64, NaN where there is none."""
+        if self.full is not None:
+            return self.full
+        if self._expanded is None:
+            self._expanded = np.empty((*self.shape, 2))
+            record = exposure_record(self.shape, self, in_memory)
+            _cpu.full_pixmap(record.ctypes.data, self._expanded, thread_count())
+        return self._expanded
+
+    def as_full(self) -> PixelMap:
+        """The same as a full array."""
+        return PixelMap(self.shape, self.array(), period=self.period, jump=self.jump)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays that the kernels read, by their names in ``kernels/exposure.h``."""
+        return {"full": self.full} if self.full is not None else self.spline or {}
+
+    def has_valid_pixels(self) -> bool:
+        """Whether at least two rows and two columns hold finite coordinates: less has no pixel size."""
+        if self.full is None:
+            return True
+        finite = np.isfinite(self.full[..., 0]) & np.isfinite(self.full[..., 1])
+        return bool(finite.any(axis=0).sum() > 1 and finite.any(axis=1).sum() > 1)
+
+    def mean_scale_ratio(self, output_shape: tuple[int, int], limits: tuple[int, int, int, int]) -> float:
+        """Output over input pixel scale, from the pixel map in the middle of what lies in the output frame.
+
+        Parameters
+        ----------
+        output_shape : (int, int)
+            Shape (Ny, Nx) of the output frame.
+        limits : (int, int, int, int)
+            xmin, xmax, ymin, ymax of the input pixels used.
+
+        Raises
+        ------
+        ValueError
+            No part of the image lies in the frame, or the map is not finite there.
+        """
+        xmin, xmax, ymin, ymax = limits
+        pixmap = self.array()[ymin : ymax + 1, xmin : xmax + 1]
+        x, y = pixmap[..., 0], pixmap[..., 1]
+        inside = (x >= -0.5) & (x <= output_shape[1] - 0.5) & (y >= -0.5) & (y <= output_shape[0] - 0.5)
+        rows, columns = np.nonzero(inside)
+        if rows.size:
+            j = min(max(round(rows.mean()), 0), pixmap.shape[0] - 2)
+            i = min(max(round(columns.mean()), 0), pixmap.shape[1] - 2)
+            (dxdx, dydx), (dxdy, dydy) = pixmap[j, i + 1] - pixmap[j, i], pixmap[j + 1, i] - pixmap[j, i]
+            area = abs(dxdx * dydy - dxdy * dydx)
+            if np.isfinite(area) and area > 0:
+                return 1.0 / math.sqrt(area)
+        raise ValueError("'pixel_scale_ratio' is not given and can't be estimated: the pixel map has no finite scale.")
+
+
+def calc_pixmap(
+    wcs_from: Any,
+    wcs_to: Any,
+    shape: tuple[int, int],
+    tolerance: float = 1e-6,
+    stepsize: int = 1,
+    order: int = 1,
+    period: tuple[float, float] = (0.0, 0.0),
+) -> PixelMap:
+    """Pixel map from one WCS to another.
+
+    The bounding box of ``wcs_from`` is respected (NaN outside of it), that of ``wcs_to`` is not: the output frame's
+    shape bounds the output. World coordinates are handed on by their meaning, whatever their order and units. Between
+    celestial frames nothing is converted, as in the reference: where both WCS name theirs and the names differ (ICRS
+    and FK5, which are 0.02 arcsec apart, or Galactic), a warning in the log says so, once for an output `Transform`.
+
+    Parameters
+    ----------
+    wcs_from, wcs_to : gwcs.wcs.WCS or astropy.wcs.WCS
+        Input and output WCS, of the same celestial frame; the output's may be a `Transform` made before.
+    shape : (int, int)
+        Shape (Ny, Nx) of the input image.
+    tolerance : float, optional
+        Largest error allowed, in output pixels; 0 evaluates every pixel.
+    stepsize, order : int, optional
+        With ``stepsize > 1`` the grid has about that spacing, the spline has this order (1 or 3; less along a side of
+        2 or 3 pixels), and ``tolerance`` is not looked at: the reference's own knobs, with its results.
+    period : (float, float), optional
+        Of the output, as `gpures.seams.period_of` gives it.
+
+    Returns
+    -------
+    PixelMap
+
+    Raises
+    ------
+    ValueError
+        ``stepsize`` is below 1, ``order`` neither 1 nor 3, the WCS have axes of different types, or fewer than two rows
+        and columns have finite coordinates.
+    """
+    checked_wcs(wcs_from, "wcs_from")
+    if not isinstance(wcs_to, Transform):
+        checked_wcs(wcs_to, "wcs_to")
+    shape = checked_shape(shape, "shape", "image")
+    tolerance = checked_number(tolerance, "tolerance", 0.0, math.inf)
+    stepsize = checked_number(stepsize, "stepsize", 1, math.inf)
+    if stepsize > 1:
+        order = checked_order(order)
+    forward = pixel_to_world(wcs_from)
+    backward = wcs_to if isinstance(wcs_to, Transform) else world_to_pixel(wcs_to)
+    _check_axes(forward, backward)
+    pixel_to_pixel = _composition(forward, backward)
+    window = pixels_within(bounding_box(wcs_from), shape)
+    x0, x1, y0, y1 = window
+    width, height = x1 - x0 + 1, y1 - y0 + 1
+    pixmap = None
+    if width > 1 and height > 1:
+        if stepsize > 1 and max(width, height) > 10:
+            # No wider than asked for, but at least 10 points (or every pixel of a smaller image), as the reference.
+            points = [max(math.ceil(n / stepsize), min(10, n)) for n in (width, height)]
+            pixmap = _spline_map(pixel_to_pixel, shape, window, points, order, tolerance=None)
+        elif tolerance > 0 and forward.is_smooth and backward.is_smooth:
+            affordable = [n for n in (SMALL_GRID, *GRIDS) if n * n * PIXELS_PER_GRID_POINT <= width * height]
+            for n in affordable[1:] or affordable:
+                pixmap = _spline_map(pixel_to_pixel, shape, window, [n, n], 3, tolerance)
+                if pixmap is not None:
+                    break
+    if pixmap is None:
+        pixmap = _every_pixel(forward, backward, shape, window, period)
+    pixmap.period = period
+    if not pixmap.has_valid_pixels():
+        raise ValueError(
+            "No or too few valid pixels in the pixel map: the WCS of the input, or of the output, gives finite "
+            f"coordinates in fewer than two rows and two columns of the {shape} image."
+        )
+    return pixmap
+
+
+def _check_axes(forward: Transform, backward: Transform) -> None:
+    """Refuse world coordinates of different kinds, and say where those of the sky have different names."""
+    ours, theirs = forward.axes, backward.axes
+    if ours.types != theirs.types:
+        raise ValueError(f"'wcs' must have the output WCS's world axes, {theirs.types}, got {ours.types}.")
+    if ours.sky and theirs.sky and ours.sky != theirs.sky and ours.sky not in backward.warned:
+        backward.warned.add(ours.sky)
+        log.warning(
+            "The sky coordinates of the input are in %s, and those of the output in %s: taken as the same, nothing is "
+            "converted.",
+            ours.sky,
+            theirs.sky,
+        )
+
+
+def _every_pixel(
+    forward: Transform,
+    backward: Transform,
+    shape: tuple[int, int],
+    window: tuple[int, int, int, int],
+    period: tuple[float, float],
+) -> PixelMap:
+    """Evaluate each pixel of the window, in blocks of rows that fit the cache, over threads; and look for jumps."""
+    x0, x1, y0, y1 = window
+    full = np.full((*shape, 2), np.nan) if window != (0, shape[1] - 1, 0, shape[0] - 1) else np.empty((*shape, 2))
+    if x1 < x0 or y1 < y0:
+        return PixelMap(shape, full=full)
+    columns = np.arange(x0, x1 + 1, dtype=float)
+    rows_at_once = max(1, PIXELS_AT_ONCE // columns.size)
+    starts = range(y0, y1 + 1, rows_at_once)
+    has_long_steps = []
+
+    def evaluate(own: tuple[Transform, Transform], own_starts: range) -> None:
+        pixel_to_pixel = _composition(*own)
+        for start in own_starts:
+            rows = np.arange(start, min(start + rows_at_once, y1 + 1), dtype=float)
+            x, y = np.broadcast_arrays(columns[None, :], rows[:, None])
+            block = full[start : start + rows.size, x0 : x1 + 1]
+            block[..., 0], block[..., 1] = pixel_to_pixel(x.copy(), y.copy())
+            has_long_steps.append(seams.has_long_steps(block, period))
+
+    threads = min(thread_count(), len(starts))
+    if threads == 1 or not (forward.can_be_copied and backward.can_be_copied):
+        evaluate((forward, backward), starts)
+    else:
+        pairs = [(forward, backward)] + [(forward.duplicate(), backward.duplicate()) for _ in range(threads - 1)]
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(evaluate, pairs, (starts[k::threads] for k in range(threads))))
+    pixmap = PixelMap(shape, full=full)
+    between = (full[start - 1 : start + 1, x0 : x1 + 1] for start in starts[1:])
+    if any(has_long_steps) or any(seams.has_long_steps(rows, period) for rows in between):
+        inside = full[y0 : y1 + 1, x0 : x1 + 1]
+        pixmap.jump = seams.jump_of(inside, (x0, y0), _composition(forward, backward), period)
+    return pixmap
+
+
+def _composition(forward: Transform, backward: Transform) -> Mapping:
+    def pixel_to_pixel(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x_out, y_out = backward(*forward(x, y))
+        return x_out, y_out
+
+    return pixel_to_pixel
+
+
+def _spline_map(
+    pixel_to_pixel: Mapping,
+    shape: tuple[int, int],
+    window: tuple[int, int, int, int],
+    points: list[int],
+    order: int,
+    tolerance: float | None,
+) -> PixelMap | None:
+    """Spline through a grid over the window; None where a point is not finite or the tolerance does not hold."""
+    from scipy.interpolate import RectBivariateSpline  # here, as it takes longer to import than gpures
+
+    x0, x1, y0, y1 = window
+    x, y = np.linspace(x0, x1, points[0]), np.linspace(y0, y1, points[1])
+    at_x, at_y = (grid.ravel() for grid in np.meshgrid(x, y))
+    check_x, check_y = (at_x[:0], at_y[:0]) if tolerance is None else _between(x, y)
+    # One call for both: most of its cost does not depend on the number of points.
+    values = pixel_to_pixel(np.concatenate([at_x, check_x]), np.concatenate([at_y, check_y]))
+    if not all(np.all(np.isfinite(v)) for v in values):
+        return None
+    grids = [v[: at_x.size].reshape(y.size, x.size) for v in values]
+    # Where there is no tolerance, nothing else finds a seam of the output.
+    if tolerance is None and seams.has_long_steps(np.stack(grids, axis=-1), (0.0, 0.0)):
+        return None
+    # A spline needs more points than its order: of a side of 2 or 3 pixels, which has them all, it is lower.
+    order_y, order_x = min(order, y.size - 1), min(order, x.size - 1)
+    splines = [RectBivariateSpline(y, x, grid, kx=order_y, ky=order_x) for grid in grids]
+    if tolerance is not None:
+        errors = [np.abs(s.ev(check_y, check_x) - v[at_x.size :]) for s, v in zip(splines, values, strict=True)]
+        worst = max(float(error.max()) for error in errors)
+        if not worst <= tolerance:
+            log.debug("A %d x %d pixel map grid is good to %.1e, not to %.1e.", *points, worst, tolerance)
+            return None
+
+    knots_y, knots_x, coefficients_x = splines[0].tck
+    coefficients_y = splines[1].tck[2]
+    n_y, n_x = len(knots_y) - order_y - 1, len(knots_x) - order_x - 1
+    first_row, row_factors = _factors(knots_y, order_y, np.arange(shape[0]), y0, y1)
+    first_column, column_factors = _factors(knots_x, order_x, np.arange(shape[1]), x0, x1)
+    # A spline of a lower order than 3 reads (with factors of 0) beyond its last coefficient.
+    pad = ((0, _SUPPORT), (0, _SUPPORT))
+    return PixelMap(
+        shape,
+        spline={
+            "coefficients_x": np.pad(coefficients_x.reshape(n_y, n_x), pad),
+            "coefficients_y": np.pad(coefficients_y.reshape(n_y, n_x), pad),
+            "first_row": first_row,
+            "first_column": first_column,
+            "row_factors": row_factors,
+            "column_factors": column_factors,
+        },
+        window=window,
+    )
+
+
+def _between(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points off a grid, at which a spline through it is verified.
+
+    In each cell of the grid one point, near its middle, where an interpolating spline is worst, but moved about so
+    that nothing periodic hides; the outermost cells, where a spline has least support, have a second one.
+    """
+    cells_x, cells_y = np.meshgrid(np.arange(x.size - 1), np.arange(y.size - 1))
+    golden = 0.6180339887498949  # its multiples fill an interval evenly
+    number = np.arange(cells_x.size).reshape(cells_x.shape)
+    fx, fy = 0.35 + 0.3 * (number * golden % 1.0), 0.35 + 0.3 * (number * golden**2 % 1.0)
+    edge = (cells_x % (x.size - 2) == 0) | (cells_y % (y.size - 2) == 0)
+    at_x = np.concatenate([(cells_x + fx).ravel(), (cells_x + 1.0 - fx)[edge]]) * (x[1] - x[0]) + x[0]
+    at_y = np.concatenate([(cells_y + fy).ravel(), (cells_y + 1.0 - fy)[edge]]) * (y[1] - y[0]) + y[0]
+    return at_x, at_y
+
+
+def _factors(knots: np.ndarray, order: int, at: np.ndarray, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each pixel, the first coefficient it depends on and the factors of four of them; shape (n,), (4, n)."""
+    from scipy.interpolate import BSpline
+
+    inside = at[(at >= first) & (at <= last)]
+    basis = BSpline.design_matrix(inside.astype(float), knots, order)
+    start = np.zeros(at.size, dtype=np.int32)
+    factors = np.zeros((_SUPPORT, at.size))
+    start[inside] = basis.indices.reshape(inside.size, order + 1)[:, 0]
+    factors[: order + 1, inside] = basis.data.reshape(inside.size, order + 1).T
+    return start, factors
+
+
+def exposure_record(shape: tuple[int, int], pixmap: PixelMap | None, place: Place) -> np.ndarray:
+    """An EXPOSURE of that shape, of which all pixels are used, with a pixel map and nothing else."""
+    record = np.zeros((), EXPOSURE)
+    record["ny"], record["nx"] = shape
+    record["x1"], record["y1"] = shape[1] - 1, shape[0] - 1
+    record["variance_weight_plane"] = -1
+    if pixmap is not None:
+        if pixmap.full is not None and pixmap.full.shape != (*shape, 2):
+            raise RuntimeError(f"A pixel map of the shape {(*shape, 2)} has become one of {pixmap.full.shape}.")
+        for name, array in pixmap.arrays().items():
+            record["pixmap"][name] = place(array)[0]
+        record["pixmap"]["period_x"], record["pixmap"]["period_y"] = pixmap.period
+        record["pixmap"]["jump"] = pixmap.jump
+        if pixmap.spline is not None and pixmap.window is not None:
+            record["pixmap"]["coefficients_per_row"] = pixmap.spline["coefficients_x"].shape[1]
+            for name, limit in zip(("x0", "x1", "y0", "y1"), pixmap.window, strict=True):
+                record["pixmap"][name] = limit
+    return record

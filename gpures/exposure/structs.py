@@ -1,0 +1,127 @@
+"""The structs of ``kernels/exposure.h`` as numpy records: what the kernels are told of an exposure and a mosaic.
+
+Field by field as in the header; a test compares both, and each CUDA compilation compares the sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from gpures import _cpu
+
+__all__ = [
+    "BLOT",
+    "EXPOSURE",
+    "INTERPOLATIONS",
+    "LANCZOS_ORDER",
+    "MOSAIC",
+    "MOST_PLANES",
+    "PIXMAP",
+    "PLANE",
+    "VIEW",
+    "WINDOW",
+    "Place",
+    "in_memory",
+    "lanczos_table",
+    "view",
+]
+
+# In the order of the enumeration in kernels/blot.h.
+INTERPOLATIONS = ("nearest", "linear", "poly3", "poly5", "lanczos3", "lanczos5", "sinc")
+
+LANCZOS_ORDER = {"lanczos2": 2, "lanczos3": 3, "lanczos5": 5}
+
+_POINTER = "u8"
+
+VIEW = np.dtype(
+    [("data", _POINTER), ("row_stride", "i8"), ("column_stride", "i8"), ("type", "i4"), ("swapped", "i4")], align=True
+)
+
+PIXMAP = np.dtype(
+    [(name, _POINTER) for name in ("full", "coefficients_x", "coefficients_y")]
+    + [("coefficients_per_row", "i8")]
+    + [(name, _POINTER) for name in ("first_row", "first_column", "row_factors", "column_factors")]
+    + [(name, "i4") for name in ("x0", "x1", "y0", "y1")]
+    + [(name, "f8") for name in ("period_x", "period_y", "shift_x", "shift_y", "jump")],
+    align=True,
+)
+
+PLANE = np.dtype(
+    [("view", VIEW), ("offset", "f8"), ("scale", "f8"), ("root", "i4"), ("squared", "i4")]
+    + [(name, _POINTER) for name in ("mean", "weight")],
+    align=True,
+)
+
+MOST_PLANES: int = _cpu.MOST_PLANES
+
+EXPOSURE = np.dtype(
+    [("ny", "i8"), ("nx", "i8")]
+    + [(name, "i4") for name in ("x0", "x1", "y0", "y1")]
+    + [("pixmap", PIXMAP), ("kernel", "i4"), ("planes", "i4"), ("pixfrac", "f8"), ("pixel_scale_ratio", "f8")]
+    + [("lanczos", _POINTER), ("weight_map", VIEW), ("variance", VIEW), ("weight", "f8")]
+    + [("dq", VIEW), ("bad_bits", "u8"), ("variance_weight_plane", "i4"), ("variance_weight", "f8")]
+    + [("exposure_time", "f8")]
+    + [("plane", PLANE, (MOST_PLANES,))],
+    align=True,
+)
+
+MOSAIC = np.dtype(
+    [("ny", "i8"), ("nx", "i8"), ("doubles", "i4"), ("context_bit", "i4")]
+    + [(name, _POINTER) for name in ("weight", "beyond", "context", "dq", "time", "passed_over")],
+    align=True,
+)
+
+WINDOW = np.dtype(
+    [("sums", _POINTER), ("stride", "i8")]
+    + [(name, "i4") for name in ("x0", "x1", "y0", "y1")]
+    + [("timed", _POINTER)],
+    align=True,
+)
+
+BLOT = np.dtype(
+    [("data", _POINTER), ("ny", "i8"), ("nx", "i8"), ("doubles", "i4"), ("interpolation", "i4")]
+    + [(name, _POINTER) for name in ("pixmap", "out")]
+    + [("out_ny", "i8"), ("out_nx", "i8")]
+    + [(name, "f8") for name in ("scale", "fill", "sinc_scale", "float32_below")]
+    + [("lanczos", _POINTER)],
+    align=True,
+)
+
+# In the order of the enumeration in kernels/exposure.h; booleans are read as bytes.
+_TYPES = {name: k for k, name in enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"))} | {"b1": 1}
+
+
+# Where the kernels find an array: its address and its strides (bytes).
+Place = Callable[[Any], tuple[int, tuple[int, ...]]]
+
+
+def in_memory(array: np.ndarray) -> tuple[int, tuple[int, ...]]:
+    """Place of a numpy array."""
+    return array.ctypes.data, array.strides
+
+
+def view(array: Any, shape: tuple[int, int], place: Place) -> tuple:
+    """A VIEW of an array, which must still have the exposure's shape: the kernels take that for granted.
+
+    Raises
+    ------
+    RuntimeError
+        It has another, as an array that was resized after it had been checked.
+    """
+    if array.shape != shape:
+        raise RuntimeError(f"An array of the shape {shape} has become one of {array.shape} since it was checked.")
+    address, strides = place(array)
+    swapped = array.dtype.str[0] == (">" if np.little_endian else "<")
+    return address, strides[0], strides[1], _TYPES[array.dtype.str[1:]], swapped
+
+
+@lru_cache
+def lanczos_table(order: int) -> np.ndarray:
+    """Table from which the Lanczos factors of an order are read."""
+    table = np.empty(_cpu.lanczos_entries(order))
+    _cpu.fill_lanczos_table(table, order)
+    return table

@@ -1,0 +1,216 @@
+"""A mosaic made of files or models: planned, built, and written."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gpures.io.atomic import Destination
+from gpures.io.writer import write_into
+from gpures.mosaicking.plan import Plan, make_plan, nothing_left
+from gpures.mosaicking.report import report_text
+from gpures.mosaicking.stream import Stream
+from gpures.reporting.progress import shown
+from gpures.reporting.timing import stage, watched
+from gpures.resample.resampler import Resample
+
+__all__ = ["Mosaic", "build", "mosaic"]
+
+
+@dataclass
+class Mosaic:
+    """A finished mosaic.
+
+    Attributes
+    ----------
+    model : dict
+        Output model of `gpures.Resample`: images and meta data.
+    plan : gpures.mosaicking.plan.Plan
+        Frame, options, and the exposures that were to be added.
+    added : list of str
+        Names of the exposures in it; bit ``k % 32`` of plane ``k // 32`` of the context stands for number k.
+    unit : str or None
+        Of its data.
+    skipped : list of (str, str)
+        Exposures and files that could not be used, and why.
+    path : pathlib.Path or None
+        File that it was written to.
+    seconds : dict of float
+        Wall seconds by stage, and in all under "total". Reading files and pixel maps go on beside the rest.
+    pixels : int
+        Of the exposures that were added.
+    backend : str
+        "cuda", "cpu" or "drizzle".
+    """
+
+    model: Mapping[str, Any] = field(repr=False)
+    plan: Plan = field(repr=False)
+    added: list[str]
+    backend: str
+    unit: str | None
+    pixels: int
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    path: Path | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def wcs(self) -> Any:
+        """WCS of the mosaic."""
+        return self.model["wcs"]
+
+    @property
+    def report(self) -> str:
+        """What was done, as a table."""
+        return report_text(
+            self.plan,
+            exposure_time=self.model["exposure_time"],
+            added=len(self.added),
+            pixels=self.pixels,
+            skipped=self.skipped,
+            unit=self.unit,
+            path=self.path,
+            seconds=self.seconds,
+        )
+
+
+def mosaic(
+    inputs: Any,
+    output: str | os.PathLike | None = None,
+    *,
+    output_wcs: Any = None,
+    pixel_scale: float | None = None,
+    pixel_scale_ratio: float = 1.0,
+    rotation: float | None = 0.0,
+    crpix: Sequence[float] | None = None,
+    crval: Sequence[float] | None = None,
+    output_shape: Sequence[int] | None = None,
+    skip_bad: bool = False,
+    overwrite: bool = False,
+    progress: Any = True,
+    **options: Any,
+) -> Mosaic:
+    """Co-add exposures onto one frame: files or models in, a mosaic out.
+
+    Headers are read first and a frame is made from the exposures' footprints: north-up and tangential, unless the
+    arguments say otherwise. Then the files are read one after another, ahead of the resampling, so that three of them
+    are in memory at a time.
+
+    Parameters
+    ----------
+    inputs : path, dict, gpures.io.Input, or iterable of such
+        Exposures: paths, patterns such as ``"*_cal.fits"``, models as `gpures.Resample.add_model` takes them. A
+        generator of models needs ``output_wcs``. Those that do not reach the frame are not read.
+    output : path, optional
+        File for the mosaic: ``.fits``, ``.fits.gz`` or ``.asdf``, as `gpures.io.write` has it. It appears once it is
+        complete, and never in part.
+    output_wcs : gwcs.wcs.WCS, astropy.wcs.WCS, path or dict, optional
+        Output WCS, a file that has one, or a dict as `gpures.Resample` takes it. Takes the place of the six parameters
+        that follow, but for ``output_shape``, which can be given where it has none.
+    pixel_scale : float, optional
+        Output pixel scale, arcsec. Takes precedence over ``pixel_scale_ratio``.
+    pixel_scale_ratio : float, optional
+        Output over input pixel scale, as in the pipelines and in `gpures.Resample`. The input's is the root of the mean
+        area of the first exposure's pixels.
+    rotation : float or None, optional
+        Position angle of the output's y axis, degrees from north to east: 0 is north-up. None turns it along the first
+        exposure.
+    crpix : (float, float), optional
+        Pixel of the tangent point, x and y from 0. By default such that the exposures begin in pixel (0, 0).
+    crval : (float, float), optional
+        Tangent point, degrees. By default the middle of all exposures.
+    output_shape : (int, int), optional
+        Shape as (Nx, Ny), in the pipelines' order. By default up to the last pixel that an exposure reaches into.
+    skip_bad : bool, optional
+        Whether exposures that can't be used are left out, with a warning. Else the first one is an error.
+    overwrite : bool, optional
+        Whether a file of the name ``output`` may be replaced.
+    progress : bool, callable or None, optional
+        As in `gpures.Resample.add_models`.
+    **options
+        Options of `gpures.Resample`. Three of them have other defaults here, which are the pipelines':
+        ``fillval="NaN"``, ``compute_err="from_var"``, and ``good_bits``, which forgives all flags but DO_NOT_USE (for
+        JWST also NON_SCIENCE) where all exposures are JWST's or all are Roman's.
+
+    Returns
+    -------
+    Mosaic
+        Its ``model`` is the output model, and its ``report`` a table.
+
+    Raises
+    ------
+    FileNotFoundError, FileExistsError, gpures.io.FileError
+        An input or the output can't be used; the text names the file.
+    TypeError, ValueError, KeyError
+        An argument or a model can't be used, units differ, or no tangent plane holds the exposures.
+    MemoryError
+        The frame would not fit in memory; the text names exposures that are far apart.
+    DeviceError
+        The backend is "cuda", and the GPU can't be used.
+
+    Examples
+    --------
+    >>> gpures.mosaic("jw*_cal.fits", "mosaic.fits", pixel_scale=0.03, pixfrac=0.8)  # doctest: +SKIP
+    """
+    plan = make_plan(
+        inputs,
+        output,
+        output_wcs=output_wcs,
+        pixel_scale=pixel_scale,
+        pixel_scale_ratio=pixel_scale_ratio,
+        rotation=rotation,
+        crpix=crpix,
+        crval=crval,
+        output_shape=output_shape,
+        skip_bad=skip_bad,
+        overwrite=overwrite,
+        progress=progress,
+        **options,
+    )
+    return build(plan, progress)
+
+
+def build(plan: Plan, progress: Any = True) -> Mosaic:
+    """Make the mosaic that was planned, and write it; ``progress``, result and errors are those of `mosaic`."""
+    plan.check_room()
+    begin = time.perf_counter()
+    with ExitStack() as stack:
+        # Open from the beginning: there is a file handle for it, and whatever would be in its way is so now.
+        destination = None if plan.path is None else stack.enter_context(Destination(plan.path, plan.overwrite))
+        try:
+            seconds = stack.enter_context(watched())
+        except RuntimeError:  # somebody times the stages already: theirs are the figures
+            seconds = {}
+        resample = Resample(plan.output_wcs, n_input_models=plan.total, **plan.options)
+        if plan.flag_names is not None:
+            resample.dq_flag_name_map = plan.flag_names
+        stream = Stream(plan.sources, plan.arrays, plan.skip_bad)
+        with shown(progress, plan.total) as show:
+            resample.add_models(stream, lambda done, _: show(done + stream.unread), stream.on_error)
+        skipped = plan.skipped + stream.skipped
+        if not stream.added:
+            raise ValueError(nothing_left(skipped))
+        resample.finalize()
+        model = resample.output_model
+        if destination is not None:
+            with stage("writing"):
+                write_into(destination, model, unit=stream.unit, exposures=stream.added, in_fits=plan.in_fits)
+    return Mosaic(
+        model=model,
+        plan=plan,
+        added=stream.added,
+        unit=stream.unit,
+        backend=resample.backend,
+        pixels=stream.pixels,
+        skipped=skipped,
+        path=plan.path,
+        seconds={
+            "headers and frame": plan.seconds,
+            **seconds,
+            "total": plan.seconds + time.perf_counter() - begin,
+        },
+    )

@@ -1,0 +1,1 @@
+"""What a person is told: progress, where the time goes, tables."""

@@ -1,0 +1,6 @@
+"""The resampler: stcal's API."""
+
+from gpures.resample.output_model import OutputModel
+from gpures.resample.resampler import Resample
+
+__all__ = ["OutputModel", "Resample"]

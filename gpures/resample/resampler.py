@@ -1,0 +1,897 @@
+"""The resampler: its life from the first exposure to the finished mosaic, under the names that stcal gave it."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import logging
+import math
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from gpures.arguments.arrays import on_device
+from gpures.arguments.values import (
+    checked_compute_err,
+    checked_count,
+    checked_dtype,
+    checked_names,
+    checked_number,
+    checked_ratio,
+    checked_scale,
+    checked_shape,
+    checked_switch,
+    fill_number,
+)
+from gpures.backend.base import BITS_PER_PLANE, Accumulators, Frame, IncompleteError, Part, united
+from gpures.backend.choice import checked_backend, make_accumulators
+from gpures.backend.cuda.device import DeviceError, device_number
+from gpures.backend.images import in_type
+from gpures.exposure.drops import LARGEST_PIXFRAC, checked_kernel, effective_kernel, warn_of_kernel
+from gpures.exposure.exposure import Exposure, Wanted, exposure_of, exposure_of_variances
+from gpures.exposure.input_model import InputModel
+from gpures.exposure.pixmap import PixelMap, calc_pixmap
+from gpures.exposure.weights import check_weight_type, checked_flag, flag_empty
+from gpures.machine.prefetch import ahead
+from gpures.reporting.progress import shown
+from gpures.reporting.timing import stage
+from gpures.resample.output_frame import OutputFrame
+from gpures.resample.output_model import OutputModel
+from gpures.resample.settings import Setting, Settled
+from gpures.resample.times import TimeCounters
+from gpures.wcs.seams import period_of
+from gpures.wcs.transforms import (
+    ARCSEC_PER_RADIAN,
+    as_wcs,
+    axes_type,
+    checked_wcs,
+    is_imaging,
+    world_to_pixel,
+)
+
+__all__ = ["Resample"]
+
+log = logging.getLogger(__name__)
+
+IMAGES = ("data", "wht", "con", "dq", "err", "exptime_map")
+
+MISSING = "Attempt to access non-existent key '{}' in a data model."
+
+# What `add_model` raises where something in a model is wrong.
+MODEL_ERRORS = (KeyError, RuntimeError, TypeError, ValueError)
+
+# What is counted of the exposures, by the attributes' names.
+COUNTS = ("_n_res_models", "_group_ids", "_pixel_scale_ratio", *TimeCounters.counters)
+
+# What of a resampler belongs to the process and the thread, and is made anew for a copy.
+OWN = ("_lock", "_wcs_lock", "_undo", "_parts", "_world_to_pixel")
+
+
+@dataclass(frozen=True)
+class Undo:
+    """What was counted before an exposure, for the case that it is not added.
+
+    Attributes
+    ----------
+    passes : int
+        Passes that were in the sums.
+    counts : dict
+        Attributes of the resampler.
+    meta : dict
+        Entries of the output model.
+    """
+
+    passes: int
+    counts: dict[str, Any]
+    meta: dict[str, Any]
+
+
+def type_of_others() -> DTypeLike:
+    """Type of the images that have no other."""
+    return np.float32
+
+
+def checked_fillval(fillval: Any) -> Any:
+    """A fill value as it was given; ValueError if it is no number, nor a string that holds one."""
+    fill_number(fillval)
+    return fillval
+
+
+class Resample(OutputFrame, TimeCounters):
+    """Co-add exposures onto one output grid with the drizzle algorithm.
+
+    Drop-in for `stcal.resample.Resample`: the same arguments, attributes, methods and results, and subclasses written
+    for it work on this class. What it does otherwise is listed in the README.
+
+    An output pixel is the weighted mean of the input pixels whose drops fall on it (Fruchter & Hook 2002, PASP 114,
+    144). The centre of the first pixel has the coordinates (0, 0); it spans -0.5 ... 0.5.
+
+    Parameters
+    ----------
+    output_wcs : dict
+        ``"wcs"``: the output WCS, a `gwcs.wcs.WCS` or a celestial `astropy.wcs.WCS` with its ``array_shape`` set.
+        ``"pixel_scale"`` (optional): output pixel scale in arcsec; computed from the WCS if missing.
+        ``"pixel_scale_ratio"`` (optional): output over input pixel scale; else from the first model's nominal area.
+    n_input_models : int, optional
+        Number of models to come; makes room in the context image.
+    pixfrac : float, optional
+        Linear size of a drop in input pixels, 0 to 2. At 0.001 or less drops are points, with a warning.
+    kernel : {"square", "gaussian", "point", "turbo", "lanczos2", "lanczos3"}, optional
+        Shape of a drop. Gaussian and Lanczos drops do not conserve flux, and say so in a warning.
+    fillval : float, str or None, optional
+        Value of output pixels without contributions: a number, a string that holds one, "NaN"; None or "INDEF" leave
+        them NaN.
+    weight_type : {"ivm", "ivm-sky", "exptime"}, optional
+        Weights: inverse ``var_rnoise``, inverse ``var_sky``, or the measurement time (else the exposure time).
+    good_bits : int, str, list or None, optional
+        DQ flags to be ignored, as `astropy.nddata.bitmask.interpret_bit_flags` takes them: 12, "4,8", "4+8", "~4",
+        [4, 8], or names that ``dq_flag_name_map`` knows. Pixels with other flags have weight 0. None ignores all.
+    enable_ctx : bool, optional
+        Make the context image: bit ``k % 32`` of plane ``k // 32`` says that exposure k contributed.
+    enable_var : bool, optional
+        Resample the arrays named in ``variance_array_names``.
+    compute_err : {"from_var", "driz_err"} or None, optional
+        Output error: the root of the sum of the resampled variances, or the average of the ``err`` arrays.
+    propagate_dq : bool, optional
+        Make an output DQ array: the flags of all pixels that contributed, combined by OR.
+    pixmap_stepsize, pixmap_order : int, optional
+        With ``pixmap_stepsize > 1``: spacing of the grid on which the WCS is evaluated, and order (1 or 3) of the
+        spline through it.
+    backend : {"auto", "cuda", "cpu", "drizzle"}, optional
+        "cuda" accumulates on a GPU; "drizzle" is the reference algorithm on the drizzle package. "auto" is what
+        ``GPURES_BACKEND`` says, else "cuda" where a GPU can be used, else "cpu"; why a GPU can't be used is logged.
+    device : int, str, cupy.cuda.Device or None, optional
+        The GPU: its number, "cuda:1", or a device; None for the current one.
+    to_host : bool, optional
+        With the backend "cuda", whether the images of the output model are numpy arrays. Else they are CuPy arrays
+        that stay on the GPU.
+    pixmap_tolerance : float, optional
+        Largest error of the pixel map, in output pixels, when ``pixmap_stepsize`` is 1. The WCS is evaluated on as
+        coarse a grid as holds it, which is verified; 0 evaluates every pixel.
+    extra_array_names : sequence of str, optional
+        Further arrays of the models that ride along: each is averaged with the weights of the data, as it is (neither
+        the sky level nor a flux scale is applied to it), and becomes an image of the output model under its name.
+    enable_exptime_map : bool, optional
+        Make the image ``"exptime_map"``: at each output pixel the sum of the exposure times (seconds) of those models
+        that have a good pixel there, whatever its weight. Of a model that has ``"effective_exposure_time"``, as
+        Roman's, it is that.
+    accumulator_dtype : {"f4", "f8"}, optional
+        Type of the accumulated sums. The images have the types of ``output_array_types`` in any case.
+    dq_of_empty : int or None, optional
+        DQ flags of output pixels without data (of weight 0), such as 1, which is DO_NOT_USE among the flags of JWST and
+        Roman; None for none. Needs ``propagate_dq``.
+
+    Raises
+    ------
+    ValueError
+        An argument has a value that it can't have.
+    TypeError
+        ``output_wcs`` is not a mapping.
+    UnsupportedWCSError
+        The output WCS has an unexpected number of axes.
+    MemoryError
+        The output frame would not fit in memory.
+    DeviceError
+        The backend is "cuda", and the GPU can't be used; the text says what to do.
+
+    Examples
+    --------
+    A simulated exposure onto a frame of its own scale:
+
+    >>> from gpures import Resample
+    >>> from gpures.demo.frames import north_up_frame
+    >>> from gpures.demo.nircam import NATIVE_SCALE, NRCB5, make_exposures
+    >>> from gpures.demo.scene import make_scene
+    >>> (model,) = make_exposures(make_scene(NRCB5["CRVAL1"], NRCB5["CRVAL2"]), 1, (64, 64))
+    >>> frame = north_up_frame([model["fits_wcs"]], [(64, 64)], NATIVE_SCALE, margin=2)
+    >>> resample = Resample({"wcs": frame.wcs}, good_bits="~1", compute_err="from_var", fillval="NaN")
+    >>> resample.add_model(model)
+    >>> resample.finalize()
+    >>> resample.output_model["data"].shape == resample.output_model["err"].shape == frame.shape
+    True
+    """
+
+    #: Types of the output images; variances not named here are float32.
+    output_array_types: defaultdict[str, DTypeLike] = defaultdict(
+        type_of_others,
+        dict.fromkeys(("data", "wht", "err", "var_rnoise", "var_flat", "var_poisson"), np.float32) | {"con": np.int32},
+    )
+
+    #: Variance arrays that are resampled.
+    variance_array_names = ["var_rnoise", "var_flat", "var_poisson"]
+
+    #: Those that the error is made of; None for all.
+    error_from_variances = None
+
+    #: Names of DQ flags, a dict or `astropy.nddata.BitFlagNameMap`.
+    dq_flag_name_map: Mapping[str, int] | None = None
+
+    _accumulators: Accumulators
+
+    # Of the pixel map that a hook was handed last.
+    _jump = math.inf
+
+    # What the sums were where an exposure goes, while its hooks are called.
+    _parts: list[Part] | None = None
+
+    def __init__(
+        self,
+        output_wcs,
+        n_input_models=None,
+        pixfrac=1.0,
+        kernel="square",
+        fillval=0.0,
+        weight_type="ivm",
+        good_bits=0,
+        enable_ctx=True,
+        enable_var=True,
+        compute_err=None,
+        propagate_dq=False,
+        pixmap_stepsize=1,
+        pixmap_order=1,
+        *,
+        backend="auto",
+        device=None,
+        to_host=True,
+        pixmap_tolerance=1e-6,
+        extra_array_names=(),
+        enable_exptime_map=False,
+        accumulator_dtype="f4",
+        dq_of_empty=None,
+    ):
+        # Slow to import, and needed by every exposure: here, so that neither `import gpures` nor the first one waits.
+        import astropy.nddata.bitmask  # noqa: F401
+        import scipy.interpolate  # noqa: F401
+
+        self._lock, self._wcs_lock = threading.RLock(), threading.Lock()
+        self._undo: Undo | None = None
+        self._finalized = False
+        self._n_res_models = 0
+        self._group_ids: list = []
+        self._enable_ctx = checked_switch(enable_ctx, "enable_ctx")
+        self._enable_var = checked_switch(enable_var, "enable_var")
+        self._compute_err = checked_compute_err(compute_err)
+        self._propagate_dq = checked_switch(propagate_dq, "propagate_dq")
+        self._dq_of_empty = checked_flag(dq_of_empty, self._propagate_dq)
+        self._backend = checked_backend(backend)
+        device_number(device)
+        self._device = getattr(device, "id", device)
+        self._extra_array_names = checked_names(extra_array_names, (*IMAGES, *self.variance_array_names))
+        self._enable_exptime_map = checked_switch(enable_exptime_map, "enable_exptime_map")
+        self._to_host = checked_switch(to_host, "to_host")
+        self._pixmap_tolerance = checked_number(pixmap_tolerance, "pixmap_tolerance", 0.0, math.inf)
+        self._accumulator_dtype = checked_dtype(accumulator_dtype, self._backend)
+
+        self.pixfrac = pixfrac
+        self.kernel = kernel
+        self.fillval = fillval
+        self.good_bits = good_bits
+        self.weight_type = weight_type
+        self.pixmap_stepsize = pixmap_stepsize
+        self.pixmap_order = pixmap_order
+
+        if output_wcs is None:
+            raise ValueError("Output WCS must be provided through the 'output_wcs' parameter, got None.")
+        if not isinstance(output_wcs, Mapping):
+            raise TypeError(f"'output_wcs' must be a dict with a WCS under 'wcs', got {type(output_wcs).__name__}.")
+        self._output_wcs = output_wcs.get("wcs")
+        if self._output_wcs is None:
+            raise ValueError(f"'output_wcs' must have a WCS under 'wcs', got the keys {list(output_wcs)}.")
+        self._pixel_scale_ratio = output_wcs.get("pixel_scale_ratio")
+        if self._pixel_scale_ratio is not None:
+            self._pixel_scale_ratio = checked_ratio(self._pixel_scale_ratio)
+        self.check_output_wcs(self._output_wcs)
+        self._output_array_shape = checked_shape(as_wcs(self._output_wcs).array_shape)
+        self._output_pixel_scale = self._pixel_scale(output_wcs.get("pixel_scale"))
+        self._world_to_pixel = world_to_pixel(self._output_wcs)  # composed once, for all exposures
+        self._period = period_of(self._output_wcs)
+
+        log.info("Output pixel scale: %s arcsec.", self._output_pixel_scale)
+        for name in ("kernel", "pixfrac", "fillval", "weight_type"):
+            log.info("Driz parameter %s: %s", name, getattr(self, name))
+        self.reset_arrays(n_input_models=n_input_models)
+
+    # ---- what it is --------------------------------------------------------------------------------------------
+
+    # The output model's entries of these names say what the mosaic was begun with, as in the reference.
+    pixfrac = Setting(
+        lambda value: checked_number(value, "pixfrac", 0.0, LARGEST_PIXFRAC),
+        doc="Linear size of a drop in input pixels. Acts on the exposures that come next, as all settings do.",
+    )
+    kernel = Setting(checked_kernel, doc="Name of the shape of a drop.")
+    fillval = Setting(checked_fillval, changed="_fill_anew", doc="Value of output pixels without contributions.")
+    weight_type = Setting(check_weight_type, doc="What weights are made of.")
+    pixmap_stepsize = Setting(
+        lambda value: checked_number(value, "pixmap_stepsize", 1, math.inf),
+        doc="Spacing of the grid on which the WCS is evaluated, in input pixels.",
+    )
+
+    backend = Settled('Name of the backend in use: "cuda", "cpu" or "drizzle".')
+    group_ids = Settled("Group IDs of the models added, in their order.", "call 'reset_arrays'")
+    enable_ctx = Settled("Whether there is a context image.")
+    enable_var = Settled("Whether variance arrays are resampled.")
+    compute_err = Settled("How the error array is computed, if it is.")
+    propagate_dq = Settled("Whether the output has a DQ array.")
+    extra_array_names = Settled("Names of the further arrays that are averaged like the data.")
+    enable_exptime_map = Settled("Whether there is a map of the exposure time.")
+    dq_of_empty = Settled("Flags that output pixels without data have in the DQ array; None for none.")
+    output_model = Settled(
+        "Output model, a dictionary of images and meta data. Images are current at any time, variances at the end.",
+        "change its entries, or call 'reset_arrays'",
+    )
+
+    def _fill_anew(self) -> None:
+        """Have the images made again, with another fill value."""
+        if "_accumulators" in self.__dict__:
+            with self._lock:
+                self._accumulators.fillval = fill_number(self.fillval)
+                if self._n_res_models:
+                    self._defer_images()
+
+    def is_finalized(self):
+        """Whether `finalize` was called."""
+        return self._finalized
+
+    # ---- copies ------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            state = {name: value for name, value in self.__dict__.items() if name not in OWN}
+            # Images that are made of what is accumulated are made anew.
+            made = self._accumulated_keys() if self._n_res_models and not self._finalized else ()
+            state["_output_model"] = self._output_model.without(made)
+            if self._undo is not None and self._accumulators.passes == self._undo.passes:
+                state |= self._undo.counts
+                state["_output_model"] |= self._undo.meta
+            return state | {name: copy.copy(state[name]) for name in COUNTS}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock, self._wcs_lock = threading.RLock(), threading.Lock()
+        self._undo = None
+        self._world_to_pixel = world_to_pixel(self._output_wcs)
+        self._output_model = OutputModel(self._output_model)
+        if self._n_res_models and not self._finalized:
+            self._defer_images()
+
+    def __copy__(self) -> Resample:
+        made = type(self).__new__(type(self))
+        with self._lock:
+            state = self.__getstate__()
+            if "_accumulators" in state:
+                state["_accumulators"] = state["_accumulators"].copy()
+        made.__setstate__(state)
+        return made
+
+    # ---- beginning ---------------------------------------------------------------------------------------------
+
+    def create_output_model(self):
+        """Output model without images.
+
+        Returns
+        -------
+        dict
+        """
+        area = self._output_pixel_scale**2
+        model = {
+            "wcs": self._output_wcs,
+            "data": None,
+            "wht": None,
+            "con": None,
+            "dq": None,
+            "pixfrac": self.pixfrac,
+            "kernel": self.kernel,
+            "fillval": self.fillval,
+            "weight_type": self.weight_type,
+            "pixelarea_steradians": area / ARCSEC_PER_RADIAN**2,
+            "pixelarea_arcsecsq": area,
+            "pixel_scale_ratio": self._pixel_scale_ratio,
+            "pointings": 0,
+            "exposure_time": 0.0,
+            "measurement_time": None,
+            "start_time": None,
+            "end_time": None,
+            "duration": 0.0,
+            "level": None,
+            "subtracted": False,
+        }
+        if self._enable_var:
+            model |= dict.fromkeys(self.variance_array_names)
+        if self._compute_err is not None:
+            model["err"] = None
+        if self._enable_exptime_map:
+            model["exptime_map"] = None
+        return model | dict.fromkeys(self._extra_array_names)
+
+    def reset_arrays(self, n_input_models=None):
+        """Begin a new mosaic in the same frame: an empty output model, times and groups at zero.
+
+        Parameters
+        ----------
+        n_input_models : int, optional
+            Number of models to come; makes room in the context image.
+
+        Raises
+        ------
+        ValueError
+            ``n_input_models`` is not a positive integer.
+        MemoryError
+            The frame's arrays would not fit in memory.
+        """
+        with self._lock:
+            frame = self._frame(checked_count(n_input_models, "n_input_models"))
+            if hasattr(self, "_output_model"):
+                with suppress(IncompleteError):
+                    self._output_model.settle()  # whoever holds the mosaic before keeps its images
+            self._undo = None
+            self._drop_accumulators()  # and the rest of it makes room first
+            self._accumulators = make_accumulators(self._backend, frame, self._device, self._to_host)
+            self._backend = self._accumulators.backend
+            self._output_model = OutputModel(self.create_output_model())
+            self._n_res_models = 0
+            self._group_ids = []
+            if self._enable_var:
+                self.init_variance_arrays()
+            self.init_time_counters()
+            self._finalized = False
+
+    def _frame(self, n_input_models) -> Frame:
+        """What is to be accumulated."""
+        planes = (n_input_models - 1) // BITS_PER_PLANE + 1 if n_input_models else 1
+        return Frame(
+            shape=self._output_array_shape,
+            kernel=self._effective_kernel(),
+            fillval=fill_number(self.fillval),
+            variance_names=tuple(self.variance_array_names) if self._enable_var else (),
+            context_planes=planes if self._enable_ctx else 0,
+            has_err=self._compute_err == "driz_err",
+            has_dq=bool(self._propagate_dq),
+            dtype=self._accumulator_dtype,
+            extra_names=self._extra_array_names,
+            has_time=self._enable_exptime_map,
+        )
+
+    def _drop_accumulators(self) -> None:
+        if hasattr(self, "_accumulators"):
+            self._accumulators.close()
+            del self._accumulators
+
+    def _effective_kernel(self) -> str:
+        return effective_kernel(self.kernel, self.pixfrac)
+
+    def init_variance_arrays(self):
+        """Called when variances begin to be accumulated; the backend has allocated their arrays."""
+
+    # ---- adding ------------------------------------------------------------------------------------------------
+
+    def validate_input_model(self, model):
+        """Check that a model has all the keys that the settings need.
+
+        Parameters
+        ----------
+        model : dict
+            Input model.
+
+        Raises
+        ------
+        TypeError
+            It is not a mapping.
+        KeyError
+            A key is missing.
+        TypeError, ValueError
+            Its WCS is none.
+        """
+        if not isinstance(model, Mapping):
+            raise TypeError(f"'model' must be a dict of arrays and meta data, got {type(model).__name__}.")
+        needed = ["data", "dq", "filename", "group_id", "wcs", "exposure_time", "start_time", "end_time", "duration"]
+        needed += ["measurement_time", "pixelarea_steradians", "level", "subtracted"]
+        if self._enable_var:
+            needed += self.variance_array_names
+        needed += self._extra_array_names
+        if self._compute_err == "driz_err":
+            needed.append("err")
+        if not self._enable_var and self.weight_type.startswith("ivm"):
+            needed.append("var_rnoise")
+        for key in needed:
+            if key not in model:
+                raise KeyError(MISSING.format(key))
+        checked_wcs(model["wcs"], "wcs", model)
+        if "SPECTRAL" in axes_type(model["wcs"]) and "bunit_data" not in model:
+            raise KeyError(MISSING.format("bunit_data"))
+
+    def add_model(self, model):
+        """Resample a model and add it to the mosaic, all its planes in one pass.
+
+        Parameters
+        ----------
+        model : dict
+            Input model; nothing in it is changed. Arrays may have any strides, byte order and real type:
+            ``data``, ``dq`` (integers) of shape (Ny, Nx), and, as the settings need them, ``err``, ``var_*``.
+            ``wcs``; ``exposure_time``, ``measurement_time``, ``duration`` (seconds or None), ``start_time``,
+            ``end_time``; ``pixelarea_steradians`` or None; sky ``level`` (data's unit or None) and whether it is
+            ``subtracted``; ``filename``, ``group_id``; ``bunit_data`` for spectral data.
+
+        Raises
+        ------
+        RuntimeError
+            The mosaic is finalized, or the data are not two-dimensional.
+        KeyError, TypeError, ValueError
+            Something in the model is missing or wrong. Nothing has been added then.
+        """
+        self._add(model)
+
+    def add_models(self, models, progress=None, on_error=None):
+        """Resample models and add them to the mosaic, in their order.
+
+        The same as `add_model` for each, but while one is added, the next ones are taken from the iterable and their
+        pixel maps are made, by a thread of its own: reading files, evaluating WCS and resampling overlap.
+
+        Parameters
+        ----------
+        models : iterable of dict
+            Input models; a generator that reads files has at most three of them in memory.
+        progress : bool or callable, optional
+            True shows a progress bar (by tqdm where it is installed, else a line in the log for each model). A callable
+            is called with the number of models done and their total, which is None where ``models`` has no length.
+        on_error : callable, optional
+            Called with the number of a model in ``models``, from 0, and what is wrong with it, if it can't be added.
+            Unless the callable raises, that model is left out.
+
+        Returns
+        -------
+        int
+            Number of models added.
+
+        Raises
+        ------
+        RuntimeError, KeyError, TypeError, ValueError
+            As `add_model`, for the first model that is wrong; those before it have been added.
+        """
+        total = len(models) if hasattr(models, "__len__") else None
+        done = added = 0
+        with shown(progress, total) as show:
+
+            def take(add, *arguments) -> None:
+                nonlocal done, added
+                try:
+                    add(*arguments)
+                    added += 1
+                except DeviceError:  # which is no fault of the model's
+                    raise
+                except MODEL_ERRORS as error:
+                    if on_error is None:
+                        raise
+                    on_error(done, error)
+                done += 1
+                show(done)
+
+            left = iter(models)
+            # The first settles the pixel scale ratio; a subclass may do with a model what it likes.
+            all_alone = type(self).add_model is not Resample.add_model
+            for model in left:
+                take(self.add_model, model)
+                del model  # or it would be held while the next one is read
+                if added and not all_alone:
+                    break
+            for model, pixmap in ahead(left, self._pixmap_ahead):
+                take(self._add, model, pixmap)
+                del model, pixmap
+        return added
+
+    def _pixmap_ahead(self, model) -> PixelMap | None:
+        """Pixel map of a model, made in another thread; None where it had better be made in its turn."""
+        # Hooks may evaluate WCS objects, which keep state while they are evaluated.
+        if self._is_overridden("add_model_hook") or self._is_overridden("resample_variance_arrays"):
+            return None
+        try:
+            return self._pixmap(model)
+        except Exception:  # what is wrong is said in its turn
+            return None
+
+    def _pixmap(self, model: Mapping) -> PixelMap:
+        # WCS objects keep state while they are evaluated, and the output's is everybody's.
+        with self._wcs_lock, stage("pixel map"):
+            return calc_pixmap(
+                model["wcs"],
+                self._world_to_pixel,
+                np.shape(model["data"]),
+                tolerance=self._pixmap_tolerance,
+                stepsize=self.pixmap_stepsize,
+                order=self.pixmap_order,
+                period=self._period,
+            )
+
+    def _add(self, model, pixmap: PixelMap | None = None) -> None:
+        with self._lock:
+            self._settle(self._undo)
+            if self._finalized:
+                raise RuntimeError(
+                    "Resampling has been finalized and no new models can be added to the resampled output model. "
+                    "Call 'reset_arrays' to begin a new one."
+                )
+            self._accumulators.check_whole()
+            self._check_names()
+            self.validate_input_model(model)
+            with self._all_or_nothing(model):
+                taken = InputModel(model)
+                checked = self._checked_exposure(taken, pixmap)
+                warn_of_kernel(self.kernel, self.pixfrac, stacklevel=5)
+                self._count(taken)
+                self._defer_images()
+                if any(self._is_overridden(name) for name in ("add_model_hook", "resample_variance_arrays")):
+                    self._add_with_hooks(model, checked)
+                else:
+                    self._accumulators.add(checked)
+
+    def _check_names(self) -> None:
+        """Refuse names of variances that the mosaic was not begun with; it can go on with fewer."""
+        begun = self._accumulators.frame.variance_names
+        names = {"variance_array_names": self.variance_array_names if self._enable_var else ()}
+        if self._enable_var and self._compute_err == "from_var":
+            names["error_from_variances"] = self.error_from_variances or ()
+        for attribute, given in names.items():
+            if unknown := [name for name in given if name not in begun]:
+                raise ValueError(
+                    f"{attribute!r} must be among the variances that the mosaic was begun with, {begun}, got "
+                    f"{unknown[0]!r}: change 'variance_array_names' and call 'reset_arrays'."
+                )
+
+    def _count(self, model: Mapping) -> None:
+        self._n_res_models += 1
+        if (group_id := model["group_id"]) not in self._group_ids:
+            self.update_time(model)
+            self._group_ids = [*self._group_ids, group_id]
+            dict.__setitem__(self._output_model, "pointings", self._output_model["pointings"] + 1)
+
+    def _add_with_hooks(self, model: Mapping, checked: Exposure) -> None:
+        """Add an exposure and call a subclass' hooks. If one of these raises, the sums are what they were."""
+        variances = checked.variances
+        own_variances = self._is_overridden("resample_variance_arrays")
+        if own_variances:
+            checked.variances = {}
+        self._parts = [self._accumulators.part(self._accumulators.window_of(checked))]
+        try:
+            self._accumulators.add(checked)
+            if self._is_overridden("add_model_hook"):
+                self._call_with_maps(self.add_model_hook, model, checked)
+            if own_variances and variances:
+                self._call_with_maps(self.resample_variance_arrays, model, checked)
+        except BaseException:
+            for part in reversed(self._parts):
+                self._accumulators.put_back(part)
+            raise
+        finally:
+            self._parts = None
+
+    @contextmanager
+    def _all_or_nothing(self, model: Mapping) -> Iterator[None]:
+        """Count an exposure if it is in the sums, and not if it is not, whatever happens meanwhile."""
+        meta = ("pixel_scale_ratio", "pointings")
+        undo = self._undo = Undo(
+            self._accumulators.passes,
+            {name: copy.copy(getattr(self, name)) for name in COUNTS},
+            {name: self._output_model.get(name) for name in meta},
+        )
+        try:
+            yield
+        except BaseException as error:
+            if self._accumulators.passes > undo.passes:  # as where Ctrl-C was pressed in the midst of it
+                name = InputModel(model).name
+                error.add_note(f"Model '{name}' has been added to the mosaic: go on with the next one.")
+            raise
+        finally:
+            self._settle(undo)
+
+    def _settle(self, undo: Undo | None) -> None:
+        """Have what is counted agree with what is in the sums."""
+        if undo is not None and self._accumulators.passes == undo.passes:
+            self.__dict__.update(undo.counts)
+            dict.update(self._output_model, undo.meta)
+        self._undo = None
+
+    def _defer_images(self) -> None:
+        self._output_model.defer(self._accumulated_keys(), self._images)
+
+    def _wanted(self) -> Wanted:
+        """What the settings ask of a model."""
+        return Wanted(
+            weight_type=self.weight_type,
+            good_bits=self.good_bits,
+            flag_names=self.dq_flag_name_map,
+            variance_names=self.variance_array_names if self._enable_var else (),
+            extra_names=self._extra_array_names,
+            err=self._compute_err == "driz_err",
+            dq=bool(self._propagate_dq),
+            time=self._enable_exptime_map,
+            pixfrac=self.pixfrac,
+            kernel=self._effective_kernel(),
+        )
+
+    def _checked_exposure(self, model: Mapping, pixmap: PixelMap | None = None) -> Exposure:
+        """Everything about a model that a backend needs, checked; its pixel map may have been made before."""
+        model = model if isinstance(model, InputModel) else InputModel(model)
+        self._check_time(model)
+
+        def pixmap_of(shape: tuple[int, int]) -> PixelMap:
+            return self._pixmap(model) if pixmap is None or pixmap.shape != shape else pixmap
+
+        checked = exposure_of(model, self._wanted(), pixmap_of)
+        checked.context_id = self._n_res_models
+        checked.name = f"model '{model.name}'"
+        self._compute_pixel_scale_ratio(model)
+        checked.pixel_scale_ratio = self._kernel_scale_ratio(self._pixel_scale_ratio, checked.pixmap, checked.limits)
+        checked.iscale = checked_scale(self._get_intensity_scale(model), "iscale", model)
+        if not self._accumulators.takes_device_arrays and any(map(on_device, checked.arrays().values())):
+            names = ", ".join(repr(key) for key, value in model.items() if on_device(value))
+            raise TypeError(
+                f"{names} of model '{model.name}' is on a GPU, and backend='{self._backend}' works in host "
+                "memory: use backend='cuda', or pass array.get()."
+            )
+        return checked
+
+    def _kernel_scale_ratio(self, ratio: float | None, pixmap: PixelMap, limits: tuple[int, int, int, int]) -> float:
+        """Pixel scale ratio that sizes the drops: the one given, or, where there is none, the pixel map's own."""
+        if ratio is not None:
+            ratio = checked_ratio(ratio)
+        elif self._effective_kernel() in ("square", "point"):  # which take their size from the pixel map
+            return 1.0
+        else:
+            ratio = pixmap.mean_scale_ratio(self._output_array_shape, limits)
+        # The reference hands it on in float32. With float32 sums the digits beyond make no difference but one: which
+        # entry of the Lanczos table is nearest.
+        return float(np.float32(ratio)) if self._accumulator_dtype == np.float32 else float(ratio)
+
+    def _accumulated_keys(self) -> list[str]:
+        wanted = {"con": self._enable_ctx, "dq": self._propagate_dq, "err": self._compute_err == "driz_err"}
+        wanted["exptime_map"] = self._enable_exptime_map
+        return [key for key in IMAGES if wanted.get(key, True)] + list(self._extra_array_names)
+
+    def _images(self) -> dict[str, np.ndarray]:
+        types = {key: np.uint32 if key == "dq" else self.output_array_types[key] for key in self._accumulated_keys()}
+        with self._lock, stage("images"), self._accumulators.context():
+            self._accumulators.check_whole()
+            images = self._accumulators.images()
+            if self._dq_of_empty is not None:
+                images = flag_empty(images, self._dq_of_empty)
+            return {key: in_type(image, types[key], key) for key, image in images.items()}
+
+    # ---- hooks -------------------------------------------------------------------------------------------------
+
+    def _is_overridden(self, name: str) -> bool:
+        return getattr(getattr(self, name), "__func__", None) is not getattr(Resample, name)
+
+    def _call_with_maps(self, method, model: Mapping, checked: Exposure) -> None:
+        """Call a hook with the full pixel map and weight map, which nobody else needs."""
+        xmin, xmax, ymin, ymax = checked.limits
+        self._jump = checked.pixmap.jump
+        arguments = {
+            "model": model,
+            "pixmap": checked.pixmap.array(),
+            "pixel_scale_ratio": self._pixel_scale_ratio,
+            "iscale": checked.iscale,
+            "weight_map": self._accumulators.weight_map(checked),
+            "xmin": xmin,
+            "xmax": xmax,
+            "ymin": ymin,
+            "ymax": ymax,
+        }
+        parameters = inspect.signature(method).parameters
+        takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+        if "pixel_scale_ratio" not in parameters and not takes_any:  # hooks written before it was an argument
+            del arguments["pixel_scale_ratio"]
+        method(**arguments)
+
+    def add_model_hook(self, model, pixmap, pixel_scale_ratio, iscale, weight_map, xmin, xmax, ymin, ymax):
+        """Do more with a model that was added; for subclasses.
+
+        Parameters
+        ----------
+        model : dict
+            The model.
+        pixmap : ndarray of float64 (Ny, Nx, 2)
+            Output coordinates x, y of the input pixels' centres.
+        pixel_scale_ratio : float or None
+            Output over input pixel scale.
+        iscale : float
+            Factor to the data.
+        weight_map : ndarray of float32 (Ny, Nx)
+            Weights.
+        xmin, xmax, ymin, ymax : int
+            Input pixels used, the last ones included.
+        """
+
+    def resample_variance_arrays(self, model, pixmap, pixel_scale_ratio, iscale, weight_map, xmin, xmax, ymin, ymax):
+        """Resample a model's variances and add them, with the pixel map and weights given.
+
+        `add_model` does this in the same pass as the data. Only where a subclass overrides this method does it call
+        it, and this one is there for that subclass to call in turn. The parameters are those of `add_model_hook`.
+        """
+        passed = exposure_of_variances(
+            InputModel(model),
+            self._wanted(),
+            PixelMap.from_array(pixmap, self._period, self._jump),
+            weight_map,
+            (xmin, xmax, ymin, ymax),
+        )
+        ratio = self._pixel_scale_ratio if pixel_scale_ratio is None else pixel_scale_ratio
+        passed.pixel_scale_ratio = self._kernel_scale_ratio(ratio, passed.pixmap, passed.limits)
+        passed.iscale = checked_scale(iscale, "iscale")
+        if self._parts is not None:
+            window = self._accumulators.window_of(passed)
+            if united(self._parts[0].window, window) != self._parts[0].window:  # with a pixel map of the hook's own
+                self._parts.append(self._accumulators.part(window))
+        self._accumulators.add(passed)
+
+    # ---- end ---------------------------------------------------------------------------------------------------
+
+    def finalize(self):
+        """Finish the mosaic: images, variances, error and times into the output model. A second call does nothing.
+
+        Raises
+        ------
+        ValueError
+            No model was added.
+        """
+        with self._lock:
+            if self._finalized:
+                return
+            self._settle(self._undo)
+            if not self._n_res_models:
+                raise ValueError("Nothing to finalize: no model has been added.")
+            self._accumulators.check_whole()
+            self._check_names()
+            model = self._output_model
+            model["pointings"] = len(self._group_ids)
+            model.settle()
+            self.finalize_time_info()
+            try:
+                with self._accumulators.whole():
+                    self._finish(model)
+            except BaseException:
+                self._finalized = False  # finished is what is finished to the end
+                raise
+            self._finalized = True
+            self._drop_accumulators()
+
+    def _finish(self, model: OutputModel) -> None:
+        """Variances and error, which are made of what is accumulated, in its place."""
+        if self._enable_var:
+            self.finalize_resample_variance(model)
+        ratio = self._pixel_scale_ratio
+        if self._compute_err == "driz_err":
+            scaling = 1.0 if ratio is None else ratio if is_imaging(self._output_wcs) else 1.0 / math.sqrt(ratio)
+            if scaling != 1.0:
+                with self._accumulators.context():
+                    model["err"] = (model["err"] / scaling).astype(self.output_array_types["err"], copy=False)
+        elif self._compute_err == "from_var":
+            if self._enable_var:
+                model["err"] = self._error_from_variances(model)
+            else:
+                log.warning("compute_err='from_var' needs enable_var=True: the output has no 'err'.")
+
+    def finalize_resample_variance(self, output_model):
+        """Put the finished variances into an output model.
+
+        Parameters
+        ----------
+        output_model : dict
+        """
+        ratio = self._pixel_scale_ratio
+        scaling = 1.0 if ratio is None else 1.0 / ratio**2 if is_imaging(self._output_wcs) else ratio
+        with stage("variances"), self._accumulators.context():
+            for name, image in self._accumulators.finish_variances(scaling).items():
+                output_model[name] = image.astype(self.output_array_types[name], copy=False)
+        self._finalized = True
+
+    def _error_from_variances(self, model: Mapping) -> np.ndarray:
+        """Root of the sum of the variances that the error is made of; NaN where all of them are."""
+        names = self.variance_array_names if self.error_from_variances is None else self.error_from_variances
+        with stage("error"), self._accumulators.context():
+            error = self._accumulators.error_image([model[name] for name in names])
+            return error.astype(self.output_array_types["err"], copy=False)
