@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from gpures import Resample, bench
-from gpures.bench import cases, limits, machine, memory, planes, scenes, splat, table, turns
+from gpures.bench import cases, interleaved, limits, machine, memory, planes, scenes, splat, table
 from gpures.bench import plan as plans
 from gpures.bench.plan import Plan
 from gpures.cli import main
@@ -407,7 +407,7 @@ def test_exposures_under_a_wcs_from_a_file(tmp_path):
 
 def test_every_case_can_be_measured(monkeypatch):
     """Those of options that gpures does not know are left out."""
-    monkeypatch.setattr(turns, "installed", lambda package: False)
+    monkeypatch.setattr(interleaved, "installed", lambda package: False)
     names = [name for name, _ in cases.jobs(dataclasses.replace(TINY, cases=None))]
     assert set(names) >= set(cases.CASES) - {"exposure-time map"}
     plan = dataclasses.replace(TINY, cases=tuple(names), repeats=1, side=32, roman_side=32)
@@ -418,7 +418,7 @@ def test_every_case_can_be_measured(monkeypatch):
 
 def test_reference_with_a_map_of_the_exposure_time():
     """Where all is covered, as many exposure times as there are exposures; bad pixels make gaps."""
-    reference = turns.reference_class()
+    reference = interleaved.reference_class()
     if reference is None:
         pytest.skip("stcal is not installed")
     scene = scenes.nircam(64)

@@ -20,7 +20,6 @@ import oracle
 import pytest
 import scenes
 from cuda_on_host import CompileException, CUDARuntimeError, HostArray, HostCUDA, OutOfMemoryError
-from gpures.backend.cuda import upload
 from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import EPS32, EPS64
@@ -30,6 +29,7 @@ from gpures import _cpu
 from gpures.backend import choice as backend
 from gpures.backend.base import Frame
 from gpures.backend.choice import why_unavailable
+from gpures.backend.cuda import upload
 from gpures.backend.cuda.kernels import Program
 from gpures.exposure.drops import KERNELS
 from gpures.exposure.exposure import WEIGHTS, Exposure
@@ -228,7 +228,7 @@ def test_pieces_make_the_whole(array, most, turned):
 def test_pipeline(cuda, monkeypatch, threads, piece):
     """Exposures of all sizes, one upon another, through buffers that are used again and again: the same mosaic."""
     monkeypatch.setenv("GPURES_NUM_THREADS", threads)
-    monkeypatch.setattr(staging, "PIECE", piece)
+    monkeypatch.setattr(upload, "PIECE", piece)
     shapes = [(9, 12), (30, 40), (5, 7), (31, 38), (2, 2), (30, 40), (16, 16), (40, 50)]
     exposures = [exposure_of(shape, (40.0 + k, 35.0), seed=k, context_id=k) for k, shape in enumerate(shapes)]
     assert_same(frame_of((80, 90)), exposures)

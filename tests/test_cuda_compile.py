@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from gpures.backend.cuda import kernels
 from nvrtc import CompileError, compile_cuda, library
 
 from gpures import _cpu
+from gpures.backend.cuda import kernels
 from gpures.exposure import records
 
 # One architecture of each generation that a version of CUDA compiles for.

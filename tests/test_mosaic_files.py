@@ -17,9 +17,9 @@ from astropy.io import fits
 
 import gpures
 from gpures import cli
+from gpures.cli import mosaic as command
 from gpures.io import FileError
 from gpures.machine.threads import thread_count
-from gpures.mosaicking import command
 
 SHAPE = (40, 50)
 N = 3

@@ -12,7 +12,7 @@ import files
 import pytest
 
 from gpures import cli
-from gpures.mosaicking import command
+from gpures.cli import mosaic as command
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked"),

@@ -1,8 +1,8 @@
 """CUDA backend: the kernels of ``kernels/cuda`` over arrays that live on a GPU.
 
-An exposure's arrays go up through pinned buffers on a stream of their own (`gpures.backend.cuda.upload`), while the exposure
-before is still splatted; `add` returns when the host's arrays have been read. Nothing comes down before somebody looks
-at an image.
+An exposure's arrays go up through pinned buffers on a stream of their own (`gpures.backend.cuda.upload`), while the
+exposure before is still splatted; `add` returns when the host's arrays have been read. Nothing comes down before
+somebody looks at an image.
 """
 
 from __future__ import annotations
