@@ -36,7 +36,7 @@ import numpy as np
 import gpures.resample.resampler
 from gpures import Resample
 from gpures.arguments.arrays import on_device
-from gpures.backend.base import Frame
+from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import make_accumulators
 from gpures.backend.cuda.accumulators import CUDAAccumulators
 from gpures.backend.cuda.device import devices, import_cupy, memory_info
@@ -487,7 +487,7 @@ def small_mosaic(shape: tuple[int, int] = (96, 100), kernels: tuple[str, ...] = 
     worst = 0.0
     for kernel, dtype in itertools.product(kernels, (np.float32, np.float64)):
         # One plane of context, to which the third exposure adds another.
-        frame = Frame(frame_shape, kernel, None, VARIANCES, 1, has_err=True, has_dq=True, dtype=np.dtype(dtype))
+        frame = MosaicLayout(frame_shape, kernel, None, VARIANCES, 1, has_err=True, has_dq=True, dtype=np.dtype(dtype))
         mosaics, weight_maps = [], []
         for backend in ("cuda", "cpu"):
             accumulators = make_accumulators(backend, frame, to_host=False)

@@ -17,9 +17,9 @@ if find_spec("gpures._cpu") is None:
     if find_spec("gpures._cpu") is None:
         raise ImportError("gpures is a source tree here, without its compiled extension: install it (pip install .).")
 
-from gpures.backend.cuda.device import DeviceError
+from gpures.errors import DeviceError, UnsupportedWCSError
 from gpures.resample.resampler import Resample
-from gpures.wcs.transforms import UnsupportedWCSError, compute_mean_pixel_area
+from gpures.wcs.transforms import compute_mean_pixel_area
 
 __all__ = [
     "DeviceError",

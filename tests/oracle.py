@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpures.backend.base import Frame
+from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import make_accumulators
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.pixmap import PixelMap
@@ -423,7 +423,7 @@ class _Terms:
 
 
 def coadd(exposures, frame) -> Truth:
-    """Drizzle `Exposure` objects onto a `Frame`."""
+    """Drizzle `Exposure` objects onto a `MosaicLayout`."""
 
     def zeros():
         return np.zeros(frame.shape)
@@ -562,7 +562,7 @@ def exposure(data, pixmap, **settings) -> Exposure:
     return Exposure(data, PixelMap.from_array(pixmap), **settings)
 
 
-def run(backend: str, frame: Frame, exposures, scaling: float = 1.0) -> dict:
+def run(backend: str, frame: MosaicLayout, exposures, scaling: float = 1.0) -> dict:
     """Images of a mosaic on a backend, the variances among them."""
     accumulators = make_accumulators(backend, frame)
     for e in exposures:

@@ -27,7 +27,7 @@ from tolerances import EPS32, EPS64
 import gpures
 from gpures import _cpu
 from gpures.backend import choice as backend
-from gpures.backend.base import Frame
+from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import why_unavailable
 from gpures.backend.cuda import upload
 from gpures.backend.cuda.kernels import Program
@@ -44,7 +44,7 @@ VARIANCES = ("var_rnoise", "var_flat")
 
 
 def frame_of(shape, kernel="square", dtype="f4", **settings):
-    return Frame(shape, kernel, None, VARIANCES, has_err=True, has_dq=True, dtype=np.dtype(dtype), **settings)
+    return MosaicLayout(shape, kernel, None, VARIANCES, has_err=True, has_dq=True, dtype=np.dtype(dtype), **settings)
 
 
 def exposure_of(shape, at, seed=0, **settings):
@@ -138,7 +138,7 @@ def test_every_plane_for_itself(cuda):
     exposure = exposure_of((20, 36), (40.0, 30.0))
     exposure.err, exposure.variances, exposure.dq = None, {}, None
     exposure.weight = Weight(constant=2.5)
-    assert_same(Frame((60, 70), context_planes=0), [exposure])
+    assert_same(MosaicLayout((60, 70), context_planes=0), [exposure])
 
 
 def touched(frame, exposure):
@@ -166,7 +166,7 @@ def window_of(exposure, frame):
 )
 def test_window_holds_what_is_touched(kernel, at, angle, ratio, pixfrac, stepsize, order):
     """The window of an exposure holds all that it contributes to, and little more, whatever its map is made of."""
-    shape, frame = (21, 30), Frame((100, 100), kernel)
+    shape, frame = (21, 30), MosaicLayout((100, 100), kernel)
     exposure = oracle.exposure(
         np.ones(shape), oracle.pixel_map(shape, at, ratio, angle), pixfrac=pixfrac, pixel_scale_ratio=ratio
     )
@@ -444,7 +444,7 @@ def test_a_frame_too_large(monkeypatch):
 @pytest.mark.parametrize("what", ["sums", "arrays"])
 def test_an_exposure_too_large(monkeypatch, what):
     """An exposure that does not fit is refused, says so, and leaves the mosaic as it was."""
-    frame = Frame((300, 300), context_planes=0)
+    frame = MosaicLayout((300, 300), context_planes=0)
     small = oracle.exposure(np.ones((8, 8), "f4"), oracle.pixel_map((8, 8), (100.0, 100.0)))
     # Accumulators are 720 kB, the sums of the large one 1.4 MB, and its arrays, doubles, 2.2 MB.
     cuda = HostCUDA(memory={"sums": 2_000_000, "arrays": 4_000_000}[what])

@@ -12,7 +12,7 @@ import pytest
 from tolerances import EPS32, PRECISION, assert_close, assert_true
 
 import gpures
-from gpures.backend.base import Frame
+from gpures.backend.base import MosaicLayout
 from gpures.exposure.drops import KERNELS
 from gpures.exposure.structs import MOST_PLANES
 from gpures.exposure.weights import Weight
@@ -92,7 +92,7 @@ def test_definition(backend, kernel, pixfrac):
     """All images are those of the definition, on every backend: data, weight, context, DQ, and squared weights."""
     images, shape = images_of(3, kernel, pixfrac)
     driz = added(images, kernel=kernel, out_shape=shape, backend=backend)
-    frame, exposures = Frame(shape, kernel), exposures_of(images)
+    frame, exposures = MosaicLayout(shape, kernel), exposures_of(images)
     truth = oracle.coadd(exposures, frame)
     assert_true(backend, "f4", images_seen(driz), truth, 3)
     precision = PRECISION[backend, "f4"]
@@ -122,8 +122,8 @@ def test_squared_weights_of_a_large_image(own_backend, turn):
     np.testing.assert_allclose(driz.out_wht, plain.out_wht, rtol=4 * EPS32)
     exposure = oracle.exposure(image["data"], image["pixmap"])
     exposure.squared = [variance]
-    truth = oracle.coadd([exposure], Frame(frame))
-    (squared,) = oracle.coadd_squared([exposure], Frame(frame))
+    truth = oracle.coadd([exposure], MosaicLayout(frame))
+    (squared,) = oracle.coadd_squared([exposure], MosaicLayout(frame))
     assert_close(driz.out_img2[0], squared[0], PRECISION[own_backend, "f4"].squared_bound(truth, squared, 1))
 
 
@@ -370,7 +370,7 @@ def test_misses_of_many_blocks():
     """The same of an image of many blocks, turned, beside the definition: contributions of weight 1."""
     shape = (150, 170)
     exposure = oracle.exposure(np.ones(shape), oracle.pixel_map(shape, (60.0, 40.0), 1.0, 33.0))
-    terms = oracle._Terms(exposure, Frame((100, 90)))
+    terms = oracle._Terms(exposure, MosaicLayout((100, 90)))
     hit = np.zeros(shape, bool)
     hit[terms.row, terms.column] = True
     driz = gpures.Drizzle(out_shape=(100, 90), backend="cpu")

@@ -11,7 +11,7 @@ import scenes
 from tolerances import EPS32
 
 import gpures
-from gpures.backend.base import Frame
+from gpures.backend.base import MosaicLayout
 from gpures.bench.cases import with_exposure_time
 from gpures.exposure.drops import KERNELS
 from gpures.exposure.weights import Weight
@@ -61,7 +61,7 @@ def exposures_of(shape, kernel, places, seed=0, **settings):
 )
 def test_good_pixels_count(backend, kernel, pixfrac):
     """A good pixel counts, also one of weight 0; a bad one does not."""
-    frame = Frame((60, 63), kernel, has_dq=True, has_time=True)
+    frame = MosaicLayout((60, 63), kernel, has_dq=True, has_time=True)
     exposures = exposures_of((30, 34), kernel, [(30.0, 28.5), (34.2, 31.0)], pixfrac=pixfrac)
     images = oracle.run(backend, frame, exposures)
     image, expected = images["exptime_map"], expected_map(frame, exposures)
@@ -87,7 +87,7 @@ def test_the_rest_is_as_without(backend, angle, planes):
         dq=rng.choice([0, 4], shape).astype("u4"),
         extras={name: rng.normal(size=shape) for name in names},
     )
-    frame = Frame((110, 120), has_dq=True, extra_names=names)
+    frame = MosaicLayout((110, 120), has_dq=True, extra_names=names)
     without, images = (oracle.run(backend, replace(frame, has_time=timed), [exposure]) for timed in (False, True))
     assert images.keys() - without.keys() == {"exptime_map"}
     for name in without:
@@ -99,7 +99,7 @@ def test_any_size_and_place(backend, tall):
     """Tiles, blocks and borders leave no seam: a frame of 600 pixels' width, exposures across its borders."""
     shape = (150, 200)
     side = (700, 140) if tall else (140, 700)
-    frame = Frame(side, has_time=True)
+    frame = MosaicLayout(side, has_time=True)
     centre = (side[1] / 2, side[0] / 2)
     places = [centre, (0.0, 0.0), (side[1] - 1.0, side[0] - 30.5), (-500.0, 10.0)]
     pixmaps = [oracle.pixel_map(shape, place, 0.9, 25.0) for place in places]
@@ -124,7 +124,7 @@ def test_weights_that_cancel(backend):
         effective_time=7.0,
         pixel_scale_ratio=2.0,
     )
-    images = oracle.run(backend, Frame((40, 40), has_time=True), [exposure])
+    images = oracle.run(backend, MosaicLayout((40, 40), has_time=True), [exposure])
     assert not images["wht"].any()
     assert set(np.unique(images["exptime_map"])) == {0.0, 7.0}
 

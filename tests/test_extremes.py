@@ -16,7 +16,7 @@ import tolerances as tol
 
 import gpures
 from gpures.arguments.values import LARGEST_SIDE
-from gpures.backend.base import Frame
+from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import make_accumulators
 from gpures.exposure.drops import KERNELS
 from gpures.exposure.weights import Weight
@@ -228,7 +228,7 @@ def test_sums_of_weights_beyond_float32(own_backend, kernel, dtype, count):
     weights = rng.choice(size, (count, 6, 21)) * rng.uniform(0.5, 1.0, (count, 6, 21))
     weights[:, :3] = weights[0, :3] * rng.uniform(0.5, 1.0, (count, 3, 21))  # of one size
     exposures = [weighted(w.astype("f4"), k, variance_weight=1.0) for k, w in enumerate(weights)]
-    frame = Frame((6, 21), kernel, None, VARIANCES, has_err=True, context_planes=2, dtype=np.dtype(dtype))
+    frame = MosaicLayout((6, 21), kernel, None, VARIANCES, has_err=True, context_planes=2, dtype=np.dtype(dtype))
     if dtype == "f4":
         with pytest.warns(RuntimeWarning, match=IS_INFINITE):
             got = oracle.run(own_backend, frame, exposures)
@@ -257,7 +257,7 @@ def test_sums_of_the_variances_weights_beyond_float32(own_backend, dtype):
         exposure = weighted(np.ones(shape, "f4"), k, variance_weight=None)
         exposure.variances["var_rnoise"] = rng.uniform(3e-39, 9e-39, shape)
         exposures.append(exposure)
-    frame = Frame(shape, "point", None, VARIANCES, dtype=np.dtype(dtype))
+    frame = MosaicLayout(shape, "point", None, VARIANCES, dtype=np.dtype(dtype))
     got = oracle.run(own_backend, frame, exposures)
     t = np.array([1.0 / e.variances["var_rnoise"] for e in exposures])
     shares = t / t.sum(0)
@@ -276,7 +276,7 @@ def test_inverse_variances_beyond_float32_are_the_largest(backend):
         exposure = weighted(np.ones(shape, "f4"), k, variance_weight=None)
         exposure.variances["var_rnoise"] = np.full(shape, rnoise)
         exposures.append(exposure)
-    got = oracle.run(backend, Frame(shape, "point", None, VARIANCES), exposures)
+    got = oracle.run(backend, MosaicLayout(shape, "point", None, VARIANCES), exposures)
     shares = np.array([1.0, 1.0, 0.5]) / 2.5
     for name in ("var_poisson", "var_flat"):
         v = np.array([e.variances[name] for e in exposures], float)
@@ -292,7 +292,7 @@ def test_a_pixel_takes_more_than_float32_from_one_exposure(own_backend, kernel, 
     side = oracle.frame_side(shape, psr, kernel)
     made = []
     for scale in (1.0, 2.0**127):
-        accumulators = make_accumulators(own_backend, Frame((side, side), kernel, None))
+        accumulators = make_accumulators(own_backend, MosaicLayout((side, side), kernel, None))
         accumulators.take({"squared": [np.zeros((side, side), "f4")]})
         for k in range(3):
             rng = np.random.default_rng(k)
@@ -380,7 +380,7 @@ def test_scaled_weights_are_no_larger_than_float32(backend):
     """A map of weights times a factor gives the largest weight where it is beyond float32."""
     weight = Weight(weight_map=np.array([[1e30, 3e38], [1.0, -3e38]], "f4"), constant=1e3)
     exposure = oracle.exposure(np.ones((2, 2), "f4"), oracle.pixel_map((2, 2), (4.5, 4.5)), weight=weight)
-    got = make_accumulators(backend, Frame((9, 9))).weight_map(exposure)
+    got = make_accumulators(backend, MosaicLayout((9, 9))).weight_map(exposure)
     largest = np.finfo(np.float32).max
     np.testing.assert_allclose(got, [[1e33, largest], [1e3, -largest]], rtol=1e-6)
 
@@ -393,7 +393,7 @@ def test_the_longest_sides(kernel):
     """On the longest frame there may be, each pixel of an exposure arrives at either end, whichever way it lies."""
     for along in (0, 1):
         shape = tuple(LARGEST_SIDE if axis == along else 2 for axis in range(2))
-        accumulators = make_accumulators("cpu", Frame(shape, kernel, context_planes=0))
+        accumulators = make_accumulators("cpu", MosaicLayout(shape, kernel, context_planes=0))
         for begin in (0, LARGEST_SIDE - 2):
             at = [0.5, 0.5]
             at[1 - along] = begin + 0.5

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from cuda_on_host import HostArray
 
-from gpures.backend.base import Frame
+from gpures.backend.base import MosaicLayout
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.pixmap import PixelMap
 from gpures.exposure.weights import Weight
@@ -83,11 +83,11 @@ def test_bytes_of_an_exposure_by_hand():
     read = 20 * (4 + 2 + 4 + 8 + 16)
     window = (10, 15, 20, 22)  # 6 x 3 pixels
     # Data, weight, two variances and their weights, and the context: 4 bytes each, once in and once out.
-    frame = Frame((100, 100), variance_names=("var_rnoise", "var_flat"))
+    frame = MosaicLayout((100, 100), variance_names=("var_rnoise", "var_flat"))
     assert gpu_figures.least_bytes(exposure, frame, window) == read + 18 * 2 * (6 * 4 + 4)
     # In float64, without context but with DQ, and with an error.
     exposure.err = np.ones((4, 5), np.float32)
-    frame = Frame(
+    frame = MosaicLayout(
         (100, 100),
         variance_names=("var_rnoise", "var_flat"),
         context_planes=0,

@@ -16,7 +16,7 @@ import pytest
 import scenes
 
 import gpures
-from gpures.backend.base import IncompleteError
+from gpures.errors import IncompleteError
 
 SHAPE = (22, 25)
 # Each so many-th line is tried: a prime, so that loops are met in turn.

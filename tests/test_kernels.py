@@ -10,7 +10,7 @@ import oracle
 import pytest
 import tolerances as tol
 
-from gpures.backend.base import Frame
+from gpures.backend.base import MosaicLayout
 from gpures.exposure.drops import KERNELS
 from gpures.exposure.weights import Weight
 
@@ -34,7 +34,7 @@ def frame_of(side, kernel, dtype="f4", **settings):
     """A frame with everything on."""
     shape = (side, side) if np.isscalar(side) else side
     settings = {"variance_names": VARIANCES, "has_err": True, "has_dq": True, "fillval": None} | settings
-    return Frame(shape, kernel, dtype=np.dtype(dtype), **settings)
+    return MosaicLayout(shape, kernel, dtype=np.dtype(dtype), **settings)
 
 
 def planes(rng, shape):
@@ -352,7 +352,7 @@ def test_every_neighbourhood(backend, pixfrac):
         block[3], block[:, 3] = np.nan, np.nan
     settings = {"weight": Weight(weight_map=weights), "pixfrac": pixfrac, "pixel_scale_ratio": 0.9}
     exposure = oracle.exposure(np.ones(weights.shape, "f4"), pixmap, **settings)
-    frame = Frame((100, 101), fillval=None)
+    frame = MosaicLayout((100, 101), fillval=None)
     got = oracle.run(backend, frame, [exposure])
     tol.assert_true(backend, "f4", got, oracle.coadd([exposure], frame), 1)
     np.testing.assert_allclose(got["wht"].sum(dtype=float), weights.sum(), rtol=tol.sum_rtol(100))
@@ -365,7 +365,7 @@ def test_an_isolated_pixel_is_a_box(backend):
     square, turbo = (
         oracle.run(
             backend,
-            Frame((20, 20), kernel, None),
+            MosaicLayout((20, 20), kernel, None),
             [oracle.exposure(np.ones((6, 7), "f4"), pixmap, pixfrac=0.75, pixel_scale_ratio=0.625)],
         )
         for kernel in ("square", "turbo")
@@ -404,7 +404,9 @@ def test_collapsed_drops_add_nothing_and_are_counted(own_backend, caplog, offset
     exposure = oracle.exposure(np.ones(shape, "f4"), pixmap, pixfrac=pixfrac, dq=np.full(shape, 8), name="the line")
     exposure.weight = Weight(weight_map=np.where(np.arange(9) == 4, 0.0, np.full(shape, 2.0)))
     size = int(offset) + 60
-    frame = Frame((60, size) if slope == 0 else (size, 60) if slope > 10 else (60, 60), fillval=None, has_dq=True)
+    frame = MosaicLayout(
+        (60, size) if slope == 0 else (size, 60) if slope > 10 else (60, 60), fillval=None, has_dq=True
+    )
     exposure.pixmap.full[..., 1 if slope == 0 else 0 if slope > 10 else slice(None)] -= offset
     got = oracle.run(own_backend, frame, [exposure])
     for name in ("wht", "con", "dq"):
@@ -422,7 +424,7 @@ def test_collapsed_drops_of_the_reference_backend(caplog):
     pixmap = oracle.pixel_map(shape, (15.0, 15.0), angle=30.0)
     pixmap[2:5, 3:8] = collapsed((3, 5), (14.0, 14.0), 0.4, 0.0)
     exposure = oracle.exposure(np.ones(shape, "f4"), pixmap, pixfrac=0.6)
-    frame = Frame((40, 40), fillval=None)
+    frame = MosaicLayout((40, 40), fillval=None)
     got = {name: oracle.run(name, frame, [exposure]) for name in ("drizzle", "cpu")}
     told = [record.getMessage() for record in caplog.records if "no area" in record.getMessage()]
     assert len(told) == 2
@@ -435,7 +437,7 @@ def test_drops_without_an_area_are_counted_once(caplog):
     shape = (40, 90)
     pixmap = oracle.pixel_map(shape, (512.0, 256.0), 1 / 20)
     pixmap[..., 1] = 0.3 * pixmap[..., 0] + 100.0
-    oracle.run("cpu", Frame((700, 1400)), [oracle.exposure(np.ones(shape), pixmap)])
+    oracle.run("cpu", MosaicLayout((700, 1400)), [oracle.exposure(np.ones(shape), pixmap)])
     (message,) = [record.getMessage() for record in caplog.records if "no area" in record.getMessage()]
     x, y = np.moveaxis(pixmap, -1, 0)
     reach = 11.0  # half of a drop
@@ -454,7 +456,7 @@ def test_elongated_drops_stay(own_backend, angle, aspect):
     c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     pixmap = pixmap @ np.array([[c, s], [-s, c]]) + (8.3, 9.1)
     exposure = oracle.exposure(np.ones(shape, "f4"), pixmap, pixfrac=0.8)
-    frame = Frame((30, 30), fillval=None)
+    frame = MosaicLayout((30, 30), fillval=None)
     got = oracle.run(own_backend, frame, [exposure])
     tol.assert_true(own_backend, "f4", got, oracle.coadd([exposure], frame), 1)
     # The area of such a drop has as many digits as coordinates have within its width.
@@ -474,7 +476,7 @@ def test_bow_ties_add_nothing(backend, caplog, angle, uneven):
     weights = np.zeros(shape)
     weights[1, 1] = 1.0
     exposure = oracle.exposure(np.ones(shape, "f4"), pixmap, weight=Weight(weight_map=weights))
-    got = oracle.run(backend, Frame((20, 20)), [exposure])
+    got = oracle.run(backend, MosaicLayout((20, 20)), [exposure])
     assert not got["wht"].any()
     assert not got["con"].any()
     assert any("1 pixels of" in record.getMessage() for record in caplog.records)
@@ -617,9 +619,9 @@ def test_long_steps_are_no_jumps(own_backend, psr):
         x = np.arange(6.0) - 2.2
         pixmap[..., 0] = 15.0 + 40.0 * x**2 / 3 + 0.1 * pixmap[..., 1]
     exposure = oracle.exposure(np.ones(shape, "f4"), pixmap, pixel_scale_ratio=psr)
-    without = oracle.run(own_backend, Frame((30, 30), fillval=None), [exposure])
+    without = oracle.run(own_backend, MosaicLayout((30, 30), fillval=None), [exposure])
     exposure.pixmap.jump = 15.0
-    got = oracle.run(own_backend, Frame((30, 30), fillval=None), [exposure])
+    got = oracle.run(own_backend, MosaicLayout((30, 30), fillval=None), [exposure])
     assert (got["wht"] != 0).any()
     for name in got:
         np.testing.assert_allclose(got[name], without[name], rtol=1e-6)
@@ -724,7 +726,7 @@ def test_no_context_where_it_is_not_wanted(backend):
     """Without context planes there is no context image, and without DQ, errors and variances none of theirs."""
     shape = (3, 4)
     exposures = [replace(e, err=None, variances={}) for e in simple_exposures("square", shape, [(shape, 5.0)])]
-    frame = Frame((20, 20), context_planes=0)
+    frame = MosaicLayout((20, 20), context_planes=0)
     assert set(oracle.run(backend, frame, exposures)) == {"data", "wht"}
 
 
@@ -764,7 +766,7 @@ def test_weights_that_cancel_leave_context_and_flags():
     exposure.pixmap.full[...] = 9.0
     exposure.weight = Weight(weight_map=np.array([[1.0, -1.0], [1.0, -1.0]]))
     exposure.dq = np.full((2, 2), 4, np.uint32)
-    images = oracle.run("cpu", Frame((20, 20), kernel="point", has_dq=True), [exposure])
+    images = oracle.run("cpu", MosaicLayout((20, 20), kernel="point", has_dq=True), [exposure])
     assert images["con"][0, 9, 9] == 1
     assert images["dq"][9, 9] == 4
     assert not images["wht"].any()
@@ -789,5 +791,5 @@ def test_a_point_on_a_border_belongs_to_the_upper_pixel():
     """A point at -0.5 is in pixel 0 and one at 0.5 in pixel 1; the reference rounds the first one out of the frame."""
     exposure = oracle.exposure(np.ones((2, 2)), oracle.pixel_map((2, 2), (9, 9)))
     exposure.pixmap.full[...] = np.array([[[-0.5, -0.5], [0.5, -0.5]], [[-0.5, 0.5], [0.5, 0.5]]])
-    weights = oracle.run("cpu", Frame((3, 3), kernel="point"), [exposure])["wht"]
+    weights = oracle.run("cpu", MosaicLayout((3, 3), kernel="point"), [exposure])["wht"]
     np.testing.assert_array_equal(weights, [[1, 1, 0], [1, 1, 0], [0, 0, 0]])

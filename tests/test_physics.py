@@ -9,7 +9,7 @@ import oracle
 import pytest
 import tolerances as tol
 
-from gpures.backend.base import Frame
+from gpures.backend.base import MosaicLayout
 from gpures.exposure.drops import KERNELS
 from gpures.exposure.weights import Weight
 
@@ -24,7 +24,7 @@ SHAPE = (14, 17)
 
 
 def frame_of(shape, kernel="square", dtype="f4", **settings):
-    return Frame(shape, kernel, fillval=None, dtype=np.dtype(dtype), **settings)
+    return MosaicLayout(shape, kernel, fillval=None, dtype=np.dtype(dtype), **settings)
 
 
 def exposures_of(kernel, side, n=3, psr=1.0, warp=0.3, seed=30, pixfrac=0.8):

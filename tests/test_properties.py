@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from gpures import Resample
-from gpures.backend.base import Frame
+from gpures.backend.base import MosaicLayout
 from gpures.exposure.drops import KERNELS
 from gpures.exposure.weights import Weight
 
@@ -75,7 +75,7 @@ def drawn_exposure(data, shape, kernel="square", angle=25.0, side=None, psr=1.0)
 
 def frame_of(shape, kernel="square", psr=1.0, dtype="f4"):
     side = oracle.frame_side(shape, psr, kernel)
-    return Frame(
+    return MosaicLayout(
         (side, side), kernel, None, ("var_rnoise", "var_flat"), has_err=True, has_dq=True, dtype=np.dtype(dtype)
     )
 
@@ -248,7 +248,7 @@ def test_no_coordinate_does_harm(value, where, axis):
             np.ones(shape), oracle.pixel_map(shape, (9.3, 9.2), angle=12.0), pixfrac=1.0, pixel_scale_ratio=1.0
         )
         exposure.pixmap.full.reshape(-1, 2)[where, axis] = value
-        got = oracle.run("cpu", Frame((20, 20), kernel, None, dtype=np.dtype("f8")), [exposure])
+        got = oracle.run("cpu", MosaicLayout((20, 20), kernel, None, dtype=np.dtype("f8")), [exposure])
         assert np.isfinite(got["wht"]).all(), kernel
         hit = got["con"][0] != 0
         if not kernel.startswith("lanczos") and kernel != "square":  # whose corners may cross: weights of both signs
@@ -277,7 +277,7 @@ def test_a_wrong_value_stays_where_it_is(value, of):
         )
         target = {"weight": dirty.weight.weight_map, "data": dirty.data, "variance": dirty.variances["var_rnoise"]}
         target[of][4, 4] = value
-        frame = Frame((20, 20), kernel, None, ("var_rnoise",))
+        frame = MosaicLayout((20, 20), kernel, None, ("var_rnoise",))
         alone = oracle.coadd([replace(clean, limits=(4, 4, 4, 4))], frame).count > 0
         one, other = (oracle.run("cpu", frame, [e]) for e in (clean, dirty))
         for name in ("data", "wht", "var_rnoise"):

@@ -176,7 +176,7 @@ def test_reference_stretches_drops_over_a_seam():
         pixmap.jump = jump
         drizzled = oracle.exposure(exposure["data"], pixmap.array())
         drizzled.pixmap.jump = jump
-        columns.append(oracle.run("cpu", oracle.Frame((180, 360)), [drizzled])["wht"].any(axis=0).sum())
+        columns.append(oracle.run("cpu", oracle.MosaicLayout((180, 360)), [drizzled])["wht"].any(axis=0).sum())
     assert columns[0] == 360
     assert columns[1] < 20
 

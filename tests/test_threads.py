@@ -13,7 +13,7 @@ import pytest
 import scenes
 
 from gpures import Resample
-from gpures.backend.base import Frame
+from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import make_accumulators
 from gpures.exposure.drops import KERNELS
 from gpures.exposure.weights import Weight
@@ -47,7 +47,7 @@ def exposures_of(kernel, seed=40, n=3):
 
 
 def frame_of(kernel, **settings):
-    return Frame((290, 310), kernel, None, VARIANCES, has_err=True, has_dq=True, **settings)
+    return MosaicLayout((290, 310), kernel, None, VARIANCES, has_err=True, has_dq=True, **settings)
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
@@ -77,7 +77,7 @@ def test_runs_repeat_themselves(kernel):
 def test_what_was_added_before_changes_no_bit(monkeypatch, kernel):
     """A thread's memory of other exposures, of other sizes and geometry, leaves no trace in a mosaic."""
     monkeypatch.setenv("GPURES_NUM_THREADS", "1")
-    frame, rng = Frame((320, 310), kernel, None, dtype=np.dtype("f8")), np.random.default_rng(43)
+    frame, rng = MosaicLayout((320, 310), kernel, None, dtype=np.dtype("f8")), np.random.default_rng(43)
     shape = (1500, 5)  # narrower than a block, and no multiple of a vector
     exposures = [
         oracle.exposure(rng.normal(size=shape), oracle.pixel_map(shape, (155, 160), psr, angle))
@@ -87,7 +87,7 @@ def test_what_was_added_before_changes_no_bit(monkeypatch, kernel):
     for angle, psr in ((0.0, 1.0), (45.0, 0.1), (200.0, 7.0)):
         other = oracle.exposure(rng.normal(size=(64, 64)), oracle.pixel_map((64, 64), (90, 80), psr, angle))
         other.pixel_scale_ratio = psr
-        oracle.run("cpu", Frame((200, 200), kernel), [other])
+        oracle.run("cpu", MosaicLayout((200, 200), kernel), [other])
         for name, image in oracle.run("cpu", frame, exposures).items():
             assert image.tobytes() == expected[name].tobytes(), name
 
@@ -96,7 +96,7 @@ def test_more_threads_than_work(monkeypatch):
     """A hundred threads for an image of four pixels do no harm."""
     monkeypatch.setenv("GPURES_NUM_THREADS", "100")
     exposure = oracle.exposure(np.ones((2, 2)), oracle.pixel_map((2, 2), (9.5, 9.5)))
-    assert oracle.run("cpu", Frame((20, 20)), [exposure])["wht"].sum() == 4.0
+    assert oracle.run("cpu", MosaicLayout((20, 20)), [exposure])["wht"].sum() == 4.0
 
 
 def test_mosaics_in_two_python_threads():
@@ -147,7 +147,7 @@ def test_python_goes_on_during_an_add(monkeypatch):
     monkeypatch.setenv("GPURES_NUM_THREADS", "1")
     shape = (500, 500)
     exposure = oracle.exposure(np.ones(shape, "f4"), oracle.pixel_map(shape, (300.0, 300.0)))
-    accumulators = make_accumulators("cpu", Frame((600, 600), "lanczos3"))
+    accumulators = make_accumulators("cpu", MosaicLayout((600, 600), "lanczos3"))
     share = []
     for _ in range(5):  # another process may take the processor for once
         begin, end, ticks = [], [], []

@@ -9,7 +9,7 @@ import scenes
 from astropy.nddata.bitmask import BitFlagNameMap, bitfield_to_boolean_mask
 
 import gpures
-from gpures.backend.base import Frame
+from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import make_accumulators
 from gpures.exposure.exposure import dq_of
 from gpures.exposure.input_model import InputModel
@@ -31,14 +31,14 @@ class Flags(BitFlagNameMap):
 def weight_map(backend, weight, dq=None, shape=SHAPE):
     """Weights as a backend evaluates them."""
     exposure = oracle.exposure(np.zeros(shape), oracle.pixel_map(shape, (9, 9)), weight=weight, dq=dq)
-    return make_accumulators(backend, Frame((20, 20))).weight_map(exposure)
+    return make_accumulators(backend, MosaicLayout((20, 20))).weight_map(exposure)
 
 
 def arrived(backend, weight, dq=None, shape=SHAPE):
     """Weights as they arrive in a mosaic that copies the image."""
     pixmap = oracle.pixel_map(shape, (10 + (shape[1] - 1) / 2, 10 + (shape[0] - 1) / 2))
     exposure = oracle.exposure(np.zeros(shape), pixmap, weight=weight, dq=dq)
-    images = oracle.run(backend, Frame((30, 30), "point"), [exposure])
+    images = oracle.run(backend, MosaicLayout((30, 30), "point"), [exposure])
     return images["wht"][10 : 10 + shape[0], 10 : 10 + shape[1]]
 
 
@@ -103,7 +103,7 @@ def test_flags_are_the_bits_of_their_type(backend, dtype):
         dq = expected.astype(dtype)
     pixmap = oracle.pixel_map(dq.shape, ((dq.shape[1] - 1) / 2, (dq.shape[0] - 1) / 2))
     exposure = oracle.exposure(np.ones(dq.shape), pixmap, dq=dq)
-    got = oracle.run(backend, Frame(dq.shape, "point", has_dq=True), [exposure])
+    got = oracle.run(backend, MosaicLayout(dq.shape, "point", has_dq=True), [exposure])
     np.testing.assert_array_equal(got["dq"], expected)
     if dq.dtype.itemsize < 8:  # more is refused there
         driz = gpures.Drizzle(out_shape=dq.shape, kernel="point", backend=backend)
@@ -275,7 +275,7 @@ def test_empty_pixels_are_flagged(backend):
         oracle.exposure(np.ones(SHAPE), oracle.pixel_map(SHAPE, (9 + k, 9)), weight=Weight(), dq=dq, context_id=k)
         for k in range(2)
     ]
-    accumulators = make_accumulators(backend, Frame((20, 20), has_dq=True))
+    accumulators = make_accumulators(backend, MosaicLayout((20, 20), has_dq=True))
     for exposure in exposures:
         accumulators.add(exposure)
         images = accumulators.images()

@@ -15,14 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from gpures.acceleration.switch import accelerate, used
-from gpures.backend.cuda.device import DeviceError
+from gpures.errors import DeviceError, ProgramError
 from gpures.reporting import timing as stages
 
 __all__ = ["ProgramError", "run"]
-
-
-class ProgramError(RuntimeError):
-    """A program can't be run with acceleration on."""
 
 
 def run(

@@ -28,7 +28,7 @@ from types import ModuleType
 from typing import Any
 
 from gpures.arguments.values import checked_number
-from gpures.backend.base import Frame
+from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import checked_backend, make_accumulators
 from gpures.exposure.pixmap import calc_pixmap
 from gpures.originals import original, stand_ins
@@ -141,7 +141,7 @@ def accelerate(backend: str = "auto", *, device: Any = None, pixmap_tolerance: f
     """
     tolerance = checked_number(pixmap_tolerance, "pixmap_tolerance", 0.0, math.inf)
     if (name := checked_backend(backend)) != "auto" or device is not None:
-        make_accumulators(name, Frame((2, 2)), device).close()  # rather than when a pipeline has run for an hour
+        make_accumulators(name, MosaicLayout((2, 2)), device).close()  # rather than when a pipeline has run for an hour
     acceleration = Acceleration(Settings(backend, device, tolerance))
     acceleration._begin()
     return acceleration

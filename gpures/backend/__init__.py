@@ -1,13 +1,14 @@
 """Accumulators of a mosaic, on a CPU, a GPU, or the drizzle package, and the choice among them."""
 
-from gpures.backend.base import Accumulators, Frame, IncompleteError
+from gpures.backend.base import Accumulators, MosaicLayout
 from gpures.backend.choice import BACKENDS, checked_backend, make_accumulators, why_unavailable
+from gpures.errors import IncompleteError
 
 __all__ = [
     "BACKENDS",
     "Accumulators",
-    "Frame",
     "IncompleteError",
+    "MosaicLayout",
     "checked_backend",
     "make_accumulators",
     "why_unavailable",

@@ -19,6 +19,7 @@ import numpy as np
 from gpures import _cpu
 from gpures.arguments.arrays import as_host
 from gpures.arguments.values import check_sides
+from gpures.errors import IncompleteError
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.pixmap import exposure_record
 from gpures.exposure.records import set_drop
@@ -26,7 +27,7 @@ from gpures.exposure.structs import in_memory
 from gpures.machine.memory import available_memory
 from gpures.machine.threads import thread_count
 
-__all__ = ["Accumulators", "Frame", "IncompleteError", "Part", "united"]
+__all__ = ["Accumulators", "IncompleteError", "MosaicLayout", "Part", "united"]
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ FLOAT32 = np.dtype(np.float32)
 
 
 @dataclass(frozen=True)
-class Frame:
+class MosaicLayout:
     """What is accumulated, and how; fixed for the life of the accumulators.
 
     Attributes
@@ -92,10 +93,6 @@ class Frame:
         return per_pixel * self.shape[0] * self.shape[1]
 
 
-class IncompleteError(RuntimeError):
-    """What is accumulated holds a part of an exposure, as adding it was interrupted: nothing can be made of it."""
-
-
 @dataclass(frozen=True)
 class Part:
     """What accumulators hold in a part of the frame: they can be put back to it.
@@ -125,7 +122,7 @@ class Accumulators(ABC):
     ----------
     backend : str
         Name of the backend.
-    frame : Frame
+    frame : MosaicLayout
         What is accumulated.
     fillval : float or None
         Value of pixels without contribution, which may be changed.
@@ -140,7 +137,7 @@ class Accumulators(ABC):
     held: ClassVar[tuple[str, ...]] = ()
     context_name: ClassVar[str] = "/_context"  # of the context image among them
 
-    def __init__(self, frame: Frame):
+    def __init__(self, frame: MosaicLayout):
         self.frame = frame
         self.fillval = frame.fillval
         # How many passes are complete, and the window of the last one. Written in one go, when all of a pass is in the
@@ -409,7 +406,7 @@ def put_into(there: Any, image: Any) -> None:
     there[...] = image
 
 
-def check_memory(frame: Frame) -> None:
+def check_memory(frame: MosaicLayout) -> None:
     """Refuse a frame whose accumulators would not fit in memory.
 
     Raises

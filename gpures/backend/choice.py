@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from gpures.arguments.arrays import got
-from gpures.backend.base import Accumulators, Frame, check_memory
-from gpures.backend.cuda.device import DeviceError
+from gpures.backend.base import Accumulators, MosaicLayout, check_memory
+from gpures.errors import DeviceError
 from gpures.machine.threads import thread_count
 
 __all__ = ["BACKENDS", "blot", "checked_backend", "in_one_line", "make_accumulators", "why_unavailable"]
@@ -39,14 +39,14 @@ def checked_backend(backend: str) -> str:
     return name
 
 
-def make_accumulators(backend: str, frame: Frame, device: Any = None, to_host: bool = True) -> Accumulators:
+def make_accumulators(backend: str, frame: MosaicLayout, device: Any = None, to_host: bool = True) -> Accumulators:
     """Accumulators of a frame.
 
     Parameters
     ----------
     backend : str
         As `checked_backend` gives it. "auto" is the GPU where one can be used, else the CPU; why not is logged.
-    frame : Frame
+    frame : MosaicLayout
         What is accumulated.
     device, to_host
         As in `gpures.Resample`.
@@ -95,7 +95,7 @@ def why_unavailable(backend: str, device: int | None = None) -> str | None:
     """
     try:
         thread_count()  # may be set to nonsense, which all of them refuse
-        make_accumulators(backend, Frame((2, 2)), device).close()
+        make_accumulators(backend, MosaicLayout((2, 2)), device).close()
     except DeviceError as error:
         return str(error)
     except Exception as error:

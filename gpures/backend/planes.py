@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpures.backend.base import BITS_PER_PLANE, Accumulators, Frame
+from gpures.backend.base import BITS_PER_PLANE, Accumulators, MosaicLayout
 from gpures.backend.images import warn_of_range
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.pixmap import exposure_record
@@ -58,7 +58,7 @@ class PlaneAccumulators(Accumulators):
 
     held = ("_data", "_weight", "_err", "_extras", "_dq", "_time", "_context", "_variances", "_squared", "_beyond")
 
-    def __init__(self, frame: Frame):
+    def __init__(self, frame: MosaicLayout):
         super().__init__(frame)
         self._data = self._zeros(frame.shape, frame.dtype)
         self._weight = self._zeros(frame.shape, frame.dtype)

@@ -23,7 +23,7 @@ import numpy as np
 
 from gpures import _cpu
 from gpures.arguments.arrays import as_flags
-from gpures.backend.base import Accumulators, Frame, named_arrays
+from gpures.backend.base import Accumulators, MosaicLayout, named_arrays
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.pixmap import exposure_record
 from gpures.exposure.records import set_drop
@@ -66,7 +66,7 @@ class DrizzleAccumulators(Accumulators):
     backend = "drizzle"
     context_name = "/images//out_ctx"
 
-    def __init__(self, frame: Frame):
+    def __init__(self, frame: MosaicLayout):
         super().__init__(frame)
         ny, nx = frame.shape
         self._whole = (0, nx - 1, 0, ny - 1)  # the package does not say what it touches

@@ -249,10 +249,10 @@ def run(
 
 def backend_in_use(backend: str) -> str:
     """Name of the backend that "auto" is here."""
-    from gpures.backend.base import Frame
+    from gpures.backend.base import MosaicLayout
     from gpures.backend.choice import checked_backend, make_accumulators
 
-    accumulators = make_accumulators(checked_backend(backend), Frame((2, 2)))
+    accumulators = make_accumulators(checked_backend(backend), MosaicLayout((2, 2)))
     accumulators.close()
     return accumulators.backend
 

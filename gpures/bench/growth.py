@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from gpures import Resample
-from gpures.backend.base import Frame
+from gpures.backend.base import MosaicLayout
 from gpures.bench import scenes
 from gpures.bench.cases import ERROR, STANDARD, frame_side
 from gpures.bench.interleaved import add, in_turns, reference_class
@@ -27,7 +27,7 @@ def jobs(plan: Plan) -> Jobs:
     for side in plan.input_sides:
         yield f"input pixels, {side} x {side}", lambda side=side: _input(plan, side)  # type: ignore[misc]
     for side in plan.frame_sides:
-        if fits(side * side, Frame((1, 1), variance_names=scenes.VARIANCES).bytes, PART):
+        if fits(side * side, MosaicLayout((1, 1), variance_names=scenes.VARIANCES).bytes, PART):
             yield f"output frame, {side} x {side}", lambda side=side: _frame(plan, side)  # type: ignore[misc]
     yield f"exposures, 1 to {plan.exposures}", lambda: _exposures(plan)
     for ratio in plan.ratios:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.backend.base import Frame
+from gpures.backend.base import MosaicLayout
 from gpures.bench.interleaved import add
 from gpures.bench.plan import Jobs, Plan
 from gpures.bench.splat import Pass
@@ -31,7 +31,7 @@ def distinct_arrays(exposure: Exposure) -> list[Any]:
     return list({id(array): array for array in (exposure.arrays() | exposure.pixmap.arrays()).values()}.values())
 
 
-def least_bytes(exposure: Exposure, frame: Frame, window: tuple[int, int, int, int]) -> int:
+def least_bytes(exposure: Exposure, frame: MosaicLayout, window: tuple[int, int, int, int]) -> int:
     """Bytes of memory that adding an exposure has to move at least.
 
     Each array that is read, once; in each pixel of the window each accumulator once in and once out: data and weight,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.backend.base import Frame
+from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import make_accumulators
 from gpures.checks.definition import rounding
 from gpures.exposure.exposure import Exposure
@@ -71,7 +71,7 @@ class Backend:
         """Whether it is the drizzle package: float32 means, rounded with each contribution, which need a margin."""
         return self.name == "drizzle"
 
-    def images(self, frame: Frame, exposures: Sequence[Exposure], scaling: float = 1.0) -> Images:
+    def images(self, frame: MosaicLayout, exposures: Sequence[Exposure], scaling: float = 1.0) -> Images:
         """Images of a mosaic, the variances among them."""
         accumulators = make_accumulators(self.name, frame, self.device)
         try:
@@ -86,9 +86,11 @@ class Backend:
         return rounding(contributions, exposures, "f4", self.is_reference)
 
 
-def frame_of(kernel: str, shape: tuple[int, int] = WHOLE, dtype: str = "f4", fillval: float | None = None) -> Frame:
+def frame_of(
+    kernel: str, shape: tuple[int, int] = WHOLE, dtype: str = "f4", fillval: float | None = None
+) -> MosaicLayout:
     """A frame with everything on; always the same planes, so that a GPU's kernels are compiled once."""
-    return Frame(shape, kernel, fillval, VARIANCES, 1, has_err=True, has_dq=True, dtype=np.dtype(dtype))
+    return MosaicLayout(shape, kernel, fillval, VARIANCES, 1, has_err=True, has_dq=True, dtype=np.dtype(dtype))
 
 
 def exposure_of(data: np.ndarray, pixmap: PixelMap, **settings: Any) -> Exposure:

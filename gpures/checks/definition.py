@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpures.backend.base import Frame
+from gpures.backend.base import MosaicLayout
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.pixmap import PixelMap
 
@@ -198,7 +198,7 @@ class Truth:
         Contributions.
     """
 
-    def __init__(self, frame: Frame, exposures: Sequence[Exposure], geometries: Sequence[Geometry]):
+    def __init__(self, frame: MosaicLayout, exposures: Sequence[Exposure], geometries: Sequence[Geometry]):
         zeros = np.zeros(frame.shape)
         self.exposures, self.variance_names = len(exposures), frame.variance_names
         self.count = zeros

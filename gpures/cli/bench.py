@@ -42,7 +42,7 @@ def add_to(commands: Any) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     """Measure, or show what was measured; 0 when nothing failed, 1 when something did, 2 when it cannot run."""
     from gpures import bench
-    from gpures.backend.cuda.device import DeviceError
+    from gpures.errors import DeviceError
 
     folder = Path("gpures_bench")
     try:

@@ -33,7 +33,8 @@ def add_to(commands: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     """Run a program with acceleration on; its exit status, or 2 when it cannot run."""
-    from gpures.acceleration.program import ProgramError, run
+    from gpures.acceleration.program import run
+    from gpures.errors import ProgramError
 
     try:
         status = run(arguments.program, arguments.arguments, arguments.module, arguments.backend, arguments.report)

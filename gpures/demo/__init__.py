@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpures.errors import MissingDependencyError
+
 if TYPE_CHECKING:
     from .compare import Agreement
     from .frames import Frame
@@ -34,10 +36,6 @@ REQUIRED = {
 # Empty output pixels around the exposures.  Where an exposure sticks out of the frame the reference loses
 # some contributions; with a margin wider than any drop the comparison is of the algorithm alone.
 MARGIN = 8
-
-
-class MissingDependencyError(ImportError):
-    """A package of the extra ``gpures[demo]`` is not installed."""
 
 
 def check_dependencies() -> None:

@@ -26,7 +26,7 @@ from gpures.arguments.values import (
     noted,
     warn_of_deprecation,
 )
-from gpures.backend.base import BITS_PER_PLANE, Frame
+from gpures.backend.base import BITS_PER_PLANE, MosaicLayout
 from gpures.backend.choice import checked_backend
 from gpures.backend.cuda.device import device_number
 from gpures.drizzle.output_images import OutputImages, checked_flags, fill_text
@@ -198,7 +198,9 @@ class Drizzle:
 
     def _begin(self, shape: tuple[int, int]) -> None:
         """Make the accumulators of an output frame."""
-        frame = Frame(shape=shape, kernel=self._kernel.lower(), fillval=None, context_planes=self._context_planes)
+        frame = MosaicLayout(
+            shape=shape, kernel=self._kernel.lower(), fillval=None, context_planes=self._context_planes
+        )
         self._images.begin(self._backend, frame, self._device, self._ctx_id or 0)
         self._backend = self._images.held.backend
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpures.arguments.arrays import as_flags, converted, got, on_device, real
 from gpures.arguments.values import fill_number
-from gpures.backend.base import Accumulators, Frame, within
+from gpures.backend.base import Accumulators, MosaicLayout, within
 from gpures.backend.choice import make_accumulators
 
 __all__ = ["OutputImages", "checked_flags", "fill_text"]
@@ -120,7 +120,7 @@ class OutputImages:
 
     # ---- accumulating ------------------------------------------------------------------------------------------
 
-    def begin(self, backend: str, frame: Frame, device: Any, next_id: int) -> None:
+    def begin(self, backend: str, frame: MosaicLayout, device: Any, next_id: int) -> None:
         """Make the accumulators of an output frame; those parameters as in `make_accumulators` and `take`."""
         held = make_accumulators(backend, frame, device, self._to_host)
         for name, image in [*self._given.items(), *(("squared", image) for image in self.squared or [])]:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from gpures.errors import FileError
 from gpures.io.asdf_stream import checked, checked_bytes
-from gpures.io.input import VARIANCES, FileError, Input, damage_named, exposure_seconds
+from gpures.io.input import VARIANCES, Input, damage_named, exposure_seconds
 from gpures.io.variance import from_source, source_of
 from gpures.wcs.transforms import infer_array_shape
 

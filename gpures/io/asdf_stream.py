@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlparse
 from urllib.request import url2pathname
 
-from gpures.io.input import FileError
+from gpures.errors import FileError
 from gpures.io.regular import opened_file
 from gpures.machine.memory import GIB, available_memory
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from gpures.errors import FileError
 from gpures.io import asdf, fits, hst, jwst, roman
-from gpures.io.input import FileError, Input
+from gpures.io.input import Input
 from gpures.io.regular import opened_file
 
 __all__ = ["inputs", "read", "read_wcs"]

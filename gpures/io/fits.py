@@ -24,11 +24,12 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from gpures.errors import FileError, MissingFileError, UnsupportedWCSError
 from gpures.io.asdf import embedded_wcs
 from gpures.io.fits_sizes import check_sizes, is_packed
-from gpures.io.input import VARIANCES, FileError, Input, MissingFileError, damage_named, exposure_seconds
+from gpures.io.input import VARIANCES, Input, damage_named, exposure_seconds
 from gpures.io.variance import from_source, source_of
-from gpures.wcs.transforms import UnsupportedWCSError, as_wcs
+from gpures.wcs.transforms import as_wcs
 
 __all__ = ["arrays", "companions", "fits_wcs", "header_value", "image_bytes", "inputs", "opened"]
 

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from gpures.io.input import FileError
+from gpures.errors import FileError
 from gpures.io.regular import opened_file
 from gpures.machine.memory import GIB, available_memory
 

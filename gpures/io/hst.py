@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from gpures.errors import FileError
 from gpures.io.fits import arrays, companions, fits_wcs, header_value, image_bytes, image_shape
-from gpures.io.input import FileError, Input, exposure_seconds
+from gpures.io.input import Input, exposure_seconds
 from gpures.io.variance import from_source
 from gpures.wcs.transforms import compute_mean_pixel_area
 

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["VARIANCES", "FileError", "Input", "MissingFileError", "check_units"]
+from gpures.errors import FileError
+
+__all__ = ["VARIANCES", "Input", "check_units"]
 
 log = logging.getLogger(__name__)
 
@@ -20,27 +22,6 @@ VARIANCES = ("var_rnoise", "var_poisson", "var_flat")
 
 # Flag of a pixel that holds no number. It is DO_NOT_USE of JWST and Roman, and "lost data" of HST.
 DO_NOT_USE = 1
-
-
-class FileError(ValueError):
-    """A file can't be used; the text names it, and says what was found and what was expected.
-
-    Attributes
-    ----------
-    path : pathlib.Path
-        The file.
-    """
-
-    def __init__(self, path: str | Path, reason: str):
-        super().__init__(f"{path}: {reason}")
-        self.path = Path(path)
-
-    def __reduce__(self):
-        return _unpickled, (type(self), self.path, str(self))
-
-
-class MissingFileError(FileError, FileNotFoundError):
-    """There is no such file. Also a `FileNotFoundError`."""
 
 
 @contextmanager
@@ -52,10 +33,6 @@ def damage_named(path: Path, what: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise FileError(path, f"{what}: {error}") from error
-
-
-def _unpickled(kind: type[FileError], path: Path, text: str) -> FileError:
-    return kind(path, text.removeprefix(f"{path}: "))
 
 
 @dataclass(frozen=True)

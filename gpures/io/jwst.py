@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from gpures.errors import FileError
 from gpures.io.asdf import asdf_extension, check_wcs, embedded_asdf
 from gpures.io.fits import arrays, companions, image_bytes, image_shape
-from gpures.io.input import VARIANCES, FileError, Input, exposure_seconds
+from gpures.io.input import VARIANCES, Input, exposure_seconds
 from gpures.wcs.transforms import is_imaging
 
 __all__ = ["inputs", "recognizes"]

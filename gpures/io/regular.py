@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from gpures.io.input import FileError, MissingFileError
+from gpures.errors import FileError, MissingFileError
 
 __all__ = ["kind_of", "opened_file"]
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from gpures.errors import FileError
 from gpures.io.asdf import array_of, asdf_arrays, check_wcs, opened
-from gpures.io.input import FileError, Input, exposure_seconds
+from gpures.io.input import Input, exposure_seconds
 
 __all__ = ["inputs", "recognizes"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpures.arguments.arrays import got
-from gpures.backend.base import Frame
+from gpures.backend.base import MosaicLayout
 from gpures.io.atomic import Destination
 from gpures.io.writer import SUFFIXES, check_writable, file_bytes
 
@@ -56,7 +56,7 @@ def checked_output(output: str | os.PathLike, overwrite: bool) -> Path:
 def check_output(
     path: Path,
     wcs: Any,
-    frame: Frame,
+    frame: MosaicLayout,
     options: Mapping[str, Any],
     unit: str | None,
     names: Sequence[str],

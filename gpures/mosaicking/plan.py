@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from gpures.arguments.values import checked_switch
-from gpures.backend.base import Frame
+from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import why_unavailable
 from gpures.backend.cuda.device import devices, select
 from gpures.exposure.weights import VARIANCE_OF
@@ -65,7 +65,7 @@ class Plan:
         What else it takes.
     arrays : frozenset of str
         Names of the arrays that are read.
-    frame : gpures.accumulators.Frame
+    frame : gpures.backend.base.MosaicLayout
         What will be accumulated.
     backend : str
         "cuda", "cpu" or "drizzle".
@@ -106,7 +106,7 @@ class Plan:
     output_wcs: dict[str, Any]
     options: dict[str, Any]
     arrays: frozenset[str]
-    frame: Frame
+    frame: MosaicLayout
     backend: str
     device: int
     why_no_gpu: str | None
@@ -194,7 +194,7 @@ class Plan:
 class _Settings(Resample):
     """Checks all arguments, and knows what would be accumulated; takes no memory for it."""
 
-    frame: Frame
+    frame: MosaicLayout
 
     def reset_arrays(self, n_input_models=None):
         self.frame = self._frame(n_input_models)
@@ -414,7 +414,7 @@ def _made_wcs(
     return {"wcs": grid.wcs, "pixel_scale": scale, "pixel_scale_ratio": ratio}, grid.rotation
 
 
-def _backend(backend: str, device: Any, frame: Frame) -> tuple[str, int, str | None]:
+def _backend(backend: str, device: Any, frame: MosaicLayout) -> tuple[str, int, str | None]:
     """Backend that will be used for a frame, the number of the GPU, and why "auto" does not take one."""
     if backend in ("cpu", "drizzle"):
         return backend, 0, None

@@ -10,11 +10,11 @@ import numpy as np
 
 from gpures.arguments.arrays import model_name
 from gpures.arguments.values import checked_scale
+from gpures.errors import UnsupportedWCSError
 from gpures.resample.output_model import OutputModel
 from gpures.resample.settings import Settled
 from gpures.wcs.transforms import (
     ARCSEC_PER_RADIAN,
-    UnsupportedWCSError,
     as_wcs,
     axes_type,
     checked_wcs,

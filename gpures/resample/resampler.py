@@ -29,10 +29,11 @@ from gpures.arguments.values import (
     checked_switch,
     fill_number,
 )
-from gpures.backend.base import BITS_PER_PLANE, Accumulators, Frame, IncompleteError, Part, united
+from gpures.backend.base import BITS_PER_PLANE, Accumulators, MosaicLayout, Part, united
 from gpures.backend.choice import checked_backend, make_accumulators
-from gpures.backend.cuda.device import DeviceError, device_number
+from gpures.backend.cuda.device import device_number
 from gpures.backend.images import in_type
+from gpures.errors import DeviceError, IncompleteError
 from gpures.exposure.drops import LARGEST_PIXFRAC, checked_kernel, effective_kernel, warn_of_kernel
 from gpures.exposure.exposure import Exposure, Wanted, exposure_of, exposure_of_variances
 from gpures.exposure.input_model import InputModel
@@ -441,10 +442,10 @@ class Resample(OutputFrame, TimeCounters):
             self.init_time_counters()
             self._finalized = False
 
-    def _frame(self, n_input_models) -> Frame:
+    def _frame(self, n_input_models) -> MosaicLayout:
         """What is to be accumulated."""
         planes = (n_input_models - 1) // BITS_PER_PLANE + 1 if n_input_models else 1
-        return Frame(
+        return MosaicLayout(
             shape=self._output_array_shape,
             kernel=self._effective_kernel(),
             fillval=fill_number(self.fillval),

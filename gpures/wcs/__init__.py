@@ -1,8 +1,8 @@
 """World coordinates: pixels to the sky and back, whatever the WCS; areas, seams, and the sphere."""
 
+from gpures.errors import UnsupportedWCSError
 from gpures.wcs.transforms import (
     Transform,
-    UnsupportedWCSError,
     celestial_frame,
     compute_mean_pixel_area,
     pixel_to_world,

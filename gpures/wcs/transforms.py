@@ -13,13 +13,14 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial, reduce
+from functools import partial, reduce
 from operator import or_
 from typing import Any
 
 import numpy as np
 
 from gpures.arguments.arrays import got, named
+from gpures.errors import UnsupportedWCSError
 from gpures.wcs.inverse import NumericalInverse, roots
 from gpures.wcs.pixel_area import mean_area
 from gpures.wcs.world_axes import WorldAxes, axes_of_frame, name_of_fits_sky
@@ -39,30 +40,6 @@ ARCSEC_PER_RADIAN = 3600.0 * math.degrees(1.0)
 # Models whose values come from tables or from a choice between regions: no grid can vouch for what lies between its
 # points.
 _NOT_SMOOTH = ("Tabular", "LabelMapper", "RegionsSelector", "Spline")
-
-
-class UnsupportedWCSError(RuntimeError):
-    """A WCS has an unexpected number of axes or an unsupported structure.
-
-    Where stcal is loaded, it is caught as its `stcal.resample.UnsupportedWCSError`, too.
-    """
-
-    def __new__(cls, *args: Any) -> UnsupportedWCSError:
-        """Make one that stcal's is a base of, where there is that."""
-        theirs = getattr(sys.modules.get("stcal.resample.resample"), "UnsupportedWCSError", None)
-        return super().__new__(_with_base(theirs) if cls is UnsupportedWCSError and theirs is not None else cls, *args)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return UnsupportedWCSError, self.args
-
-
-@cache
-def _with_base(theirs: type) -> type:
-    return type(
-        "UnsupportedWCSError",
-        (UnsupportedWCSError, theirs),
-        {"__module__": __name__, "__doc__": UnsupportedWCSError.__doc__},
-    )
 
 
 # ---- kinds of WCS ----------------------------------------------------------------------------------------------------

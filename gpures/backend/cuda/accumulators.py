@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gpures.arguments.arrays import on_device
-from gpures.backend.base import Frame, Part
+from gpures.backend.base import MosaicLayout, Part
 from gpures.backend.cuda.device import explained, import_cupy, memory_info, select
 from gpures.backend.cuda.kernels import BLOCK_OF_SPLAT, Program
 from gpures.backend.cuda.upload import Uploader
@@ -43,7 +43,7 @@ class CUDAAccumulators(PlaneAccumulators):
 
     Parameters
     ----------
-    frame : Frame
+    frame : MosaicLayout
         What is accumulated.
     device : int, str or None
         The GPU, as `gpures.backend.cuda.device.select` takes it.
@@ -61,7 +61,7 @@ class CUDAAccumulators(PlaneAccumulators):
     backend = "cuda"
     takes_device_arrays = True
 
-    def __init__(self, frame: Frame, device: Any = None, to_host: bool = True):
+    def __init__(self, frame: MosaicLayout, device: Any = None, to_host: bool = True):
         self._number = select(device)
         self._cupy = import_cupy()
         self._to_host = to_host
@@ -394,7 +394,7 @@ class CUDAAccumulators(PlaneAccumulators):
         return image.get() if self._to_host else image
 
 
-def check_device_memory(cupy: Any, frame: Frame, number: int) -> None:
+def check_device_memory(cupy: Any, frame: MosaicLayout, number: int) -> None:
     """Refuse a frame whose accumulators would not fit on the current device.
 
     Raises

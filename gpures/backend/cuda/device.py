@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpures.arguments.arrays import got
+from gpures.errors import DeviceError
 
 __all__ = ["DeviceError", "DeviceInfo", "device_number", "devices", "explained", "import_cupy", "memory_info", "select"]
 
@@ -38,10 +39,6 @@ LOST = (
     "What was accumulated on the device can no longer be trusted: begin again in a new process, with backend='cpu' if "
     "it happens again; CUDA_LAUNCH_BLOCKING=1 shows where."
 )
-
-
-class DeviceError(RuntimeError):
-    """A GPU, its driver or its libraries can't do what was asked; the text says what to do."""
 
 
 @dataclass(frozen=True)
