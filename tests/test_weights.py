@@ -11,7 +11,7 @@ from astropy.nddata.bitmask import BitFlagNameMap, bitfield_to_boolean_mask
 import gpures
 from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import make_accumulators
-from gpures.exposure.exposure import dq_of
+from gpures.exposure.from_model import dq_of
 from gpures.exposure.input_model import InputModel
 from gpures.exposure.weights import Weight, bad_bits, check_weight_type, checked_flag, flag_empty, weight_of
 

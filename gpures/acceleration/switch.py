@@ -18,18 +18,16 @@ import functools
 import importlib
 import inspect
 import logging
-import math
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from gpures.arguments.values import checked_number
 from gpures.backend.base import MosaicLayout
-from gpures.backend.choice import checked_backend, make_accumulators
+from gpures.backend.choice import make_accumulators
+from gpures.exposure.options import Options
 from gpures.exposure.pixmap import calc_pixmap
 from gpures.originals import original, stand_ins
 from gpures.reporting.timing import stage
@@ -49,30 +47,17 @@ _active: tuple[Acceleration, ...] = ()  # replaced, never changed, so that it ca
 _TWIN = "_gpures_twin"
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What stands in for something works with."""
-
-    backend: str = "auto"
-    device: Any = None
-    pixmap_tolerance: float = 1e-6
-
-    def place(self) -> dict[str, Any]:
-        """The arguments that say where something is computed."""
-        return {"backend": self.backend, "device": self.device}
-
-
 class Acceleration:
     """Acceleration that is on; a context manager that ends it.
 
     Attributes
     ----------
-    settings : Settings
+    options : Options
         What `accelerate` was called with.
     """
 
-    def __init__(self, settings: Settings):
-        self.settings = settings
+    def __init__(self, options: Options):
+        self.options = options
 
     def __enter__(self) -> Acceleration:
         self._begin()
@@ -139,10 +124,11 @@ def accelerate(backend: str = "auto", *, device: Any = None, pixmap_tolerance: f
     >>> with gpures.accelerate():
     ...     pass  # jwst.resample.ResampleStep.call(models)
     """
-    tolerance = checked_number(pixmap_tolerance, "pixmap_tolerance", 0.0, math.inf)
-    if (name := checked_backend(backend)) != "auto" or device is not None:
-        make_accumulators(name, MosaicLayout((2, 2)), device).close()  # rather than when a pipeline has run for an hour
-    acceleration = Acceleration(Settings(backend, device, tolerance))
+    options = Options(backend=backend, device=device, pixmap_tolerance=pixmap_tolerance)
+    if options.backend != "auto" or device is not None:
+        # Rather than when a pipeline has run for an hour.
+        make_accumulators(options.backend, MosaicLayout((2, 2)), device).close()
+    acceleration = Acceleration(options)
     acceleration._begin()
     return acceleration
 
@@ -155,10 +141,15 @@ def restore() -> None:
         _take_back()
 
 
-def _settings() -> Settings:
-    """Settings that count now; those of what outlives its acceleration are the defaults."""
+def _options() -> Options:
+    """Options that count now; those of what outlives its acceleration are the defaults."""
     active = _active
-    return active[-1].settings if active else Settings()
+    return active[-1].options if active else Options()
+
+
+def _place() -> dict[str, Any]:
+    """The arguments that say where something is computed."""
+    return {"backend": _options().backend, "device": _options().device}
 
 
 def _count(name: str) -> None:
@@ -172,7 +163,7 @@ def _count(name: str) -> None:
 def _resample_stand_in(original: type) -> type:
     class Accelerated(Resample):
         def __init__(self, *args: Any, **options: Any):
-            super().__init__(*args, **(vars(_settings()) | options))
+            super().__init__(*args, **(_options().chosen() | options))
 
         def _add(self, *args: Any, **options: Any) -> None:
             super()._add(*args, **options)
@@ -186,7 +177,7 @@ def _drizzle_stand_in(original: type) -> type:
 
     class Accelerated(Drizzle):
         def __init__(self, *args: Any, **options: Any):
-            super().__init__(*args, **(_settings().place() | options))
+            super().__init__(*args, **(_place() | options))
 
         def add_image(self, *args: Any, **options: Any) -> tuple[int, int]:
             missed = super().add_image(*args, **options)
@@ -207,7 +198,7 @@ def _blot_stand_in(original: Callable) -> Callable:
     @functools.wraps(original)
     def stand_in(*args: Any, **options: Any) -> Any:
         with stage("blot"):
-            blotted = blot_image(*args, **(_settings().place() | {"float32_below": PACKAGE_PLACES} | options))
+            blotted = blot_image(*args, **(_place() | {"float32_below": PACKAGE_PLACES} | options))
         _count("drizzle.resample.blot_image")
         return blotted
 
@@ -229,7 +220,7 @@ def _pixmap_stand_in(original: Callable) -> Callable:
             try:
                 with stage("pixel map"):
                     # drizzle's has no further arguments; stcal's has the step of the grid and the spline's order
-                    pixmap = calc_pixmap(wcs_from, wcs_to, shape, _settings().pixmap_tolerance, *grid).array()
+                    pixmap = calc_pixmap(wcs_from, wcs_to, shape, _options().pixmap_tolerance, *grid).array()
             except Exception as error:
                 log.debug("%s is left to the original: %s", name, error)
             else:

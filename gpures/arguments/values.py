@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import numbers
 import operator
+import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,12 +18,14 @@ from gpures import _cpu
 from gpures.arguments.arrays import got, named
 
 __all__ = [
+    "BACKENDS",
     "LARGEST",
     "LARGEST_SIDE",
     "MOST_IMAGES",
     "NOT_GIVEN",
     "SMALLEST",
     "check_sides",
+    "checked_backend",
     "checked_compute_err",
     "checked_count",
     "checked_dtype",
@@ -33,6 +38,7 @@ __all__ = [
     "checked_scale",
     "checked_shape",
     "checked_switch",
+    "device_number",
     "fill_number",
     "is_real",
     "noted",
@@ -52,6 +58,9 @@ LARGEST_SIDE = _cpu.LARGEST_SIDE
 
 # Images that a context image can be asked to tell apart: their numbers are 32-bit integers.
 MOST_IMAGES = 1 << 31
+
+#: Names of the backends, and "auto" for a choice.
+BACKENDS = ("auto", "cuda", "cpu", "drizzle")
 
 # Keys of an output model, and of input models, that hold no images.
 META = (
@@ -260,3 +269,40 @@ def fill_number(fillval: Any, name: str = "fillval") -> float | None:
     if abs(value) > LARGEST and (math.isfinite(value) or not (isinstance(fillval, str) or fillval == value)):
         raise ValueError(f"'{name}' must be a number that float32 holds, got {got(fillval)}.")
     return value
+
+
+def checked_backend(backend: str) -> str:
+    """Name of the backend asked for; for "auto" what ``GPURES_BACKEND`` says, if that is set.
+
+    Raises
+    ------
+    ValueError
+        The name, or the variable's, is not one of ``BACKENDS``.
+    """
+    name, source = backend, "'backend'"
+    if isinstance(backend, str) and backend == "auto" and os.environ.get("GPURES_BACKEND"):
+        name, source = os.environ["GPURES_BACKEND"], "GPURES_BACKEND"
+    if not isinstance(name, str) or name not in BACKENDS:
+        raise ValueError(f"{source} must be one of {BACKENDS}, got {got(name)}.")
+    return name
+
+
+def device_number(device: Any) -> int | None:
+    """Number of the device that an argument means; None for the caller's current device.
+
+    Raises
+    ------
+    ValueError
+        It means none.
+    """
+    if device is None or (isinstance(device, str) and device == "cuda"):
+        return None
+    if isinstance(device, str):
+        match = re.fullmatch(r"cuda:(\d+)", device)
+        if match:
+            return int(match[1])
+    elif not isinstance(device, bool):
+        with contextlib.suppress(TypeError):
+            if (number := operator.index(getattr(device, "id", device))) >= 0:  # CuPy's devices have an id
+                return number
+    raise ValueError(f"'device' must be None, the number of a GPU, 'cuda' or 'cuda:<number>', got {got(device)}.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -18,9 +18,10 @@ import numpy as np
 
 from gpures import _cpu
 from gpures.arguments.arrays import as_host
-from gpures.arguments.values import check_sides
+from gpures.arguments.values import check_sides, fill_number
 from gpures.errors import IncompleteError
 from gpures.exposure.exposure import Exposure
+from gpures.exposure.options import Options
 from gpures.exposure.pixmap import exposure_record
 from gpures.exposure.records import set_drop
 from gpures.exposure.structs import in_memory
@@ -83,6 +84,25 @@ class MosaicLayout:
 
     def __post_init__(self) -> None:
         check_sides(self.shape, "The output frame")
+
+    @classmethod
+    def of(
+        cls, options: Options, shape: tuple[int, int], variance_names: Sequence[str], n_input_models: int | None
+    ) -> MosaicLayout:
+        """Layout of a mosaic with these options; the number of models makes room in the context image."""
+        planes = (n_input_models - 1) // BITS_PER_PLANE + 1 if n_input_models else 1
+        return cls(
+            shape=shape,
+            kernel=options.drop,
+            fillval=fill_number(options.fillval),
+            variance_names=tuple(variance_names) if options.enable_var else (),
+            context_planes=planes if options.enable_ctx else 0,
+            has_err=options.averages_err,
+            has_dq=options.propagate_dq,
+            dtype=options.accumulator_dtype,
+            extra_names=options.extra_array_names,
+            has_time=options.enable_exptime_map,
+        )
 
     @property
     def bytes(self) -> int:

@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from typing import Any
 
 import numpy as np
 
-from gpures.arguments.arrays import got
 from gpures.backend.base import Accumulators, MosaicLayout, check_memory
 from gpures.errors import DeviceError
 from gpures.machine.threads import thread_count
 
-__all__ = ["BACKENDS", "blot", "checked_backend", "in_one_line", "make_accumulators", "why_unavailable"]
+__all__ = ["blot", "in_one_line", "make_accumulators", "why_unavailable"]
 
 log = logging.getLogger(__name__)
 
 _told: set[str] = set()  # reasons for not using a GPU that were logged
-
-BACKENDS = ("auto", "cuda", "cpu", "drizzle")
-
-
-def checked_backend(backend: str) -> str:
-    """Name of the backend asked for; for "auto" what ``GPURES_BACKEND`` says, if that is set.
-
-    Raises
-    ------
-    ValueError
-        The name, or the variable's, is not one of ``BACKENDS``.
-    """
-    name, source = backend, "'backend'"
-    if isinstance(backend, str) and backend == "auto" and os.environ.get("GPURES_BACKEND"):
-        name, source = os.environ["GPURES_BACKEND"], "GPURES_BACKEND"
-    if not isinstance(name, str) or name not in BACKENDS:
-        raise ValueError(f"{source} must be one of {BACKENDS}, got {got(name)}.")
-    return name
 
 
 def make_accumulators(backend: str, frame: MosaicLayout, device: Any = None, to_host: bool = True) -> Accumulators:

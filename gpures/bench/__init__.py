@@ -249,8 +249,9 @@ def run(
 
 def backend_in_use(backend: str) -> str:
     """Name of the backend that "auto" is here."""
+    from gpures.arguments.values import checked_backend
     from gpures.backend.base import MosaicLayout
-    from gpures.backend.choice import checked_backend, make_accumulators
+    from gpures.backend.choice import make_accumulators
 
     accumulators = make_accumulators(checked_backend(backend), MosaicLayout((2, 2)))
     accumulators.close()

@@ -11,7 +11,8 @@ import platform
 from collections.abc import Callable
 from typing import Any
 
-from gpures.backend.choice import checked_backend, in_one_line, why_unavailable
+from gpures.arguments.values import checked_backend
+from gpures.backend.choice import in_one_line, why_unavailable
 from gpures.backend.cuda.device import devices, import_cupy
 from gpures.machine.memory import available_memory
 from gpures.machine.threads import thread_count

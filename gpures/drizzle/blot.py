@@ -11,15 +11,16 @@ from gpures.arguments.arrays import converted, got, on_device, readable, real
 from gpures.arguments.values import (
     NOT_GIVEN,
     check_sides,
+    checked_backend,
     checked_number,
     checked_scale,
     checked_switch,
+    device_number,
     fill_number,
     warn_of_deprecation,
 )
 from gpures.backend.blot import OLDER_NAMES
-from gpures.backend.choice import blot, checked_backend
-from gpures.backend.cuda.device import device_number
+from gpures.backend.choice import blot
 from gpures.exposure.structs import BLOT, INTERPOLATIONS
 
 __all__ = ["blot_image"]

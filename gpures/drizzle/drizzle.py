@@ -16,6 +16,7 @@ from gpures.arguments.values import (
     MOST_IMAGES,
     NOT_GIVEN,
     SMALLEST,
+    checked_backend,
     checked_integer,
     checked_number,
     checked_ratio,
@@ -23,12 +24,11 @@ from gpures.arguments.values import (
     checked_scale,
     checked_shape,
     checked_switch,
+    device_number,
     noted,
     warn_of_deprecation,
 )
 from gpures.backend.base import BITS_PER_PLANE, MosaicLayout
-from gpures.backend.choice import checked_backend
-from gpures.backend.cuda.device import device_number
 from gpures.drizzle.output_images import OutputImages, checked_flags, fill_text
 from gpures.exposure.drops import KERNELS, LARGEST_PIXFRAC, effective_kernel, warn_of_kernel
 from gpures.exposure.exposure import Exposure, clipped_limits

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from gpures.arguments.arrays import got
 from gpures.backend.base import MosaicLayout
+from gpures.exposure.options import Options
 from gpures.io.atomic import Destination
 from gpures.io.writer import SUFFIXES, check_writable, file_bytes
 
@@ -57,7 +58,7 @@ def check_output(
     path: Path,
     wcs: Any,
     frame: MosaicLayout,
-    options: Mapping[str, Any],
+    options: Options,
     unit: str | None,
     names: Sequence[str],
     overwrite: bool,
@@ -79,7 +80,7 @@ def check_output(
     planes: dict[str, type] = {"data": np.float32, "wht": np.float32}
     planes |= {"con": np.int32} if frame.context_planes else {}
     planes |= dict.fromkeys(frame.variance_names, np.float32)
-    planes |= {"err": np.float32} if options.get("compute_err") else {}
+    planes |= {"err": np.float32} if options.compute_err else {}
     planes |= dict.fromkeys(frame.extra_names, np.float32)
     planes |= {"exptime_map": np.float32} if frame.has_time else {}
     planes |= {"dq": np.uint32} if frame.has_dq else {}
@@ -89,7 +90,7 @@ def check_output(
         )
         for name, kind in planes.items()
     }
-    facts = {"kernel": frame.kernel, "weight_type": options.get("weight_type", "ivm")}
+    facts = {"kernel": frame.kernel, "weight_type": options.weight_type}
     in_fits = check_writable(path, wcs, images, facts, unit, names, overwrite)
     return file_bytes(path, images), in_fits
 

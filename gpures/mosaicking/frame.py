@@ -64,6 +64,9 @@ class FrameOptions:
     output_shape: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("crpix", "crval", "output_shape"):
+            pair = getattr(self, name)
+            object.__setattr__(self, name, tuple(pair) if np.iterable(pair) else pair)
         if self.pixel_scale is not None:
             checked_scale(self.pixel_scale, "pixel_scale")
         checked_scale(self.pixel_scale_ratio, "pixel_scale_ratio")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +18,7 @@ from gpures.arguments.values import checked_switch
 from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import why_unavailable
 from gpures.backend.cuda.device import devices, select
-from gpures.exposure.weights import VARIANCE_OF
+from gpures.exposure.options import Options
 from gpures.io import FileError, check_units
 from gpures.io.atomic import check_space
 from gpures.machine.memory import available_memory
@@ -30,6 +29,7 @@ from gpures.mosaicking.footprint import Footprint, footprint_of
 from gpures.mosaicking.frame import FrameOptions, farthest, grid_around
 from gpures.mosaicking.reach import all_beside, reaching
 from gpures.mosaicking.sources import ModelSource, Source, common_sky, find
+from gpures.resample.output_frame import OutputFrame
 from gpures.resample.resampler import Resample
 from gpures.wcs.transforms import ARCSEC_PER_RADIAN, checked_wcs, compute_mean_pixel_area, is_imaging, pixel_to_world
 
@@ -61,7 +61,7 @@ class Plan:
         Their number, where it is known.
     output_wcs : dict
         As `gpures.Resample` takes it.
-    options : dict
+    options : Options
         What else it takes.
     arrays : frozenset of str
         Names of the arrays that are read.
@@ -104,7 +104,7 @@ class Plan:
     sources: Iterable[Source] = field(repr=False)
     total: int | None
     output_wcs: dict[str, Any]
-    options: dict[str, Any]
+    options: Options
     arrays: frozenset[str]
     frame: MosaicLayout
     backend: str
@@ -191,41 +191,27 @@ class Plan:
         )
 
 
-class _Settings(Resample):
-    """Checks all arguments, and knows what would be accumulated; takes no memory for it."""
-
-    frame: MosaicLayout
-
-    def reset_arrays(self, n_input_models=None):
-        self.frame = self._frame(n_input_models)
-
-    def arrays(self) -> frozenset[str]:
-        """Names of the arrays that a model needs."""
-        names = {"data", "dq", *self.extra_array_names}
-        names |= {VARIANCE_OF[self.weight_type]} if self.weight_type in VARIANCE_OF else set()
-        names |= set(self.variance_array_names) if self.enable_var else set()
-        return frozenset(names | {"err"} if self.compute_err == "driz_err" else names)
-
-
 def make_plan(
     inputs: Any,
     output: str | os.PathLike | None = None,
     *,
     output_wcs: Any = None,
-    pixel_scale: float | None = None,
-    pixel_scale_ratio: float = 1.0,
-    rotation: float | None = 0.0,
-    crpix: Sequence[float] | None = None,
-    crval: Sequence[float] | None = None,
-    output_shape: Sequence[int] | None = None,
+    wanted: FrameOptions = FrameOptions(),  # noqa: B008  (it is frozen)
     skip_bad: bool = False,
     overwrite: bool = False,
     progress: Any = None,
-    **options: Any,
+    options: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Plan a mosaic; of files, only the headers are read, and nothing is written.
 
-    Parameters and errors are those of `gpures.mosaic`.
+    Parameters and errors are those of `gpures.mosaic`, but for two.
+
+    Parameters
+    ----------
+    wanted : FrameOptions
+        What is wanted of the frame.
+    options : mapping
+        Options of `gpures.Resample` that are given.
 
     Returns
     -------
@@ -234,9 +220,10 @@ def make_plan(
     begin = time.perf_counter()
     skip_bad, overwrite = checked_switch(skip_bad, "skip_bad"), checked_switch(overwrite, "overwrite")
     path = None if output is None else checked_output(output, overwrite)
-    pairs: list[Any] = [tuple(pair) if np.iterable(pair) else pair for pair in (crpix, crval, output_shape)]
-    wanted = FrameOptions(pixel_scale, pixel_scale_ratio, rotation, *pairs)
-    _check_options(options)
+    options = dict(options or {})
+    if unknown := [name for name in options if name not in Options.names()]:
+        known = ", ".join(Options.names())
+        raise TypeError(f"mosaic() takes no argument {unknown[0]!r}. The options of Resample are {known}.")
     given = None if output_wcs is None else _given_wcs(output_wcs, wanted)
     entries, models = _entries(inputs)
     if models is not None and given is None:
@@ -265,23 +252,26 @@ def make_plan(
     kinds = {source.kind for source in sources}
     options = DEFAULTS | {"good_bits": default_good_bits(kinds)} | options
     flag_names = names_for(options["good_bits"], kinds)
-    if not options.get("enable_var", True) and options["compute_err"] == "from_var":
-        options["compute_err"] = None
-    settings = _Settings(given, **options)
+    checked = Options(**options)
+    if not checked.enable_var and checked.compute_err == "from_var":
+        checked = replace(checked, compute_err=None)
+    variance_names = tuple(Resample.variance_array_names)
+    frame = OutputFrame(given)
+    shape = frame.output_array_shape
     outside: list[str] = []
     if footprints:
-        reach = reaching(footprints, given["wcs"], settings.frame.shape)
+        reach = reaching(footprints, given["wcs"], shape)
         outside = [source.name for source, inside in zip(sources, reach, strict=True) if not inside]
         if not any(reach):
-            raise ValueError(all_beside(footprints, given["wcs"], settings.frame.shape))
+            raise ValueError(all_beside(footprints, given["wcs"], shape))
         sources = [source for source, inside in zip(sources, reach, strict=True) if inside]
-    settings.reset_arrays(len(sources) or None)
-    backend, device, why = _backend(settings.backend, options.get("device"), settings.frame)
+    layout = MosaicLayout.of(checked, shape, variance_names, len(sources) or None)
+    backend, device, why = _backend(checked.backend, checked.device, layout)
     file_bytes, in_fits = 0, None
     if path is not None:
         check_is_no_input(path, sources)
         names = [source.name for source in sources]
-        file_bytes, in_fits = check_output(path, given["wcs"], settings.frame, options, unit, names, overwrite)
+        file_bytes, in_fits = check_output(path, given["wcs"], layout, checked, unit, names, overwrite)
     return Plan(
         path=path,
         file_bytes=file_bytes,
@@ -293,13 +283,13 @@ def make_plan(
         sources=(ModelSource(model) for model in models) if models is not None else sources,
         total=None if models is not None else len(sources),
         output_wcs=given,
-        options=options | {"backend": backend},
-        arrays=settings.arrays(),
-        frame=settings.frame,
+        options=replace(checked, backend=backend),
+        arrays=checked.arrays(variance_names),
+        frame=layout,
         backend=backend,
         device=device,
         why_no_gpu=why,
-        pixel_scale=settings.output_pixel_scale,
+        pixel_scale=frame.output_pixel_scale,
         rotation=angle,
         unit=unit,
         skipped=skipped,
@@ -313,12 +303,6 @@ def words_of(name: str, error: BaseException) -> str:
     words = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error) or type(error).__name__
     words = " ".join(words.split())
     return words if name in words or isinstance(error, FileError) else f"{name}: {words}"
-
-
-def _check_options(options: Mapping[str, Any]) -> None:
-    names = [name for name in inspect.signature(Resample).parameters if name not in ("output_wcs", "n_input_models")]
-    if unknown := [name for name in options if name not in names]:
-        raise TypeError(f"mosaic() takes no argument {unknown[0]!r}. The options of Resample are {', '.join(names)}.")
 
 
 def _entries(inputs: Any) -> tuple[list[Any], Iterator[Any] | None]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from gpures.io.atomic import Destination
 from gpures.io.writer import write_into
+from gpures.mosaicking.frame import FrameOptions
 from gpures.mosaicking.plan import Plan, make_plan, nothing_left
 from gpures.mosaicking.report import report_text
 from gpures.mosaicking.stream import Stream
@@ -160,16 +161,11 @@ def mosaic(
         inputs,
         output,
         output_wcs=output_wcs,
-        pixel_scale=pixel_scale,
-        pixel_scale_ratio=pixel_scale_ratio,
-        rotation=rotation,
-        crpix=crpix,
-        crval=crval,
-        output_shape=output_shape,
+        wanted=FrameOptions(pixel_scale, pixel_scale_ratio, rotation, crpix, crval, output_shape),
         skip_bad=skip_bad,
         overwrite=overwrite,
         progress=progress,
-        **options,
+        options=options,
     )
     return build(plan, progress)
 
@@ -185,7 +181,7 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
             seconds = stack.enter_context(watched())
         except RuntimeError:  # somebody times the stages already: theirs are the figures
             seconds = {}
-        resample = Resample(plan.output_wcs, n_input_models=plan.total, **plan.options)
+        resample = Resample(plan.output_wcs, n_input_models=plan.total, **plan.options.chosen())
         if plan.flag_names is not None:
             resample.dq_flag_name_map = plan.flag_names
         stream = Stream(plan.sources, plan.arrays, plan.skip_bad)

@@ -117,8 +117,8 @@ def _frame(plan: Plan) -> list[str]:
 
 def _options(plan: Plan) -> list[str]:
     options = plan.options
-    kernel = f"{plan.frame.kernel}, pixfrac {options.get('pixfrac', 1.0):g}"
-    weights = f"{options.get('weight_type', 'ivm')}, good bits {options['good_bits']}"
+    kernel = f"{plan.frame.kernel}, pixfrac {options.pixfrac:g}"
+    weights = f"{options.weight_type}, good bits {options.good_bits}"
     return [row("kernel", kernel), row("weights", weights)]
 
 

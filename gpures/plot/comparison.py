@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpures.arguments.arrays import as_host
-from gpures.exposure.exposure import sky_level
+from gpures.exposure.from_model import sky_level
 from gpures.plot.axes import (
     EMPTY,
     WIDTH,

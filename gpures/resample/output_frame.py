@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from gpures.arguments.arrays import model_name
-from gpures.arguments.values import checked_scale
+from gpures.arguments.values import checked_ratio, checked_scale, checked_shape
 from gpures.errors import UnsupportedWCSError
+from gpures.resample.attributes import Settled
 from gpures.resample.output_model import OutputModel
-from gpures.resample.settings import Settled
 from gpures.wcs.transforms import (
     ARCSEC_PER_RADIAN,
     as_wcs,
@@ -29,13 +30,34 @@ log = logging.getLogger(__name__)
 
 
 class OutputFrame:
-    """The part of `gpures.Resample` that knows where pixels lie on the sky, and how large they are there."""
+    """Where the output's pixels lie on the sky, and how large they are there; the part of `gpures.Resample` that knows.
 
-    _output_wcs: Any
-    _output_array_shape: tuple[int, int]
-    _output_pixel_scale: float
-    _pixel_scale_ratio: float | None
+    Parameters
+    ----------
+    output_wcs : dict
+        As `gpures.Resample` takes it.
+
+    Raises
+    ------
+    TypeError, ValueError, UnsupportedWCSError
+        It is no output WCS; the text says what was expected.
+    """
+
     _output_model: OutputModel
+
+    def __init__(self, output_wcs: Mapping[str, Any]):
+        if output_wcs is None:
+            raise ValueError("Output WCS must be provided through the 'output_wcs' parameter, got None.")
+        if not isinstance(output_wcs, Mapping):
+            raise TypeError(f"'output_wcs' must be a dict with a WCS under 'wcs', got {type(output_wcs).__name__}.")
+        self._output_wcs: Any = output_wcs.get("wcs")
+        if self._output_wcs is None:
+            raise ValueError(f"'output_wcs' must have a WCS under 'wcs', got the keys {list(output_wcs)}.")
+        ratio = output_wcs.get("pixel_scale_ratio")
+        self._pixel_scale_ratio: float | None = None if ratio is None else checked_ratio(ratio)
+        self.check_output_wcs(self._output_wcs)
+        self._output_array_shape: tuple[int, int] = checked_shape(as_wcs(self._output_wcs).array_shape)
+        self._output_pixel_scale: float = self._pixel_scale(output_wcs.get("pixel_scale"))
 
     output_array_shape = Settled("Shape (Ny, Nx) of the output images.")
     output_wcs = Settled("WCS of the output, the object that was given.")

@@ -8,7 +8,7 @@ import logging
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,38 +18,33 @@ from numpy.typing import DTypeLike
 
 from gpures.arguments.arrays import on_device
 from gpures.arguments.values import (
-    checked_compute_err,
     checked_count,
-    checked_dtype,
     checked_names,
-    checked_number,
     checked_ratio,
     checked_scale,
-    checked_shape,
-    checked_switch,
     fill_number,
 )
-from gpures.backend.base import BITS_PER_PLANE, Accumulators, MosaicLayout, Part, united
-from gpures.backend.choice import checked_backend, make_accumulators
-from gpures.backend.cuda.device import device_number
+from gpures.backend.base import Accumulators, MosaicLayout, Part, united
+from gpures.backend.choice import make_accumulators
 from gpures.backend.images import in_type
 from gpures.errors import DeviceError, IncompleteError
-from gpures.exposure.drops import LARGEST_PIXFRAC, checked_kernel, effective_kernel, warn_of_kernel
-from gpures.exposure.exposure import Exposure, Wanted, exposure_of, exposure_of_variances
+from gpures.exposure.drops import warn_of_kernel
+from gpures.exposure.exposure import Exposure
+from gpures.exposure.from_model import exposure_of, exposure_of_variances
 from gpures.exposure.input_model import InputModel
+from gpures.exposure.options import IMAGES, Options
 from gpures.exposure.pixmap import PixelMap, calc_pixmap
-from gpures.exposure.weights import check_weight_type, checked_flag, flag_empty
+from gpures.exposure.weights import flag_empty
 from gpures.machine.prefetch import ahead
 from gpures.reporting.progress import shown
 from gpures.reporting.timing import stage
+from gpures.resample.attributes import Option, Settled
 from gpures.resample.output_frame import OutputFrame
 from gpures.resample.output_model import OutputModel
-from gpures.resample.settings import Setting, Settled
 from gpures.resample.times import TimeCounters
 from gpures.wcs.seams import period_of
 from gpures.wcs.transforms import (
     ARCSEC_PER_RADIAN,
-    as_wcs,
     axes_type,
     checked_wcs,
     is_imaging,
@@ -59,8 +54,6 @@ from gpures.wcs.transforms import (
 __all__ = ["Resample"]
 
 log = logging.getLogger(__name__)
-
-IMAGES = ("data", "wht", "con", "dq", "err", "exptime_map")
 
 MISSING = "Attempt to access non-existent key '{}' in a data model."
 
@@ -96,12 +89,6 @@ class Undo:
 def type_of_others() -> DTypeLike:
     """Type of the images that have no other."""
     return np.float32
-
-
-def checked_fillval(fillval: Any) -> Any:
-    """A fill value as it was given; ValueError if it is no number, nor a string that holds one."""
-    fill_number(fillval)
-    return fillval
 
 
 class Resample(OutputFrame, TimeCounters):
@@ -255,41 +242,31 @@ class Resample(OutputFrame, TimeCounters):
         self._finalized = False
         self._n_res_models = 0
         self._group_ids: list = []
-        self._enable_ctx = checked_switch(enable_ctx, "enable_ctx")
-        self._enable_var = checked_switch(enable_var, "enable_var")
-        self._compute_err = checked_compute_err(compute_err)
-        self._propagate_dq = checked_switch(propagate_dq, "propagate_dq")
-        self._dq_of_empty = checked_flag(dq_of_empty, self._propagate_dq)
-        self._backend = checked_backend(backend)
-        device_number(device)
-        self._device = getattr(device, "id", device)
-        self._extra_array_names = checked_names(extra_array_names, (*IMAGES, *self.variance_array_names))
-        self._enable_exptime_map = checked_switch(enable_exptime_map, "enable_exptime_map")
-        self._to_host = checked_switch(to_host, "to_host")
-        self._pixmap_tolerance = checked_number(pixmap_tolerance, "pixmap_tolerance", 0.0, math.inf)
-        self._accumulator_dtype = checked_dtype(accumulator_dtype, self._backend)
+        self._options = Options(
+            pixfrac=pixfrac,
+            kernel=kernel,
+            fillval=fillval,
+            weight_type=weight_type,
+            good_bits=good_bits,
+            enable_ctx=enable_ctx,
+            enable_var=enable_var,
+            compute_err=compute_err,
+            propagate_dq=propagate_dq,
+            pixmap_stepsize=pixmap_stepsize,
+            pixmap_order=pixmap_order,
+            backend=backend,
+            device=device,
+            to_host=to_host,
+            pixmap_tolerance=pixmap_tolerance,
+            extra_array_names=extra_array_names,
+            enable_exptime_map=enable_exptime_map,
+            accumulator_dtype=accumulator_dtype,
+            dq_of_empty=dq_of_empty,
+        )
+        self._backend = self._options.backend
+        checked_names(self.extra_array_names, (*IMAGES, *self.variance_array_names))
 
-        self.pixfrac = pixfrac
-        self.kernel = kernel
-        self.fillval = fillval
-        self.good_bits = good_bits
-        self.weight_type = weight_type
-        self.pixmap_stepsize = pixmap_stepsize
-        self.pixmap_order = pixmap_order
-
-        if output_wcs is None:
-            raise ValueError("Output WCS must be provided through the 'output_wcs' parameter, got None.")
-        if not isinstance(output_wcs, Mapping):
-            raise TypeError(f"'output_wcs' must be a dict with a WCS under 'wcs', got {type(output_wcs).__name__}.")
-        self._output_wcs = output_wcs.get("wcs")
-        if self._output_wcs is None:
-            raise ValueError(f"'output_wcs' must have a WCS under 'wcs', got the keys {list(output_wcs)}.")
-        self._pixel_scale_ratio = output_wcs.get("pixel_scale_ratio")
-        if self._pixel_scale_ratio is not None:
-            self._pixel_scale_ratio = checked_ratio(self._pixel_scale_ratio)
-        self.check_output_wcs(self._output_wcs)
-        self._output_array_shape = checked_shape(as_wcs(self._output_wcs).array_shape)
-        self._output_pixel_scale = self._pixel_scale(output_wcs.get("pixel_scale"))
+        OutputFrame.__init__(self, output_wcs)
         self._world_to_pixel = world_to_pixel(self._output_wcs)  # composed once, for all exposures
         self._period = period_of(self._output_wcs)
 
@@ -301,27 +278,32 @@ class Resample(OutputFrame, TimeCounters):
     # ---- what it is --------------------------------------------------------------------------------------------
 
     # The output model's entries of these names say what the mosaic was begun with, as in the reference.
-    pixfrac = Setting(
-        lambda value: checked_number(value, "pixfrac", 0.0, LARGEST_PIXFRAC),
-        doc="Linear size of a drop in input pixels. Acts on the exposures that come next, as all settings do.",
+    pixfrac = Option(
+        "Linear size of a drop in input pixels. Acts on the exposures that come next, as all that may be set."
     )
-    kernel = Setting(checked_kernel, doc="Name of the shape of a drop.")
-    fillval = Setting(checked_fillval, changed="_fill_anew", doc="Value of output pixels without contributions.")
-    weight_type = Setting(check_weight_type, doc="What weights are made of.")
-    pixmap_stepsize = Setting(
-        lambda value: checked_number(value, "pixmap_stepsize", 1, math.inf),
-        doc="Spacing of the grid on which the WCS is evaluated, in input pixels.",
-    )
+    kernel = Option("Name of the shape of a drop.")
+    fillval = Option("Value of output pixels without contributions.", changed="_fill_anew")
+    weight_type = Option("What weights are made of.")
+    good_bits = Option("DQ flags to be ignored.")
+    pixmap_stepsize = Option("Spacing of the grid on which the WCS is evaluated, in input pixels.")
+    pixmap_order = Option("Order of the spline through that grid.")
+
+    enable_ctx = Option("Whether there is a context image.")
+    enable_var = Option("Whether variance arrays are resampled.")
+    compute_err = Option("How the error array is computed, if it is.")
+    propagate_dq = Option("Whether the output has a DQ array.")
+    extra_array_names = Option("Names of the further arrays that are averaged like the data.")
+    enable_exptime_map = Option("Whether there is a map of the exposure time.")
+    dq_of_empty = Option("Flags that output pixels without data have in the DQ array; None for none.")
+
+    # As subclasses of the reference's class know them.
+    _enable_ctx = Option("The same.", name="enable_ctx")
+    _enable_var = Option("The same.", name="enable_var")
+    _compute_err = Option("The same.", name="compute_err")
+    _propagate_dq = Option("The same.", name="propagate_dq")
 
     backend = Settled('Name of the backend in use: "cuda", "cpu" or "drizzle".')
     group_ids = Settled("Group IDs of the models added, in their order.", "call 'reset_arrays'")
-    enable_ctx = Settled("Whether there is a context image.")
-    enable_var = Settled("Whether variance arrays are resampled.")
-    compute_err = Settled("How the error array is computed, if it is.")
-    propagate_dq = Settled("Whether the output has a DQ array.")
-    extra_array_names = Settled("Names of the further arrays that are averaged like the data.")
-    enable_exptime_map = Settled("Whether there is a map of the exposure time.")
-    dq_of_empty = Settled("Flags that output pixels without data have in the DQ array; None for none.")
     output_model = Settled(
         "Output model, a dictionary of images and meta data. Images are current at any time, variances at the end.",
         "change its entries, or call 'reset_arrays'",
@@ -402,13 +384,13 @@ class Resample(OutputFrame, TimeCounters):
             "level": None,
             "subtracted": False,
         }
-        if self._enable_var:
+        if self.enable_var:
             model |= dict.fromkeys(self.variance_array_names)
-        if self._compute_err is not None:
+        if self.compute_err is not None:
             model["err"] = None
-        if self._enable_exptime_map:
+        if self.enable_exptime_map:
             model["exptime_map"] = None
-        return model | dict.fromkeys(self._extra_array_names)
+        return model | dict.fromkeys(self.extra_array_names)
 
     def reset_arrays(self, n_input_models=None):
         """Begin a new mosaic in the same frame: an empty output model, times and groups at zero.
@@ -426,45 +408,27 @@ class Resample(OutputFrame, TimeCounters):
             The frame's arrays would not fit in memory.
         """
         with self._lock:
-            frame = self._frame(checked_count(n_input_models, "n_input_models"))
+            count = checked_count(n_input_models, "n_input_models")
+            layout = MosaicLayout.of(self._options, self._output_array_shape, self.variance_array_names, count)
             if hasattr(self, "_output_model"):
                 with suppress(IncompleteError):
                     self._output_model.settle()  # whoever holds the mosaic before keeps its images
             self._undo = None
             self._drop_accumulators()  # and the rest of it makes room first
-            self._accumulators = make_accumulators(self._backend, frame, self._device, self._to_host)
+            self._accumulators = make_accumulators(self._backend, layout, self._options.device, self._options.to_host)
             self._backend = self._accumulators.backend
             self._output_model = OutputModel(self.create_output_model())
             self._n_res_models = 0
             self._group_ids = []
-            if self._enable_var:
+            if self.enable_var:
                 self.init_variance_arrays()
             self.init_time_counters()
             self._finalized = False
-
-    def _frame(self, n_input_models) -> MosaicLayout:
-        """What is to be accumulated."""
-        planes = (n_input_models - 1) // BITS_PER_PLANE + 1 if n_input_models else 1
-        return MosaicLayout(
-            shape=self._output_array_shape,
-            kernel=self._effective_kernel(),
-            fillval=fill_number(self.fillval),
-            variance_names=tuple(self.variance_array_names) if self._enable_var else (),
-            context_planes=planes if self._enable_ctx else 0,
-            has_err=self._compute_err == "driz_err",
-            has_dq=bool(self._propagate_dq),
-            dtype=self._accumulator_dtype,
-            extra_names=self._extra_array_names,
-            has_time=self._enable_exptime_map,
-        )
 
     def _drop_accumulators(self) -> None:
         if hasattr(self, "_accumulators"):
             self._accumulators.close()
             del self._accumulators
-
-    def _effective_kernel(self) -> str:
-        return effective_kernel(self.kernel, self.pixfrac)
 
     def init_variance_arrays(self):
         """Called when variances begin to be accumulated; the backend has allocated their arrays."""
@@ -492,12 +456,12 @@ class Resample(OutputFrame, TimeCounters):
             raise TypeError(f"'model' must be a dict of arrays and meta data, got {type(model).__name__}.")
         needed = ["data", "dq", "filename", "group_id", "wcs", "exposure_time", "start_time", "end_time", "duration"]
         needed += ["measurement_time", "pixelarea_steradians", "level", "subtracted"]
-        if self._enable_var:
+        if self.enable_var:
             needed += self.variance_array_names
-        needed += self._extra_array_names
-        if self._compute_err == "driz_err":
+        needed += self.extra_array_names
+        if self._options.averages_err:
             needed.append("err")
-        if not self._enable_var and self.weight_type.startswith("ivm"):
+        if not self.enable_var and self.weight_type.startswith("ivm"):
             needed.append("var_rnoise")
         for key in needed:
             if key not in model:
@@ -602,7 +566,7 @@ class Resample(OutputFrame, TimeCounters):
                 model["wcs"],
                 self._world_to_pixel,
                 np.shape(model["data"]),
-                tolerance=self._pixmap_tolerance,
+                tolerance=self._options.pixmap_tolerance,
                 stepsize=self.pixmap_stepsize,
                 order=self.pixmap_order,
                 period=self._period,
@@ -633,8 +597,8 @@ class Resample(OutputFrame, TimeCounters):
     def _check_names(self) -> None:
         """Refuse names of variances that the mosaic was not begun with; it can go on with fewer."""
         begun = self._accumulators.frame.variance_names
-        names = {"variance_array_names": self.variance_array_names if self._enable_var else ()}
-        if self._enable_var and self._compute_err == "from_var":
+        names = {"variance_array_names": self._variance_names()}
+        if self.enable_var and self.compute_err == "from_var":
             names["error_from_variances"] = self.error_from_variances or ()
         for attribute, given in names.items():
             if unknown := [name for name in given if name not in begun]:
@@ -699,20 +663,9 @@ class Resample(OutputFrame, TimeCounters):
     def _defer_images(self) -> None:
         self._output_model.defer(self._accumulated_keys(), self._images)
 
-    def _wanted(self) -> Wanted:
-        """What the settings ask of a model."""
-        return Wanted(
-            weight_type=self.weight_type,
-            good_bits=self.good_bits,
-            flag_names=self.dq_flag_name_map,
-            variance_names=self.variance_array_names if self._enable_var else (),
-            extra_names=self._extra_array_names,
-            err=self._compute_err == "driz_err",
-            dq=bool(self._propagate_dq),
-            time=self._enable_exptime_map,
-            pixfrac=self.pixfrac,
-            kernel=self._effective_kernel(),
-        )
+    def _variance_names(self) -> Sequence[str]:
+        """Variance arrays that are resampled."""
+        return self.variance_array_names if self.enable_var else ()
 
     def _checked_exposure(self, model: Mapping, pixmap: PixelMap | None = None) -> Exposure:
         """Everything about a model that a backend needs, checked; its pixel map may have been made before."""
@@ -722,7 +675,7 @@ class Resample(OutputFrame, TimeCounters):
         def pixmap_of(shape: tuple[int, int]) -> PixelMap:
             return self._pixmap(model) if pixmap is None or pixmap.shape != shape else pixmap
 
-        checked = exposure_of(model, self._wanted(), pixmap_of)
+        checked = exposure_of(model, self._options, self._variance_names(), self.dq_flag_name_map, pixmap_of)
         checked.context_id = self._n_res_models
         checked.name = f"model '{model.name}'"
         self._compute_pixel_scale_ratio(model)
@@ -740,26 +693,26 @@ class Resample(OutputFrame, TimeCounters):
         """Pixel scale ratio that sizes the drops: the one given, or, where there is none, the pixel map's own."""
         if ratio is not None:
             ratio = checked_ratio(ratio)
-        elif self._effective_kernel() in ("square", "point"):  # which take their size from the pixel map
+        elif self._options.drop in ("square", "point"):  # which take their size from the pixel map
             return 1.0
         else:
             ratio = pixmap.mean_scale_ratio(self._output_array_shape, limits)
         # The reference hands it on in float32. With float32 sums the digits beyond make no difference but one: which
         # entry of the Lanczos table is nearest.
-        return float(np.float32(ratio)) if self._accumulator_dtype == np.float32 else float(ratio)
+        return float(np.float32(ratio)) if self._options.accumulator_dtype == np.float32 else float(ratio)
 
     def _accumulated_keys(self) -> list[str]:
-        wanted = {"con": self._enable_ctx, "dq": self._propagate_dq, "err": self._compute_err == "driz_err"}
-        wanted["exptime_map"] = self._enable_exptime_map
-        return [key for key in IMAGES if wanted.get(key, True)] + list(self._extra_array_names)
+        wanted = {"con": self.enable_ctx, "dq": self.propagate_dq, "err": self._options.averages_err}
+        wanted["exptime_map"] = self.enable_exptime_map
+        return [key for key in IMAGES if wanted.get(key, True)] + list(self.extra_array_names)
 
     def _images(self) -> dict[str, np.ndarray]:
         types = {key: np.uint32 if key == "dq" else self.output_array_types[key] for key in self._accumulated_keys()}
         with self._lock, stage("images"), self._accumulators.context():
             self._accumulators.check_whole()
             images = self._accumulators.images()
-            if self._dq_of_empty is not None:
-                images = flag_empty(images, self._dq_of_empty)
+            if self.dq_of_empty is not None:
+                images = flag_empty(images, self.dq_of_empty)
             return {key: in_type(image, types[key], key) for key, image in images.items()}
 
     # ---- hooks -------------------------------------------------------------------------------------------------
@@ -815,7 +768,8 @@ class Resample(OutputFrame, TimeCounters):
         """
         passed = exposure_of_variances(
             InputModel(model),
-            self._wanted(),
+            self._options,
+            self._variance_names(),
             PixelMap.from_array(pixmap, self._period, self._jump),
             weight_map,
             (xmin, xmax, ymin, ymax),
@@ -862,16 +816,16 @@ class Resample(OutputFrame, TimeCounters):
 
     def _finish(self, model: OutputModel) -> None:
         """Variances and error, which are made of what is accumulated, in its place."""
-        if self._enable_var:
+        if self.enable_var:
             self.finalize_resample_variance(model)
         ratio = self._pixel_scale_ratio
-        if self._compute_err == "driz_err":
+        if self.compute_err == "driz_err":
             scaling = 1.0 if ratio is None else ratio if is_imaging(self._output_wcs) else 1.0 / math.sqrt(ratio)
             if scaling != 1.0:
                 with self._accumulators.context():
                     model["err"] = (model["err"] / scaling).astype(self.output_array_types["err"], copy=False)
-        elif self._compute_err == "from_var":
-            if self._enable_var:
+        elif self.compute_err == "from_var":
+            if self.enable_var:
                 model["err"] = self._error_from_variances(model)
             else:
                 log.warning("compute_err='from_var' needs enable_var=True: the output has no 'err'.")

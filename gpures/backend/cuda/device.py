@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import operator
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gpures.arguments.arrays import got
+from gpures.arguments.values import device_number
 from gpures.errors import DeviceError
 
-__all__ = ["DeviceError", "DeviceInfo", "device_number", "devices", "explained", "import_cupy", "memory_info", "select"]
+__all__ = ["DeviceError", "DeviceInfo", "devices", "explained", "import_cupy", "memory_info", "select"]
 
 #: Oldest compute capability that the kernels are compiled for: 7.0 (Volta) by CUDA 12, 7.5 (Turing) by CUDA 13.
 OLDEST = {12: (7, 0), 13: (7, 5)}
@@ -166,27 +165,6 @@ def select(device: Any = None) -> int:
 
 def _dotted(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
-
-
-def device_number(device: Any) -> int | None:
-    """Number of the device that an argument means; None for the caller's current device.
-
-    Raises
-    ------
-    ValueError
-        It means none.
-    """
-    if device is None or (isinstance(device, str) and device == "cuda"):
-        return None
-    if isinstance(device, str):
-        match = re.fullmatch(r"cuda:(\d+)", device)
-        if match:
-            return int(match[1])
-    elif not isinstance(device, bool):
-        with contextlib.suppress(TypeError):
-            if (number := operator.index(getattr(device, "id", device))) >= 0:  # CuPy's devices have an id
-                return number
-    raise ValueError(f"'device' must be None, the number of a GPU, 'cuda' or 'cuda:<number>', got {got(device)}.")
 
 
 def _capability(cupy: Any, number: int) -> tuple[int, int]:
