@@ -288,7 +288,7 @@ def kernels(case: Case, exposures: int, bytes_per_s: float, filler_bytes: int = 
     (exposure,) = exposures_of(resample, case.models[:1])
     window = accumulators.window_of(exposure)
     pixels = (window[1] - window[0] + 1) * (window[3] - window[2] + 1)
-    size = least_bytes(exposure, accumulators.frame, window)
+    size = least_bytes(exposure, accumulators.layout, window)
     planes = 1 + (exposure.err is not None) + len(exposure.variances)
     floor = size / bytes_per_s
     return found | {

@@ -17,13 +17,15 @@ if find_spec("gpures._cpu") is None:
     if find_spec("gpures._cpu") is None:
         raise ImportError("gpures is a source tree here, without its compiled extension: install it (pip install .).")
 
-from gpures.errors import DeviceError, UnsupportedWCSError
+from gpures.errors import DeviceError, GpuresError, UnsupportedWCSError
+from gpures.moved import PLACES, install
 from gpures.resample.resampler import Resample
 from gpures.wcs.transforms import compute_mean_pixel_area
 
 __all__ = [
     "DeviceError",
     "Drizzle",
+    "GpuresError",
     "Resample",
     "UnsupportedWCSError",
     "__version__",
@@ -37,6 +39,8 @@ __all__ = [
 
 __version__ = version("gpures")
 
+install()
+
 # Names that are imported when they are first asked for, and their modules; some are modules themselves.
 _LAZY = {
     "Drizzle": "gpures.drizzle",
@@ -49,6 +53,8 @@ _LAZY = {
 
 
 def __getattr__(name: str):
+    if f"gpures.{name}" in PLACES:
+        return import_module(PLACES[f"gpures.{name}"])
     if name not in _LAZY:
         raise AttributeError(f"module 'gpures' has no attribute {name!r}")
     module = import_module(_LAZY[name])

@@ -525,7 +525,9 @@ def test_errors_of_adding(changed, error, match, begun):
 
 def test_imported_when_asked_for():
     """The API is there under its names, and costs `import gpures` nothing."""
-    code = "import sys, gpures; assert 'gpures.drizzle' not in sys.modules and 'gpures.blot' not in sys.modules; "
+    code = (
+        "import sys, gpures; assert 'gpures.drizzle' not in sys.modules and 'gpures.drizzle.blot' not in sys.modules; "
+    )
     code += "assert {'Drizzle', 'blot_image'} <= set(dir(gpures)); gpures.Drizzle, gpures.blot_image"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert isinstance(gpures, types.ModuleType)

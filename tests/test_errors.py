@@ -537,14 +537,14 @@ def test_frame_that_does_not_fit(backend):
 
 def test_memory_needed_follows_the_options(monkeypatch):
     """What just fits without variances does not fit with them; and the advice that says so helps."""
-    monkeypatch.setattr(gpures.accumulators, "available_memory", lambda: 1000 * 1000 * 20)
+    monkeypatch.setattr(gpures.backend.base, "available_memory", lambda: 1000 * 1000 * 20)
     wcs = scenes.imaging_wcs((1000, 1000), box=None)
     with pytest.raises(MemoryError, match="turn off enable_var or enable_ctx"):
         gpures.Resample({"wcs": wcs} | OUTPUT_SCALE)
     gpures.Resample({"wcs": wcs} | OUTPUT_SCALE, enable_var=False)
     with pytest.raises(MemoryError, match="GiB"):
         gpures.Resample({"wcs": wcs} | OUTPUT_SCALE, enable_var=False, n_input_models=200)
-    monkeypatch.setattr(gpures.accumulators, "available_memory", lambda: None)
+    monkeypatch.setattr(gpures.backend.base, "available_memory", lambda: None)
     gpures.Resample({"wcs": wcs} | OUTPUT_SCALE)
 
 

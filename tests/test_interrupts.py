@@ -183,7 +183,7 @@ def test_an_image_that_was_interrupted(backend):
     """The same of `Drizzle.add_image`, with arrays of the caller's, flags and squares that the first image begins."""
     (model,) = scenes.dithered_models(SHAPE, n=1)
     wcs = scenes.frame_around(SHAPE)
-    pixmap = gpures.pixmap.calc_pixmap(model["wcs"], wcs, SHAPE).array()
+    pixmap = gpures.exposure.pixmap.calc_pixmap(model["wcs"], wcs, SHAPE).array()
     given = np.zeros(wcs.array_shape, np.float32, order="F")  # which can't be accumulated in
 
     def add(driz):

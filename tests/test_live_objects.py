@@ -157,7 +157,7 @@ def test_copies_of_drizzle(backend, way):
     """A copy of a `Drizzle` has output arrays of its own, goes on from the same image, and its original too."""
     models = scenes.dithered_models(SHAPE, n=4)
     wcs = scenes.frame_around(SHAPE)
-    maps = [gpures.pixmap.calc_pixmap(model["wcs"], wcs, SHAPE).array() for model in models]
+    maps = [gpures.exposure.pixmap.calc_pixmap(model["wcs"], wcs, SHAPE).array() for model in models]
     shape = wcs.array_shape
 
     def begin():
@@ -236,7 +236,7 @@ def test_one_drizzle_in_several_threads():
     """Images added by four threads are all there."""
     models = scenes.dithered_models(SHAPE, n=40)
     wcs = scenes.frame_around(SHAPE)
-    maps = [gpures.pixmap.calc_pixmap(model["wcs"], wcs, SHAPE).array() for model in models]
+    maps = [gpures.exposure.pixmap.calc_pixmap(model["wcs"], wcs, SHAPE).array() for model in models]
     driz = gpures.Drizzle(out_img=np.zeros(wcs.array_shape, np.float32), backend="cpu")
 
     def work(k):

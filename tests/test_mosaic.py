@@ -437,7 +437,7 @@ def test_report():
 
 def test_stages_that_somebody_times():
     """Who times the stages gets those of a mosaic, too."""
-    with gpures.stages.watched() as seconds:
+    with gpures.reporting.timing.watched() as seconds:
         made = gpures.mosaic(exposures(), **QUIET)
     assert "splat" in seconds
     assert made.seconds.keys() == {"headers and frame", "total"}

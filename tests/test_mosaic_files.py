@@ -290,7 +290,7 @@ def test_lists_and_silence(folder, paths, tmp_path, capsys, monkeypatch):
 def test_progress_without_a_bar(paths, tmp_path, capsys, monkeypatch):
     """Where tqdm is not installed, lines tell how far it is; and the log is afterwards what it was."""
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    logger = logging.getLogger("gpures.progress")
+    logger = logging.getLogger("gpures.reporting.progress")
     before = logger.level, logger.propagate, list(logger.handlers)
     assert cli.main(["mosaic", *map(str, paths), "-o", str(tmp_path / "out.fits"), "--backend", "cpu"]) == 0
     told = capsys.readouterr().err

@@ -37,7 +37,7 @@ def sabotage(monkeypatch, change):
         def changed(self, *arguments, true=true):
             images = true(self, *arguments)
             for name, image in images.items():
-                change(self.frame, name, image)
+                change(self.layout, name, image)
             return images
 
         monkeypatch.setattr(cpu.CPUAccumulators, method, changed)

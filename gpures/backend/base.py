@@ -19,6 +19,7 @@ import numpy as np
 from gpures import _cpu
 from gpures.arguments.arrays import as_host
 from gpures.arguments.values import check_sides, fill_number
+from gpures.box import Box
 from gpures.errors import IncompleteError
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.options import Options
@@ -28,7 +29,12 @@ from gpures.exposure.structs import in_memory
 from gpures.machine.memory import available_memory
 from gpures.machine.threads import thread_count
 
-__all__ = ["Accumulators", "IncompleteError", "MosaicLayout", "Part", "united"]
+__all__ = [
+    "Accumulators",
+    "IncompleteError",
+    "MosaicLayout",
+    "Part",
+]
 
 log = logging.getLogger(__name__)
 
@@ -119,20 +125,20 @@ class Part:
 
     Attributes
     ----------
-    window : (int, int, int, int)
-        xmin, xmax, ymin, ymax of that part, the last ones included.
+    window : Box
+        That part.
     images : dict of array
         Copies of all that is accumulated there, in the accumulators' own memory.
     done : ndarray of int64 (5,)
         What was complete then.
-    touched : (int, int, int, int)
+    touched : Box
         What exposures had contributed to.
     """
 
-    window: tuple[int, int, int, int]
+    window: Box
     images: dict[str, Any]
     done: np.ndarray
-    touched: tuple[int, int, int, int]
+    touched: Box
 
 
 class Accumulators(ABC):
@@ -142,7 +148,7 @@ class Accumulators(ABC):
     ----------
     backend : str
         Name of the backend.
-    frame : MosaicLayout
+    layout : MosaicLayout
         What is accumulated.
     fillval : float or None
         Value of pixels without contribution, which may be changed.
@@ -157,19 +163,16 @@ class Accumulators(ABC):
     held: ClassVar[tuple[str, ...]] = ()
     context_name: ClassVar[str] = "/_context"  # of the context image among them
 
-    def __init__(self, frame: MosaicLayout):
-        self.frame = frame
-        self.fillval = frame.fillval
+    def __init__(self, layout: MosaicLayout):
+        self.layout = layout
+        self.fillval = layout.fillval
         # How many passes are complete, and the window of the last one. Written in one go, when all of a pass is in the
         # sums: an exception that comes with a signal, a moment later, finds them in agreement.
-        self._done = np.array((0, *self._nowhere()), np.int64)
-        self._looked_at, self._touched = 0, self._nowhere()
+        self._done = np.array((0, *Box.nothing(layout.shape)), np.int64)
+        self._looked_at, self._touched = 0, Box.nothing(layout.shape)
         self._begun = 0  # number of the pass that was begun last, where a pass can be interrupted
         self._is_broken = False
         self._passed_over = 0
-
-    def _nowhere(self) -> tuple[int, int, int, int]:
-        return self.frame.shape[1], -1, self.frame.shape[0], -1
 
     # ---- what is in it -----------------------------------------------------------------------------------------
 
@@ -179,16 +182,15 @@ class Accumulators(ABC):
         return int(self._done[0])
 
     @property
-    def window(self) -> tuple[int, int, int, int]:
+    def window(self) -> Box:
         """Part of the frame that the last pass may have contributed to: xmin, xmax, ymin, ymax, last ones included."""
-        x0, x1, y0, y1 = self._done[1:].tolist()
-        return x0, x1, y0, y1
+        return Box(*self._done[1:].tolist())
 
     @property
-    def touched(self) -> tuple[int, int, int, int]:
+    def touched(self) -> Box:
         """Part of the frame that exposures may have contributed to; xmin > xmax where there is none."""
         if self._looked_at != self.passes:
-            self._touched = united(self._touched, self.window)
+            self._touched = self._touched.united(self.window)
             self._looked_at = self.passes
         return self._touched
 
@@ -251,7 +253,7 @@ class Accumulators(ABC):
     def _add(self, exposure: Exposure) -> None:
         """Add an exposure, and write to ``_done`` when all of it is there."""
 
-    def copies_of(self, exposure: Exposure) -> tuple[list[tuple[float, float, tuple[int, int, int, int]]], bool]:
+    def copies_of(self, exposure: Exposure) -> tuple[list[tuple[float, float, Box]], bool]:
         """Where an exposure may contribute to the frame, in more than one place if the output is periodic.
 
         For each its shift along x and y, and the part of the frame; and whether every pixel with coordinates has all
@@ -259,17 +261,18 @@ class Accumulators(ABC):
         """
         record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
         set_drop(record, exposure, self.kernel_of(exposure), in_memory)
-        ny, nx = self.frame.shape
-        return _cpu.copies(record.ctypes.data, nx, ny, thread_count())
+        ny, nx = self.layout.shape
+        copies, whole = _cpu.copies(record.ctypes.data, nx, ny, thread_count())
+        return [(x, y, Box(*part)) for x, y, part in copies], whole
 
-    def window_of(self, exposure: Exposure, copies: list | None = None) -> tuple[int, int, int, int]:
+    def window_of(self, exposure: Exposure, copies: list | None = None) -> Box:
         """Part of the frame that an exposure may contribute to; xmin > xmax where there is none."""
         parts = [part for _, _, part in (self.copies_of(exposure)[0] if copies is None else copies)]
-        return reduce(united, parts, self._nowhere())
+        return reduce(Box.united, parts, Box.nothing(self.layout.shape))
 
     # ---- going back, and copies --------------------------------------------------------------------------------
 
-    def part(self, window: tuple[int, int, int, int]) -> Part:
+    def part(self, window: Box) -> Part:
         """What is held in a part of the frame, to be put back there or into accumulators of the same frame."""
         touched = self.touched
         with self.context():
@@ -299,7 +302,7 @@ class Accumulators(ABC):
     def _recipe(self) -> tuple:
         """Arguments that make accumulators of this kind, with as much room."""
         context = self._held().get(self.context_name)
-        return (self.frame if context is None else replace(self.frame, context_planes=len(context)),)
+        return (self.layout if context is None else replace(self.layout, context_planes=len(context)),)
 
     @classmethod
     def _made_of(cls, recipe: tuple, fillval: float | None, part: Part) -> Accumulators:
@@ -353,7 +356,7 @@ class Accumulators(ABC):
         """One of those images, or the list "squared", as it is: what is accumulated in, without a fill value."""
 
     @abstractmethod
-    def fill(self, name: str, value: float, window: tuple[int, int, int, int]) -> None:
+    def fill(self, name: str, value: float, window: Box) -> None:
         """Set the pixels without weight of an image, or of those under "squared", in a part of the frame."""
 
     @abstractmethod
@@ -364,16 +367,16 @@ class Accumulators(ABC):
         """How many of an exposure's pixels fall beside the frame, and how many of its rows do so altogether."""
         record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
         set_drop(record, exposure, self.kernel_of(exposure), in_memory)
-        ny, nx = self.frame.shape
+        ny, nx = self.layout.shape
         return _cpu.misses(record.ctypes.data, nx, ny, thread_count())
 
     def kernel_of(self, exposure: Exposure) -> str:
         """Name of an exposure's kernel."""
-        return exposure.kernel or self.frame.kernel
+        return exposure.kernel or self.layout.kernel
 
     def error_image(self, variances: list) -> np.ndarray:
         """Root of the sum of those variance images that are not NaN; NaN where all are."""
-        error = np.empty(self.frame.shape, np.float32)
+        error = np.empty(self.layout.shape, np.float32)
         arrays = [np.ascontiguousarray(variance, dtype=np.float32) for variance in variances]
         _cpu.error_from_variances(arrays, error, self.touched, thread_count())
         return error
@@ -386,22 +389,9 @@ class Accumulators(ABC):
         return nullcontext()
 
 
-def united(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-    """The smallest part of a frame that holds two others, either of which may be empty."""
-    if b[0] > b[1]:
-        return a
-    return b if a[0] > a[1] else (min(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), max(a[3], b[3]))
-
-
-def within(window: tuple[int, int, int, int]) -> tuple:
-    """Index of a part of images."""
-    x0, x1, y0, y1 = window
-    return (..., slice(y0, y1 + 1), slice(x0, x1 + 1))
-
-
-def cut(array: Any, window: tuple[int, int, int, int]) -> Any:
+def cut(array: Any, window: Box) -> Any:
     """A part of an image; all of what is none, a number that is kept where the images are."""
-    return array if array.ndim < 2 else array[within(window)]
+    return array if array.ndim < 2 else array[window.slices]
 
 
 def named_arrays(held: Any, name: str = "") -> Iterator[tuple[str, Any]]:

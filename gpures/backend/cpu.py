@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 
 from gpures import _cpu
 from gpures.backend.planes import Plane, PlaneAccumulators
+from gpures.box import Box
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.pixmap import exposure_record
 from gpures.exposure.records import set_weights
@@ -74,7 +75,7 @@ class CPUAccumulators(PlaneAccumulators):
     def _taken(self, image: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return np.require(image, dtype, ["C", "ALIGNED", "WRITEABLE"])
 
-    def _fill(self, image: np.ndarray, value: float, window: tuple[int, int, int, int]) -> None:
+    def _fill(self, image: np.ndarray, value: float, window: Box) -> None:
         _cpu.fill_window(image, self._weight, window, value, thread_count())
 
     def _fill_whole(self, image: np.ndarray, value: float) -> None:

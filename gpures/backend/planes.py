@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 
 from gpures.backend.base import BITS_PER_PLANE, Accumulators, MosaicLayout
 from gpures.backend.images import warn_of_range
+from gpures.box import Box
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.pixmap import exposure_record
 from gpures.exposure.records import set_drop, set_weights
@@ -113,28 +114,27 @@ class PlaneAccumulators(Accumulators):
         if planes:
             self._pass(exposure, planes, only_variances=exposure.data is None)
         else:
-            self._done[:] = (self.passes + 1, *self._nowhere())
+            self._done[:] = (self.passes + 1, *Box.nothing(self.layout.shape))
 
     # ---- a mosaic that was begun before ------------------------------------------------------------------------
 
     def take(self, images: dict[str, Any], next_id: int = 0) -> None:  # noqa: D102
         types = {"con": np.dtype(np.int32), "dq": np.dtype(np.uint32)}
         for name, given in images.items():
-            dtype = types.get(name, self.frame.dtype)
+            dtype = types.get(name, self.layout.dtype)
             if name == "squared":
                 self._squared = [self._begun_with(image, dtype) for image in given]
             else:
                 setattr(self, _ATTRIBUTES[name], None if given is None else self._begun_with(given, dtype))
         self._callers_weight = self._callers_weight or "wht" in images
-        self.frame = replace(self.frame, has_dq=self._dq is not None, squared=len(self._squared))
-        ny, nx = self.frame.shape
-        self._touched = (0, nx - 1, 0, ny - 1)
+        self.layout = replace(self.layout, has_dq=self._dq is not None, squared=len(self._squared))
+        self._touched = Box.whole(self.layout.shape)
 
     def _begun_with(self, given: Any, dtype: np.dtype) -> Any:
         """An image that goes on with one that was given, or begins with a number."""
         if np.ndim(given):
             return self._taken(given, dtype)
-        image = self._zeros(self.frame.shape, dtype)
+        image = self._zeros(self.layout.shape, dtype)
         if given != 0:
             image.fill(given)
         return image
@@ -148,13 +148,13 @@ class PlaneAccumulators(Accumulators):
             return self._shown_weight()
         return self._squared if name == "squared" else getattr(self, _ATTRIBUTES[name])
 
-    def fill(self, name: str, value: float, window: tuple[int, int, int, int]) -> None:  # noqa: D102
+    def fill(self, name: str, value: float, window: Box) -> None:  # noqa: D102
         if window[0] <= window[1]:
             for image in self._squared if name == "squared" else [getattr(self, _ATTRIBUTES[name])]:
                 self._fill(image, value, window)
 
     @abstractmethod
-    def _fill(self, image: Any, value: float, window: tuple[int, int, int, int]) -> None:
+    def _fill(self, image: Any, value: float, window: Box) -> None:
         """Set the pixels without weight of an image in a window."""
 
     # ---- images ------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ class PlaneAccumulators(Accumulators):
 
     def _shown_weight(self) -> Any:
         """The image of the weights: infinite, with a warning, where their sum is beyond float32."""
-        if self.frame.dtype == np.float64 or not self._is_set(self._beyond):
+        if self.layout.dtype == np.float64 or not self._is_set(self._beyond):
             return self._weight
         if self._callers_weight:
             self._weight, self._callers_weight = self._copy(self._weight), False
@@ -228,8 +228,8 @@ class PlaneAccumulators(Accumulators):
 
     def _mosaic_record(self, exposure: Exposure, only_variances: bool) -> np.ndarray:
         record = np.zeros((), MOSAIC)
-        record["ny"], record["nx"] = self.frame.shape
-        record["doubles"] = self.frame.dtype == np.float64
+        record["ny"], record["nx"] = self.layout.shape
+        record["doubles"] = self.layout.dtype == np.float64
         bit = 1 << exposure.context_id % BITS_PER_PLANE
         record["context_bit"] = bit - (1 << 32) if bit >> 31 else bit  # as the int32 of the image
         if not only_variances:
@@ -247,7 +247,7 @@ class PlaneAccumulators(Accumulators):
     def _context_plane(self, plane: int) -> Any:
         assert self._context is not None
         if plane >= len(self._context):
-            grown = self._zeros((plane + 1, *self.frame.shape), np.int32)
+            grown = self._zeros((plane + 1, *self.layout.shape), np.int32)
             grown[: len(self._context)] = self._context
             self._context = grown
         return self._context[plane]

@@ -24,6 +24,7 @@ import numpy as np
 from gpures import _cpu
 from gpures.arguments.arrays import as_flags
 from gpures.backend.base import Accumulators, MosaicLayout, named_arrays
+from gpures.box import Box
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.pixmap import exposure_record
 from gpures.exposure.records import set_drop
@@ -68,8 +69,7 @@ class DrizzleAccumulators(Accumulators):
 
     def __init__(self, frame: MosaicLayout):
         super().__init__(frame)
-        ny, nx = frame.shape
-        self._whole = (0, nx - 1, 0, ny - 1)  # the package does not say what it touches
+        self._whole = Box.whole(self.layout.shape)  # the package does not say what it touches
         fillval = "INDEF" if frame.fillval is None else frame.fillval
         planes = frame.context_planes
         self._driz = drizzle_class()(
@@ -95,7 +95,7 @@ class DrizzleAccumulators(Accumulators):
         self._wt = {name: np.zeros(frame.shape) for name in frame.variance_names}
 
     def _add(self, exposure: Exposure) -> None:
-        layout = Layout(exposure, self.kernel_of(exposure), self.frame.shape)
+        layout = Layout(exposure, self.kernel_of(exposure), self.layout.shape)
         arguments = self._arguments(exposure, layout)
         self._begun = self.passes + 1
         if exposure.data is not None:
@@ -157,7 +157,7 @@ class DrizzleAccumulators(Accumulators):
         """The exposure time where good pixels fall, all of which have weight 1 for that."""
         good = replace(exposure, weight=Weight(bad_bits=exposure.weight.bad_bits))
         driz = drizzle_class()(
-            kernel=self.kernel_of(exposure), fillval=0.0, out_shape=self.frame.shape, disable_ctx=True
+            kernel=self.kernel_of(exposure), fillval=0.0, out_shape=self.layout.shape, disable_ctx=True
         )
         weights = layout.weights(self.weight_map(good))
         driz.add_image(np.zeros(weights.shape, np.float32), **(arguments | {"weight_map": weights}))
@@ -168,7 +168,7 @@ class DrizzleAccumulators(Accumulators):
         drizzled = {}
         for name, variance in exposure.variances.items():
             driz = drizzle_class()(
-                kernel=self.kernel_of(exposure), fillval=np.nan, out_shape=self.frame.shape, disable_ctx=True
+                kernel=self.kernel_of(exposure), fillval=np.nan, out_shape=self.layout.shape, disable_ctx=True
             )
             with np.errstate(invalid="ignore"):
                 driz.add_image(layout.spread(np.sqrt(_native(variance))), **arguments)
@@ -180,7 +180,7 @@ class DrizzleAccumulators(Accumulators):
                 t = np.where(usable, 1.0 / np.where(usable, rnoise, 1.0), 0.0)
             t = np.minimum(t, LARGEST)
         else:
-            t = np.full(self.frame.shape, exposure.variance_weight)
+            t = np.full(self.layout.shape, exposure.variance_weight)
         for name, v in drizzled.items():
             mask = (v >= 0) & np.isfinite(v) & (t > 0)
             self._wsum[name][mask] += v[mask] * t[mask] * t[mask]
@@ -214,9 +214,9 @@ class DrizzleAccumulators(Accumulators):
             else:
                 begun[name] = None if given is None else self._begun_with(given, dtype)
         self._driz = drizzle_class()(
-            kernel=self.frame.kernel,
+            kernel=self.layout.kernel,
             fillval="INDEF",
-            out_shape=self.frame.shape,
+            out_shape=self.layout.shape,
             out_img=begun["data"],
             out_wht=begun["wht"],
             out_ctx=begun["con"],
@@ -224,21 +224,21 @@ class DrizzleAccumulators(Accumulators):
             out_dq=begun["dq"],
             exptime=1.0,  # any but 0, which it takes for that of an empty mosaic
             begin_ctx_id=next_id,
-            disable_ctx=not self.frame.context_planes,
+            disable_ctx=not self.layout.context_planes,
         )
-        self.frame = replace(self.frame, has_dq=begun["dq"] is not None, squared=len(begun["squared"]))
+        self.layout = replace(self.layout, has_dq=begun["dq"] is not None, squared=len(begun["squared"]))
         self._touched = self._whole
 
     def _begun_with(self, given: Any, dtype: np.dtype) -> np.ndarray:
         # It accumulates in contiguous arrays alone: of others, in a copy that nobody sees.
-        return np.require(given, dtype, ["C", "W"]) if np.ndim(given) else np.full(self.frame.shape, given, dtype)
+        return np.require(given, dtype, ["C", "W"]) if np.ndim(given) else np.full(self.layout.shape, given, dtype)
 
     def image(self, name: str) -> Any:  # noqa: D102
         attribute = {"data": "out_img", "wht": "out_wht", "con": "out_ctx", "dq": "out_dq", "squared": "out_img2"}[name]
         image = getattr(self._driz, attribute)
         return [] if name == "squared" and image is None else image
 
-    def fill(self, name: str, value: float, window: tuple[int, int, int, int]) -> None:  # noqa: D102
+    def fill(self, name: str, value: float, window: Box) -> None:  # noqa: D102
         for image in self.image("squared") if name == "squared" else [self.image(name)]:
             image[self.image("wht") == 0] = value
 
@@ -255,7 +255,7 @@ class DrizzleAccumulators(Accumulators):
             images["con"] = self._driz.out_ctx
         if self._time is not None:
             images["exptime_map"] = self._time
-        if self.frame.has_dq:
+        if self.layout.has_dq:
             images["dq"] = self._driz.out_dq
         return images
 
@@ -343,7 +343,7 @@ class Layout:
             block += shift
         self._used = laid(used, is_centre, False)
         self._source = laid(np.arange(ny * nx).reshape(ny, nx), source, 0)
-        self.limits = (0, self._used.shape[1] - 1, 0, self._used.shape[0] - 1)
+        self.limits = Box.whole(self._used.shape)
 
     def spread(self, array: np.ndarray) -> np.ndarray:
         """An array of the exposure."""

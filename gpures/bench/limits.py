@@ -13,6 +13,7 @@ from gpures.backend.base import MosaicLayout
 from gpures.bench.interleaved import add
 from gpures.bench.plan import Jobs, Plan
 from gpures.bench.splat import Pass
+from gpures.box import Box
 from gpures.exposure.exposure import Exposure
 from gpures.machine.threads import thread_count
 
@@ -31,7 +32,7 @@ def distinct_arrays(exposure: Exposure) -> list[Any]:
     return list({id(array): array for array in (exposure.arrays() | exposure.pixmap.arrays()).values()}.values())
 
 
-def least_bytes(exposure: Exposure, frame: MosaicLayout, window: tuple[int, int, int, int]) -> int:
+def least_bytes(exposure: Exposure, frame: MosaicLayout, window: Box) -> int:
     """Bytes of memory that adding an exposure has to move at least.
 
     Each array that is read, once; in each pixel of the window each accumulator once in and once out: data and weight,
@@ -84,7 +85,7 @@ def _limits(plan: Plan) -> list[dict[str, Any]]:
     exposure = work.exposures[0]
     pixels = exposure.shape[0] * exposure.shape[1]
 
-    size = least_bytes(exposure, work.accumulators.frame, work.accumulators.touched)
+    size = least_bytes(exposure, work.accumulators.layout, work.accumulators.touched)
     bytes_per_s = copy_rate(plan.copied_bytes, threads)
     operations_per_s, blas_threads = matrix_rate(plan.matrix_side)
     # BLAS takes the threads that it likes; the limit is that of as many as gpures takes.

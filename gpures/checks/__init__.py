@@ -1,1 +1,1 @@
-"""The checks that `gpures.selftest` makes."""
+"""The checks that `gpures selftest` makes."""

@@ -1,4 +1,4 @@
-"""The definition of drizzling, evaluated in float64 with numpy: what `gpures.selftest` compares the backends with.
+"""The definition of drizzling, evaluated in float64 with numpy: what `gpures selftest` compares the backends with.
 
 After Fruchter & Hook 2002, PASP 114, 144, by none of the kernels' formulas: slow, small, and a row of a table for each
 pair of an input pixel and an output pixel that it contributes to. Pixel 0 spans -0.5 ... 0.5; `ratio` is the pixel

@@ -241,7 +241,7 @@ def _print(text: str) -> None:
 @contextmanager
 def _progress_lines() -> Iterator[None]:
     """Let lines of progress, which stand for a bar where tqdm is not installed, through to the terminal."""
-    logger, handler = logging.getLogger("gpures.progress"), logging.StreamHandler()
+    logger, handler = logging.getLogger("gpures.reporting.progress"), logging.StreamHandler()
     before = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -29,6 +29,7 @@ from gpures.arguments.values import (
     warn_of_deprecation,
 )
 from gpures.backend.base import BITS_PER_PLANE, MosaicLayout
+from gpures.box import Box
 from gpures.drizzle.output_images import OutputImages, checked_flags, fill_text
 from gpures.exposure.drops import KERNELS, LARGEST_PIXFRAC, effective_kernel, warn_of_kernel
 from gpures.exposure.exposure import Exposure, clipped_limits
@@ -399,8 +400,8 @@ class Drizzle:
                     self._begin(shape)
                 full = full if self._origin == (0, 0) else full - self._origin
                 # As the output's WCS is not known, only so long steps may lead across a seam of it.
-                image.pixmap = PixelMap.from_array(full, jump=max(self._images.held.frame.shape) / 2)
-                image.pixel_scale_ratio = drop_scale_ratio(pixel_scale_ratio, image, self._images.held.frame.shape)
+                image.pixmap = PixelMap.from_array(full, jump=max(self._images.held.layout.shape) / 2)
+                image.pixel_scale_ratio = drop_scale_ratio(pixel_scale_ratio, image, self._images.held.layout.shape)
                 missed = self._images.held.misses(image)
                 self._exptime += exptime
                 self._ctx_id = None if self._ctx_id is None else self._ctx_id + 1
@@ -553,11 +554,11 @@ def drop_scale_ratio(ratio: float | None, image: Exposure, frame: tuple[int, int
             # An image beside the frame, which its drops may reach yet: the ratio in its middle, put into a frame.
             j, i = ((first + last) // 2 for first, last in (image.limits[2:], image.limits[:2]))
             middle = image.pixmap.array()[j : j + 2, i : i + 2]
-            ratio = PixelMap.from_array(middle - middle[0, 0]).mean_scale_ratio((1, 1), (0, 1, 0, 1))
+            ratio = PixelMap.from_array(middle - middle[0, 0]).mean_scale_ratio((1, 1), Box(0, 1, 0, 1))
     return float(np.float32(ratio))  # as the reference hands it on
 
 
-def checked_limits(limits: tuple, pixmap: np.ndarray) -> tuple[int, int, int, int]:
+def checked_limits(limits: tuple, pixmap: np.ndarray) -> Box:
     """xmin, xmax, ymin, ymax of the pixels used.
 
     Raises
@@ -567,7 +568,7 @@ def checked_limits(limits: tuple, pixmap: np.ndarray) -> tuple[int, int, int, in
     TypeError
         A limit is not an integer.
     """
-    xmin, xmax, ymin, ymax = clipped_limits(limits, pixmap.shape, no_limit=0)
+    xmin, xmax, ymin, ymax = clipped = clipped_limits(limits, pixmap.shape, no_limit=0)
     if xmax == xmin or ymax == ymin:
         raise ValueError(
             f"'xmax' must be > 'xmin', and 'ymax' > 'ymin', got {got(limits)} for {pixmap.shape[:2]} pixels."
@@ -580,4 +581,4 @@ def checked_limits(limits: tuple, pixmap: np.ndarray) -> tuple[int, int, int, in
             raise ValueError(
                 "No or too few valid pixels in the pixel map: 'pixmap' is finite in less than 2 x 2 of them."
             )
-    return xmin, xmax, ymin, ymax
+    return clipped

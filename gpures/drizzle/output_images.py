@@ -9,8 +9,9 @@ import numpy as np
 
 from gpures.arguments.arrays import as_flags, converted, got, on_device, real
 from gpures.arguments.values import fill_number
-from gpures.backend.base import Accumulators, MosaicLayout, within
+from gpures.backend.base import Accumulators, MosaicLayout
 from gpures.backend.choice import make_accumulators
+from gpures.box import Box
 
 __all__ = ["OutputImages", "checked_flags", "fill_text"]
 
@@ -130,8 +131,7 @@ class OutputImages:
                     "backend='cuda', or pass array.get()."
                 )
         self._held = held
-        ny, nx = frame.shape
-        self._whole = (0, nx - 1, 0, ny - 1)
+        self._whole = Box.whole(frame.shape)
         # Where something was given, its pixels without weight are looked at once; new images have their fill values.
         self._settled = held.passes
         self._is_filled = "data" not in self._given and not any(image is not None for image in self.squared or [])
@@ -167,7 +167,7 @@ class OutputImages:
             if value is not None:
                 self.held.fill(name, value, window)
         self._seen.clear()
-        part = within(window)
+        part = window.slices
         for name, given in list(self._given.items()):
             held = self.held.image(name)
             if held.shape == given.shape:

@@ -10,6 +10,7 @@ import numpy as np
 
 from gpures.arguments.arrays import got
 from gpures.arguments.values import checked_integer
+from gpures.box import Box
 from gpures.exposure.pixmap import PixelMap
 from gpures.exposure.weights import Weight
 
@@ -34,8 +35,8 @@ class Exposure:
         Output coordinates of the pixels.
     weight : Weight
         What the pixels' weights are made of.
-    limits : (int, int, int, int)
-        xmin, xmax, ymin, ymax of the pixels used, the last ones included.
+    limits : Box
+        The pixels used.
     context_id : int
         Number of the exposure in the context image.
     dq : ndarray of int (Ny, Nx), optional
@@ -71,7 +72,7 @@ class Exposure:
     data: np.ndarray | None
     pixmap: PixelMap
     weight: Weight
-    limits: tuple[int, int, int, int]
+    limits: Box
     context_id: int = 0
     dq: np.ndarray | None = None
     err: np.ndarray | None = None
@@ -101,7 +102,7 @@ class Exposure:
         return {name: array for name, array in arrays.items() if array is not None}
 
 
-def clipped_limits(limits: tuple, shape: tuple[int, ...], no_limit: int | None = None) -> tuple[int, int, int, int]:
+def clipped_limits(limits: tuple, shape: tuple[int, ...], no_limit: int | None = None) -> Box:
     """Limits xmin, xmax, ymin, ymax of the pixels used: None, or beyond the image, means its edge.
 
     Parameters
@@ -130,4 +131,4 @@ def clipped_limits(limits: tuple, shape: tuple[int, ...], no_limit: int | None =
     y1 = last_y if ymax in (None, no_limit) else min(ymax, last_y)
     if x1 < x0 or y1 < y0:
         raise ValueError(f"'xmax' must be > 'xmin', and 'ymax' > 'ymin', got {got(limits)} for {shape[:2]} pixels.")
-    return x0, x1, y0, y1
+    return Box(x0, x1, y0, y1)

@@ -17,6 +17,7 @@ import numpy as np
 
 from gpures import _cpu
 from gpures.arguments.values import checked_number, checked_order, checked_shape
+from gpures.box import Box
 from gpures.exposure.structs import EXPOSURE, Place, in_memory
 from gpures.machine.threads import thread_count
 from gpures.wcs import seams
@@ -57,7 +58,7 @@ class PixelMap:
         x and y in output pixels.
     spline : dict of ndarray or None
         What `kernels/pixmap.h` evaluates, when ``full`` is None.
-    window : (int, int, int, int) or None
+    window : Box or None
         xmin, xmax, ymin, ymax of the pixels where the spline holds, the last ones included.
     period : (float, float)
         Output pixels after which the sky is the same again along x and y; 0 where it never is.
@@ -71,7 +72,7 @@ class PixelMap:
         shape: tuple[int, int],
         full: np.ndarray | None = None,
         spline: dict[str, np.ndarray] | None = None,
-        window: tuple[int, int, int, int] | None = None,
+        window: Box | None = None,
         period: tuple[float, float] = (0.0, 0.0),
         jump: float = math.inf,
     ):
@@ -124,7 +125,7 @@ class PixelMap:
         finite = np.isfinite(self.full[..., 0]) & np.isfinite(self.full[..., 1])
         return bool(finite.any(axis=0).sum() > 1 and finite.any(axis=1).sum() > 1)
 
-    def mean_scale_ratio(self, output_shape: tuple[int, int], limits: tuple[int, int, int, int]) -> float:
+    def mean_scale_ratio(self, output_shape: tuple[int, int], limits: Box) -> float:
         """Output over input pixel scale, from the pixel map in the middle of what lies in the output frame.
 
         Parameters
@@ -182,7 +183,7 @@ def calc_pixmap(
         With ``stepsize > 1`` the grid has about that spacing, the spline has this order (1 or 3; less along a side of
         2 or 3 pixels), and ``tolerance`` is not looked at: the reference's own knobs, with its results.
     period : (float, float), optional
-        Of the output, as `gpures.seams.period_of` gives it.
+        Of the output, as `gpures.wcs.seams.period_of` gives it.
 
     Returns
     -------
@@ -251,12 +252,12 @@ def _every_pixel(
     forward: Transform,
     backward: Transform,
     shape: tuple[int, int],
-    window: tuple[int, int, int, int],
+    window: Box,
     period: tuple[float, float],
 ) -> PixelMap:
     """Evaluate each pixel of the window, in blocks of rows that fit the cache, over threads; and look for jumps."""
     x0, x1, y0, y1 = window
-    full = np.full((*shape, 2), np.nan) if window != (0, shape[1] - 1, 0, shape[0] - 1) else np.empty((*shape, 2))
+    full = np.full((*shape, 2), np.nan) if window != Box.whole(shape) else np.empty((*shape, 2))
     if x1 < x0 or y1 < y0:
         return PixelMap(shape, full=full)
     columns = np.arange(x0, x1 + 1, dtype=float)
@@ -299,7 +300,7 @@ def _composition(forward: Transform, backward: Transform) -> Mapping:
 def _spline_map(
     pixel_to_pixel: Mapping,
     shape: tuple[int, int],
-    window: tuple[int, int, int, int],
+    window: Box,
     points: list[int],
     order: int,
     tolerance: float | None,

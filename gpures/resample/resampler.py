@@ -24,9 +24,10 @@ from gpures.arguments.values import (
     checked_scale,
     fill_number,
 )
-from gpures.backend.base import Accumulators, MosaicLayout, Part, united
+from gpures.backend.base import Accumulators, MosaicLayout, Part
 from gpures.backend.choice import make_accumulators
 from gpures.backend.images import in_type
+from gpures.box import Box
 from gpures.errors import DeviceError, IncompleteError
 from gpures.exposure.drops import warn_of_kernel
 from gpures.exposure.exposure import Exposure
@@ -596,7 +597,7 @@ class Resample(OutputFrame, TimeCounters):
 
     def _check_names(self) -> None:
         """Refuse names of variances that the mosaic was not begun with; it can go on with fewer."""
-        begun = self._accumulators.frame.variance_names
+        begun = self._accumulators.layout.variance_names
         names = {"variance_array_names": self._variance_names()}
         if self.enable_var and self.compute_err == "from_var":
             names["error_from_variances"] = self.error_from_variances or ()
@@ -689,7 +690,7 @@ class Resample(OutputFrame, TimeCounters):
             )
         return checked
 
-    def _kernel_scale_ratio(self, ratio: float | None, pixmap: PixelMap, limits: tuple[int, int, int, int]) -> float:
+    def _kernel_scale_ratio(self, ratio: float | None, pixmap: PixelMap, limits: Box) -> float:
         """Pixel scale ratio that sizes the drops: the one given, or, where there is none, the pixel map's own."""
         if ratio is not None:
             ratio = checked_ratio(ratio)
@@ -779,7 +780,7 @@ class Resample(OutputFrame, TimeCounters):
         passed.iscale = checked_scale(iscale, "iscale")
         if self._parts is not None:
             window = self._accumulators.window_of(passed)
-            if united(self._parts[0].window, window) != self._parts[0].window:  # with a pixel map of the hook's own
+            if self._parts[0].window.united(window) != self._parts[0].window:  # with a pixel map of the hook's own
                 self._parts.append(self._accumulators.part(window))
         self._accumulators.add(passed)
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.polynomial import chebyshev
 
+from gpures.box import Box
 from gpures.wcs.sphere import triangle_areas, vectors
 
 __all__ = ["mean_area"]
@@ -33,7 +34,7 @@ FLAT = 1e-8
 _Forward = Callable[..., tuple[np.ndarray, ...]]
 
 
-def mean_area(forward: _Forward, limits: tuple[int, int, int, int], is_smooth: bool) -> float | None:
+def mean_area(forward: _Forward, limits: Box, is_smooth: bool) -> float | None:
     """Mean solid angle of pixels.
 
     Parameters
@@ -55,7 +56,7 @@ def mean_area(forward: _Forward, limits: tuple[int, int, int, int], is_smooth: b
         return None
     if is_smooth and (area := _integral(forward, limits)):
         return area / ((xmax - xmin + 1) * (ymax - ymin + 1))
-    area = _of_cells(forward, (xmin, xmax + 1, ymin, ymax + 1), -0.5)
+    area = _of_cells(forward, Box(xmin, xmax + 1, ymin, ymax + 1), -0.5)
     # Some WCS end at the centres of the outermost pixels, which of small images leaves no pixel whole.
     return area if area is not None else _of_cells(forward, limits, 0.0)
 
@@ -70,7 +71,7 @@ def _directions(forward: _Forward, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 # ---- smooth ----------------------------------------------------------------------------------------------------------
 
 
-def _integral(forward: _Forward, limits: tuple[int, int, int, int]) -> float | None:
+def _integral(forward: _Forward, limits: Box) -> float | None:
     """Solid angle of pixels by Clenshaw & Curtis's quadrature; None where it does not converge."""
     xmin, xmax, ymin, ymax = limits
     for n in INTERVALS:
@@ -110,7 +111,7 @@ def _quadrature(n: int) -> tuple[np.ndarray, np.ndarray]:
 # ---- not smooth ------------------------------------------------------------------------------------------------------
 
 
-def _of_cells(forward: _Forward, limits: tuple[int, int, int, int], offset: float) -> float | None:
+def _of_cells(forward: _Forward, limits: Box, offset: float) -> float | None:
     """Mean area of the pixels between two columns and two rows of lines, as far as the WCS is finite; None if nowhere.
 
     A cell of which a part is not finite is divided, down to single pixels.

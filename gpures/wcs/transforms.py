@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from gpures.arguments.arrays import got, named
+from gpures.box import Box
 from gpures.errors import UnsupportedWCSError
 from gpures.wcs.inverse import NumericalInverse, roots
 from gpures.wcs.pixel_area import mean_area
@@ -193,26 +194,26 @@ def bounding_box(wcs: Any) -> tuple[tuple[float, float], tuple[float, float]] | 
     return (x1, x2), (y1, y2)
 
 
-def resample_range(shape: tuple[int, int], wcs: Any) -> tuple[int, int, int, int]:
+def resample_range(shape: tuple[int, int], wcs: Any) -> Box:
     """Input pixels to resample: (xmin, xmax, ymin, ymax), the last ones included."""
     box = bounding_box(wcs)
     if box is None:
-        return 0, shape[1] - 1, 0, shape[0] - 1
+        return Box.whole(shape)
     # Nothing lies beyond; infinite bounds would be no integers.
     (x1, x2), (y1, y2) = (np.clip(interval, -1.0, 2.0**31).tolist() for interval in box)
     xmin, ymin = max(0, int(x1 + 0.5)), max(0, int(y1 + 0.5))
     xmax = max(xmin, min(shape[1] - 1, int(x2 + 0.5)))
     ymax = max(ymin, min(shape[0] - 1, int(y2 + 0.5)))
-    return xmin, xmax, ymin, ymax
+    return Box(xmin, xmax, ymin, ymax)
 
 
-def pixels_within(box: Any, shape: tuple[int, int]) -> tuple[int, int, int, int]:
+def pixels_within(box: Any, shape: tuple[int, int]) -> Box:
     """First and last column and row whose centres lie in a bounding box; beside the array, a last before the first."""
     if box is None:
-        return 0, shape[1] - 1, 0, shape[0] - 1
+        return Box.whole(shape)
     (x1, x2), (y1, y2) = box
     (ny, nx) = shape
-    return (
+    return Box(
         math.ceil(min(max(x1, 0.0), nx)),
         math.floor(max(min(x2, nx - 1.0), -1.0)),
         math.ceil(min(max(y1, 0.0), ny)),

@@ -20,6 +20,7 @@ from gpures.backend.cuda.device import explained, import_cupy, memory_info, sele
 from gpures.backend.cuda.kernels import BLOCK_OF_SPLAT, Program
 from gpures.backend.cuda.upload import Uploader
 from gpures.backend.planes import Plane, PlaneAccumulators
+from gpures.box import Box
 from gpures.exposure.exposure import WEIGHTS, Exposure
 from gpures.exposure.pixmap import exposure_record
 from gpures.exposure.records import set_weights
@@ -149,7 +150,7 @@ class CUDAAccumulators(PlaneAccumulators):
 
     @property
     def _type(self) -> str:
-        return f"f{self.frame.dtype.itemsize}"
+        return f"f{self.layout.dtype.itemsize}"
 
     # ---- one exposure ------------------------------------------------------------------------------------------
 
@@ -194,7 +195,7 @@ class CUDAAccumulators(PlaneAccumulators):
                     self._launch(fold, (-(-width // THREADS), min(height, MOST_ROWS)), (THREADS,), *parameters)
                 self._done[:] = done
 
-    def _sums_of(self, count: int, window: tuple[int, int, int, int]) -> Any:
+    def _sums_of(self, count: int, window: Box) -> Any:
         """Memory for the sums of one exposure, all zero: those before left it so."""
         if self._sums is None or self._sums.size < count:
             self._sums = None
@@ -298,12 +299,11 @@ class CUDAAccumulators(PlaneAccumulators):
             return images
 
     def _fill_whole(self, image: Any, value: float) -> None:
-        ny, nx = self.frame.shape
-        self._launch_fill(image, value, (0, nx - 1, 0, ny - 1))
+        self._launch_fill(image, value, Box.whole(self.layout.shape))
 
     # ---- going back, and copies --------------------------------------------------------------------------------
 
-    def part(self, window: tuple[int, int, int, int]) -> Part:  # noqa: D102
+    def part(self, window: Box) -> Part:  # noqa: D102
         with self._current("copying a mosaic"):
             with self._stream:
                 part = super().part(window)
@@ -328,14 +328,14 @@ class CUDAAccumulators(PlaneAccumulators):
         self._stream.synchronize()
         self._tell_of_passed_over(int(self._flat_drops.get()[0]), "the exposures so far")
 
-    def _launch_fill(self, image: Any, value: float, window: tuple[int, int, int, int]) -> None:
+    def _launch_fill(self, image: Any, value: float, window: Box) -> None:
         x0, x1, y0, y1 = window
         count = (x1 - x0 + 1) * (y1 - y0 + 1)
         record = np.array((0, 0, *window, 0), WINDOW)
-        nx = np.int64(self.frame.shape[1])
+        nx = np.int64(self.layout.shape[1])
         self._over_image(f"fill_{self._type}", count, image, self._weight, nx, record, np.float64(value))
 
-    def _fill(self, image: Any, value: float, window: tuple[int, int, int, int]) -> None:
+    def _fill(self, image: Any, value: float, window: Box) -> None:
         with self._current("filling an image"):
             self._launch_fill(image, value, window)
 
@@ -382,7 +382,7 @@ class CUDAAccumulators(PlaneAccumulators):
         with self._current("making the error image"):
             arrays = [cupy.ascontiguousarray(variance, dtype=np.float32) for variance in variances]
             addresses = cupy.asarray(np.array([array.data.ptr for array in arrays], np.uint64))
-            error = cupy.empty(self.frame.shape, np.float32)
+            error = cupy.empty(self.layout.shape, np.float32)
             self._follow(cupy.cuda.get_current_stream())
             self._over_image("error_image", error.size, addresses, np.int32(len(arrays)), error, np.int64(error.size))
             self._stream.synchronize()

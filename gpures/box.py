@@ -1,0 +1,50 @@
+"""A part of an image or a frame."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["Box"]
+
+
+class Box(NamedTuple):
+    """First and last pixels of a part along both axes, the last ones included.
+
+    Attributes
+    ----------
+    xmin, xmax, ymin, ymax : int
+        Pixels; ``xmin > xmax`` where the part is empty.
+    """
+
+    xmin: int
+    xmax: int
+    ymin: int
+    ymax: int
+
+    @classmethod
+    def whole(cls, shape: tuple[int, int]) -> Box:
+        """All of an image of a shape (Ny, Nx)."""
+        return cls(0, shape[1] - 1, 0, shape[0] - 1)
+
+    @classmethod
+    def nothing(cls, shape: tuple[int, int]) -> Box:
+        """No part of it."""
+        return cls(shape[1], -1, shape[0], -1)
+
+    @property
+    def slices(self) -> tuple:
+        """Index of the part in an image, or in a stack of such."""
+        return (..., slice(self.ymin, self.ymax + 1), slice(self.xmin, self.xmax + 1))
+
+    def united(self, other: Box) -> Box:
+        """The smallest part that holds both, either of which may be empty."""
+        if other.xmin > other.xmax:
+            return self
+        if self.xmin > self.xmax:
+            return other
+        return Box(
+            min(self.xmin, other.xmin),
+            max(self.xmax, other.xmax),
+            min(self.ymin, other.ymin),
+            max(self.ymax, other.ymax),
+        )
