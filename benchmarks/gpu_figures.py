@@ -33,7 +33,6 @@ from unittest import mock
 
 import numpy as np
 
-import gpures.resample.resampler
 from gpures import Resample
 from gpures.arguments.arrays import on_device
 from gpures.backend.base import MosaicLayout
@@ -49,6 +48,7 @@ from gpures.exposure.exposure import Exposure
 from gpures.exposure.pixmap import PixelMap, calc_pixmap
 from gpures.exposure.weights import Weight
 from gpures.machine.threads import thread_count
+from gpures.resample import resampler
 
 # What is to be reached, as a multiple of stcal's speed, and as fractions of the measured ceilings.
 TIMES_STCAL, OF_PINNED_RATE, OF_FLOOR = 300.0, 0.8, 0.5
@@ -336,7 +336,7 @@ def transfer(case: Case, repeats: int) -> dict:
 
 # The parts of `add_model` on the host: what is called for each, none of it by another of them.
 HOST_PARTS: dict[str, list[tuple[Any, str]]] = {
-    "pixel_map_s": [(gpures.resample, "calc_pixmap")],
+    "pixel_map_s": [(resampler, "calc_pixmap")],
     "window_s": [(CUDAAccumulators, "copies_of")],
     "records_s": [(CUDAAccumulators, "_exposure_record"), (CUDAAccumulators, "_mosaic_record")],
     "staging_s": [(Uploader, "upload")],

@@ -9,7 +9,8 @@ from nvrtc import CompileError, compile_cuda, library
 
 from gpures import _cpu
 from gpures.backend.cuda import kernels
-from gpures.exposure import records
+from gpures.exposure import structs
+from gpures.exposure.drops import KERNELS
 
 # One architecture of each generation that a version of CUDA compiles for.
 ARCHITECTURES = {
@@ -32,7 +33,7 @@ def target(request):
     return request.param
 
 
-@pytest.mark.parametrize("kernel", records.KERNELS)
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_splat_compiles_and_keeps_to_its_registers(target, kernel):
     """Every drop compiles for every architecture, and nothing of a thread spills into memory."""
     # Data with three variances; and, for one architecture, the exposure time alone, and the fewest and many planes.
@@ -71,7 +72,7 @@ def test_records_are_the_structs():
     """Each field of Python's records lies where the C++ struct has it, and nothing is left out."""
     found = []
     for name in ("VIEW", "PIXMAP", "PLANE", "EXPOSURE", "MOSAIC", "WINDOW", "BLOT"):
-        for field, (dtype, offset, *_) in getattr(records, name).fields.items():
+        for field, (dtype, offset, *_) in getattr(structs, name).fields.items():
             found.append((f"{name.capitalize()}.{field}", offset, dtype.itemsize))
     assert found == [tuple(field) for field in _cpu.LAYOUT]
 
@@ -88,7 +89,7 @@ def test_interpolants_enumerate_as_in_python():
     """The number of an interpolant is its place in Python's list."""
     text = (kernels.source_folder() / "blot.h").read_text()
     names = re.search(r"enum Interpolation \{([^}]*)\}", text)[1].replace("_", "").lower().split(",")
-    assert [name.strip() for name in names] == list(records.INTERPOLATIONS)
+    assert [name.strip() for name in names] == list(structs.INTERPOLATIONS)
 
 
 def test_kernels_enumerate_as_in_python():
@@ -96,5 +97,5 @@ def test_kernels_enumerate_as_in_python():
     text = (kernels.source_folder() / "drop.h").read_text()
     enumeration = re.search(r"enum Kernel \{([^}]*)\}", text)[1]
     assert [tuple(item.split(" = ")) for item in enumeration.strip().split(", ")] == [
-        (kernel.upper(), str(number)) for number, kernel in enumerate(records.KERNELS)
+        (kernel.upper(), str(number)) for number, kernel in enumerate(KERNELS)
     ]

@@ -65,7 +65,7 @@ def test_examples_of_docstrings(name, tmp_path, monkeypatch):
 
 def test_public_classes_have_examples():
     """What the package is for is shown where people look it up."""
-    assert "gpures.resample" in modules_with_examples()
+    assert "gpures.resample.resampler" in modules_with_examples()
     assert ">>>" in gpures.Resample.__doc__
 
 

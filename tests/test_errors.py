@@ -512,9 +512,7 @@ def test_an_image_that_fails_begins_nothing(monkeypatch):
     """Where the first image fails in the pass itself, the next begins the mosaic: its frame, flags and variances."""
     mosaic, expected = (gpures.Drizzle(backend="cpu") for _ in range(2))
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "gpures.backend.choice.cpu.CPUAccumulators.add", lambda *_: (_ for _ in ()).throw(MemoryError("none"))
-        )
+        patch.setattr("gpures.backend.cpu.CPUAccumulators.add", lambda *_: (_ for _ in ()).throw(MemoryError("none")))
         with pytest.raises(MemoryError, match="none"):
             mosaic.add_image(**image())
     good = image(data2=None, dq=None, pixmap=image()["pixmap"] * 2.0)

@@ -13,6 +13,7 @@ from cuda_on_host import CUDARuntimeError, HostCUDA
 from gpures import cli
 from gpures.checks import info
 from gpures.machine.threads import thread_count
+from gpures.reporting import tables
 
 INSTALL = "pip install 'gpures[cuda13]'"
 
@@ -62,9 +63,9 @@ def test_text_is_aligned(capsys, host_cuda):
     values = [line for line in lines if line and not line.endswith(("packages", "backends", "CUDA", "CPU"))]
     assert len(values) > 15
     for line in values:
-        assert len(line) <= info.WIDTH
-        assert line[info.COLUMN - 1] == " ", line
-        assert line[info.COLUMN] != " ", line
+        assert len(line) <= tables.WIDTH
+        assert line[tables.COLUMN - 1] == " ", line
+        assert line[tables.COLUMN] != " ", line
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,8 @@ def test_a_system_without_proc(monkeypatch, capsys):
     ],
 )
 def test_whatever_fails_is_reported(monkeypatch, capsys, host_cuda, name):
-    monkeypatch.setattr(f"gpures.checks.info.{name}", fail)
+    home = "gpures.backend.choice" if name == "make_accumulators" else "gpures.checks.info"
+    monkeypatch.setattr(f"{home}.{name}", fail)
     found = printed(capsys, "--json")
     assert json.loads(found)["gpures"]
     assert printed(capsys).startswith("gpures")

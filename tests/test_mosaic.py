@@ -354,8 +354,8 @@ def test_flags_that_are_forgiven(kinds, expected):
     sources = exposures()
     for source, kind in zip(sources, kinds, strict=True):
         source.kind = kind
-    assert make_plan(sources).options["good_bits"] == expected
-    assert make_plan(sources, good_bits=4).options["good_bits"] == 4
+    assert make_plan(sources).options.good_bits == expected
+    assert make_plan(sources, good_bits=4).options.good_bits == 4
 
 
 def test_memory(monkeypatch):

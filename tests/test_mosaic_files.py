@@ -117,7 +117,7 @@ def test_missions(tmp_path, mission):
         fillval="NaN",
         compute_err="from_var",
         propagate_dq=True,
-        good_bits=made.plan.options["good_bits"],
+        good_bits=made.plan.options.good_bits,
         backend="cpu",
     )
     for path in paths:
@@ -147,7 +147,7 @@ def test_missions_together(folder, paths, tmp_path):
     path = files.jwst_file(tmp_path / "jw_cal.fits")
     made = gpures.mosaic([path, *paths], backend="cpu", progress=False)
     assert len(made.added) == 4
-    assert made.plan.options["good_bits"] == 0
+    assert made.plan.options.good_bits == 0
     with pytest.raises(FileError, match=r"j_flt\.fits.*electron/s.*jw_cal\.fits.*MJy/sr"):
         gpures.mosaic([path, files.hst_file(tmp_path / "j_flt.fits")], backend="cpu", progress=False)
 

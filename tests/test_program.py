@@ -13,7 +13,7 @@ import stcal.resample
 
 import gpures
 from gpures import cli
-from gpures.acceleration import run as program
+from gpures.acceleration import program
 
 STANDS_IN = "issubclass(stcal.resample.Resample, gpures.Resample)"
 

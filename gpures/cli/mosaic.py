@@ -27,9 +27,8 @@ FLAGS = {
     ("-q", "--quiet"): "no progress and no table",
 }
 
-# Options of the frame, and what is no option of `gpures.Resample` either.
-FRAME = ("pixel_scale", "pixel_scale_ratio", "rotation", "crpix", "crval", "output_shape")
-OWN = ("files", "output", "overwrite", "dry_run", "skip_bad", "quiet", "threads", "output_wcs", "run", "usage_error")
+# What is not an argument of `gpures.mosaic` of the same name.
+OWN = ("files", "output", "overwrite", "dry_run", "skip_bad", "quiet", "threads", "run", "usage_error")
 
 # Exit status; that of an interrupted program is by the shells' convention 128 and the signal's number.
 NOT_FINISHED, NOT_BEGUN, INTERRUPTED = 1, 2, 130
@@ -185,24 +184,18 @@ def _run(parsed: argparse.Namespace) -> int:
         os.environ["GPURES_NUM_THREADS"] = str(parsed.threads)
     status = NOT_BEGUN
     try:
-        from gpures.mosaicking.frame import FrameOptions
         from gpures.mosaicking.plan import make_plan
         from gpures.mosaicking.product import build
         from gpures.mosaicking.report import plan_text
 
-        given = vars(parsed)
-        wanted = FrameOptions(**{name: given[name] for name in FRAME if name in given})
-        options = {name: value for name, value in given.items() if name not in (*FRAME, *OWN)}
         with nullcontext() if parsed.quiet else _progress_lines():
             plan = make_plan(
                 parsed.files,
                 parsed.output,
-                output_wcs=given.get("output_wcs"),
-                wanted=wanted,
                 skip_bad=parsed.skip_bad,
                 overwrite=parsed.overwrite,
                 progress=not parsed.quiet,
-                options=options,
+                **_options(parsed),
             )
             if parsed.dry_run:
                 _print(plan_text(plan))
@@ -236,6 +229,10 @@ def _print(text: str) -> None:
     """Print what may hold names that the terminal has no characters for."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _options(parsed: argparse.Namespace) -> dict[str, Any]:
+    return {name: value for name, value in vars(parsed).items() if name not in OWN}
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from gpures.arguments.values import (
     checked_dtype,
     checked_names,
     checked_number,
-    checked_order,
     checked_switch,
     device_number,
     fill_number,
@@ -69,7 +68,6 @@ class Options:
             "weight_type": check_weight_type(self.weight_type),
             "compute_err": checked_compute_err(self.compute_err),
             "pixmap_stepsize": checked_number(self.pixmap_stepsize, "pixmap_stepsize", 1, math.inf),
-            "pixmap_order": checked_order(self.pixmap_order),
             "backend": checked_backend(self.backend),
             "device": getattr(self.device, "id", self.device),
             "pixmap_tolerance": checked_number(self.pixmap_tolerance, "pixmap_tolerance", 0.0, math.inf),
@@ -80,6 +78,7 @@ class Options:
         checked["accumulator_dtype"] = checked_dtype(self.accumulator_dtype, checked["backend"])
         checked["dq_of_empty"] = checked_flag(self.dq_of_empty, checked["propagate_dq"])
         fill_number(self.fillval)  # which stays as it was given
+        # good_bits and pixmap_order mean something to an exposure alone, and are checked there, as in the reference.
         device_number(self.device)
         for name, value in checked.items():
             object.__setattr__(self, name, value)

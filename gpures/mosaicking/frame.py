@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,11 @@ class FrameOptions:
     crpix: Sequence[float] | None = None
     crval: Sequence[float] | None = None
     output_shape: Sequence[int] | None = None
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Names of all options."""
+        return [field.name for field in fields(cls)]
 
     def __post_init__(self) -> None:
         for name in ("crpix", "crval", "output_shape"):

@@ -196,22 +196,14 @@ def make_plan(
     output: str | os.PathLike | None = None,
     *,
     output_wcs: Any = None,
-    wanted: FrameOptions = FrameOptions(),  # noqa: B008  (it is frozen)
     skip_bad: bool = False,
     overwrite: bool = False,
     progress: Any = None,
-    options: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> Plan:
     """Plan a mosaic; of files, only the headers are read, and nothing is written.
 
-    Parameters and errors are those of `gpures.mosaic`, but for two.
-
-    Parameters
-    ----------
-    wanted : FrameOptions
-        What is wanted of the frame.
-    options : mapping
-        Options of `gpures.Resample` that are given.
+    Parameters and errors are those of `gpures.mosaic`: the options are those of `FrameOptions` and of `Options`.
 
     Returns
     -------
@@ -220,7 +212,7 @@ def make_plan(
     begin = time.perf_counter()
     skip_bad, overwrite = checked_switch(skip_bad, "skip_bad"), checked_switch(overwrite, "overwrite")
     path = None if output is None else checked_output(output, overwrite)
-    options = dict(options or {})
+    wanted = FrameOptions(**{name: options.pop(name) for name in FrameOptions.names() if name in options})
     if unknown := [name for name in options if name not in Options.names()]:
         known = ", ".join(Options.names())
         raise TypeError(f"mosaic() takes no argument {unknown[0]!r}. The options of Resample are {known}.")

@@ -12,7 +12,6 @@ from typing import Any
 
 from gpures.io.atomic import Destination
 from gpures.io.writer import write_into
-from gpures.mosaicking.frame import FrameOptions
 from gpures.mosaicking.plan import Plan, make_plan, nothing_left
 from gpures.mosaicking.report import report_text
 from gpures.mosaicking.stream import Stream
@@ -161,11 +160,16 @@ def mosaic(
         inputs,
         output,
         output_wcs=output_wcs,
-        wanted=FrameOptions(pixel_scale, pixel_scale_ratio, rotation, crpix, crval, output_shape),
+        pixel_scale=pixel_scale,
+        pixel_scale_ratio=pixel_scale_ratio,
+        rotation=rotation,
+        crpix=crpix,
+        crval=crval,
+        output_shape=output_shape,
         skip_bad=skip_bad,
         overwrite=overwrite,
         progress=progress,
-        options=options,
+        **options,
     )
     return build(plan, progress)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import logging
 import math
 import threading
@@ -20,18 +19,16 @@ from gpures.arguments.arrays import on_device
 from gpures.arguments.values import (
     checked_count,
     checked_names,
-    checked_ratio,
     checked_scale,
     fill_number,
 )
-from gpures.backend.base import Accumulators, MosaicLayout, Part
+from gpures.backend.base import Accumulators, MosaicLayout
 from gpures.backend.choice import make_accumulators
 from gpures.backend.images import in_type
-from gpures.box import Box
 from gpures.errors import DeviceError, IncompleteError
 from gpures.exposure.drops import warn_of_kernel
 from gpures.exposure.exposure import Exposure
-from gpures.exposure.from_model import exposure_of, exposure_of_variances
+from gpures.exposure.from_model import exposure_of
 from gpures.exposure.input_model import InputModel
 from gpures.exposure.options import IMAGES, Options
 from gpures.exposure.pixmap import PixelMap, calc_pixmap
@@ -40,6 +37,7 @@ from gpures.machine.prefetch import ahead
 from gpures.reporting.progress import shown
 from gpures.reporting.timing import stage
 from gpures.resample.attributes import Option, Settled
+from gpures.resample.hooks import Hooks
 from gpures.resample.output_frame import OutputFrame
 from gpures.resample.output_model import OutputModel
 from gpures.resample.times import TimeCounters
@@ -92,7 +90,7 @@ def type_of_others() -> DTypeLike:
     return np.float32
 
 
-class Resample(OutputFrame, TimeCounters):
+class Resample(Hooks, OutputFrame, TimeCounters):
     """Co-add exposures onto one output grid with the drizzle algorithm.
 
     Drop-in for `stcal.resample.Resample`: the same arguments, attributes, methods and results, and subclasses written
@@ -202,12 +200,6 @@ class Resample(OutputFrame, TimeCounters):
     dq_flag_name_map: Mapping[str, int] | None = None
 
     _accumulators: Accumulators
-
-    # Of the pixel map that a hook was handed last.
-    _jump = math.inf
-
-    # What the sums were where an exposure goes, while its hooks are called.
-    _parts: list[Part] | None = None
 
     def __init__(
         self,
@@ -615,26 +607,6 @@ class Resample(OutputFrame, TimeCounters):
             self._group_ids = [*self._group_ids, group_id]
             dict.__setitem__(self._output_model, "pointings", self._output_model["pointings"] + 1)
 
-    def _add_with_hooks(self, model: Mapping, checked: Exposure) -> None:
-        """Add an exposure and call a subclass' hooks. If one of these raises, the sums are what they were."""
-        variances = checked.variances
-        own_variances = self._is_overridden("resample_variance_arrays")
-        if own_variances:
-            checked.variances = {}
-        self._parts = [self._accumulators.part(self._accumulators.window_of(checked))]
-        try:
-            self._accumulators.add(checked)
-            if self._is_overridden("add_model_hook"):
-                self._call_with_maps(self.add_model_hook, model, checked)
-            if own_variances and variances:
-                self._call_with_maps(self.resample_variance_arrays, model, checked)
-        except BaseException:
-            for part in reversed(self._parts):
-                self._accumulators.put_back(part)
-            raise
-        finally:
-            self._parts = None
-
     @contextmanager
     def _all_or_nothing(self, model: Mapping) -> Iterator[None]:
         """Count an exposure if it is in the sums, and not if it is not, whatever happens meanwhile."""
@@ -690,18 +662,6 @@ class Resample(OutputFrame, TimeCounters):
             )
         return checked
 
-    def _kernel_scale_ratio(self, ratio: float | None, pixmap: PixelMap, limits: Box) -> float:
-        """Pixel scale ratio that sizes the drops: the one given, or, where there is none, the pixel map's own."""
-        if ratio is not None:
-            ratio = checked_ratio(ratio)
-        elif self._options.drop in ("square", "point"):  # which take their size from the pixel map
-            return 1.0
-        else:
-            ratio = pixmap.mean_scale_ratio(self._output_array_shape, limits)
-        # The reference hands it on in float32. With float32 sums the digits beyond make no difference but one: which
-        # entry of the Lanczos table is nearest.
-        return float(np.float32(ratio)) if self._options.accumulator_dtype == np.float32 else float(ratio)
-
     def _accumulated_keys(self) -> list[str]:
         wanted = {"con": self.enable_ctx, "dq": self.propagate_dq, "err": self._options.averages_err}
         wanted["exptime_map"] = self.enable_exptime_map
@@ -715,74 +675,6 @@ class Resample(OutputFrame, TimeCounters):
             if self.dq_of_empty is not None:
                 images = flag_empty(images, self.dq_of_empty)
             return {key: in_type(image, types[key], key) for key, image in images.items()}
-
-    # ---- hooks -------------------------------------------------------------------------------------------------
-
-    def _is_overridden(self, name: str) -> bool:
-        return getattr(getattr(self, name), "__func__", None) is not getattr(Resample, name)
-
-    def _call_with_maps(self, method, model: Mapping, checked: Exposure) -> None:
-        """Call a hook with the full pixel map and weight map, which nobody else needs."""
-        xmin, xmax, ymin, ymax = checked.limits
-        self._jump = checked.pixmap.jump
-        arguments = {
-            "model": model,
-            "pixmap": checked.pixmap.array(),
-            "pixel_scale_ratio": self._pixel_scale_ratio,
-            "iscale": checked.iscale,
-            "weight_map": self._accumulators.weight_map(checked),
-            "xmin": xmin,
-            "xmax": xmax,
-            "ymin": ymin,
-            "ymax": ymax,
-        }
-        parameters = inspect.signature(method).parameters
-        takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-        if "pixel_scale_ratio" not in parameters and not takes_any:  # hooks written before it was an argument
-            del arguments["pixel_scale_ratio"]
-        method(**arguments)
-
-    def add_model_hook(self, model, pixmap, pixel_scale_ratio, iscale, weight_map, xmin, xmax, ymin, ymax):
-        """Do more with a model that was added; for subclasses.
-
-        Parameters
-        ----------
-        model : dict
-            The model.
-        pixmap : ndarray of float64 (Ny, Nx, 2)
-            Output coordinates x, y of the input pixels' centres.
-        pixel_scale_ratio : float or None
-            Output over input pixel scale.
-        iscale : float
-            Factor to the data.
-        weight_map : ndarray of float32 (Ny, Nx)
-            Weights.
-        xmin, xmax, ymin, ymax : int
-            Input pixels used, the last ones included.
-        """
-
-    def resample_variance_arrays(self, model, pixmap, pixel_scale_ratio, iscale, weight_map, xmin, xmax, ymin, ymax):
-        """Resample a model's variances and add them, with the pixel map and weights given.
-
-        `add_model` does this in the same pass as the data. Only where a subclass overrides this method does it call
-        it, and this one is there for that subclass to call in turn. The parameters are those of `add_model_hook`.
-        """
-        passed = exposure_of_variances(
-            InputModel(model),
-            self._options,
-            self._variance_names(),
-            PixelMap.from_array(pixmap, self._period, self._jump),
-            weight_map,
-            (xmin, xmax, ymin, ymax),
-        )
-        ratio = self._pixel_scale_ratio if pixel_scale_ratio is None else pixel_scale_ratio
-        passed.pixel_scale_ratio = self._kernel_scale_ratio(ratio, passed.pixmap, passed.limits)
-        passed.iscale = checked_scale(iscale, "iscale")
-        if self._parts is not None:
-            window = self._accumulators.window_of(passed)
-            if self._parts[0].window.united(window) != self._parts[0].window:  # with a pixel map of the hook's own
-                self._parts.append(self._accumulators.part(window))
-        self._accumulators.add(passed)
 
     # ---- end ---------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,139 @@
+"""What subclasses of the resampler may do with an exposure besides: stcal's hooks, and the arrays they are handed."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from gpures.arguments.values import checked_ratio, checked_scale
+from gpures.backend.base import Accumulators, Part
+from gpures.box import Box
+from gpures.exposure.exposure import Exposure
+from gpures.exposure.from_model import exposure_of_variances
+from gpures.exposure.input_model import InputModel
+from gpures.exposure.options import Options
+from gpures.exposure.pixmap import PixelMap
+from gpures.wcs.seams import Period
+
+__all__ = ["Hooks"]
+
+
+class Hooks:
+    """The part of `gpures.Resample` that calls the hooks of a subclass, which cost nothing where there are none."""
+
+    _accumulators: Accumulators
+    _options: Options
+    _output_array_shape: tuple[int, int]
+    _period: Period
+    _pixel_scale_ratio: float | None
+
+    # Of the pixel map that a hook was handed last.
+    _jump = math.inf
+
+    # What the sums were where an exposure goes, while its hooks are called.
+    _parts: list[Part] | None = None
+
+    def _variance_names(self) -> Sequence[str]:
+        """Variance arrays that are resampled."""
+        raise NotImplementedError
+
+    def _add_with_hooks(self, model: Mapping, checked: Exposure) -> None:
+        """Add an exposure and call a subclass' hooks. If one of these raises, the sums are what they were."""
+        variances = checked.variances
+        own_variances = self._is_overridden("resample_variance_arrays")
+        if own_variances:
+            checked.variances = {}
+        self._parts = [self._accumulators.part(self._accumulators.window_of(checked))]
+        try:
+            self._accumulators.add(checked)
+            if self._is_overridden("add_model_hook"):
+                self._call_with_maps(self.add_model_hook, model, checked)
+            if own_variances and variances:
+                self._call_with_maps(self.resample_variance_arrays, model, checked)
+        except BaseException:
+            for part in reversed(self._parts):
+                self._accumulators.put_back(part)
+            raise
+        finally:
+            self._parts = None
+
+    def _is_overridden(self, name: str) -> bool:
+        return getattr(getattr(self, name), "__func__", None) is not getattr(Hooks, name)
+
+    def _call_with_maps(self, method, model: Mapping, checked: Exposure) -> None:
+        """Call a hook with the full pixel map and weight map, which nobody else needs."""
+        xmin, xmax, ymin, ymax = checked.limits
+        self._jump = checked.pixmap.jump
+        arguments = {
+            "model": model,
+            "pixmap": checked.pixmap.array(),
+            "pixel_scale_ratio": self._pixel_scale_ratio,
+            "iscale": checked.iscale,
+            "weight_map": self._accumulators.weight_map(checked),
+            "xmin": xmin,
+            "xmax": xmax,
+            "ymin": ymin,
+            "ymax": ymax,
+        }
+        parameters = inspect.signature(method).parameters
+        takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+        if "pixel_scale_ratio" not in parameters and not takes_any:  # hooks written before it was an argument
+            del arguments["pixel_scale_ratio"]
+        method(**arguments)
+
+    def add_model_hook(self, model, pixmap, pixel_scale_ratio, iscale, weight_map, xmin, xmax, ymin, ymax):
+        """Do more with a model that was added; for subclasses.
+
+        Parameters
+        ----------
+        model : dict
+            The model.
+        pixmap : ndarray of float64 (Ny, Nx, 2)
+            Output coordinates x, y of the input pixels' centres.
+        pixel_scale_ratio : float or None
+            Output over input pixel scale.
+        iscale : float
+            Factor to the data.
+        weight_map : ndarray of float32 (Ny, Nx)
+            Weights.
+        xmin, xmax, ymin, ymax : int
+            Input pixels used, the last ones included.
+        """
+
+    def resample_variance_arrays(self, model, pixmap, pixel_scale_ratio, iscale, weight_map, xmin, xmax, ymin, ymax):
+        """Resample a model's variances and add them, with the pixel map and weights given.
+
+        `add_model` does this in the same pass as the data. Only where a subclass overrides this method does it call
+        it, and this one is there for that subclass to call in turn. The parameters are those of `add_model_hook`.
+        """
+        passed = exposure_of_variances(
+            InputModel(model),
+            self._options,
+            self._variance_names(),
+            PixelMap.from_array(pixmap, self._period, self._jump),
+            weight_map,
+            (xmin, xmax, ymin, ymax),
+        )
+        ratio = self._pixel_scale_ratio if pixel_scale_ratio is None else pixel_scale_ratio
+        passed.pixel_scale_ratio = self._kernel_scale_ratio(ratio, passed.pixmap, passed.limits)
+        passed.iscale = checked_scale(iscale, "iscale")
+        if self._parts is not None:
+            window = self._accumulators.window_of(passed)
+            if self._parts[0].window.united(window) != self._parts[0].window:  # with a pixel map of the hook's own
+                self._parts.append(self._accumulators.part(window))
+        self._accumulators.add(passed)
+
+    def _kernel_scale_ratio(self, ratio: float | None, pixmap: PixelMap, limits: Box) -> float:
+        """Pixel scale ratio that sizes the drops: the one given, or, where there is none, the pixel map's own."""
+        if ratio is not None:
+            ratio = checked_ratio(ratio)
+        elif self._options.drop in ("square", "point"):  # which take their size from the pixel map
+            return 1.0
+        else:
+            ratio = pixmap.mean_scale_ratio(self._output_array_shape, limits)
+        # The reference hands it on in float32. With float32 sums the digits beyond make no difference but one: which
+        # entry of the Lanczos table is nearest.
+        return float(np.float32(ratio)) if self._options.accumulator_dtype == np.float32 else float(ratio)
