@@ -386,7 +386,7 @@ def test_memory_of_the_plan_is_that_of_the_mosaic():
     sources = exposures() * 14  # more than one plane of the context
     plan = make_plan(sources, **options)
     resample = gpures.Resample(plan.output_wcs, n_input_models=42, compute_err="from_var", backend="cpu", **options)
-    assert plan.frame.bytes == resample._accumulators.frame.bytes
+    assert plan.frame.bytes == resample._accumulators.layout.bytes
 
 
 def test_a_plan_reads_nothing():
