@@ -95,10 +95,12 @@ $(VENV)/.test: $(VENV)/bin/python $(SOURCES) $(wildcard gpures/*.py gpures/*/*.p
 	$(BIN)/python -m pip install --quiet '.[test,check]'
 	touch $@ $(VENV)/.demo
 
-# Of gpures' own needs exactly the lowest or the newest, whatever the packages beside it would rather have.
+# Of gpures' own needs exactly the lowest or the newest, whatever the packages beside it would rather have. gpures itself
+# is built anew: uv would take what it built of the kernels as they were for the same.
 UV_INSTALL = uv=$(@D)/bin/uv; $$uv pip compile --quiet --python $(@D)/bin/python --no-deps --resolution $(1) \
 		pyproject.toml --output-file $(@D)/own.txt \
-	&& $$uv pip install --quiet --python $(@D)/bin/python --upgrade --resolution $(1) --override $(@D)/own.txt '.[test]'
+	&& $$uv pip install --quiet --python $(@D)/bin/python --upgrade --resolution $(1) --override $(@D)/own.txt \
+		--reinstall-package gpures '.[test]'
 
 $(VENV)-lowest/.test: $(SOURCES) $(wildcard gpures/*.py gpures/*/*.py)
 	$(OLDEST_PYTHON) -m venv --clear $(@D)
