@@ -23,7 +23,9 @@ COPY pyproject.toml README.md LICENSE ./
 COPY kernels kernels
 COPY gpures gpures
 
-# CUDA: 13, 12 or none. EXTRAS: further extras of gpures, each with a comma before it.
+# CUDA: 13, 12 or none. EXTRAS: further extras of gpures, each with a comma before it. VERSION: what the image says that
+# it is, as git, which is not in here, would tell; without it, the release to come.
+ARG VERSION=
 ARG CUDA=13
 ARG EXTRAS=,jwst,roman
 RUN case "${CUDA}" in \
@@ -31,7 +33,8 @@ RUN case "${CUDA}" in \
         none) cuda="" ;; \
         *) echo "CUDA must be 13, 12 or none, got '${CUDA}'" >&2; exit 1 ;; \
     esac \
-    && /opt/gpures/bin/python -m pip install --no-cache-dir ".[drizzle${cuda}${EXTRAS}]" \
+    && SETUPTOOLS_SCM_PRETEND_VERSION_FOR_GPURES="${VERSION}" \
+        /opt/gpures/bin/python -m pip install --no-cache-dir ".[drizzle${cuda}${EXTRAS}]" \
     && /opt/gpures/bin/python -m pip uninstall --yes pip
 
 # ---- what runs ------------------------------------------------------------------------------------------------------

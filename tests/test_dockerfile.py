@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tomllib
 
@@ -78,6 +79,16 @@ def test_build_arguments_choose_extras(cuda, extras, expected):
     assert done.stdout.splitlines()[0] == f"-m pip install --no-cache-dir {expected}"
     known = tomllib.loads((image.ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(expected[2:-1].split(",")) <= set(known)
+
+
+@pytest.mark.parametrize("version", ["", "1.2.3"])
+def test_version_of_the_image(version):
+    """VERSION is what the build, which has no git, is told."""
+    variable = "SETUPTOOLS_SCM_PRETEND_VERSION_FOR_GPURES"
+    step = values(STEPS, "RUN")[2].replace("/opt/gpures/bin/python", f"printenv {variable} #")
+    environment = {"CUDA": "none", "VERSION": version, "PATH": os.environ["PATH"]}
+    done = subprocess.run(["sh", "-c", step], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == version
 
 
 def test_extras_of_the_image_by_default():
