@@ -137,8 +137,6 @@ void over_frame(int threads, const Frame& f, T* image, T outside, const Work& in
     });
 }
 
-constexpr Reach NOWHERE = {1e300, -1e300, 1e300, -1e300};
-
 void extend(Reach& r, const Reach& by)
 {
     r = {std::min(r.x0, by.x0), std::max(r.x1, by.x1), std::min(r.y0, by.y0), std::max(r.y1, by.y1)};

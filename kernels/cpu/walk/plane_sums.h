@@ -50,7 +50,7 @@ struct PlaneSums : Sums<N> {
     struct Place {};
 
     Contributions* const given;
-    const Row* row = nullptr;
+    const PixelRow* row = nullptr;
     int first = 0;  // pixel in lane 0
 
     // `given` begins as zeros.
@@ -77,7 +77,7 @@ struct PlaneSums : Sums<N> {
     }
 
     // Takes the pixels from the k-th of a row on, one in each lane.
-    void take(const Row& from, int k)
+    void take(const PixelRow& from, int k)
     {
         row = &from;
         first = k;
@@ -124,7 +124,7 @@ struct PlaneSums : Sums<N> {
     }
 
     // Adds what the n pixels of a row have contributed.
-    void finish(const Row& of, int n)
+    void finish(const PixelRow& of, int n)
     {
         const int vectors = (n + LANES - 1) / LANES;
         int rows = 0, columns = 0;
@@ -184,7 +184,7 @@ struct PlaneSums : Sums<N> {
     }
 
     // Those of the columns from the c-th on that are added at once.
-    void add_run(const Row& of, const Run& run, int rows, int columns, int c)
+    void add_run(const PixelRow& of, const Run& run, int rows, int columns, int c)
     {
         switch (columns - c) {
             case 1:
@@ -201,7 +201,7 @@ struct PlaneSums : Sums<N> {
     // Columns from c0 on, to as many output pixels at a time as a vector has lanes: the t-th of the run gets the
     // contribution of pixel t - c to column c.
     template <int COLUMNS>
-    __attribute__((noinline)) void add_columns(const Row& of, const Run& run, int rows, int columns, int c0)
+    __attribute__((noinline)) void add_columns(const PixelRow& of, const Run& run, int rows, int columns, int c0)
     {
         // Beginning at a vector's own place in memory; there is room for that on the left.
         const int begin = run.first - ((run.first + run.column) & (LANES - 1));
@@ -231,7 +231,7 @@ struct PlaneSums : Sums<N> {
 
     // Contributions to the output pixels from (x, y) on: dow[c] from pixel k - c and those that follow.
     template <int COLUMNS>
-    void add_row(const Row& of, const Vector* dow, int k, int x, int y)
+    void add_row(const PixelRow& of, const Vector* dow, int k, int x, int y)
     {
         Mask any = dow[0] != Vector{}, positive = dow[0] > Vector{};
         Vector weight = dow[0];
