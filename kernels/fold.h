@@ -102,7 +102,7 @@ GPURES_FN V rounded(V v)
 // sum.
 constexpr unsigned SIGN = 0x80000000u, BEYOND = 0x7f800000u, CODE = 0x007fffffu, NO_SUM = 0x00400000u;
 constexpr int DIGITS = 19, MORE_DIGITS = 52 - DIGITS;  // of a code's mantissa, and what double has besides
-constexpr unsigned long long FIRST_BEYOND = 1023ull + 128 << DIGITS;  // 2^128, as double has it to so many digits
+constexpr unsigned long long FIRST_BEYOND = (1023ull + 128) << DIGITS;  // 2^128, as double has it to so many digits
 
 GPURES_FN bool is_code(unsigned bits) { return (bits & BEYOND) == BEYOND && (bits & CODE) != NO_SUM; }
 

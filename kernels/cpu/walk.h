@@ -62,48 +62,7 @@ struct Walk {
     void (*blot_row)(const Blot&, long long row);
 };
 
+// That of the widest vectors that this processor has.
 Walk choose_walk();
-
-// Adds an exposure; gives the part of the frame that it may have touched (x0 > x1: none). To `seconds`, if not null, it
-// adds what all threads together spend on each phase.
-Tile add(const Exposure& exposure, const Mosaic& mosaic, int threads, double* seconds);
-
-// Input pixels that fall beside a frame of nx x ny pixels, and rows all of whose pixels do.
-struct Misses {
-    long long pixels;
-    int rows;
-};
-
-Misses misses(const Exposure& exposure, long long nx, long long ny, int threads);
-
-void blot(const Blot& blot, int threads);
-
-void weight_map(const Exposure& exposure, float* map, int threads);
-void full_pixmap(const Exposure& exposure, double* map, int threads);
-
-// An output frame, and the part of it that any exposure has touched. Outside of that, nothing is read: pages of the
-// accumulators that were never written to stay without memory.
-struct Frame {
-    long ny = 0, nx = 0;
-    Tile touched{0, -1, 0, -1};
-};
-
-// Where the weight is 0 the image gets the fill value.
-template <class T>
-void fill(T* image, const T* weight, const Frame& frame, double value, int threads);
-
-// The same in the touched part alone.
-template <class T>
-void fill_window(T* image, const T* weight, const Frame& frame, double value, int threads);
-
-// Sums of weights as an image shows them, in place of `count` that are kept.
-void show_weights(float* weight, long count, int threads);
-
-// Accumulated variances to the output's scale, in place; NaN where nothing contributed.
-template <class T>
-void finish_variance(T* variance, const T* weight, const Frame& frame, double scaling, int threads);
-
-// Root of the sum of those variances that are not NaN; NaN where all are.
-void error_from_variances(const float* const* variances, int count, float* error, const Frame& frame, int threads);
 
 }  // namespace gpures
