@@ -1,8 +1,9 @@
 // One thread's work: the blocks of input pixels that reach a tile of the output frame, splatted and folded.
 //
-//   pixels, weights (pixel_row.h)                     rows of sums
-//                                 > splat_row.h -> plane_sums.h, pixel_sums.h -> fold_row.h -> mosaic
-//   pixel map (centres.h) -> drops                    (tile_rows.h)
+//   centres.h     pixel map -> centres of the pixels (square_drops.h, shared_corners.h: -> their drops)
+//   pixel_row.h   weights, DQ flags and values of the pixels
+//   splat_row.h   drops -> contributions to sums (plane_sums.h, pixel_sums.h)
+//   fold_row.h    sums -> mosaic, a row at a time (tile_rows.h: as soon as no block to come reaches it)
 //
 // Compiled once per instruction set (GPURES_ISA names it). It uses no library templates, whose copies the linker
 // would share between instruction sets.
