@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml kernels/CMakeLists.txt $(wildcard kernels/*.h kernels/cpu/* kernels/cuda/*)
+SOURCES := pyproject.toml kernels/CMakeLists.txt $(wildcard kernels/*.h kernels/cpu/* kernels/cpu/walk/* kernels/cuda/*)
 
 # `make test T=tests/test_pixmap.py::test_x`: what pytest is told, here and below. Only from the command line: a T of
 # the environment would leave most tests out unseen.

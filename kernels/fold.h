@@ -102,7 +102,7 @@ GPURES_FN V rounded(V v)
 // sum.
 constexpr unsigned SIGN = 0x80000000u, BEYOND = 0x7f800000u, CODE = 0x007fffffu, NO_SUM = 0x00400000u;
 constexpr int DIGITS = 19, MORE_DIGITS = 52 - DIGITS;  // of a code's mantissa, and what double has besides
-constexpr unsigned long long FIRST_BEYOND = 1023ull + 128 << DIGITS;  // 2^128, as double has it to so many digits
+constexpr unsigned long long FIRST_BEYOND = (1023ull + 128) << DIGITS;  // 2^128, as double has it to so many digits
 
 GPURES_FN bool is_code(unsigned bits) { return (bits & BEYOND) == BEYOND && (bits & CODE) != NO_SUM; }
 
@@ -196,15 +196,15 @@ GPURES_FN Common<V> common(const Exposure& e, const Mosaic& m, const Sums& sums,
     return c;
 }
 
-template <class V, class T>
+template <class V, class T, bool SQUARED>
 GPURES_FN void fold_mean(const Plane& plane, const Common<V>& c, V sum, long long index)
 {
     const V mean = get<V, T>(plane.mean, index);
-    const V merged = plane.squared ? merged_squared(c, mean, sum) : merged_mean(c, mean, sum);
+    const V merged = SQUARED ? merged_squared(c, mean, sum) : merged_mean(c, mean, sum);
     put<V, T>(plane.mean, index, select(c.added == V{}, mean, merged));
 }
 
-// `shares`: those of the variance folded before, mostly those of the next one too; a division is dear.
+// `shares`: those of a variance folded before, mostly those of the next one too; a division is dear.
 template <class V, class T>
 GPURES_FN void fold_variance(const Plane& plane, const Common<V>& c, V sum, VarianceShares<V>& shares, long long index)
 {
@@ -233,22 +233,93 @@ GPURES_FN void fold_weight(const Mosaic& m, const Common<V>& c, long long index)
     put_sum(get_sum<V>(kept) + c.added, kept, m.beyond);
 }
 
-// All of them.
+// The p-th plane, averaged as it is, at some output pixels: see fold_planes().
+template <class V, class T, bool SQUARED, class Pixels>
+GPURES_FN void fold_means(const Plane& plane, int p, Pixels& pixels)
+{
+    pixels.each([&](typename Pixels::Pixel& pixel) {
+        pixel.template prefetch<T>(plane.mean);
+        fold_mean<V, T, SQUARED>(plane, pixel.common(), pixel.sums()(1 + p), pixel.index);
+    });
+}
+
+// All planes of an exposure, one after the other, at some output pixels: on a GPU at one; on a CPU at a row of them, as
+// then each step is short, and many pixels are in work at once.
+//
+// each(work) calls work(pixel) with every one of `Pixels`, or with as many as V has lanes. A pixel has its sums, its
+// `index`, and a place to keep what is worked out for it on the way; `prefetch` tells which accumulators are next, and
+// `begin_variances` which variance is the first.
+template <class V, class T, class Pixels>
+GPURES_FN void fold_planes(const Exposure& e, const Mosaic& m, Pixels& pixels)
+{
+    using Pixel = typename Pixels::Pixel;
+    pixels.each([&](Pixel& pixel) {
+        pixel.template prefetch<T>(m.weight);
+        pixel.keep(common<V, T>(e, m, pixel.sums(), pixel.index));
+    });
+    bool any_variance = false;
+    for (int p = 0; p < e.planes; ++p) {
+        const Plane& plane = e.plane[p];
+        if (!plane.root) {
+            plane.squared ? fold_means<V, T, true>(plane, p, pixels) : fold_means<V, T, false>(plane, p, pixels);
+            continue;
+        }
+        if (!any_variance) pixels.each([&](Pixel& pixel) { pixel.template begin_variances<T>(plane); });
+        any_variance = true;
+        pixels.each([&](Pixel& pixel) {
+            pixel.template prefetch<T>(plane.mean);
+            pixel.template prefetch<T>(plane.weight);
+            auto&& shares = pixel.shares();  // its own, or a copy
+            fold_variance<V, T>(plane, pixel.common(), pixel.sums()(1 + p), shares, pixel.index);
+        });
+    }
+    pixels.each([&](Pixel& pixel) { fold_weight<V, T>(m, pixel.common(), pixel.index); });
+}
+
+// An output pixel on its own.
+template <class V, class Sums>
+class OnePixel {
+  public:
+    using Pixel = OnePixel;
+    const long long index;
+
+    GPURES_FN OnePixel(const Sums& sums, long long index) : index(index), sums_(sums), common_{}, shares_{}
+    {
+        shares_.before = shares_.before - 1.0;  // as no weight is
+    }
+
+    template <class Work>
+    GPURES_FN void each(const Work& work)
+    {
+        work(*this);
+    }
+
+    template <class T>
+    GPURES_FN void prefetch(const void*) const
+    {
+    }
+
+    template <class T>
+    GPURES_FN void begin_variances(const Plane&) const
+    {
+    }
+
+    GPURES_FN const Sums& sums() const { return sums_; }
+    GPURES_FN void keep(const Common<V>& c) { common_ = c; }
+    GPURES_FN const Common<V>& common() const { return common_; }
+    GPURES_FN VarianceShares<V>& shares() { return shares_; }
+
+  private:
+    const Sums& sums_;
+    Common<V> common_;
+    VarianceShares<V> shares_;
+};
+
 template <class V, class T, class Sums>
 GPURES_FN void fold(const Exposure& e, const Mosaic& m, const Sums& sums, long long index)
 {
-    const Common<V> c = common<V, T>(e, m, sums, index);
-    VarianceShares<V> shares = {};
-    shares.before = shares.before - 1.0;  // as no weight is
-    for (int p = 0; p < e.planes; ++p) {
-        const V sum = sums(1 + p);
-        if (e.plane[p].root) {
-            fold_variance<V, T>(e.plane[p], c, sum, shares, index);
-        } else {
-            fold_mean<V, T>(e.plane[p], c, sum, index);
-        }
-    }
-    fold_weight<V, T>(m, c, index);
+    OnePixel<V, Sums> pixel(sums, index);
+    fold_planes<V, T>(e, m, pixel);
 }
 
 // Adds the exposure's time to the mosaic's map of it, where it has a good pixel.

@@ -295,7 +295,7 @@ class Layout:
         address = record.ctypes.data
         copies, _ = _cpu.copies(address, frame_shape[1], frame_shape[0], thread_count())
         shifts = [shift for *shift, _ in copies] or [[0.0, 0.0]]
-        flat, odd, corners, at_edges_alone = _cpu.odd_drops(address) if kernel == "square" else ([], [], [], True)
+        flat, odd, corners, at_edges_alone = _cpu.irregular_drops(address) if kernel == "square" else ([], [], [], True)
         self._flat = np.reshape(flat, (-1, 2)).astype(int)
         if at_edges_alone and not flat and shifts == [[0.0, 0.0]]:
             return

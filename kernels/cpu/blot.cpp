@@ -1,6 +1,7 @@
 // Blotting: the rows of the output over threads.
 #include "../blot.h"
 
+#include "images.h"
 #include "threads.h"
 #include "walk.h"
 

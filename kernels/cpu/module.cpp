@@ -10,14 +10,17 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstddef>
 #include <thread>
 
 #include "../blot.h"
 #include "../splat.h"
-#include "copies.h"
-#include "odd.h"
+#include "images.h"
+#include "irregular_drops.h"
+#include "maps.h"
+#include "pass.h"
+#include "record_fields.h"
 #include "walk.h"
+#include "window.h"
 
 namespace nb = nanobind;
 using namespace gpures;
@@ -43,99 +46,6 @@ const Mosaic& mosaic_at(std::uintptr_t address)
     check_sides(mosaic.ny, mosaic.nx);
     return mosaic;
 }
-
-// Name, offset and size of each field, in order: what Python's records must agree with.
-#define GPURES_FIELD(record, name) \
-    layout.append(nb::make_tuple(#record "." #name, offsetof(record, name), sizeof(record::name)))
-
-nb::list layout_of_structs()
-{
-    nb::list layout;
-    GPURES_FIELD(View, data);
-    GPURES_FIELD(View, row_stride);
-    GPURES_FIELD(View, column_stride);
-    GPURES_FIELD(View, type);
-    GPURES_FIELD(View, swapped);
-    GPURES_FIELD(Pixmap, full);
-    GPURES_FIELD(Pixmap, coefficients_x);
-    GPURES_FIELD(Pixmap, coefficients_y);
-    GPURES_FIELD(Pixmap, coefficients_per_row);
-    GPURES_FIELD(Pixmap, first_row);
-    GPURES_FIELD(Pixmap, first_column);
-    GPURES_FIELD(Pixmap, row_factors);
-    GPURES_FIELD(Pixmap, column_factors);
-    GPURES_FIELD(Pixmap, x0);
-    GPURES_FIELD(Pixmap, x1);
-    GPURES_FIELD(Pixmap, y0);
-    GPURES_FIELD(Pixmap, y1);
-    GPURES_FIELD(Pixmap, period_x);
-    GPURES_FIELD(Pixmap, period_y);
-    GPURES_FIELD(Pixmap, shift_x);
-    GPURES_FIELD(Pixmap, shift_y);
-    GPURES_FIELD(Pixmap, jump);
-    GPURES_FIELD(Plane, view);
-    GPURES_FIELD(Plane, offset);
-    GPURES_FIELD(Plane, scale);
-    GPURES_FIELD(Plane, root);
-    GPURES_FIELD(Plane, squared);
-    GPURES_FIELD(Plane, mean);
-    GPURES_FIELD(Plane, weight);
-    GPURES_FIELD(Exposure, ny);
-    GPURES_FIELD(Exposure, nx);
-    GPURES_FIELD(Exposure, x0);
-    GPURES_FIELD(Exposure, x1);
-    GPURES_FIELD(Exposure, y0);
-    GPURES_FIELD(Exposure, y1);
-    GPURES_FIELD(Exposure, pixmap);
-    GPURES_FIELD(Exposure, kernel);
-    GPURES_FIELD(Exposure, planes);
-    GPURES_FIELD(Exposure, pixfrac);
-    GPURES_FIELD(Exposure, pixel_scale_ratio);
-    GPURES_FIELD(Exposure, lanczos);
-    GPURES_FIELD(Exposure, weight_map);
-    GPURES_FIELD(Exposure, variance);
-    GPURES_FIELD(Exposure, weight);
-    GPURES_FIELD(Exposure, dq);
-    GPURES_FIELD(Exposure, bad_bits);
-    GPURES_FIELD(Exposure, variance_weight_plane);
-    GPURES_FIELD(Exposure, variance_weight);
-    GPURES_FIELD(Exposure, exposure_time);
-    GPURES_FIELD(Exposure, plane);
-    GPURES_FIELD(Mosaic, ny);
-    GPURES_FIELD(Mosaic, nx);
-    GPURES_FIELD(Mosaic, doubles);
-    GPURES_FIELD(Mosaic, context_bit);
-    GPURES_FIELD(Mosaic, weight);
-    GPURES_FIELD(Mosaic, beyond);
-    GPURES_FIELD(Mosaic, context);
-    GPURES_FIELD(Mosaic, dq);
-    GPURES_FIELD(Mosaic, time);
-    GPURES_FIELD(Mosaic, passed_over);
-    GPURES_FIELD(Window, sums);
-    GPURES_FIELD(Window, stride);
-    GPURES_FIELD(Window, x0);
-    GPURES_FIELD(Window, x1);
-    GPURES_FIELD(Window, y0);
-    GPURES_FIELD(Window, y1);
-    GPURES_FIELD(Window, timed);
-    GPURES_FIELD(Blot, data);
-    GPURES_FIELD(Blot, ny);
-    GPURES_FIELD(Blot, nx);
-    GPURES_FIELD(Blot, doubles);
-    GPURES_FIELD(Blot, interpolation);
-    GPURES_FIELD(Blot, pixmap);
-    GPURES_FIELD(Blot, out);
-    GPURES_FIELD(Blot, out_ny);
-    GPURES_FIELD(Blot, out_nx);
-    GPURES_FIELD(Blot, scale);
-    GPURES_FIELD(Blot, fill);
-    GPURES_FIELD(Blot, sinc_scale);
-    GPURES_FIELD(Blot, float32_below);
-    GPURES_FIELD(Blot, lanczos);
-    return layout;
-}
-
-#undef GPURES_FIELD
 
 using Floats = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
 using Doubles = nb::ndarray<double, nb::c_contig, nb::device::cpu>;
@@ -170,7 +80,7 @@ using Limits = std::tuple<int, int, int, int>;  // x0, x1, y0, y1, the last ones
 Limits limits_of(const Tile& tile) { return {tile.x0, tile.x1, tile.y0, tile.y1}; }
 
 template <class Image>
-Frame frame_of(const Image& image, const Limits& touched)
+TouchedFrame frame_of(const Image& image, const Limits& touched)
 {
     const auto [x0, x1, y0, y1] = touched;
     return {static_cast<long>(image.shape(0)), static_cast<long>(image.shape(1)), {x0, x1, y0, y1}};
@@ -199,7 +109,9 @@ NB_MODULE(_cpu, m)
 {
     m.attr("KERNELS") = GPURES_KERNELS;
 
-    m.attr("LAYOUT") = layout_of_structs();
+    nb::list layout;
+    for (const Field& field : record_fields()) layout.append(nb::make_tuple(field.name, field.offset, field.size));
+    m.attr("LAYOUT") = layout;
     m.attr("MOST_PLANES") = MOST_PLANES;
     m.attr("LARGEST_SIDE") = LARGEST_SIDE;
 
@@ -241,9 +153,9 @@ NB_MODULE(_cpu, m)
     });
     // Pixels whose square drops have no area; those with other ones than the plain ones, and these drops' corners; and
     // whether the edges of the image are the only reason.
-    m.def("odd_drops", [](std::uintptr_t exposure) {
-        const OddDrops odd = odd_drops(exposure_at(exposure));
-        return nb::make_tuple(odd.flat, odd.pixels, odd.corners, odd.at_edges_alone);
+    m.def("irregular_drops", [](std::uintptr_t exposure) {
+        const IrregularDrops found = irregular_drops(exposure_at(exposure));
+        return nb::make_tuple(found.flat, found.pixels, found.corners, found.at_edges_alone);
     });
     m.def("misses", [](std::uintptr_t exposure, long long nx, long long ny, int threads) {
         const Released released;

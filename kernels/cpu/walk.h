@@ -1,37 +1,16 @@
-// The CPU walk: what it works on, and what it offers.
+// What is compiled once per instruction set (in walk/), and offered to the rest: the walk over a tile, and work on a
+// block or a row.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "../exposure.h"
+#include "tiles.h"
 
 namespace gpures {
 
 struct Blot;
-
-// Sides of the rectangle of the output frame that one thread owns for the time of a pass.
-constexpr int TILE_WIDTH = 512;
-constexpr int TILE_HEIGHT = 256;
-// Sides of the rectangle of input pixels that is walked at a time.
-constexpr int BLOCK_WIDTH = 64;
-constexpr int BLOCK_HEIGHT = 32;
-
-// A rectangle of output pixels, one of those or another; none if the first lies beyond the last.
-struct Tile {
-    int x0, x1, y0, y1;  // output pixels, last included
-};
-
-struct Block {
-    int x0, x1, y0, y1;               // input pixels, last included
-    double shift_x = 0, shift_y = 0;  // added to their output coordinates: whole periods of the output
-    bool whole = false;               // every pixel in it has all its neighbours beside it in the output
-};
-
-// Bounding box of what drops may touch, in output coordinates; empty if low > high.
-struct Reach {
-    double x0, x1, y0, y1;
-};
 
 // Doubles in a row of a tile's sums. Beyond its pixels there is room on both sides, so that a vector of any width can
 // be added at any of them.
@@ -41,14 +20,6 @@ constexpr int SUMS_WIDTH = TILE_WIDTH + 2 * MARGIN;
 // Sums of an output pixel that are kept together, for so many planes: a power of two, or a multiple of 8.
 constexpr int sums_of_pixel(int planes) { return planes < 2 ? 2 : planes < 4 ? 4 : (planes + 8) / 8 * 8; }
 
-// The blocks of an exposure, and the parts of the output frame that they may touch.
-struct Blocks {
-    const Block* block;
-    const Tile* part;          // of each block
-    const Tile* part_of_rows;  // of each of its rows, BLOCK_HEIGHT of them for a block
-    bool side_by_side;         // whether most neighbours among input pixels go to neighbours of the output
-};
-
 // What is noted of an output pixel: a contribution of positive weight, for the context image; a good pixel of weight 0,
 // for the exposure time.
 enum Mark : unsigned char { POSITIVE = 1, TIMED = 2 };
@@ -56,7 +27,8 @@ enum Mark : unsigned char { POSITIVE = 1, TIMED = 2 };
 // What a thread spends its time on.
 enum Phase { PIXMAP, READ, SPLAT, FOLD, PHASES };
 
-// Seconds of each phase, for those who ask. (What is done with it is in walk.cpp: see there.)
+// Seconds of each phase, for those who ask. (What is done with it is in walk/: templates of the library would be shared
+// between instruction sets.)
 struct Stopwatch {
     double (*now)();
     double last;  // when the phase began
@@ -66,14 +38,14 @@ struct Stopwatch {
 // Memory of one thread for those rows of a tile that are worked on; in each of them SUMS_WIDTH numbers of each kind.
 struct Scratch {
     int rows;              // at least as many as any block may touch
-    double* sums;          // see sums.h
+    double* sums;          // see walk/sums.h
     unsigned char* marks;  // see Mark
     std::uint32_t* dq;
     void* workspace;       // see Walk
     Stopwatch* stopwatch;  // null if nobody asks
 };
 
-// One copy of each per instruction set; see walk.cpp.
+// One copy of each per instruction set; see walk/walk.cpp.
 struct Walk {
     // What a thread works with besides. It is of another size for each instruction set, too large for a stack, and
     // nothing for a static thread_local: a process ends where there is no memory for these. `prepare` makes one of so
@@ -90,48 +62,7 @@ struct Walk {
     void (*blot_row)(const Blot&, long long row);
 };
 
+// That of the widest vectors that this processor has.
 Walk choose_walk();
-
-// Adds an exposure; gives the part of the frame that it may have touched (x0 > x1: none). To `seconds`, if not null, it
-// adds what all threads together spend on each phase.
-Tile add(const Exposure& exposure, const Mosaic& mosaic, int threads, double* seconds);
-
-// Input pixels that fall beside a frame of nx x ny pixels, and rows all of whose pixels do.
-struct Misses {
-    long long pixels;
-    int rows;
-};
-
-Misses misses(const Exposure& exposure, long long nx, long long ny, int threads);
-
-void blot(const Blot& blot, int threads);
-
-void weight_map(const Exposure& exposure, float* map, int threads);
-void full_pixmap(const Exposure& exposure, double* map, int threads);
-
-// An output frame, and the part of it that any exposure has touched. Outside of that, nothing is read: pages of the
-// accumulators that were never written to stay without memory.
-struct Frame {
-    long ny = 0, nx = 0;
-    Tile touched{0, -1, 0, -1};
-};
-
-// Where the weight is 0 the image gets the fill value.
-template <class T>
-void fill(T* image, const T* weight, const Frame& frame, double value, int threads);
-
-// The same in the touched part alone.
-template <class T>
-void fill_window(T* image, const T* weight, const Frame& frame, double value, int threads);
-
-// Sums of weights as an image shows them, in place of `count` that are kept.
-void show_weights(float* weight, long count, int threads);
-
-// Accumulated variances to the output's scale, in place; NaN where nothing contributed.
-template <class T>
-void finish_variance(T* variance, const T* weight, const Frame& frame, double scaling, int threads);
-
-// Root of the sum of those variances that are not NaN; NaN where all are.
-void error_from_variances(const float* const* variances, int count, float* error, const Frame& frame, int threads);
 
 }  // namespace gpures

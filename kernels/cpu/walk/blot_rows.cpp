@@ -1,9 +1,7 @@
 // Rows of a blotted image.
 //
 // Compiled once per instruction set, like walk.cpp.
-#include "simd.h"
-// (simd.h first: the templates of blot.h must see what it adds to the number types)
-#include "../blot.h"
+#include "maths.h"
 
 GPURES_BEGIN
 

@@ -44,7 +44,7 @@ struct PixelSums : Sums<N> {
     }
 
     // Takes the pixels from the k-th of a row on, one in each lane.
-    void take(const Row& row, int k)
+    void take(const PixelRow& row, int k)
     {
         const int count = this->count();
         for (int l = 0; l < LANES; ++l) values[l * count] = 1.0;
@@ -87,7 +87,7 @@ struct PixelSums : Sums<N> {
     }
 
     // All of a row is added already.
-    void finish(const Row&, int) {}
+    void finish(const PixelRow&, int) {}
 };
 
 GPURES_END

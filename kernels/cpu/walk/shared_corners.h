@@ -2,13 +2,11 @@
 // once, in a row of corners below the pixels and one above, which becomes the one below of the next row.
 #pragma once
 
-#include "../overlap.h"
 #include "centres.h"
-#include "simd.h"
 
 GPURES_BEGIN
 
-class TouchingDrops {
+class SharedCorners {
   public:
     // Forgets the rows: another block begins.
     void begin() { row_ = NONE; }

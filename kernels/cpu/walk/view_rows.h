@@ -3,9 +3,8 @@
 
 #include <cstdint>
 
-#include "../view.h"
-#include "simd.h"
-#include "walk.h"
+#include "../tiles.h"
+#include "maths.h"
 
 GPURES_BEGIN
 
@@ -73,7 +72,7 @@ inline void read_vectors(const View& v, long j, long i, int n, const Take& take)
 // Asks for memory that will be written to soon. (Inlined by force, as compilers leave out calls of functions that do
 // nothing else.)
 template <class T>
-__attribute__((always_inline)) inline void expect(const T* p)
+__attribute__((always_inline)) inline void prefetch(const T* p)
 {
 #if defined(__GNUC__)
     __builtin_prefetch(p, 1);
@@ -81,7 +80,7 @@ __attribute__((always_inline)) inline void expect(const T* p)
 }
 
 // Asks for the memory of a row, which will be read soon: pieces this short are no pattern to a processor.
-__attribute__((always_inline)) inline void expect_row(const View& v, long j, long i, int n)
+__attribute__((always_inline)) inline void prefetch_row(const View& v, long j, long i, int n)
 {
 #if defined(__GNUC__)
     if (!v.data) return;

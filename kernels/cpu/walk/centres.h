@@ -1,9 +1,8 @@
 // The centres of a block of input pixels in the output frame, with one pixel more on each side.
 #pragma once
 
-#include "../pixmap.h"
-#include "simd.h"
-#include "walk.h"
+#include "../tiles.h"
+#include "maths.h"
 
 GPURES_BEGIN
 
@@ -164,16 +163,16 @@ inline void fill_centres(const Exposure& e, const Block& b, bool with_border, Ce
     if (b.shift_x != 0.0 || b.shift_y != 0.0) shift_centres(b, c);
 }
 
-// How a block's pixels lie on the output: the steps from a pixel in the middle to the next one along its row, and by
-// how much the pixel of the next row is higher.
-struct Lie {
+// How a block's pixels are turned and scaled on the output: the steps from a pixel in the middle to the next one along
+// its row, and by how much the pixel of the next row is higher.
+struct Orientation {
     double dx, dy, up;
 
     // By how much the step along a row differs from one to the next output pixel.
-    double aside() const { return fabs(dx - 1.0) + fabs(dy); }
+    double misalignment() const { return fabs(dx - 1.0) + fabs(dy); }
 };
 
-inline Lie lie_of(const Centres& c, const Block& b)
+inline Orientation orientation_of(const Centres& c, const Block& b)
 {
     const int j = (b.y1 - b.y0 + 2) / 2, i = (b.x1 - b.x0 + 2) / 2;
     return {c.x[j][i + 1] - c.x[j][i], c.y[j][i + 1] - c.y[j][i], c.y[j + 1][i] - c.y[j][i]};

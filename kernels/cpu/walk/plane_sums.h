@@ -49,13 +49,13 @@ struct PlaneSums : Sums<N> {
 
     struct Place {};
 
-    Contributions* const given;
-    const Row* row = nullptr;
+    Contributions* const pending;
+    const PixelRow* row = nullptr;
     int first = 0;  // pixel in lane 0
 
-    // `given` begins as zeros.
-    PlaneSums(const Scratch& scratch, int x0, int y0, int planes, bool flagged, Contributions* given)
-        : Sums<N>(scratch, x0, y0, planes, planes + 1, flagged), given(given)
+    // `pending` begins as zeros.
+    PlaneSums(const Scratch& scratch, int x0, int y0, int planes, bool flagged, Contributions* pending)
+        : Sums<N>(scratch, x0, y0, planes, planes + 1, flagged), pending(pending)
     {
     }
 
@@ -77,30 +77,30 @@ struct PlaneSums : Sums<N> {
     }
 
     // Takes the pixels from the k-th of a row on, one in each lane.
-    void take(const Row& from, int k)
+    void take(const PixelRow& from, int k)
     {
         row = &from;
         first = k;
-        store(Vector{} + NAN, given->column + k);
-        store(Vector{} + NAN, given->row + k);
-        given->rows[k / LANES] = given->columns[k / LANES] = 0;
+        store(Vector{} + NAN, pending->column + k);
+        store(Vector{} + NAN, pending->row + k);
+        pending->rows[k / LANES] = pending->columns[k / LANES] = 0;
     }
 
     Place place(Vector i, Vector j, Mask used) const
     {
         const Vector nowhere = Vector{} + NAN;
         const Vector own = numbers_of_lanes() + static_cast<double>(this->x0 + first);
-        store(select(used, i - own, nowhere), given->column + first);
-        store(select(used, j - static_cast<double>(this->y0), nowhere), given->row + first);
+        store(select(used, i - own, nowhere), pending->column + first);
+        store(select(used, j - static_cast<double>(this->y0), nowhere), pending->row + first);
         return {};
     }
 
     void add(Place, int c, int r, Vector dow)
     {
         if (c >= Contributions::COLUMNS || r >= Contributions::ROWS) return add_far(c, r, dow);
-        store(dow, given->dow[r][c] + PADDING + first);
-        given->columns[first / LANES] = c + 1;
-        given->rows[first / LANES] = r + 1;
+        store(dow, pending->dow[r][c] + PADDING + first);
+        pending->columns[first / LANES] = c + 1;
+        pending->rows[first / LANES] = r + 1;
     }
 
     // Beyond what is kept: drops of many pixels, which are rare where neighbours are side by side.
@@ -111,7 +111,7 @@ struct PlaneSums : Sums<N> {
         for (int l = 0; l < LANES; ++l) {
             if (each[l] == 0.0) continue;
             const int k = first + l;
-            const int x = static_cast<int>(given->column[k]) + k + c, y = static_cast<int>(given->row[k]) + r;
+            const int x = static_cast<int>(pending->column[k]) + k + c, y = static_cast<int>(pending->row[k]) + r;
             double* sum = sums_at(x, y);
             sum[0] += each[l];
             for (int p = 0; p < this->planes; ++p) {
@@ -124,13 +124,13 @@ struct PlaneSums : Sums<N> {
     }
 
     // Adds what the n pixels of a row have contributed.
-    void finish(const Row& of, int n)
+    void finish(const PixelRow& of, int n)
     {
         const int vectors = (n + LANES - 1) / LANES;
         int rows = 0, columns = 0;
         for (int v = 0; v < vectors; ++v) {
-            rows = given->rows[v] > rows ? given->rows[v] : rows;
-            columns = given->columns[v] > columns ? given->columns[v] : columns;
+            rows = pending->rows[v] > rows ? pending->rows[v] : rows;
+            columns = pending->columns[v] > columns ? pending->columns[v] : columns;
         }
         if (rows == 0) return;
         clear_rest(vectors, rows, columns);
@@ -138,7 +138,7 @@ struct PlaneSums : Sums<N> {
             Run run;
             for (run.first = k; run.first < n && is_nowhere(run.first);) ++run.first;
             if (run.first == n) return;
-            const double column = given->column[run.first], row = given->row[run.first];
+            const double column = pending->column[run.first], row = pending->row[run.first];
             run.end = end_of_run(run.first, n, column, row);
             run.column = static_cast<int>(column);
             run.row = static_cast<int>(row);
@@ -149,23 +149,23 @@ struct PlaneSums : Sums<N> {
     }
 
   private:
-    bool is_nowhere(int k) const { return given->column[k] != given->column[k]; }
+    bool is_nowhere(int k) const { return pending->column[k] != pending->column[k]; }
 
     // Zeros where a vector has contributed to fewer rows or columns than others, and behind the last.
     void clear_rest(int vectors, int rows, int columns)
     {
         for (int v = 0; v < vectors; ++v) {
-            if (given->rows[v] == rows && given->columns[v] == columns) continue;
+            if (pending->rows[v] == rows && pending->columns[v] == columns) continue;
             for (int r = 0; r < rows; ++r) {
-                for (int c = r < given->rows[v] ? given->columns[v] : 0; c < columns; ++c) {
-                    store(Vector{}, given->dow[r][c] + PADDING + v * LANES);
+                for (int c = r < pending->rows[v] ? pending->columns[v] : 0; c < columns; ++c) {
+                    store(Vector{}, pending->dow[r][c] + PADDING + v * LANES);
                 }
             }
         }
         const int end = PADDING + vectors * LANES;
         for (int r = 0; r < rows; ++r) {
             for (int c = 0; c < columns; ++c) {
-                for (int k = end; k < end + PADDING && k < ROW_LENGTH; ++k) given->dow[r][c][k] = 0.0;
+                for (int k = end; k < end + PADDING && k < ROW_LENGTH; ++k) pending->dow[r][c][k] = 0.0;
             }
         }
     }
@@ -175,16 +175,16 @@ struct PlaneSums : Sums<N> {
     {
         int k = from + 1;
         while (k + LANES <= n) {
-            const Vector x = load(given->column + k), y = load(given->row + k);
+            const Vector x = load(pending->column + k), y = load(pending->row + k);
             if (anywhere((x < column) | (x > column) | (y < row) | (y > row))) break;
             k += LANES;
         }
-        while (k < n && (is_nowhere(k) || (given->column[k] == column && given->row[k] == row))) ++k;
+        while (k < n && (is_nowhere(k) || (pending->column[k] == column && pending->row[k] == row))) ++k;
         return k;
     }
 
     // Those of the columns from the c-th on that are added at once.
-    void add_run(const Row& of, const Run& run, int rows, int columns, int c)
+    void add_run(const PixelRow& of, const Run& run, int rows, int columns, int c)
     {
         switch (columns - c) {
             case 1:
@@ -201,7 +201,7 @@ struct PlaneSums : Sums<N> {
     // Columns from c0 on, to as many output pixels at a time as a vector has lanes: the t-th of the run gets the
     // contribution of pixel t - c to column c.
     template <int COLUMNS>
-    __attribute__((noinline)) void add_columns(const Row& of, const Run& run, int rows, int columns, int c0)
+    __attribute__((noinline)) void add_columns(const PixelRow& of, const Run& run, int rows, int columns, int c0)
     {
         // Beginning at a vector's own place in memory; there is room for that on the left.
         const int begin = run.first - ((run.first + run.column) & (LANES - 1));
@@ -212,7 +212,7 @@ struct PlaneSums : Sums<N> {
             const bool whole = run.alone || (t - c0 - COLUMNS + 1 >= run.first && t - c0 + LANES <= run.end);
             for (int r = 0; r < rows; ++r) {
                 Vector dow[COLUMNS];
-                for (int c = 0; c < COLUMNS; ++c) dow[c] = load(given->dow[r][c0 + c] + PADDING + t - c0 - c);
+                for (int c = 0; c < COLUMNS; ++c) dow[c] = load(pending->dow[r][c0 + c] + PADDING + t - c0 - c);
                 if (!whole) {
                     for (int c = 0; c < COLUMNS; ++c) dow[c] = only_of(run, t - c0 - c, dow[c]);
                 }
@@ -231,7 +231,7 @@ struct PlaneSums : Sums<N> {
 
     // Contributions to the output pixels from (x, y) on: dow[c] from pixel k - c and those that follow.
     template <int COLUMNS>
-    void add_row(const Row& of, const Vector* dow, int k, int x, int y)
+    void add_row(const PixelRow& of, const Vector* dow, int k, int x, int y)
     {
         Mask any = dow[0] != Vector{}, positive = dow[0] > Vector{};
         Vector weight = dow[0];

@@ -7,7 +7,7 @@
 #include <immintrin.h>
 #endif
 
-#include "../portable.h"
+#include "../../portable.h"
 
 GPURES_BEGIN
 

@@ -1,13 +1,13 @@
-#include "odd.h"
+#include "irregular_drops.h"
 
 #include "../pixmap.h"
 #include "../splat.h"
 
 namespace gpures {
 
-OddDrops odd_drops(const Exposure& e)
+IrregularDrops irregular_drops(const Exposure& e)
 {
-    OddDrops found = {{}, {}, {}, true};
+    IrregularDrops found = {{}, {}, {}, true};
     const double sure = sure_step(e.pixmap);
     const auto drop_of = [&](int i, int j) {
         return drop_anywhere(e, i, j, [&](int k) { return bordered_centre(e, i + k % 3 - 1, j + k / 3 - 1); });

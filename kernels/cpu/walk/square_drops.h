@@ -1,15 +1,14 @@
-// Square drops in blocks where some pixels have not all their neighbours beside them in the output, such as along the
-// edge of a bounding box, around coordinates that are none, and along a seam of the output.
+// Square drops of a row of a block: the regular ones, and those in blocks where some pixels have not all their
+// neighbours beside them in the output, such as along the edge of a bounding box, around coordinates that are none, and
+// along a seam of the output.
 #pragma once
 
-#include "../overlap.h"
 #include "centres.h"
-#include "simd.h"
 
 GPURES_BEGIN
 
 // Drops of the k-th pixel of row r and those that follow, as if all had their neighbours.
-inline Quad<Vector> drops_between(const Centres& c, int r, int k, double half)
+inline Quad<Vector> regular_drops(const Centres& c, int r, int k, double half)
 {
     Vector near[3][3];
     Quad<Vector> q;
@@ -40,10 +39,10 @@ inline Mask have_neighbours(const Centres& c, int r, int k, double sure)
 }
 
 // Drops of the k-th of the n pixels of row r of a block, and those that follow, whatever is around them.
-__attribute__((noinline)) inline Quad<Vector> drops_beside(const Exposure& e, const Block& block, const Centres& c,
-                                                           int r, int k, int n)
+__attribute__((noinline)) inline Quad<Vector> drops_anywhere(const Exposure& e, const Block& block, const Centres& c,
+                                                             int r, int k, int n)
 {
-    Quad<Vector> q = drops_between(c, r, k, 0.5 * e.pixfrac);
+    Quad<Vector> q = regular_drops(c, r, k, 0.5 * e.pixfrac);
     const unsigned have = lanes_of(have_neighbours(c, r, k, sure_step(e.pixmap)));
     for (int l = 0; l < LANES && k + l < n; ++l) {
         if (have >> l & 1) continue;

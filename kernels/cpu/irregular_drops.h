@@ -1,4 +1,4 @@
-// Which pixels have another square drop than the plain one, for those who have no kernel of their own.
+// Which pixels have another square drop than the plain bilinear one, for those who have no kernel of their own.
 #pragma once
 
 #include <vector>
@@ -7,13 +7,13 @@
 
 namespace gpures {
 
-struct OddDrops {
+struct IrregularDrops {
     std::vector<int> flat;        // pixels (x, y) whose drops have no area
     std::vector<int> pixels;      // those that have not all their neighbours beside them in the output, or one of these
     std::vector<double> corners;  // of their drops, (x, y), in the order of a Quad
     bool at_edges_alone;          // of the image, where its outermost cell is continued
 };
 
-OddDrops odd_drops(const Exposure& exposure);
+IrregularDrops irregular_drops(const Exposure& exposure);
 
 }  // namespace gpures

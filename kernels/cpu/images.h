@@ -1,0 +1,39 @@
+// Accumulators -> images, and images interpolated.
+#pragma once
+
+#include "tiles.h"
+
+namespace gpures {
+
+struct Blot;
+
+// An output frame, and the part of it that any exposure has touched. Outside of that, nothing is read: pages of the
+// accumulators that were never written to stay without memory.
+struct TouchedFrame {
+    long ny = 0, nx = 0;
+    Tile touched{0, -1, 0, -1};
+};
+
+// Where the weight is 0 the image gets the fill value.
+template <class T>
+void fill(T* image, const T* weight, const TouchedFrame& frame, double value, int threads);
+
+// The same in the touched part alone.
+template <class T>
+void fill_window(T* image, const T* weight, const TouchedFrame& frame, double value, int threads);
+
+// Sums of weights as an image shows them, in place of `count` that are kept.
+void show_weights(float* weight, long count, int threads);
+
+// Accumulated variances to the output's scale, in place; NaN where nothing contributed.
+template <class T>
+void finish_variance(T* variance, const T* weight, const TouchedFrame& frame, double scaling, int threads);
+
+// Root of the sum of those variances that are not NaN; NaN where all are.
+void error_from_variances(const float* const* variances, int count, float* error, const TouchedFrame& frame,
+                          int threads);
+
+// Makes a blotted image.
+void blot(const Blot& blot, int threads);
+
+}  // namespace gpures
