@@ -39,7 +39,7 @@ OTHERS = (
 )
 nitpick_ignore_regex = [
     ("py:.*", rf"({OTHERS.replace(' ', '|')})(\..*)?"),
-    ("py:class", r"gpures\.(frame\.OutputFrame|times\.TimeCounters|acceleration\.Settings)|Plan"),  # of the inside
+    ("py:class", r"gpures\.(resample\.\w+|exposure\.options|mosaicking\.plan)\.\w+|Plan"),  # of the inside
     ("py:.*", "None|bool|callable|dict|float|int|list|object|str|tuple|[A-Z][A-Za-z]*(Error|Warning)|Path"),
 ]
 
