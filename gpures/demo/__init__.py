@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpures.errors import MissingDependencyError
+from gpures.reporting.progress import shown
+from gpures.reporting.tables import row
 
 if TYPE_CHECKING:
     from .compare import Agreement
@@ -28,7 +30,6 @@ REQUIRED = {
     "gwcs": "gwcs",
     "drizzle": "drizzle",
     "matplotlib": "matplotlib",
-    "tqdm": "tqdm",
     "spherical_geometry": "spherical-geometry",
 }
 
@@ -100,17 +101,17 @@ def _drizzle(
     options: dict[str, Any],
 ) -> tuple[dict[str, Any], float]:
     """Drizzle exposures; return the output model and the median seconds of ``add_model``."""
-    from tqdm import tqdm
-
     from gpures import Resample
 
     output_wcs = {"wcs": wcs, "pixel_scale": pixel_scale}
     resample = Resample(output_wcs, n_input_models=len(models), backend=backend, **options)
     seconds = []
-    for model in tqdm(models, desc=label, unit="exposure", ncols=88):
-        begin = time.perf_counter()
-        resample.add_model(model)
-        seconds.append(time.perf_counter() - begin)
+    with shown(True, len(models), label) as done:
+        for model in models:
+            begin = time.perf_counter()
+            resample.add_model(model)
+            seconds.append(time.perf_counter() - begin)
+            done(len(seconds))
     resample.finalize()
     return resample.output_model, float(np.median(seconds))
 
@@ -290,7 +291,7 @@ def _table(results: Sequence[Result]) -> list[str]:
         ("worst difference", [f"{r.agreement.worst:.1e}" for r in results]),
         ("agreement", ["PASS" if r.agreement.ok else "FAIL" for r in results]),
     ]
-    return [f"{head:<20}" + "".join(f"{cell:>18}" for cell in cells) for head, cells in rows]
+    return [row([head, *cells], ("<20", ">18")) for head, cells in rows]
 
 
 def run(outdir: Path, datasets: Sequence[str] = tuple(DATASETS), echo: Callable[[str], None] = print) -> bool:
