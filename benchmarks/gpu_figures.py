@@ -47,6 +47,7 @@ from gpures.exposure.drops import KERNELS
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.pixmap import PixelMap, calc_pixmap
 from gpures.exposure.weights import Weight
+from gpures.io.atomic import written
 from gpures.machine.threads import thread_count
 from gpures.resample import resampler
 
@@ -610,9 +611,8 @@ class Figures:
     def put(self, case: str, part: str, value: dict) -> None:
         """Put something into the file."""
         self.values.setdefault(case, {})[part] = value
-        new = self.path.with_name(self.path.name + ".new")
-        new.write_text(json.dumps(self.values))
-        new.replace(self.path)
+        with written(self.path, overwrite=True) as file:
+            file.write(json.dumps(self.values).encode())
 
 
 def target(value: float, least: float) -> dict:

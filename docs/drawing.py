@@ -7,8 +7,8 @@ from matplotlib.patches import Polygon
 
 from gpures import Resample, _cpu
 from gpures.demo import nircam
-from gpures.demo.frames import north_up_frame
 from gpures.demo.scene import make_scene
+from gpures.demo.sky import frame_around
 
 # Okabe and Ito's colours, which those with any colour vision tell apart.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8a8a8a"
@@ -43,10 +43,8 @@ def simulated():
     """Nine simulated exposures, and the mosaic of them in pixels half as wide."""
     scene = make_scene(nircam.NRCB5["CRVAL1"], nircam.NRCB5["CRVAL2"])
     models = nircam.make_exposures(scene, 9, (128, 128))
-    shapes = [model["data"].shape for model in models]
-    frame = north_up_frame([model["fits_wcs"] for model in models], shapes, nircam.NATIVE_SCALE / 2, 0)
     options = {"pixfrac": 0.7, "fillval": "NaN", "good_bits": nircam.GOOD_BITS, "compute_err": "from_var"}
-    resample = Resample({"wcs": frame.wcs}, **options)
+    resample = Resample({"wcs": frame_around(models, nircam.NATIVE_SCALE / 2)}, **options)
     resample.add_models(models)
     resample.finalize()
     return models, resample.output_model

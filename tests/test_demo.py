@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from matplotlib.figure import Figure
 from scipy.special import erf
 
-from gpures import Resample, cli, demo
-from gpures.demo import compare, files, frames, hst, nircam, pictures, scene
+from gpures import Resample, cli, demo, io, plot
+from gpures.demo import compare, hst, nircam, pictures, scene, sky
+from gpures.mosaicking.footprint import outline
 
 FIELD = (nircam.NRCB5["CRVAL1"], nircam.NRCB5["CRVAL2"])
 
@@ -30,13 +32,12 @@ def exposures(two_stars):
 
 @pytest.fixture(scope="module")
 def frame(exposures):
-    shapes = [model["data"].shape for model in exposures]
-    return frames.north_up_frame([model["fits_wcs"] for model in exposures], shapes, 0.0315, 8)
+    return sky.frame_around(exposures, 0.0315, 8)
 
 
 def combine(models, frame, pixfrac=1.0):
     resample = Resample(
-        {"wcs": frame.wcs},
+        {"wcs": frame},
         n_input_models=len(models),
         pixfrac=pixfrac,
         fillval="NaN",
@@ -62,8 +63,8 @@ def mosaic(exposures, frame):
 def test_tan_sip_equals_astropy(keywords, size):
     shape = (size, size)
     x, y = np.random.default_rng(1).uniform(0, size - 1, (2, 500))
-    got = frames.tan_sip_gwcs(keywords, shape)(x, y)
-    expected = WCS(frames.fits_header(keywords, shape)).all_pix2world(x, y, 0)
+    got = sky.tan_sip_gwcs(keywords, shape)(x, y)
+    expected = sky.fits_wcs(keywords, shape).all_pix2world(x, y, 0)
     # 1e-11 deg is a millionth of the smaller pixel's thousandth part, and float64 resolves 6e-14 deg.
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-11)
 
@@ -71,42 +72,47 @@ def test_tan_sip_equals_astropy(keywords, size):
 def test_sip_terms_matter():
     # Guards the test above: without SIP the corner of the detector would be pixels away.
     linear = {k: v for k, v in nircam.NRCB5.items() if not k.startswith(("A_", "B_"))}
-    corner = frames.tan_sip_gwcs(nircam.NRCB5, (2048, 2048))(0.0, 0.0)
-    moved = frames.tan_sip_gwcs(linear, (2048, 2048))(0.0, 0.0)
+    corner = sky.tan_sip_gwcs(nircam.NRCB5, (2048, 2048))(0.0, 0.0)
+    moved = sky.tan_sip_gwcs(linear, (2048, 2048))(0.0, 0.0)
     assert np.hypot(corner[0] - moved[0], corner[1] - moved[1]) * 3600 > 5 * nircam.NATIVE_SCALE
 
 
-def test_frame_contains_exposures_with_margin(exposures, frame):
-    for model in exposures:
-        world = model["fits_wcs"].all_pix2world(*frames.outline(model["data"].shape), 0)
-        x, y = frame.fits_wcs.all_world2pix(*world, 0)
-        assert min(x.min(), y.min()) > 7.5 - 1e-6
-        assert x.max() < frame.shape[1] - 8.5 + 1e-6
-        assert y.max() < frame.shape[0] - 8.5 + 1e-6
+@pytest.mark.parametrize("margin", [8, 0, -20])
+def test_frame_has_the_margin(exposures, margin):
+    """The exposures reach to the margin and no farther; the frame is north up, and has the scale that was asked for."""
+    frame = sky.frame_around(exposures, 0.0315, margin)
+    edges = [model["fits_wcs"].all_pix2world(*outline(0, 111, 0, 111, 16), 0) for model in exposures]
+    ny, nx = frame.array_shape
+    for v, n in zip(frame.invert(*np.hstack(edges), with_bounding_box=False), (nx, ny), strict=True):
+        # A frame begins in the middle of a pixel, and ends where a pixel does.
+        assert v.min() == pytest.approx(margin, abs=1e-6)
+        assert n - 1.5 - 1e-6 < v.max() + margin < n - 0.5 + 1e-6
+    (ra, dec), (ra_east, dec_east), (ra_north, dec_north) = (frame(x, y) for x, y in ((50, 50), (49, 50), (50, 51)))
+    assert (dec_north - dec) * 3600 == pytest.approx(0.0315, rel=1e-6)
+    assert (ra_east - ra) * 3600 * math.cos(math.radians(dec)) == pytest.approx(0.0315, rel=1e-6)
+    np.testing.assert_allclose([ra_north, dec_east], [ra, dec], rtol=0, atol=1e-8)
 
 
-def test_frame_gwcs_equals_fits_wcs(frame):
-    x, y = np.random.default_rng(2).uniform(0, 200, (2, 100))
-    world = frame.fits_wcs.all_pix2world(x, y, 0)
-    np.testing.assert_allclose(frame.wcs(x, y), world, rtol=0, atol=1e-11)
-    np.testing.assert_allclose(frame.wcs.world_to_pixel_values(*world), (x, y), rtol=0, atol=1e-6)
-
-
-def test_frame_needs_a_shape_for_each_wcs(frame):
-    with pytest.raises(ValueError, match="got 1 WCS and 0 shapes"):
-        frames.north_up_frame([frame.fits_wcs], [], 0.03, 8)
-
-
-def test_pixel_area_of_undistorted_frame(frame):
-    area = frames.pixel_area_map(frame.fits_wcs, frame.shape)
-    assert area.shape == frame.shape
+def test_pixel_area_of_undistorted_frame():
+    """Undistorted pixels have the area that their sides make."""
+    scale = 0.0315 / 3600
+    keywords = {"CRPIX1": 50.0, "CRPIX2": 40.0, "CRVAL1": 34.0, "CRVAL2": -5.0}
+    wcs = sky.fits_wcs(keywords | {"CD1_1": -scale, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": scale}, (90, 110))
+    area = sky.pixel_area_map(wcs, (90, 110))
+    assert area.shape == (90, 110)
     np.testing.assert_allclose(area, 0.0315**2, rtol=1e-6)
 
 
-def test_tangent_offsets_and_positions_invert_each_other():
+def test_tangent_offsets_are_those_of_a_tangent_plane():
+    """Offsets are a TAN WCS's, and their positions are those they were made of."""
     xi, eta = np.random.default_rng(3).uniform(-60, 60, (2, 50))
-    got = frames.tangent_offsets(*frames.tangent_positions(xi, eta, *FIELD), *FIELD)
-    np.testing.assert_allclose(got, (xi, eta), rtol=0, atol=1e-6)
+    ra, dec = sky.tangent_positions(xi, eta, *FIELD)
+    np.testing.assert_allclose(sky.tangent_offsets(ra, dec, *FIELD), (xi, eta), rtol=0, atol=1e-6)
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval = FIELD
+    wcs.wcs.cdelt = [1 / 3600, 1 / 3600]
+    np.testing.assert_allclose((ra, dec), wcs.wcs_pix2world(xi, eta, 1), rtol=0, atol=1e-11)
 
 
 # Scene and exposures
@@ -137,7 +143,7 @@ def test_render_equals_analytic_pixel_integrals():
 
 
 def test_dithers_sample_every_third_of_a_pixel(two_stars, exposures):
-    ra, dec = frames.tangent_positions(np.zeros(1), np.zeros(1), *FIELD)
+    ra, dec = sky.tangent_positions(np.zeros(1), np.zeros(1), *FIELD)
     phases = np.array([model["fits_wcs"].all_world2pix(ra, dec, 0) for model in exposures])[:, :, 0] % 1.0
     # Distortion and roll move the pattern by hundredths of a pixel.
     for axis in range(2):
@@ -187,7 +193,7 @@ def test_noise_free_flux_is_conserved(two_stars, exposures, frame):
     clean = []
     for model in exposures:
         wcs, shape = model["fits_wcs"], model["data"].shape
-        area = frames.pixel_area_map(wcs, shape) / nircam.NATIVE_SCALE**2
+        area = sky.pixel_area_map(wcs, shape) / nircam.NATIVE_SCALE**2
         signal = scene.render(two_stars, wcs, shape) / nircam.NATIVE_SR / area + nircam.SKY
         ones = np.ones(shape, dtype=np.float32)
         clean.append(
@@ -199,14 +205,12 @@ def test_noise_free_flux_is_conserved(two_stars, exposures, frame):
             }
         )
     data = combine(clean, frame)["data"]
-    ratio, _ = nircam.measure_standards(two_stars, data, frame.fits_wcs, frame.pixel_scale, len(clean))
+    ratio, _ = nircam.measure_standards(two_stars, data, frame, 0.0315, len(clean))
     np.testing.assert_allclose(ratio, 1.0, rtol=0, atol=1e-3)
 
 
 def test_noisy_flux_is_recovered_within_the_noise(two_stars, exposures, mosaic, frame):
-    ratio, sigma = nircam.measure_standards(
-        two_stars, mosaic["data"], frame.fits_wcs, frame.pixel_scale, len(exposures)
-    )
+    ratio, sigma = nircam.measure_standards(two_stars, mosaic["data"], frame, 0.0315, len(exposures))
     # Masked pixels in an undersampled star's core cost another half per cent.
     assert np.all(np.abs(ratio - 1.0) < 4 * sigma + 5e-3)
 
@@ -316,26 +320,32 @@ def test_compare_wants_equal_planes(mosaic):
 # Files and pictures
 
 
-def test_mosaic_file(tmp_path, mosaic, frame):
-    path = tmp_path / "mosaic.fits"
-    names = [f"e{k}" for k in range(9)]
-    files.write_mosaic(path, mosaic, frame.fits_wcs, "MJy/sr", names, {"GOODBITS": "~1"}, ["made by a test"])
+@pytest.fixture
+def small_hst(monkeypatch):
+    """Have the demo work on a corner of the HST exposure."""
+    whole = hst.load_exposure()
+    shape = (160, 160)
+    part = {key: value[:160, :160] if np.ndim(value) == 2 else value for key, value in whole.items()}
+    monkeypatch.setattr(hst, "load_exposure", lambda: part | {"wcs": sky.fits_wcs(hst.SIP_KEYWORDS, shape)})
+
+
+def test_the_hst_mosaic_file_is_read_as_it_was_made(tmp_path, small_hst):
+    """The file tells how the mosaic was made, and weights of exposure times are drawn as seconds."""
+    lines = []
+    assert demo.run(tmp_path, ["hst"], lines.append)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hst_mosaic.fits", "hst_mosaic.png", "hst_planes.png"]
+    path = tmp_path / "hst_mosaic.fits"
+    model = io.read_mosaic(path)
+    assert (model["weight_type"], model["exposure_time"], model["kernel"]) == ("exptime", 60.0, "square")
+    assert model["bunit_data"] == "electron/s"
+    (bar,) = plot.plane(path, "wht", Figure().add_subplot(projection=model["wcs"])).child_axes
+    assert bar.get_ylabel() == "Weight ($\\mathrm{s}$)"
     with fits.open(path) as hdus:
-        assert [hdu.name for hdu in hdus[1:]] == [name for name, _ in files.EXTENSIONS]
-        assert hdus[0].header["NEXPOS"] == 9
-        assert hdus[0].header["EXP009"] == "e8"
-        assert hdus[0].header["KERNEL"] == "square"
-        for name, key in files.EXTENSIONS:
-            np.testing.assert_array_equal(hdus[name].data, mosaic[key])
-            wcs = WCS(hdus[name].header).celestial
-            np.testing.assert_allclose(
-                wcs.all_pix2world(50, 70, 0), frame.fits_wcs.all_pix2world(50, 70, 0), rtol=0, atol=1e-11
-            )
-        units = {name: hdus[name].header.get("BUNIT") for name, _ in files.EXTENSIONS}
-    assert units["SCI"] == units["ERR"] == "MJy/sr"
-    assert units["VAR_FLAT"] == "MJy2 sr-2"
-    assert units["WHT"] == "MJy-2 sr2"
-    assert units["CON"] is units["DQ"] is None
+        header = hdus[0].header
+        assert (header["INSTRUME"], header["GOODBITS"], header["PIXSCALE"]) == ("ACS", hst.GOOD_BITS, 0.025)
+        assert "sky has not been subtracted" in str(header["HISTORY"])
+        assert hdus["INPUTS"].data["FILENAME"].tolist() == [hst.EXPOSURE]
+        assert (hdus["WHT"].header["BUNIT"], hdus["VAR_FLAT"].header["BUNIT"]) == ("s", "electron2 s-2")
 
 
 def test_planes_picture(tmp_path, mosaic):

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from gpures import Resample, cli, io, plot
-from gpures.demo.frames import fits_header, tan_sip_gwcs
+from gpures.demo.sky import fits_wcs, tan_sip_gwcs
 from gpures.plot import axes as plot_axes
 from gpures.plot import pixels as plot_pixels
 
@@ -43,13 +43,7 @@ def no_window():
 
 @pytest.fixture(params=["gwcs", "fits"])
 def wcs(request):
-    if request.param == "gwcs":
-        return tan_sip_gwcs(KEYWORDS, SHAPE)
-    from astropy.wcs import WCS
-
-    fits = WCS(fits_header(KEYWORDS, SHAPE))
-    fits.array_shape = SHAPE
-    return fits
+    return {"gwcs": tan_sip_gwcs, "fits": fits_wcs}[request.param](KEYWORDS, SHAPE)
 
 
 def make_model(wcs=None, seed=1):

@@ -17,6 +17,7 @@ from typing import Any
 from gpures.acceleration.switch import accelerate, used
 from gpures.errors import DeviceError, ProgramError
 from gpures.reporting import timing as stages
+from gpures.reporting.tables import row
 
 __all__ = ["ProgramError", "run"]
 
@@ -123,6 +124,8 @@ def _as_main_program(argv: list[str], folder: str | None) -> Iterator[None]:
 
 def _print_report(wall: float, calls: dict[str, int], seconds: dict[str, float]) -> None:
     lines = [f"gpures: {wall:.1f} s, of them {sum(seconds.values()):.1f} s in gpures"]
-    lines += [f"  {count:6d} x {name}" for name, count in sorted(calls.items())] or ["  nothing that it stands in for"]
-    lines += [f"  {spent:6.2f} s {name}" for name, spent in sorted(seconds.items(), key=lambda item: -item[1])]
+    done = [row((count, f" x {name}"), (">8d", "")) for name, count in sorted(calls.items())]
+    lines += done or ["  nothing that it stands in for"]
+    longest_first = sorted(seconds.items(), key=lambda item: -item[1])
+    lines += [row((spent, f" s {name}"), (">8.2f", "")) for name, spent in longest_first]
     print("\n".join(lines), file=sys.stderr)

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.coordinates import ICRS
 
-from gpures.demo.frames import ARCSEC, tan_sip_gwcs
 from gpures.demo.nircam import exposure_keywords
+from gpures.demo.sky import ARCSEC, tan_sip_gwcs, tangent_offsets
+from gpures.mosaicking.frame import tangent_wcs
 from gpures.wcs.transforms import compute_mean_pixel_area
 
 __all__ = [
@@ -123,20 +125,13 @@ def frame_along(
     """
     ny, nx = shape
     ra, dec = exposure(0.5 * (nx - 1) + np.array([0.0, 1.0, 0.0]), 0.5 * (ny - 1) + np.array([0.0, 0.0, 1.0]))
-    columns = np.array([(ra[1:] - ra[0]) * np.cos(np.radians(dec[0])), dec[1:] - dec[0]])
+    columns = np.array(tangent_offsets(ra[1:], dec[1:], ra[0], dec[0])) / ARCSEC
     area = compute_mean_pixel_area(exposure)
     if area is None:
         raise ValueError("The exposure's WCS gives its pixels no area.")
     columns *= ratio * np.sqrt(np.degrees(np.degrees(area)) / abs(np.linalg.det(columns)))
-    keywords = {
-        "CRVAL1": float(ra[0]),
-        "CRVAL2": float(dec[0]),
-        "CD1_1": columns[0, 0],
-        "CD1_2": columns[0, 1],
-        "CD2_1": columns[1, 0],
-        "CD2_2": columns[1, 1],
-    }
-    return tan_sip_gwcs(keywords | _middle(middle_of or frame_shape), frame_shape)
+    middle = [0.5 * (n - 1) for n in reversed(middle_of or frame_shape)]
+    return tangent_wcs((ra[0], dec[0]), middle, columns, frame_shape, ICRS())
 
 
 def frame_wcs(shape: Shape) -> Any:

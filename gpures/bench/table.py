@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gpures.reporting import tables
+
 __all__ = ["about", "headings", "lines", "row"]
 
-# Widths of the first column and of the others.
-NAME, WIDTH = 30, 12
+# Of the first column and of the others.
+FORMATS = "<30", ">12"
 
 # Of each section, the columns beside the first one.
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -121,15 +123,15 @@ CELLS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]]] = 
 
 def headings(section: str) -> list[str]:
     """Lines above a section's rows."""
-    return ["", TITLES[section], " " * NAME + "".join(f"{title:>{WIDTH}}" for title in COLUMNS[section])]
+    return ["", TITLES[section], tables.row(["", *COLUMNS[section]], FORMATS)]
 
 
 def row(section: str, found: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     """Line of what was measured, or of why it was not."""
     name = found["name"]
     if "error" in found:
-        return f"{name:<{NAME}} FAILED: {found['error']}"
-    return f"{name:<{NAME}}" + "".join(f"{cell:>{WIDTH}}" for cell in CELLS[section](found, report))
+        return tables.row([name, f" FAILED: {found['error']}"], FORMATS)
+    return tables.row([name, *CELLS[section](found, report)], FORMATS)
 
 
 def about(found: Mapping[str, Any]) -> list[str]:

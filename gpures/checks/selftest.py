@@ -16,6 +16,7 @@ from gpures.checks import exact, mosaics
 from gpures.checks.comparison import Backend, Comparison
 from gpures.checks.info import BACKENDS
 from gpures.exposure.drops import KERNELS
+from gpures.reporting.tables import row
 
 __all__ = ["CHECKS", "run"]
 
@@ -52,7 +53,7 @@ def run(backend: str = "all", device: int | None = None) -> bool:
     usable = [name for name in asked if reasons[name] is None]
     verdicts = []
     if usable:
-        print(f"{'backend':<9}{'check':<38}{'deviation / bound':>17}")
+        print(row(("backend", "check", "deviation / bound"), ("<9", "<38", ">17")))
     for name in usable:
         checks = dict(CHECKS)
         if name in mosaics.PARTNER and reasons[mosaics.PARTNER[name]] is None:
@@ -61,10 +62,10 @@ def run(backend: str = "all", device: int | None = None) -> bool:
             compare = outcome(check, Backend(name, device))
             verdicts.append(compare.worst <= 1)
             verdict = "ok" if verdicts[-1] else f"FAILED  {compare.words}"
-            print(f"{name:<9}{title:<38}{compare.worst:>17.2g}  {verdict}", flush=True)
+            print(row((name, title, compare.worst, f"  {verdict}"), ("<9", "<38", ">17.2g", "")), flush=True)
     for name in asked:
         if reasons[name] is not None:
-            print(f"{name:<9}not checked: {reasons[name]}")
+            print(row((name, f"not checked: {reasons[name]}"), ("<9", "")))
     # What was asked for by name, or by the number of a GPU, must be there.
     missing = [name for name in asked if reasons[name] and (name == backend or (name == "cuda" and device is not None))]
     if all(verdicts) and not missing:

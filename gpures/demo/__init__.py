@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpures.errors import MissingDependencyError
+from gpures.reporting.progress import shown
+from gpures.reporting.tables import row
 
 if TYPE_CHECKING:
     from .compare import Agreement
-    from .frames import Frame
 
 __all__ = ["DATASETS", "MissingDependencyError", "run"]
 
@@ -29,7 +30,6 @@ REQUIRED = {
     "gwcs": "gwcs",
     "drizzle": "drizzle",
     "matplotlib": "matplotlib",
-    "tqdm": "tqdm",
     "spherical_geometry": "spherical-geometry",
 }
 
@@ -59,8 +59,10 @@ class Result:
         Number of exposures.
     input_pixels : int
         Pixels of all exposures.
-    frame : Frame
-        Output frame.
+    shape : tuple of int
+        ``(Ny, Nx)`` of the mosaic, pixels.
+    pixel_scale : float
+        Side of its pixel, arcsec.
     kernel, weight_type : str
         Drizzle kernel and weighting.
     pixfrac : float
@@ -78,7 +80,8 @@ class Result:
     name: str
     exposures: int
     input_pixels: int
-    frame: Frame
+    shape: tuple[int, int]
+    pixel_scale: float
     kernel: str
     weight_type: str
     pixfrac: float
@@ -98,17 +101,17 @@ def _drizzle(
     options: dict[str, Any],
 ) -> tuple[dict[str, Any], float]:
     """Drizzle exposures; return the output model and the median seconds of ``add_model``."""
-    from tqdm import tqdm
-
     from gpures import Resample
 
     output_wcs = {"wcs": wcs, "pixel_scale": pixel_scale}
     resample = Resample(output_wcs, n_input_models=len(models), backend=backend, **options)
     seconds = []
-    for model in tqdm(models, desc=label, unit="exposure", ncols=88):
-        begin = time.perf_counter()
-        resample.add_model(model)
-        seconds.append(time.perf_counter() - begin)
+    with shown(True, len(models), label) as done:
+        for model in models:
+            begin = time.perf_counter()
+            resample.add_model(model)
+            seconds.append(time.perf_counter() - begin)
+            done(len(seconds))
     resample.finalize()
     return resample.output_model, float(np.median(seconds))
 
@@ -116,16 +119,16 @@ def _drizzle(
 def _both(
     name: str,
     models: Sequence[dict[str, Any]],
-    frame: Frame,
-    wcs: Any,
-    options: dict[str, Any],
+    pixel_scale: float,
     native_scale: float,
+    options: dict[str, Any],
 ) -> tuple[dict[str, Any], Result]:
     """Drizzle exposures by gpures and by the reference algorithm and compare the mosaics.
 
-    ``wcs`` is the frame's gWCS or FITS WCS, ``native_scale`` the exposures' pixel scale in arcsec.
+    ``pixel_scale`` is the mosaic's, ``native_scale`` the exposures', in arcsec.
     """
     from .compare import compare_models, contributions
+    from .sky import frame_around
 
     options = {
         "kernel": "square",
@@ -136,15 +139,17 @@ def _both(
         "propagate_dq": True,
         **options,
     }
-    model, seconds = _drizzle(models, wcs, frame.pixel_scale, "auto", f"{name}, gpures ", options)
-    reference, reference_seconds = _drizzle(models, wcs, frame.pixel_scale, "drizzle", f"{name}, drizzle", options)
-    per_exposure = contributions(frame.pixel_scale / native_scale, options["pixfrac"])
+    wcs = frame_around(models, pixel_scale, MARGIN)
+    model, seconds = _drizzle(models, wcs, pixel_scale, "auto", f"{name}, gpures ", options)
+    reference, reference_seconds = _drizzle(models, wcs, pixel_scale, "drizzle", f"{name}, drizzle", options)
+    per_exposure = contributions(pixel_scale / native_scale, options["pixfrac"])
     agreement = compare_models(model, reference, len(models), per_exposure)
     return model, Result(
         name=name,
         exposures=len(models),
         input_pixels=sum(m["data"].size for m in models),
-        frame=frame,
+        shape=wcs.array_shape,
+        pixel_scale=pixel_scale,
         kernel=options["kernel"],
         weight_type=options["weight_type"],
         pixfrac=options["pixfrac"],
@@ -157,24 +162,24 @@ def _both(
 
 def _hst(outdir: Path) -> Result:
     """Drizzle the HST exposure, write and draw it."""
+    from gpures import io
+
     from . import hst
-    from .files import write_mosaic
-    from .frames import ARCSEC, north_up_frame
     from .pictures import Style, Zoom, hst_picture, planes_picture
+    from .sky import ARCSEC
 
     exposure = hst.load_exposure()
-    frame = north_up_frame([exposure["fits_wcs"]], [exposure["data"].shape], hst.PIXEL_SCALE, MARGIN)
     native_scale = ARCSEC * np.degrees(np.sqrt(exposure["pixelarea_steradians"]))
     # Weighting by exposure time is AstroDrizzle's default (EXP). Pixfrac 1 is right for a single exposure:
     # smaller drops would leave holes.
     options = {"pixfrac": 1.0, "weight_type": "exptime", "good_bits": hst.GOOD_BITS}
-    model, result = _both("HST", [exposure], frame, frame.fits_wcs, options, native_scale)
+    model, result = _both("HST", [exposure], hst.PIXEL_SCALE, native_scale, options)
 
     fits_path, picture, planes = (outdir / f"hst_{n}" for n in ("mosaic.fits", "mosaic.png", "planes.png"))
     keywords = {
         **exposure["header"],
         "GOODBITS": (hst.GOOD_BITS, "DQ flags that do not discard a pixel"),
-        "PIXSCALE": (frame.pixel_scale, "[arcsec] side of an output pixel"),
+        "PIXSCALE": (hst.PIXEL_SCALE, "[arcsec] side of an output pixel"),
     }
     history = [
         "SCI is in electron/s per output pixel of 0.025 arcsec, the area to which the flat field refers; "
@@ -183,9 +188,8 @@ def _hst(outdir: Path) -> Result:
         "Distortion: TAN-SIP solution of n721640fj_idc.fits, from the test data of the drizzle project "
         "(j8bt06nyq_sip_flt.fits).",
     ]
-    names = [exposure["filename"]]
-    comment = "per output pixel of 0.025 arcsec"
-    write_mosaic(fits_path, model, frame.fits_wcs, "electron/s", names, keywords, history, comment)
+    facts = {"unit": exposure["bunit_data"], "exposures": [exposure["filename"]]}
+    io.write(fits_path, model, **facts, header=keywords, history=history, overwrite=True)
     style = Style(
         title="HST ACS/HRC F606W, core of 47 Tucanae (NGC 104): 60 s exposure j8bt06nyq drizzled to 0.025″ pixels",
         unit="electron / (s pix)",
@@ -197,8 +201,8 @@ def _hst(outdir: Path) -> Result:
         flags={512: "less certain flat field"},
     )
     # 3 arcsec with stars of all brightness, one of them saturated; chosen by eye.
-    ny, nx = frame.shape
-    ra, dec = frame.fits_wcs.wcs_pix2world(0.5 * nx - 45.0, 0.5 * ny - 45.0, 0)
+    ny, nx = result.shape
+    ra, dec = model["wcs"](0.5 * nx - 45.0, 0.5 * ny - 45.0)
     hst_picture(picture, exposure, model, style, Zoom("3″ by 3″", (float(ra), float(dec)), (3.0, 3.0)))
     planes_picture(planes, model, style, ("var_poisson", "var_flat"))
     result.files += [fits_path, picture, planes]
@@ -207,38 +211,36 @@ def _hst(outdir: Path) -> Result:
 
 def _nircam(outdir: Path) -> Result:
     """Simulate the NIRCam-like exposures, drizzle, write and draw them."""
+    from gpures import io
+
     from . import nircam
-    from .files import write_mosaic
-    from .frames import north_up_frame, tangent_positions
     from .pictures import Style, Zoom, nircam_picture, planes_picture
     from .scene import make_scene
+    from .sky import tangent_positions
 
     scene = make_scene(nircam.NRCB5["CRVAL1"], nircam.NRCB5["CRVAL2"])
     models = nircam.make_exposures(scene)
     # Half the native pixel samples the PSF twice over; with nine dithers each output pixel still gets the
     # light of some nine drops, and a pixfrac of 0.7 keeps the drop's blur well below the PSF.
-    frame = north_up_frame(
-        [m["fits_wcs"] for m in models], [m["data"].shape for m in models], 0.5 * nircam.NATIVE_SCALE, MARGIN
-    )
+    pixel_scale = 0.5 * nircam.NATIVE_SCALE
     options = {"pixfrac": 0.7, "weight_type": "ivm", "good_bits": nircam.GOOD_BITS}
-    model, result = _both("NIRCam", models, frame, frame.wcs, options, nircam.NATIVE_SCALE)
+    model, result = _both("NIRCam", models, pixel_scale, nircam.NATIVE_SCALE, options)
 
     fits_path, picture, planes = (outdir / f"nircam_{n}" for n in ("mosaic.fits", "mosaic.png", "planes.png"))
     keywords = {
         "TELESCOP": ("SIMULATED", "no real telescope"),
         "INSTRUME": ("NIRCAM-LIKE", "distortion of NRCB5, PSF width of F277W"),
         "GOODBITS": (nircam.GOOD_BITS, "DQ flags that do not discard a pixel"),
-        "PIXSCALE": (frame.pixel_scale, "[arcsec] side of an output pixel"),
-        "PIXAR_SR": (np.radians(frame.pixel_scale / 3600.0) ** 2, "[sr] area of an output pixel"),
+        "PIXSCALE": (pixel_scale, "[arcsec] side of an output pixel"),
         "SKYLEVEL": (nircam.SKY, "[MJy/sr] simulated sky, not subtracted"),
     }
     history = ["Simulated data: an invented scene seen through NRCB5's published distortion."]
-    names = [m["filename"] for m in models]
-    write_mosaic(fits_path, model, frame.fits_wcs, "MJy/sr", names, keywords, history)
+    facts = {"unit": models[0]["bunit_data"], "exposures": [m["filename"] for m in models]}
+    io.write(fits_path, model, **facts, header=keywords, history=history, overwrite=True)
 
     style = Style(
         title=f"Simulated NIRCam-like field: {len(models)} dithered exposures of 0.063″ pixels, "
-        f"drizzled to {frame.pixel_scale:.4f}″ (pixfrac 0.7)",
+        f"drizzled to {pixel_scale:.4f}″ (pixfrac 0.7)",
         unit="MJy / sr",
         # From just below the sky of 0.13 to the cores of bright stars.
         low=0.11,
@@ -262,7 +264,7 @@ def _nircam(outdir: Path) -> Result:
     nircam_picture(picture, models[4 if len(models) > 4 else 0], model, style, zooms)
     planes_picture(planes, model, style, ("var_rnoise", "var_poisson"))
     result.files += [fits_path, picture, planes]
-    ratio, sigma = nircam.measure_standards(scene, model["data"], frame.fits_wcs, frame.pixel_scale, len(models))
+    ratio, sigma = nircam.measure_standards(scene, model["data"], model["wcs"], pixel_scale, len(models))
     result.remark = (
         f"flux of {ratio.size} standard stars, measured / simulated: mean {ratio.mean():.4f}, rms "
         f"{ratio.std():.4f} (photon and read noise alone: {np.sqrt(np.mean(sigma**2)):.4f})"
@@ -279,8 +281,8 @@ def _table(results: Sequence[Result]) -> list[str]:
         ("", [r.name for r in results]),
         ("exposures", [str(r.exposures) for r in results]),
         ("input pixels", [f"{r.input_pixels / 1e6:.2f} M" for r in results]),
-        ("frame", [f"{r.frame.shape[1]} x {r.frame.shape[0]}" for r in results]),
-        ("scale", [f"{r.frame.pixel_scale:.4f} arcsec" for r in results]),
+        ("frame", [f"{r.shape[1]} x {r.shape[0]}" for r in results]),
+        ("scale", [f"{r.pixel_scale:.4f} arcsec" for r in results]),
         ("kernel, pixfrac", [f"{r.kernel}, {r.pixfrac:g}" for r in results]),
         ("weights", [r.weight_type for r in results]),
         ("add_model, gpures", [f"{r.seconds:.3f} s" for r in results]),
@@ -289,7 +291,7 @@ def _table(results: Sequence[Result]) -> list[str]:
         ("worst difference", [f"{r.agreement.worst:.1e}" for r in results]),
         ("agreement", ["PASS" if r.agreement.ok else "FAIL" for r in results]),
     ]
-    return [f"{head:<20}" + "".join(f"{cell:>18}" for cell in cells) for head, cells in rows]
+    return [row([head, *cells], ("<20", ">18")) for head, cells in rows]
 
 
 def run(outdir: Path, datasets: Sequence[str] = tuple(DATASETS), echo: Callable[[str], None] = print) -> bool:

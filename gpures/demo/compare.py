@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from gpures.reporting.tables import row
+
 __all__ = ["Agreement", "PlaneAgreement", "compare_models", "contributions"]
 
 EPS32 = float(np.finfo(np.float32).eps)
@@ -106,15 +108,16 @@ class Agreement:
 
     def lines(self) -> list[str]:
         """Report as aligned lines of plain text."""
-        out = [f"  {'plane':<12}{'max':>10}{'bound':>10}{'99.9 %':>11}{'bound':>10}"]
+        out = [row(("", "plane", "max", "bound", "99.9 %", "bound"), ("<2", "<12", ">10", ">10", ">11", ">10"))]
         for p in self.planes:
             verdict = "" if p.ok else "   <-- out of bounds"
-            figures = f"{p.maximum:>10.1e}{p.bound_maximum:>10.1e}{p.p999:>11.1e}{p.bound_p999:>10.1e}"
-            out.append(f"  {p.name:<12}{figures}{verdict}")
+            cells = "", p.name, p.maximum, p.bound_maximum, p.p999, p.bound_p999, verdict
+            out.append(row(cells, ("<2", "<12", ">10.1e", ">10.1e", ">11.1e", ">10.1e", "")))
         names = {"con": "context", "dq": "DQ", "nan": "NaN pattern"}
         for key, fraction in self.equal.items():
             verdict = "" if 1.0 - fraction <= FLIPPED else "   <-- out of bounds"
-            out.append(f"  equal {names[key]:<12}{fraction:>12.6%}   (at least {1.0 - FLIPPED:.2%}){verdict}")
+            bound = f"   (at least {1.0 - FLIPPED:.2%})"
+            out.append(row(("  equal", names[key], fraction, bound, verdict), ("<8", "<12", ">12.6%", "")))
         return out
 
 

@@ -18,15 +18,15 @@ The sky is left in.  In the cluster's core there is no blank sky from which to t
 from __future__ import annotations
 
 import importlib.resources
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
 
-from .frames import ARCSEC, fits_header, pixel_area_map
+from gpures.wcs.transforms import compute_mean_pixel_area
+
+from .sky import fits_wcs
 
 __all__ = ["EXPOSURE", "GOOD_BITS", "PIXEL_SCALE", "find_exposure", "load_exposure"]
 
@@ -150,11 +150,10 @@ def load_exposure(path: str | Path | None = None) -> dict[str, Any]:
     var_poisson = np.clip(electrons, 0.0, None)
     var_flat = np.clip(error**2 - var_rnoise - var_poisson, 0.0, None)
 
-    shape = electrons.shape
-    wcs = WCS(fits_header(SIP_KEYWORDS, shape))
+    wcs = fits_wcs(SIP_KEYWORDS, electrons.shape)
     # The pixels' true mean area, (0.0266 arcsec)**2, not the 0.025 arcsec square of the units: the resampler
     # uses it to state the noise of an output pixel, for which the sky area that a pixel collected counts.
-    area = float(pixel_area_map(wcs, shape).mean())
+    area = compute_mean_pixel_area(wcs)
     return {
         "data": (electrons / time).astype(np.float32),
         "err": (error / time).astype(np.float32),
@@ -165,13 +164,12 @@ def load_exposure(path: str | Path | None = None) -> dict[str, Any]:
         "filename": path.name,
         "group_id": "1",
         "wcs": wcs,
-        "fits_wcs": wcs,
         "exposure_time": time,
         "measurement_time": time,
         "duration": time,
         "start_time": begin,
         "end_time": end,
-        "pixelarea_steradians": area * math.radians(1.0 / ARCSEC) ** 2,
+        "pixelarea_steradians": area,
         "level": 0.0,
         "subtracted": True,
         "bunit_data": "electron/s",

@@ -11,16 +11,11 @@ import math
 from typing import Any
 
 import numpy as np
-from astropy.wcs import WCS
 
-from .frames import (
-    ARCSEC,
-    fits_header,
-    pixel_area_map,
-    tan_sip_gwcs,
-    tangent_positions,
-)
+from gpures.wcs.transforms import world_to_pixel
+
 from .scene import Scene, aperture_fraction, render
+from .sky import ARCSEC, fits_wcs, pixel_area_map, tan_sip_gwcs, tangent_positions
 
 __all__ = ["exposure_keywords", "make_exposures", "measure_standards"]
 
@@ -134,7 +129,7 @@ def exposure_keywords(ra: float, dec: float, roll: float, shape: tuple[int, int]
     # The reference pixel lies outside the corner; moving it by the error on the sky converges by the ratio of
     # the offset (a minute of arc) to a radian, 3e-4, at each step.
     for _ in range(4):
-        got_ra, got_dec = WCS(fits_header(keywords, shape)).all_pix2world(middle, 0)[0]
+        got_ra, got_dec = fits_wcs(keywords, shape).all_pix2world(middle, 0)[0]
         keywords["CRVAL1"] += ra - float(got_ra)
         keywords["CRVAL2"] += dec - float(got_dec)
     return keywords
@@ -192,7 +187,7 @@ def make_exposures(
         eta = dx * math.sin(angle) + dy * math.cos(angle)
         ra, dec = tangent_positions(np.array([xi]), np.array([eta]), scene.ra0, scene.dec0)
         keywords = exposure_keywords(float(ra[0]), float(dec[0]), ROLL + ROW_ROLL[row], shape)
-        wcs = WCS(fits_header(keywords, shape))
+        wcs = fits_wcs(keywords, shape)
 
         # Electrons = time x rate, the sky's rate in proportion to the pixel's true area.
         area = pixel_area_map(wcs, shape) / NATIVE_SCALE**2
@@ -248,7 +243,7 @@ def make_exposures(
 
 
 def measure_standards(
-    scene: Scene, data: np.ndarray, wcs: WCS, scale: float, n_exposures: int, radius: float = 0.6
+    scene: Scene, data: np.ndarray, wcs: Any, scale: float, n_exposures: int, radius: float = 0.6
 ) -> tuple[np.ndarray, np.ndarray]:
     """Aperture photometry of the scene's standard stars in an undistorted mosaic.
 
@@ -258,7 +253,7 @@ def measure_standards(
         The sky that was simulated.
     data : ndarray of float32, shape (Ny, Nx)
         Mosaic, MJy/sr.
-    wcs : astropy.wcs.WCS
+    wcs : gwcs.WCS or astropy.wcs.WCS
         The mosaic's WCS.
     scale : float
         Side of the mosaic's pixel, arcsec.
@@ -275,7 +270,7 @@ def measure_standards(
         Expected standard error of ``ratio`` from the photon and read noise.
     """
     ra, dec = tangent_positions(scene.standards[:, 0], scene.standards[:, 1], scene.ra0, scene.dec0)
-    x, y = wcs.all_world2pix(ra, dec, 0)
+    x, y = world_to_pixel(wcs)(ra, dec)
     # What the aperture holds of the PSF; the drop and the pixels, 0.03 arcsec wide, change it by under 1e-3.
     inside = aperture_fraction(radius)
     pixel_sr = math.radians(scale / ARCSEC) ** 2

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from astropy.wcs import WCS
 
-from .frames import tangent_offsets, tangent_positions
+from .sky import tangent_offsets, tangent_positions
 
 __all__ = ["Draft", "Scene", "aperture_fraction", "make_scene", "render"]
 

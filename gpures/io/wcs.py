@@ -10,6 +10,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from gpures.wcs.sphere import separation, vectors
 from gpures.wcs.transforms import celestial_frame, pixel_to_world, world_axes
 
 __all__ = ["as_gwcs", "header_of"]
@@ -137,6 +138,5 @@ def as_gwcs(wcs: Any) -> Any:
     ny, nx = result.array_shape = tuple(wcs.array_shape)
     result.bounding_box = ((-0.5, nx - 0.5), (-0.5, ny - 0.5))
     x, y = (grid.ravel() for grid in np.meshgrid(np.linspace(0, nx - 1, 9), np.linspace(0, ny - 1, 9)))
-    (lon, lat), (same_lon, same_lat) = pixel_to_world(wcs)(x, y), pixel_to_world(result)(x, y)
-    apart = np.hypot((np.remainder(lon - same_lon + 180, 360) - 180) * np.cos(np.radians(lat)), lat - same_lat)
+    apart = separation(vectors(*pixel_to_world(wcs)(x, y)), vectors(*pixel_to_world(result)(x, y)))
     return result if np.all(apart < SAME_PLACE) else None

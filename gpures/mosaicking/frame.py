@@ -109,12 +109,18 @@ class Grid:
         With ``array_shape`` and ``bounding_box``.
     shape : (int, int)
         (Ny, Nx).
+    crval : (float, float)
+        Tangent point, degrees.
+    crpix : (float, float)
+        Its pixel, x and y from 0.
     rotation : float
         Position angle of +y at the tangent point, degrees.
     """
 
     wcs: Any
     shape: tuple[int, int]
+    crval: tuple[float, float]
+    crpix: tuple[float, float]
     rotation: float
 
 
@@ -142,7 +148,8 @@ def grid_around(footprints: Sequence[Footprint], scale: float, options: FrameOpt
     # covered.
     middle = 0.5 * (edges.min(axis=0) + edges.max(axis=0))
     if options.crval is None:
-        crval = tuple(float(angle) for angle in angles(middle))
+        lon, lat = angles(middle)
+        crval = float(lon), float(lat)
     else:
         crval = float(options.crval[0]) % 360.0, float(options.crval[1])
 
@@ -156,7 +163,10 @@ def grid_around(footprints: Sequence[Footprint], scale: float, options: FrameOpt
 
     matrix = _matrix(scale, rotation)
     x, y = world_to_pixel(tangent_wcs(crval, (0.0, 0.0), matrix, None, reference_frame))(*angles(edges))
-    crpix = (-float(x.min()), -float(y.min())) if options.crpix is None else tuple(map(float, options.crpix))
+    if options.crpix is None:
+        crpix = -float(x.min()), -float(y.min())
+    else:
+        crpix = float(options.crpix[0]), float(options.crpix[1])
     if options.output_shape is None:
         nx, ny = (math.ceil(float(v.max()) + reference + 0.5) for v, reference in zip((x, y), crpix, strict=True))
     else:
@@ -168,7 +178,7 @@ def grid_around(footprints: Sequence[Footprint], scale: float, options: FrameOpt
             f"The frame lies beside the exposures, which would be in its pixels {first_pixel[0]:.0f} to {last[0]:.0f} "
             f"in x and {first_pixel[1]:.0f} to {last[1]:.0f} in y: change 'crpix', 'crval' or 'output_shape'."
         )
-    return Grid(tangent_wcs(crval, crpix, matrix, (ny, nx), reference_frame), (ny, nx), rotation)
+    return Grid(tangent_wcs(crval, crpix, matrix, (ny, nx), reference_frame), (ny, nx), crval, crpix, rotation)
 
 
 def tangent_wcs(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
+from itertools import chain, repeat
+from typing import Any
 
-__all__ = ["line"]
+__all__ = ["line", "row"]
 
 # The column where values begin, and the width to which long ones are broken.
 COLUMN, WIDTH = 16, 110
@@ -21,3 +24,18 @@ def line(name: str, value: str, indent: int = 2) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def row(cells: Sequence[Any], formats: Sequence[str]) -> str:
+    """Cells in columns.
+
+    Parameters
+    ----------
+    cells : sequence
+        Text or numbers.
+    formats : sequence of str
+        Format specification of each column, as `format` takes it: ``"<20"`` for text to the left, ``">10.1e"`` for a
+        number to the right. The last one stands for all that follow.
+    """
+    following = chain(formats, repeat(formats[-1]))
+    return "".join(format(cell, spec) for cell, spec in zip(cells, following, strict=False))

@@ -172,15 +172,15 @@ class Resample(Hooks, OutputFrame, TimeCounters):
     A simulated exposure onto a frame of its own scale:
 
     >>> from gpures import Resample
-    >>> from gpures.demo.frames import north_up_frame
     >>> from gpures.demo.nircam import NATIVE_SCALE, NRCB5, make_exposures
     >>> from gpures.demo.scene import make_scene
+    >>> from gpures.demo.sky import frame_around
     >>> (model,) = make_exposures(make_scene(NRCB5["CRVAL1"], NRCB5["CRVAL2"]), 1, (64, 64))
-    >>> frame = north_up_frame([model["fits_wcs"]], [(64, 64)], NATIVE_SCALE, margin=2)
-    >>> resample = Resample({"wcs": frame.wcs}, good_bits="~1", compute_err="from_var", fillval="NaN")
+    >>> frame = frame_around([model], NATIVE_SCALE, margin=2)
+    >>> resample = Resample({"wcs": frame}, good_bits="~1", compute_err="from_var", fillval="NaN")
     >>> resample.add_model(model)
     >>> resample.finalize()
-    >>> resample.output_model["data"].shape == resample.output_model["err"].shape == frame.shape
+    >>> resample.output_model["data"].shape == resample.output_model["err"].shape == frame.array_shape
     True
     """
 

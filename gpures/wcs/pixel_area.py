@@ -13,7 +13,7 @@ import numpy as np
 from numpy.polynomial import chebyshev
 
 from gpures.box import Box
-from gpures.wcs.sphere import triangle_areas, vectors
+from gpures.wcs.sphere import quadrilateral_areas, vectors
 
 __all__ = ["mean_area"]
 
@@ -144,14 +144,9 @@ def _of_cells(forward: _Forward, limits: Box, offset: float) -> float | None:
 
 def _cell_areas(points: np.ndarray) -> np.ndarray:
     """Solid angles of cells of which 3 x 3 points are known, unit vectors (3, 3, n, 3)."""
-
-    def quadrilaterals(corners: np.ndarray) -> np.ndarray:
-        a, b, c, d = corners[:-1, :-1], corners[:-1, 1:], corners[1:, 1:], corners[1:, :-1]
-        return np.sum(triangle_areas(a, b, c) + triangle_areas(a, c, d), axis=(0, 1))
-
     # Their edges are great circles, and the cells' are not. The difference falls with the square of their length, so
     # that the areas of whole cells and of their quarters tell what there would be without (Richardson).
-    whole, quarters = quadrilaterals(points[::2, ::2]), quadrilaterals(points)
+    whole, quarters = (np.sum(quadrilateral_areas(corners), axis=(0, 1)) for corners in (points[::2, ::2], points))
     return np.abs(quarters + (quarters - whole) / 3.0)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.wcs.sphere import angles, vectors
+from gpures.wcs.sphere import angles, turned, vectors
 from gpures.wcs.transforms import as_wcs, is_imaging, pixel_to_world, world_to_pixel
 
 __all__ = ["has_long_steps", "jump_of", "period_of"]
@@ -153,12 +153,12 @@ def _verified(candidate: Candidate, start: np.ndarray, on_sky: Callable, in_fram
         return 0.0
     bases, points = bases[usable], points[usable]
     for part in PARTS:
-        turned = _turned(points, pole, 2 * math.pi * part)
-        places = in_frame(_angles(turned))
+        there = turned(points, pole, 2 * math.pi * part)
+        places = in_frame(_angles(there))
         if not np.max(off_by(places, bases, part)) < VERIFIED:
             return 0.0
         # And they show that sky: a projection may do so in one of its turns alone.
-        same = [np.abs(on_sky(places + k * turn) - turned).max(axis=-1) < 1e-9 for k in (-1, 0, 1)]
+        same = [np.abs(on_sky(places + k * turn) - there).max(axis=-1) < 1e-9 for k in (-1, 0, 1)]
         if not np.any(same, axis=0).all():
             return 0.0
     return float(round(period)) if abs(period - round(period)) < WHOLE else float(period)
@@ -178,12 +178,6 @@ def _turn(pole: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
     """Angle from one direction to another about a pole."""
     start, end = (p - pole * (p @ pole) for p in (start, end))
     return math.atan2(pole @ np.cross(start, end), start @ end)
-
-
-def _turned(points: np.ndarray, pole: np.ndarray, angle: float) -> np.ndarray:
-    """Directions (n, 3) turned about a pole."""
-    along = np.outer(points @ pole, pole)
-    return along + math.cos(angle) * (points - along) + math.sin(angle) * np.cross(pole, points)
 
 
 # ---- jumps in a pixel map ------------------------------------------------------------------------------------------
