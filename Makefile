@@ -22,6 +22,8 @@ check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict --config-file= --follow-imports=silent --cache-dir=.mypy_cache/strict tests/typed_use.py
+	$(BIN)/python tests/docstrings.py
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'kernels/*.h' 'kernels/*.cpp' 'kernels/*.cu')
 	$(BIN)/codespell $$(git ls-files)
 	$(BIN)/hadolint Dockerfile

@@ -105,8 +105,8 @@ class MosaicLayout:
             context_planes=planes if options.enable_ctx else 0,
             has_err=options.averages_err,
             has_dq=options.propagate_dq,
-            dtype=options.accumulator_dtype,
-            extra_names=options.extra_array_names,
+            dtype=np.dtype(options.accumulator_dtype),
+            extra_names=tuple(options.extra_array_names),
             has_time=options.enable_exptime_map,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -222,7 +223,7 @@ def check_resample(backend: Backend, compare: Comparison) -> None:
         for name, v in named.items():
             of_variances[name] += reached * v / variances[0] ** 2
     resample.finalize()
-    got = resample.output_model
+    got: Mapping[str, Any] = resample.output_model
     with np.errstate(invalid="ignore"):
         expected = {"data": flux / wht} | {name: v / total**2 for name, v in of_variances.items()}
     error = np.sqrt(sum(expected[name] for name in VARIANCES))

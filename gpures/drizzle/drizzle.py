@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import operator
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpures.arguments.arrays import as_host, converted, got, on_device, readable, real
 from gpures.arguments.values import (
@@ -121,24 +123,24 @@ class Drizzle:
 
     def __init__(
         self,
-        kernel="square",
-        fillval=None,
-        fillval2=None,
-        out_shape=None,
-        out_img=None,
-        out_wht=None,
-        out_ctx=None,
-        out_img2=None,
-        out_dq=None,
-        exptime=0.0,
-        begin_ctx_id=0,
-        max_ctx_id=None,
-        disable_ctx=False,
+        kernel: str = "square",
+        fillval: float | str | None = None,
+        fillval2: float | str | None = None,
+        out_shape: Sequence[int] | None = None,
+        out_img: NDArray[Any] | None = None,
+        out_wht: NDArray[Any] | None = None,
+        out_ctx: NDArray[Any] | None = None,
+        out_img2: NDArray[Any] | Sequence[NDArray[Any] | None] | None = None,
+        out_dq: NDArray[Any] | None = None,
+        exptime: float = 0.0,
+        begin_ctx_id: int = 0,
+        max_ctx_id: int | None = None,
+        disable_ctx: bool = False,
         *,
-        backend="auto",
-        device=None,
-        to_host=True,
-    ):
+        backend: str = "auto",
+        device: Any = None,
+        to_host: bool = True,
+    ) -> None:
         self._backend = checked_backend(backend)
         device_number(device)
         self._device = device
@@ -221,57 +223,57 @@ class Drizzle:
     # ---- what it is --------------------------------------------------------------------------------------------
 
     @property
-    def kernel(self):
+    def kernel(self) -> str:
         """Name of the kernel."""
         return self._kernel
 
     @property
-    def backend(self):
+    def backend(self) -> str:
         """Name of the backend in use: "cuda", "cpu" or "drizzle"; "auto" as long as there is no output frame."""
         return self._backend
 
     @property
-    def fillval(self):
+    def fillval(self) -> str:
         """Value of output pixels without contributions, as a string: a number, "NaN" or "INDEF"."""
         return self._fillval
 
     @property
-    def fillval2(self):
-        """The same for ``out_img2``."""
+    def fillval2(self) -> str:
+        """Value of pixels of ``out_img2`` without contributions, as a string."""
         return self._fillval2
 
     @property
-    def ctx_id(self):
+    def ctx_id(self) -> int | None:
         """Number in the context image of the next image; None where there is no context image."""
         return self._ctx_id
 
     @property
-    def total_exptime(self):
+    def total_exptime(self) -> float:
         """Exposure time of all images added, and of the mosaic begun with (seconds)."""
         return self._exptime
 
     @property
-    def out_img(self):
+    def out_img(self) -> NDArray[np.float32]:
         """Weighted mean, float32 (Ny, Nx)."""
         return self._look("data")
 
     @property
-    def out_wht(self):
+    def out_wht(self) -> NDArray[np.float32]:
         """Sum of weights, float32 (Ny, Nx)."""
         return self._look("wht")
 
     @property
-    def out_ctx(self):
+    def out_ctx(self) -> NDArray[np.int32] | None:
         """Context image, int32 (planes, Ny, Nx); None if there is none."""
         return None if self._ctx_id is None else self._look("con")
 
     @property
-    def out_dq(self):
+    def out_dq(self) -> NDArray[np.uint32] | None:
         """Data quality flags, uint32 (Ny, Nx), combined by OR; None as long as there are none."""
         return self._look("dq")
 
     @property
-    def out_img2(self):
+    def out_img2(self) -> list[NDArray[np.float32]] | None:
         """List of the averages with squared weights, float32 (Ny, Nx); None if there are none."""
         return self._look("squared")
 
@@ -289,23 +291,23 @@ class Drizzle:
 
     def add_image(
         self,
-        data,
-        exptime,
-        pixmap,
-        data2=None,
-        dq=None,
-        scale=NOT_GIVEN,
-        iscale=1.0,
-        pixel_scale_ratio=1.0,
-        weight_map=None,
-        wht_scale=1.0,
-        pixfrac=1.0,
-        in_units="cps",
-        xmin=None,
-        xmax=None,
-        ymin=None,
-        ymax=None,
-    ):
+        data: NDArray[Any],
+        exptime: float,
+        pixmap: NDArray[Any],
+        data2: NDArray[Any] | Sequence[NDArray[Any] | None] | None = None,
+        dq: NDArray[Any] | None = None,
+        scale: float = NOT_GIVEN,
+        iscale: float = 1.0,
+        pixel_scale_ratio: float | None = 1.0,
+        weight_map: NDArray[Any] | None = None,
+        wht_scale: float = 1.0,
+        pixfrac: float = 1.0,
+        in_units: str = "cps",
+        xmin: int | None = None,
+        xmax: int | None = None,
+        ymin: int | None = None,
+        ymax: int | None = None,
+    ) -> tuple[int, int]:
         """Resample an image and add it to the mosaic.
 
         Nothing that is passed is changed. Arrays may have any strides, byte order and real type.
@@ -425,7 +427,7 @@ class Drizzle:
             self._undo = None
         self._images.settle()
 
-    def _checked_squared(self, data2: Any, shape: tuple[int, int]) -> list:
+    def _checked_squared(self, data2: Any, shape: tuple[int, int]) -> list[Any]:
         """What is to be averaged with squared weights."""
         if data2 is None:
             squared = []
@@ -558,7 +560,7 @@ def drop_scale_ratio(ratio: float | None, image: Exposure, frame: tuple[int, int
     return float(np.float32(ratio))  # as the reference hands it on
 
 
-def checked_limits(limits: tuple, pixmap: np.ndarray) -> Box:
+def checked_limits(limits: tuple[Any, ...], pixmap: np.ndarray) -> Box:
     """xmin, xmax, ymin, ymax of the pixels used.
 
     Raises

@@ -76,11 +76,11 @@ class OutputImages:
         """How many passes are in the sums."""
         return 0 if self._held is None else self._held.passes
 
-    def state(self) -> tuple:
+    def state(self) -> tuple[Any, ...]:
         """What there is beside the images' values, for `go_back`."""
         return self._held, self._has_flags, self.squared, self._is_filled
 
-    def go_back(self, state: tuple) -> None:
+    def go_back(self, state: tuple[Any, ...]) -> None:
         """Undo what was begun for an image that is not in the sums."""
         held, had_flags, squared, self._is_filled = state
         if self._held is not held:
@@ -142,7 +142,7 @@ class OutputImages:
         value = fill_number(self._fills[name])
         return float("nan") if value is None else value
 
-    def _with_new(self, squared: list) -> list:
+    def _with_new(self, squared: list[Any]) -> list[Any]:
         return [self._value_of_new("squared") if image is None else image for image in squared]
 
     def begin_flags(self, next_id: int) -> None:
@@ -181,7 +181,7 @@ class OutputImages:
                     self._copy_part(held, given, part)
         self._settled, self._is_filled = self.passes, True
 
-    def _copy_part(self, held: Any, given: Any, part: tuple) -> None:
+    def _copy_part(self, held: Any, given: Any, part: tuple[Any, ...]) -> None:
         if not on_device(held):
             if not np.may_share_memory(held, given):
                 given[part] = held[part]
@@ -246,7 +246,7 @@ def checked_output(given: Any, name: str) -> Any:
     return image
 
 
-def checked_list(images: Any) -> list:
+def checked_list(images: Any) -> list[Any]:
     """``out_img2`` as a list; TypeError if it is none."""
     if hasattr(images, "__array__") or on_device(images):
         images = [images]

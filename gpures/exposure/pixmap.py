@@ -160,7 +160,7 @@ def calc_pixmap(
     wcs_to: Any,
     shape: tuple[int, int],
     tolerance: float = 1e-6,
-    stepsize: int = 1,
+    stepsize: float = 1,
     order: int = 1,
     period: tuple[float, float] = (0.0, 0.0),
 ) -> PixelMap:
@@ -179,9 +179,11 @@ def calc_pixmap(
         Shape (Ny, Nx) of the input image.
     tolerance : float, optional
         Largest error allowed, in output pixels; 0 evaluates every pixel.
-    stepsize, order : int, optional
-        With ``stepsize > 1`` the grid has about that spacing, the spline has this order (1 or 3; less along a side of
-        2 or 3 pixels), and ``tolerance`` is not looked at: the reference's own knobs, with its results.
+    stepsize : float, optional
+        With ``stepsize > 1`` the grid has about that spacing, and ``tolerance`` is not looked at: the reference's own
+        knob, with its results.
+    order : int, optional
+        Order of the spline then, 1 or 3; less along a side of 2 or 3 pixels.
     period : (float, float), optional
         Of the output, as `gpures.wcs.seams.period_of` gives it.
 

@@ -259,7 +259,7 @@ def _plain_image(path: Path, hdus: fits.HDUList, index: int) -> Input:
     )
 
 
-def _load(path: Path, extensions: Mapping[str, int], source: str | None, names: Collection[str]) -> dict:
+def _load(path: Path, extensions: Mapping[str, int], source: str | None, names: Collection[str]) -> dict[str, Any]:
     needed = {array: index for array, index in extensions.items() if array in names}
     if source is None or "var_rnoise" not in names:
         return arrays(path, needed)

@@ -18,7 +18,7 @@ from gpures.io.writer import SUFFIXES, check_writable, file_bytes
 __all__ = ["check_is_no_input", "check_output", "checked_output"]
 
 
-def checked_output(output: str | os.PathLike, overwrite: bool) -> Path:
+def checked_output(output: str | os.PathLike[str], overwrite: bool) -> Path:
     """Path of a file that can be written.
 
     Raises

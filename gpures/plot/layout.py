@@ -72,8 +72,8 @@ class Unbounded(BaseWCSWrapper):
         order = self._forward.axes.order if one != other else (0, 1) if first == 0 else (1, 0)
         self._axes = replace(self._forward.axes, order=order)
 
-    def pixel_to_world_values(self, *pixels):  # noqa: D102
+    def pixel_to_world_values(self, *pixels: Any) -> Any:  # noqa: D102
         return self._axes.of_the_wcs(self._forward(*pixels))
 
-    def world_to_pixel_values(self, *world):  # noqa: D102
+    def world_to_pixel_values(self, *world: Any) -> Any:  # noqa: D102
         return self._backward(*self._axes.by_meaning(world))

@@ -433,6 +433,7 @@ def compute_mean_pixel_area(wcs: Any, shape: tuple[int, int] | None = None) -> f
     Parameters
     ----------
     wcs : gwcs.wcs.WCS or astropy.wcs.WCS
+        Pixels to the sky.
     shape : (int, int), optional
         Array shape (Ny, Nx); the default is ``wcs.array_shape``.
 
