@@ -22,7 +22,17 @@ def warn_of_range(name: str, dtype: DTypeLike) -> None:
 
 
 def in_type(image: Any, dtype: DTypeLike, name: str) -> Any:
-    """An image in a type; infinite, with a warning, where it leaves the range of that."""
+    """An image in a type; infinite, with a warning, where it leaves the range of that.
+
+    Parameters
+    ----------
+    image : ndarray or cupy.ndarray
+        Of real numbers.
+    dtype : dtype
+        The type.
+    name : str
+        What the warning calls it.
+    """
     left: list[Any] = []
     with np.errstate(over="call", call=lambda *what: left.append(what)):
         converted = image.astype(dtype, copy=False)

@@ -47,7 +47,19 @@ LINEAR = 0.01
 def rounding(
     contributions: np.ndarray | float, exposures: int, dtype: str, per_contribution: bool
 ) -> np.ndarray | float:
-    """Error of a sum, rounded with each contribution or each exposure, over the sum of its terms' magnitudes."""
+    """Error of a sum, rounded with each contribution or each exposure, over the sum of its terms' magnitudes.
+
+    Parameters
+    ----------
+    contributions : ndarray or float
+        How many terms the sums have.
+    exposures : int
+        How many exposures they are of.
+    dtype : {"f4", "f8"}
+        Type of the sums.
+    per_contribution : bool
+        Whether they are rounded with each contribution, and not with each exposure.
+    """
     return PER_ADDITION * EPS[dtype] * (contributions if per_contribution else exposures)
 
 
@@ -189,6 +201,15 @@ def sums_of(
 
 class Truth:
     """Images of a mosaic by the definition, and the bounds of a backend's errors.
+
+    Parameters
+    ----------
+    frame : MosaicLayout
+        Of the mosaic.
+    exposures : sequence of Exposure
+        What is added.
+    geometries : sequence of Geometry
+        Where the pixels of each exposure lie.
 
     Attributes
     ----------

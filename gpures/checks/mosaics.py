@@ -72,7 +72,17 @@ def check_constant(backend: Backend, compare: Comparison) -> None:
 
 
 def check_definition(kernel: str, backend: Backend, compare: Comparison) -> None:
-    """All images are those of the definition."""
+    """All images are those of the definition.
+
+    Parameters
+    ----------
+    kernel : str
+        Shape of the drops.
+    backend : Backend
+        What makes the images.
+    compare : Comparison
+        Gets each image, and what it should be.
+    """
     for shape, dtype in settings_of(backend):
         exposures, truth = scene(kernel, shape)
         got = backend.images(frame_of(kernel, shape, dtype), exposures)

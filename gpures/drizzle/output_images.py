@@ -193,6 +193,15 @@ class OutputImages:
 def fill_text(fillval: Any, name: str, is_new: bool) -> str:
     """A fill value as the reference shows it: a number, "NaN", or "INDEF" where pixels of a given array stay.
 
+    Parameters
+    ----------
+    fillval : float, str or None
+        As `gpures.Drizzle` takes it.
+    name : str
+        What the error calls it.
+    is_new : bool
+        Whether the image is made anew, so that there is nothing that could stay.
+
     Raises
     ------
     ValueError, TypeError

@@ -240,6 +240,21 @@ def exposure_of_variances(
 ) -> Exposure:
     """A model's variances alone, with the pixel map, weights and limits that a hook gives; None for weights of 1.
 
+    Parameters
+    ----------
+    model : InputModel
+        The model.
+    options : Options
+        What the resampling is set to.
+    variance_names : sequence of str
+        Variance arrays that are resampled.
+    pixmap : PixelMap
+        Of its pixels.
+    weight_map : ndarray (Ny, Nx) or None
+        Weights; None for 1.
+    limits : tuple
+        Limits xmin, xmax, ymin, ymax of the pixels used, as `clipped_limits` takes them.
+
     Raises
     ------
     KeyError, TypeError, ValueError

@@ -183,6 +183,15 @@ def _flags(path: Path, dq: np.ndarray) -> np.ndarray:
 def fits_wcs(path: Path, hdus: fits.HDUList, index: int) -> WCS:
     """WCS of an image's header, lookup tables included.
 
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, for the error's words.
+    hdus : astropy.io.fits.HDUList
+        The open file.
+    index : int
+        Number of the image's extension.
+
     Raises
     ------
     FileError

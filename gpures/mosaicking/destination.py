@@ -65,6 +65,23 @@ def check_output(
 ) -> tuple[int, Any]:
     """Make all of a mosaic's file but its pixels, and discard it.
 
+    Parameters
+    ----------
+    path : pathlib.Path
+        File for the mosaic.
+    wcs : gwcs.wcs.WCS or astropy.wcs.WCS
+        Output WCS.
+    frame : MosaicLayout
+        What is accumulated.
+    options : Options
+        What the resampling is set to.
+    unit : str or None
+        Unit of the data.
+    names : sequence of str
+        Names of the exposures.
+    overwrite : bool
+        Whether a file of that name may be replaced.
+
     Returns
     -------
     int

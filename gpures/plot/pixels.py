@@ -200,7 +200,17 @@ def means(image: np.ndarray, good: np.ndarray, side: int) -> np.ma.MaskedArray:
 
 
 def plane_pixels(model: Mapping[str, Any], key: str, part: Part) -> Pixels:
-    """Pixels of a plane of numbers: those to which an exposure contributed."""
+    """Pixels of a plane of numbers: those to which an exposure contributed.
+
+    Parameters
+    ----------
+    model : mapping
+        Output model.
+    key : str
+        Name of the image.
+    part : Part
+        What is wanted of it.
+    """
     cut = as_host(image_of(model, key)[part.rows, part.columns])
     good = np.isfinite(cut)
     if model.get("wht") is not None:

@@ -73,7 +73,17 @@ def _look(model: Mapping[str, Any], key: str) -> Look:
 
 
 def norm_of(models: Sequence[Mapping[str, Any]], key: str, part: Part) -> Any:
-    """The stretch that suits the pixels of a plane in a part of some mosaics of one frame."""
+    """The stretch that suits the pixels of a plane in a part of some mosaics of one frame.
+
+    Parameters
+    ----------
+    models : sequence of mapping
+        Output models.
+    key : str
+        Name of the image.
+    part : Part
+        What is seen of it.
+    """
     values = np.ma.concatenate([plane_pixels(model, key, part).values.ravel() for model in models])
     if key == "data":
         return brightness_norm(values)

@@ -31,6 +31,11 @@ def triangle_areas(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
 
     The formula of Van Oosterom & Strackee (1983, IEEE Trans. Biomed. Eng. 30, 125). The differences of near vectors are
     exact, so that the smallest triangles are as good as the vectors themselves.
+
+    Parameters
+    ----------
+    a, b, c : ndarray of float64 (..., 3)
+        Unit vectors to the corners.
     """
     volume = np.sum(a * np.cross(b - a, c - a), axis=-1)
     return 2.0 * np.arctan2(volume, 1.0 + np.sum(a * b, axis=-1) + np.sum(b * c, axis=-1) + np.sum(c * a, axis=-1))
