@@ -160,7 +160,7 @@ def blot_image(
     record["interpolation"] = INTERPOLATIONS.index(interp)
     record["out_ny"], record["out_nx"] = shape
     record["scale"] = checked_scale(iscale, "iscale")
-    record["fill"] = checked_fill(fillval)
+    record["fill"] = _checked_fill(fillval)
     record["sinc_scale"] = checked_scale(sinscl, "sinscl")
     record["float32_below"] = checked_number(float32_below, "float32_below", 0.0, math.inf)
     there = [name for name, array in (("data", data), ("pixmap", pixmap), ("out_img", out_img)) if on_device(array)]
@@ -176,7 +176,7 @@ def blot_image(
     return blot(backend, record, data, pixmap, out_img, device, to_host)
 
 
-def checked_fill(fillval: Any) -> float:
+def _checked_fill(fillval: Any) -> float:
     """A fill value as a number; TypeError or ValueError if it is none."""
     fill = fill_number(fillval)
     if fill is None:

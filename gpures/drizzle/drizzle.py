@@ -145,7 +145,7 @@ class Drizzle:
         device_number(device)
         self._device = device
         disable_ctx = checked_switch(disable_ctx, "disable_ctx")
-        self._context_planes = 0 if disable_ctx else checked_ids(begin_ctx_id, max_ctx_id) // BITS_PER_PLANE + 1
+        self._context_planes = 0 if disable_ctx else _checked_ids(begin_ctx_id, max_ctx_id) // BITS_PER_PLANE + 1
         self._ctx_id = None if disable_ctx else operator.index(begin_ctx_id)
         self._exptime = checked_real(exptime, "exptime")
         if not 0.0 <= self._exptime <= LARGEST:
@@ -364,7 +364,7 @@ class Drizzle:
         shape = real(data, "data").shape
         if data.ndim != 2 or data.size == 0:
             raise ValueError(f"'data' must be an image, of shape (Ny, Nx), got the shape {shape}.")
-        full = checked_pixmap(pixmap, shape)
+        full = _checked_pixmap(pixmap, shape)
         squared = self._checked_squared(data2, shape)
         exptime = checked_real(exptime, "exptime")
         if not SMALLEST <= exptime <= LARGEST:
@@ -374,7 +374,7 @@ class Drizzle:
             if dq.shape != shape:
                 raise ValueError(f"'dq' shape is not consistent with 'data' shape. Got {dq.shape}, for {shape}.")
             mask = union(mask, of_dq)
-        weight = checked_weight(weight_map, wht_scale, shape, mask)
+        weight = _checked_weight(weight_map, wht_scale, shape, mask)
         if not isinstance(in_units, str) or in_units not in ("cps", "counts"):
             raise ValueError(f"Unknown unit type {got(in_units)}: 'in_units' must be 'cps' or 'counts'.")
         iscale = checked_scale(iscale, "iscale") / (exptime if in_units == "counts" else 1.0)
@@ -383,7 +383,7 @@ class Drizzle:
             data=data,
             pixmap=PixelMap.from_array(full),
             weight=weight,
-            limits=checked_limits((xmin, xmax, ymin, ymax), full),
+            limits=_checked_limits((xmin, xmax, ymin, ymax), full),
             dq=dq,
             squared=squared,
             pixfrac=pixfrac,
@@ -403,7 +403,7 @@ class Drizzle:
                 full = full if self._origin == (0, 0) else full - self._origin
                 # As the output's WCS is not known, only so long steps may lead across a seam of it.
                 image.pixmap = PixelMap.from_array(full, jump=max(self._images.held.layout.shape) / 2)
-                image.pixel_scale_ratio = drop_scale_ratio(pixel_scale_ratio, image, self._images.held.layout.shape)
+                image.pixel_scale_ratio = _drop_scale_ratio(pixel_scale_ratio, image, self._images.held.layout.shape)
                 missed = self._images.held.misses(image)
                 self._exptime += exptime
                 self._ctx_id = None if self._ctx_id is None else self._ctx_id + 1
@@ -478,7 +478,7 @@ class Drizzle:
 # ---- checks ----------------------------------------------------------------------------------------------------------
 
 
-def checked_ids(first: Any, last: Any) -> int:
+def _checked_ids(first: Any, last: Any) -> int:
     """Largest number expected in the context image; ValueError if it can't be."""
     first = checked_integer(first, "begin_ctx_id")
     if first < 0 or first >= MOST_IMAGES:
@@ -491,7 +491,7 @@ def checked_ids(first: Any, last: Any) -> int:
     return last
 
 
-def checked_pixmap(pixmap: Any, shape: tuple[int, int]) -> np.ndarray:
+def _checked_pixmap(pixmap: Any, shape: tuple[int, int]) -> np.ndarray:
     """A pixel map in host memory, float64; NaN where it is masked.
 
     Raises
@@ -510,7 +510,7 @@ def checked_pixmap(pixmap: Any, shape: tuple[int, int]) -> np.ndarray:
     return np.asarray(as_host(full), np.float64)
 
 
-def checked_weight(weight_map: Any, wht_scale: Any, shape: tuple[int, int], mask: np.ndarray | None) -> Weight:
+def _checked_weight(weight_map: Any, wht_scale: Any, shape: tuple[int, int], mask: np.ndarray | None) -> Weight:
     """What the weights are made of, 0 where pixels are masked; ValueError if the map is not of the data's shape."""
     constant = float(np.float32(checked_scale(wht_scale, "wht_scale")))
     if weight_map is not None:
@@ -543,7 +543,7 @@ def frame_around(full: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
     return checked_shape((y1 - y0 + 1, x1 - x0 + 1)), (x0, y0)
 
 
-def drop_scale_ratio(ratio: float | None, image: Exposure, frame: tuple[int, int]) -> float:
+def _drop_scale_ratio(ratio: float | None, image: Exposure, frame: tuple[int, int]) -> float:
     """Pixel scale ratio that sizes the drops of an image: the one given, or, without one, the pixel map's own."""
     if ratio is not None:
         ratio = checked_ratio(ratio)
@@ -560,7 +560,7 @@ def drop_scale_ratio(ratio: float | None, image: Exposure, frame: tuple[int, int
     return float(np.float32(ratio))  # as the reference hands it on
 
 
-def checked_limits(limits: tuple[Any, ...], pixmap: np.ndarray) -> Box:
+def _checked_limits(limits: tuple[Any, ...], pixmap: np.ndarray) -> Box:
     """xmin, xmax, ymin, ymax of the pixels used.
 
     Raises

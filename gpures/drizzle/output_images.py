@@ -46,8 +46,8 @@ class OutputImages:
     """
 
     def __init__(self, given: dict[str, Any], squared: Any, fills: dict[str, str], to_host: bool):
-        self._given = {name: checked_output(image, name) for name, image in given.items() if image is not None}
-        self.squared = None if squared is None else checked_list(squared)
+        self._given = {name: _checked_output(image, name) for name, image in given.items() if image is not None}
+        self.squared = None if squared is None else _checked_list(squared)
         self._fills = fills
         self._to_host = to_host
         self._has_flags = "dq" in self._given
@@ -223,7 +223,7 @@ def checked_flags(flags: Any, name: str) -> tuple[Any, np.ndarray | None]:
     return flags, mask
 
 
-def checked_output(given: Any, name: str) -> Any:
+def _checked_output(given: Any, name: str) -> Any:
     """An image of a mosaic that goes on, in its type: the array itself if it has that already.
 
     Raises
@@ -255,7 +255,7 @@ def checked_output(given: Any, name: str) -> Any:
     return image
 
 
-def checked_list(images: Any) -> list[Any]:
+def _checked_list(images: Any) -> list[Any]:
     """``out_img2`` as a list; TypeError if it is none."""
     if hasattr(images, "__array__") or on_device(images):
         images = [images]
@@ -263,4 +263,4 @@ def checked_list(images: Any) -> list[Any]:
         images = list(images)
     except TypeError as error:
         raise TypeError(f"'out_img2' must be an image or a list of such, got {got(images)}.") from error
-    return [None if image is None else checked_output(image, "squared") for image in images]
+    return [None if image is None else _checked_output(image, "squared") for image in images]

@@ -23,7 +23,7 @@ from gpures.machine.threads import thread_count
 from gpures.wcs import seams
 from gpures.wcs.transforms import Transform, bounding_box, checked_wcs, pixel_to_world, pixels_within, world_to_pixel
 
-__all__ = ["PixelMap", "calc_pixmap"]
+__all__ = ["PixelMap", "calc_pixmap", "exposure_record"]
 
 log = logging.getLogger(__name__)
 
@@ -383,7 +383,17 @@ def _factors(knots: np.ndarray, order: int, at: np.ndarray, first: int, last: in
 
 
 def exposure_record(shape: tuple[int, int], pixmap: PixelMap | None, place: Place) -> np.ndarray:
-    """An EXPOSURE of that shape, of which all pixels are used, with a pixel map and nothing else."""
+    """An EXPOSURE of that shape, of which all pixels are used, with a pixel map and nothing else.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Shape (Ny, Nx) of the image.
+    pixmap : PixelMap
+        Of its pixels.
+    place : callable
+        Array to its address and strides, on the backend's device.
+    """
     record = np.zeros((), EXPOSURE)
     record["ny"], record["nx"] = shape
     record["x1"], record["y1"] = shape[1] - 1, shape[0] - 1

@@ -31,7 +31,7 @@ from gpures.io.input import VARIANCES, Input, damage_named, exposure_seconds
 from gpures.io.variance import from_source, source_of
 from gpures.wcs.transforms import as_wcs
 
-__all__ = ["arrays", "companions", "fits_wcs", "header_value", "image_bytes", "inputs", "opened"]
+__all__ = ["arrays", "companions", "fits_wcs", "header_value", "image_bytes", "image_shape", "inputs", "opened"]
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ import numpy as np
 from gpures.errors import FileError
 from gpures.typing import Model
 
-__all__ = ["VARIANCES", "Input", "check_units"]
+__all__ = ["VARIANCES", "Input", "check_units", "damage_named", "exposure_seconds"]
 
 log = logging.getLogger(__name__)
 

@@ -82,7 +82,7 @@ def write(
     for each byte, and a comment says so.
     """
     path = Path(path)
-    check_suffix(path)
+    _check_suffix(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {path.parent}.")
     if os.path.lexists(path) and not overwrite:
@@ -91,7 +91,7 @@ def write(
         write_into(destination, output_model, unit=unit, exposures=exposures, header=header, history=history)
 
 
-def check_suffix(path: Path) -> None:
+def _check_suffix(path: Path) -> None:
     """Check that the suffix of a file is one of those that are written."""
     if not path.name.lower().endswith(SUFFIXES):
         raise ValueError(f"{path}: the suffix says what is written; expected one of {', '.join(SUFFIXES)}.")
@@ -164,7 +164,7 @@ def check_writable(
     ValueError, OSError
         As `write`.
     """
-    check_suffix(path)
+    _check_suffix(path)
     with Destination(path, overwrite):
         in_fits = _in_fits(path, wcs, images["data"].shape)
         if in_fits is None:  # asdf finds out while it writes

@@ -23,7 +23,7 @@ NAME = 40  # width of an exposure's name
 def plan_text(plan: Plan) -> str:
     """What will be done."""
     sources = list(plan.sources) if isinstance(plan.sources, Sequence) else []
-    lines = [row("exposures", _exposures(plan, sources))]
+    lines = [_row("exposures", _exposures(plan, sources))]
     for source in sources[:LISTED]:
         ny, nx = source.shape
         cells = f"{source.kind:<6} {nx} x {ny}".ljust(22) + f"{source.exposure_time:>10.1f} s  {source.unit or '-'}"
@@ -32,9 +32,9 @@ def plan_text(plan: Plan) -> str:
     lines += _left_out(plan.skipped, plan.outside)
     lines += _frame(plan)
     lines += _options(plan)
-    lines.append(row("unit", plan.unit or "not told"))
-    lines.append(row("backend", _backend(plan)))
-    lines.append(row("memory", _memory(plan)))
+    lines.append(_row("unit", plan.unit or "not told"))
+    lines.append(_row("backend", _backend(plan)))
+    lines.append(_row("memory", _memory(plan)))
     return "\n".join(lines)
 
 
@@ -50,23 +50,23 @@ def report_text(
     seconds: Mapping[str, float],
 ) -> str:
     """What was done; parameters as the attributes of `gpures.mosaicking.Mosaic`, ``added`` the number of exposures."""
-    lines = [row("exposures", f"{added}, {pixels / 1e6:.4g} million pixels")]
+    lines = [_row("exposures", f"{added}, {pixels / 1e6:.4g} million pixels")]
     lines += _left_out(skipped, plan.outside)
-    lines.append(row("exposure time", f"{exposure_time:.1f} s"))
+    lines.append(_row("exposure time", f"{exposure_time:.1f} s"))
     lines += _frame(plan)
     lines += _options(plan)
-    lines.append(row("unit", unit or "not told"))
-    lines.append(row("backend", _backend(plan)))
+    lines.append(_row("unit", unit or "not told"))
+    lines.append(_row("backend", _backend(plan)))
     if path is not None:
-        lines.append(row("written", f"{path}, {path.stat().st_size / 1e6:.1f} MB"))
+        lines.append(_row("written", f"{path}, {path.stat().st_size / 1e6:.1f} MB"))
     total = seconds["total"]
-    lines.append(row("time", f"{total:.2f} s, {pixels / 1e6 / total:.3g} million pixels per second; of that"))
+    lines.append(_row("time", f"{total:.2f} s, {pixels / 1e6 / total:.3g} million pixels per second; of that"))
     parts = [(name, value) for name, value in seconds.items() if name != "total"]
     lines += [f"  {name:<22}{value:>9.2f} s{_beside(name)}" for name, value in parts]
     return "\n".join(lines)
 
 
-def row(name: str, value: str) -> str:
+def _row(name: str, value: str) -> str:
     """A line of a table."""
     return line(name, value, indent=0)
 
@@ -94,10 +94,10 @@ def _more(items: Sequence[Any]) -> list[str]:
 def _left_out(skipped: Sequence[tuple[str, str]], outside: Sequence[str]) -> list[str]:
     lines = []
     if skipped:
-        lines.append(row("skipped", str(len(skipped))))
+        lines.append(_row("skipped", str(len(skipped))))
         lines += [line("", reason) for _, reason in skipped[:LISTED]] + _more(skipped)
     if outside:
-        lines.append(row("not read", f"{len(outside)} that do not reach the frame"))
+        lines.append(_row("not read", f"{len(outside)} that do not reach the frame"))
         lines += [f"  {_short(name)}" for name in outside[:LISTED]] + _more(outside)
     return lines
 
@@ -109,9 +109,9 @@ def _frame(plan: Plan) -> list[str]:
     scale = f"{plan.pixel_scale:.5g} arcsec" + (f", {ratio:.4g} times the first exposure's" if ratio else "")
     turned = "as the given WCS" if plan.rotation is None else f"+y at position angle {plan.rotation:.3f} degrees"
     return [
-        row("frame", f"{nx} x {ny} pixels, middle at RA {ra:.6f}, Dec {dec:+.6f}"),
-        row("scale", scale),
-        row("orientation", turned),
+        _row("frame", f"{nx} x {ny} pixels, middle at RA {ra:.6f}, Dec {dec:+.6f}"),
+        _row("scale", scale),
+        _row("orientation", turned),
     ]
 
 
@@ -119,7 +119,7 @@ def _options(plan: Plan) -> list[str]:
     options = plan.options
     kernel = f"{plan.frame.kernel}, pixfrac {options.pixfrac:g}"
     weights = f"{options.weight_type}, good bits {options.good_bits}"
-    return [row("kernel", kernel), row("weights", weights)]
+    return [_row("kernel", kernel), _row("weights", weights)]
 
 
 def _backend(plan: Plan) -> str:

@@ -24,9 +24,11 @@ __all__ = [
     "depth_colours",
     "draw",
     "label",
+    "limit",
     "made_with",
     "new_axes",
     "range_norm",
+    "symmetric_norm",
     "unit_text",
 ]
 

@@ -21,6 +21,7 @@ __all__ = [
     "depth_pixels",
     "flag_pixels",
     "image_of",
+    "means",
     "model_of",
     "part_of",
     "plane_pixels",
@@ -185,6 +186,15 @@ def means(image: np.ndarray, good: np.ndarray, side: int) -> np.ma.MaskedArray:
     """Means over blocks of those pixels that are good; the last blocks may be cut off by the edge.
 
     One row of blocks at a time: what is made in between is small, however large the image.
+
+    Parameters
+    ----------
+    image : ndarray (Ny, Nx)
+        Values.
+    good : ndarray of bool (Ny, Nx)
+        Pixels that count.
+    side : int
+        Side of a block, pixels.
     """
     if side == 1:
         return np.ma.MaskedArray(image, ~good)

@@ -45,7 +45,7 @@ ACROSS, WIDTH = 3, 3.7
 
 
 @dataclass(frozen=True)
-class Look:
+class _Look:
     """How a plane is drawn: its name, its colours, the power of the data's unit that it has, and its own unit."""
 
     name: str
@@ -56,20 +56,20 @@ class Look:
 
 
 LOOKS = {
-    "data": Look("Mosaic", "inferno"),
-    "wht": Look("Weight", "viridis", -2, asinh=False),
-    "err": Look("Error"),
-    "var_rnoise": Look("Read-noise variance", power=2),
-    "var_poisson": Look("Photon-noise variance", power=2),
-    "var_flat": Look("Flat-field variance", power=2),
-    "exptime_map": Look("Exposure time", "viridis", 0, "s", asinh=False),
+    "data": _Look("Mosaic", "inferno"),
+    "wht": _Look("Weight", "viridis", -2, asinh=False),
+    "err": _Look("Error"),
+    "var_rnoise": _Look("Read-noise variance", power=2),
+    "var_poisson": _Look("Photon-noise variance", power=2),
+    "var_flat": _Look("Flat-field variance", power=2),
+    "exptime_map": _Look("Exposure time", "viridis", 0, "s", asinh=False),
 }
 
 
-def _look(model: Mapping[str, Any], key: str) -> Look:
+def _look(model: Mapping[str, Any], key: str) -> _Look:
     if key == "wht" and model.get("weight_type") == "exptime":
-        return Look("Weight", "viridis", 0, "s", asinh=False)
-    return LOOKS.get(key, Look(key, "viridis", 0))
+        return _Look("Weight", "viridis", 0, "s", asinh=False)
+    return LOOKS.get(key, _Look(key, "viridis", 0))
 
 
 def norm_of(models: Sequence[Mapping[str, Any]], key: str, part: Part) -> Any:
