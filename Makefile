@@ -56,6 +56,8 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy --strict --config-file= --follow-imports=silent --cache-dir=.mypy_cache/strict tests/typed_use.py
+	$(BIN)/python tests/docstrings.py
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'kernels/*.h' 'kernels/*.cpp' 'kernels/*.cu')
 	$(BIN)/codespell $$(git ls-files)
 	$(BIN)/hadolint Dockerfile

@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 if find_spec("gpures._cpu") is None:
     # This is a source tree that Python was started in, and it hides the installed package: the compiled extension is
@@ -21,6 +22,12 @@ from gpures.errors import DeviceError, GpuresError, UnsupportedWCSError
 from gpures.moved import PLACES, install
 from gpures.resample.resampler import Resample
 from gpures.wcs.transforms import compute_mean_pixel_area
+
+if TYPE_CHECKING:
+    from gpures import plot
+    from gpures.acceleration import accelerate, restore
+    from gpures.drizzle import Drizzle, blot_image
+    from gpures.mosaicking import mosaic
 
 __all__ = [
     "DeviceError",
@@ -52,7 +59,7 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if f"gpures.{name}" in PLACES:
         return import_module(PLACES[f"gpures.{name}"])
     if name not in _LAZY:

@@ -44,6 +44,11 @@ class UnsupportedWCSError(GpuresError, RuntimeError):
     """A WCS has an unexpected number of axes or an unsupported structure.
 
     Where stcal is loaded, it is caught as its `stcal.resample.UnsupportedWCSError`, too.
+
+    Parameters
+    ----------
+    *args : object
+        The text.
     """
 
     def __new__(cls, *args: Any) -> UnsupportedWCSError:
@@ -56,7 +61,7 @@ class UnsupportedWCSError(GpuresError, RuntimeError):
 
 
 @cache
-def _with_base(theirs: type) -> type:
+def _with_base(theirs: type) -> Any:
     return type(
         "UnsupportedWCSError",
         (UnsupportedWCSError, theirs),
@@ -71,6 +76,13 @@ class IncompleteError(GpuresError, RuntimeError):
 class FileError(GpuresError, ValueError):
     """A file can't be used; the text names it, and says what was found and what was expected.
 
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The file.
+    reason : str
+        What is wrong with it.
+
     Attributes
     ----------
     path : pathlib.Path
@@ -81,12 +93,20 @@ class FileError(GpuresError, ValueError):
         super().__init__(f"{path}: {reason}")
         self.path = Path(path)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return _unpickled, (type(self), self.path, str(self))
 
 
 class MissingFileError(FileError, FileNotFoundError):
-    """There is no such file. Also a `FileNotFoundError`."""
+    """There is no such file. Also a `FileNotFoundError`.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The file.
+    reason : str
+        What is wrong with it.
+    """
 
 
 def _unpickled(kind: type[FileError], path: Path, text: str) -> FileError:

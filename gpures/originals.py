@@ -13,6 +13,18 @@ stand_ins: dict[Any, Any] = {}
 def original(thing: Any) -> Any:
     """Give the class or function of stcal or drizzle that something stands for; anything else as it is.
 
+    Parameters
+    ----------
+    thing : object
+        What a name of those packages gives.
+
+    Returns
+    -------
+    object
+        The original.
+
+    Examples
+    --------
     >>> from drizzle.resample import Drizzle
     >>> reference = original(Drizzle)  # whether acceleration is on or not
     """

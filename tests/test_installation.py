@@ -4,7 +4,10 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import resources
 from pathlib import Path
+
+import docstrings
 
 from gpures import _cpu
 from gpures.backend.cuda.kernels import digest_of, source_folder
@@ -31,6 +34,18 @@ def test_a_source_tree_finds_the_installed_extension():
     tree = Path(__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", program], cwd=tree, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == _cpu.KERNELS
+
+
+def test_types_are_told_to_strangers():
+    """The installed package says that it has types, without which checkers take all of it for Any."""
+    assert resources.files("gpures").joinpath("py.typed").is_file()
+
+
+def test_typed_program_uses_all_that_is_public():
+    """The program whose types `make check` looks over names all that is public, so that no name is forgotten there."""
+    program = set(re.findall(r"\w+", (Path(__file__).parent / "typed_use.py").read_text()))
+    assert {"add_model", "mosaic"} <= program
+    assert not {name.rpartition(".")[2] for name, _ in docstrings.public()} - program
 
 
 def test_extras_that_texts_name_exist():

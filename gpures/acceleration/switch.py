@@ -50,10 +50,15 @@ _TWIN = "_gpures_twin"
 class Acceleration:
     """Acceleration that is on; a context manager that ends it.
 
+    Parameters
+    ----------
+    options : gpures.exposure.options.Options
+        What `accelerate` was called with.
+
     Attributes
     ----------
-    options : Options
-        What `accelerate` was called with.
+    options : gpures.exposure.options.Options
+        The same.
     """
 
     def __init__(self, options: Options):
@@ -192,7 +197,7 @@ def _drizzle_stand_in(original: type) -> type:
 PACKAGE_PLACES = 1024.0
 
 
-def _blot_stand_in(original: Callable) -> Callable:
+def _blot_stand_in(original: Callable[..., Any]) -> Callable[..., Any]:
     from gpures.drizzle.blot import blot_image
 
     @functools.wraps(original)
@@ -205,7 +210,7 @@ def _blot_stand_in(original: Callable) -> Callable:
     return stand_in
 
 
-def _pixmap_stand_in(original: Callable) -> Callable:
+def _pixmap_stand_in(original: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(original)
     name = f"{original.__module__}.calc_pixmap"
 
@@ -249,7 +254,7 @@ _HOMES = {home for home, _, _ in _TARGETS}
 def _class_stand_in(original: type, accelerated: type) -> type:
     """A class with the methods of gpures before those of the original."""
 
-    def as_derived_from_the_original(cls: Any, **options: Any) -> None:
+    def as_derived_from_the_original(cls: Any, /, **options: Any) -> None:
         super(stand_in, cls).__init_subclass__(**options)
         if _TWIN not in cls.__dict__:
             # So that nothing in it remains of gpures when acceleration ends.

@@ -81,6 +81,15 @@ def converted(array: Any, name: str, model: Mapping | None = None) -> tuple[Any,
     ``NDData`` and of all that has a ``mask`` as these, that counts; of a quantity the value is taken, and the log says
     so.
 
+    Parameters
+    ----------
+    array : object
+        What the caller passed: an array, on a GPU or not, or what `numpy.asarray` takes.
+    name : str
+        What the error calls it.
+    model : mapping, optional
+        The model that it is of, for the error's words.
+
     Returns
     -------
     array : ndarray or cupy.ndarray
@@ -123,6 +132,15 @@ def converted(array: Any, name: str, model: Mapping | None = None) -> tuple[Any,
 def real(array: Any, name: str, model: Mapping | None = None) -> Any:
     """The array itself.
 
+    Parameters
+    ----------
+    array : ndarray or cupy.ndarray
+        Of any shape.
+    name : str
+        What the error calls it.
+    model : mapping, optional
+        The model that it is of, for the error's words.
+
     Raises
     ------
     TypeError
@@ -143,6 +161,15 @@ def unmasked(array: Any, mask: np.ndarray | None) -> Any:
 
 def readable(array: Any, name: str, model: Mapping | None = None) -> Any:
     """An argument, or an array of a model, as the kernels read it: `converted`, and NaN where it is masked.
+
+    Parameters
+    ----------
+    array : object
+        As `converted` takes it.
+    name : str
+        What the error calls it.
+    model : mapping, optional
+        The model that it is of, for the error's words.
 
     Raises
     ------

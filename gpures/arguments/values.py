@@ -91,6 +91,15 @@ def is_real(value: Any) -> bool:
 def checked_real(value: Any, name: str, model: Mapping | None = None) -> float:
     """A real number, an argument or of a model, as a float; infinite where it is larger than any.
 
+    Parameters
+    ----------
+    value : object
+        What the caller passed.
+    name : str
+        What the error calls it.
+    model : mapping, optional
+        The model that it is of, for the error's words.
+
     Raises
     ------
     TypeError
@@ -106,6 +115,15 @@ def checked_real(value: Any, name: str, model: Mapping | None = None) -> float:
 
 def checked_scale(value: Any, name: str, model: Mapping | None = None) -> float:
     """A factor, which must be positive and finite in float32.
+
+    Parameters
+    ----------
+    value : object
+        What the caller passed.
+    name : str
+        What the error calls it.
+    model : mapping, optional
+        The model that it is of, for the error's words.
 
     Raises
     ------
@@ -139,14 +157,34 @@ def checked_ratio(value: Any, name: str = "pixel_scale_ratio") -> float:
 
 
 def checked_switch(value: Any, name: str, model: Mapping | None = None) -> bool:
-    """True or False, Python's or numpy's, or 1 or 0; TypeError if it is something else."""
+    """True or False, Python's or numpy's, or 1 or 0; TypeError if it is something else.
+
+    Parameters
+    ----------
+    value : object
+        What the caller passed.
+    name : str
+        What the error calls it.
+    model : mapping, optional
+        The model that it is of, for the error's words.
+    """
     if isinstance(value, (bool, np.bool_)) or (isinstance(value, numbers.Integral) and int(value) in (0, 1)):
         return bool(value)
     raise TypeError(f"{named(name, model)} must be True or False, got {got(value)}.")
 
 
 def checked_number(value: Any, name: str, low: float, high: float) -> Any:
-    """A number within bounds; ValueError if it is not."""
+    """A number within bounds; ValueError if it is not.
+
+    Parameters
+    ----------
+    value : object
+        What the caller passed.
+    name : str
+        What the error calls it.
+    low, high : float
+        Bounds, which are allowed values.
+    """
     if not (is_real(value) and low <= value <= high):
         bound = f"between {low} and {high}" if math.isfinite(high) else f"at least {low}"
         raise ValueError(f"'{name}' must be a number {bound}, got {got(value)}.")
@@ -217,7 +255,17 @@ def checked_names(names: Any, taken: Sequence[str]) -> tuple[str, ...]:
 
 
 def checked_shape(shape: Any, name: str = "array_shape", of: str = "output frame") -> tuple[int, int]:
-    """The shape of an image; ValueError if it has no pixels, or more along an axis than coordinates can tell."""
+    """The shape of an image; ValueError if it has no pixels, or more along an axis than coordinates can tell.
+
+    Parameters
+    ----------
+    shape : object
+        What the caller passed: (Ny, Nx).
+    name : str, optional
+        What the error calls it.
+    of : str, optional
+        What the error says that it is the shape of.
+    """
     try:
         ny, nx = (checked_integer(n, name) for n in shape)
     except (TypeError, ValueError):  # no sequence, not of two, not of integers

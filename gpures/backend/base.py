@@ -29,12 +29,7 @@ from gpures.exposure.structs import in_memory
 from gpures.machine.memory import available_memory
 from gpures.machine.threads import thread_count
 
-__all__ = [
-    "Accumulators",
-    "IncompleteError",
-    "MosaicLayout",
-    "Part",
-]
+__all__ = ["Accumulators", "IncompleteError", "MosaicLayout", "Part", "check_memory", "named_arrays"]
 
 log = logging.getLogger(__name__)
 
@@ -105,8 +100,8 @@ class MosaicLayout:
             context_planes=planes if options.enable_ctx else 0,
             has_err=options.averages_err,
             has_dq=options.propagate_dq,
-            dtype=options.accumulator_dtype,
-            extra_names=options.extra_array_names,
+            dtype=np.dtype(options.accumulator_dtype),
+            extra_names=tuple(options.extra_array_names),
             has_time=options.enable_exptime_map,
         )
 
@@ -285,7 +280,7 @@ class Accumulators(ABC):
         with self.context():
             for name, array in self._held().items():
                 if name in part.images:
-                    put_into(cut(array, part.window), self._here(part.images[name]))
+                    _put_into(cut(array, part.window), self._here(part.images[name]))
         self._touched, self._looked_at = part.touched, int(part.done[0])
         self._begun = int(part.done[0])
         self._done[:] = part.done
@@ -408,7 +403,7 @@ def named_arrays(held: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield from named_arrays(value, f"{name}/{key}")
 
 
-def put_into(there: Any, image: Any) -> None:
+def _put_into(there: Any, image: Any) -> None:
     """Put an image back to where it was, which may have more planes by now: those are empty."""
     if image.ndim == 3:
         there[len(image) :] = 0

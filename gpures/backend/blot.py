@@ -29,14 +29,36 @@ def factors_of(interp: str) -> np.ndarray:
 
 
 def set_arrays(record: np.ndarray, arrays: tuple, address: Any) -> None:
-    """Tell a BLOT where its arrays are: the image, the pixel map, the output and the table of factors."""
+    """Tell a BLOT where its arrays are: the image, the pixel map, the output and the table of factors.
+
+    Parameters
+    ----------
+    record : ndarray of `gpures.exposure.structs.BLOT`
+        Gets the addresses.
+    arrays : tuple of ndarray
+        The four, in this order.
+    address : callable
+        Array to its address, on the machine that blots.
+    """
     record["doubles"] = arrays[0].dtype == np.float64
     for name, array in zip(("data", "pixmap", "out", "lanczos"), arrays, strict=True):
         record[name] = address(array)
 
 
 def blot_on_cpu(record: np.ndarray, data: np.ndarray, pixmap: np.ndarray, made: np.ndarray) -> None:
-    """Blot by the kernels on this machine's threads, as a BLOT says."""
+    """Blot by the kernels on this machine's threads, as a BLOT says.
+
+    Parameters
+    ----------
+    record : ndarray of `gpures.exposure.structs.BLOT`
+        Shapes, scales and the interpolation.
+    data : ndarray of float32 or float64 (Ny, Nx)
+        Image.
+    pixmap : ndarray (My, Mx, 2)
+        For each pixel of the output its x and y in the image.
+    made : ndarray of float32 (My, Mx)
+        Where the output goes.
+    """
     data, pixmap = np.require(data, type_of(data), ["C", "A"]), np.require(pixmap, np.float64, ["C", "A"])
     table = factors_of(INTERPOLATIONS[record["interpolation"]])
     set_arrays(record, (data, pixmap, made, table), lambda array: in_memory(array)[0])
@@ -44,7 +66,19 @@ def blot_on_cpu(record: np.ndarray, data: np.ndarray, pixmap: np.ndarray, made: 
 
 
 def blot_by_reference(record: np.ndarray, data: np.ndarray, pixmap: np.ndarray, made: np.ndarray) -> None:
-    """Blot by the drizzle package, as a BLOT says."""
+    """Blot by the drizzle package, as a BLOT says.
+
+    Parameters
+    ----------
+    record : ndarray of `gpures.exposure.structs.BLOT`
+        Shapes, scales and the interpolation.
+    data : ndarray of float32 or float64 (Ny, Nx)
+        Image.
+    pixmap : ndarray (My, Mx, 2)
+        For each pixel of the output its x and y in the image.
+    made : ndarray of float32 (My, Mx)
+        Where the output goes.
+    """
     from drizzle.resample import blot_image
 
     blot = original(blot_image)  # also while another is in its place

@@ -26,7 +26,7 @@ __all__ = ["CPUAccumulators"]
 SMALL_PAGES_FROM = 64 << 20
 
 
-def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+def _zeros(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """Array of zeros whose memory is taken only where it is written to."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
@@ -44,7 +44,7 @@ class CPUAccumulators(PlaneAccumulators):
     backend = "cpu"
 
     def _zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
-        return zeros(shape, dtype)
+        return _zeros(shape, dtype)
 
     def _address(self, array: np.ndarray) -> int:
         return array.ctypes.data

@@ -22,15 +22,25 @@ def warn_of_range(name: str, dtype: DTypeLike) -> None:
 
 
 def in_type(image: Any, dtype: DTypeLike, name: str) -> Any:
-    """An image in a type; infinite, with a warning, where it leaves the range of that."""
+    """An image in a type; infinite, with a warning, where it leaves the range of that.
+
+    Parameters
+    ----------
+    image : ndarray or cupy.ndarray
+        Of real numbers.
+    dtype : dtype
+        The type.
+    name : str
+        What the warning calls it.
+    """
     left: list[Any] = []
     with np.errstate(over="call", call=lambda *what: left.append(what)):
         converted = image.astype(dtype, copy=False)
-    if left or (on_device(image) and has_infinity(converted) and not has_infinity(image)):
+    if left or (on_device(image) and _has_infinity(converted) and not _has_infinity(image)):
         warn_of_range(name, dtype)
     return converted
 
 
-def has_infinity(image: Any) -> bool:
+def _has_infinity(image: Any) -> bool:
     """Whether an image is infinite anywhere; one of integers is not."""
     return image.dtype.kind == "f" and bool((image > np.finfo(image.dtype).max).any())

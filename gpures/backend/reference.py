@@ -9,7 +9,7 @@ follows what `stcal.resample.Resample` (1.20) does with the package, and differs
 - an inverse read noise beyond float32 is the largest float32;
 - flags of int8 and int16 are not extended by their sign;
 - pixels that the package has no right drop for, such as those beside one without coordinates, are handed to it by
-  themselves, with pixel maps of their own (see `Layout`).
+  themselves, with pixel maps of their own (see `_Layout`).
 
 Its weights are the package's float32: where they add up to more than 3.4e38, data are NaN.
 """
@@ -95,7 +95,7 @@ class DrizzleAccumulators(Accumulators):
         self._wt = {name: np.zeros(frame.shape) for name in frame.variance_names}
 
     def _add(self, exposure: Exposure) -> None:
-        layout = Layout(exposure, self.kernel_of(exposure), self.layout.shape)
+        layout = _Layout(exposure, self.kernel_of(exposure), self.layout.shape)
         arguments = self._arguments(exposure, layout)
         self._begun = self.passes + 1
         if exposure.data is not None:
@@ -136,7 +136,7 @@ class DrizzleAccumulators(Accumulators):
         images = {key: {n: getattr(driz, n) for n in names} for key, driz in objects.items() if driz is not None}
         return dict(named_arrays({"images": images, "wsum": self._wsum, "wt": self._wt, "time": self._time}))
 
-    def _arguments(self, exposure: Exposure, layout: Layout) -> dict:
+    def _arguments(self, exposure: Exposure, layout: _Layout) -> dict:
         xmin, xmax, ymin, ymax = layout.limits
         return {
             "exptime": exposure.exposure_time,
@@ -153,7 +153,7 @@ class DrizzleAccumulators(Accumulators):
             "ymax": ymax,
         }
 
-    def _time_of(self, exposure: Exposure, layout: Layout, arguments: dict) -> np.ndarray:
+    def _time_of(self, exposure: Exposure, layout: _Layout, arguments: dict) -> np.ndarray:
         """The exposure time where good pixels fall, all of which have weight 1 for that."""
         good = replace(exposure, weight=Weight(bad_bits=exposure.weight.bad_bits))
         driz = drizzle_class()(
@@ -163,7 +163,7 @@ class DrizzleAccumulators(Accumulators):
         driz.add_image(np.zeros(weights.shape, np.float32), **(arguments | {"weight_map": weights}))
         return np.where(driz.out_wht != 0, exposure.effective_time, 0.0)
 
-    def _add_variances(self, exposure: Exposure, layout: Layout, arguments: dict) -> None:
+    def _add_variances(self, exposure: Exposure, layout: _Layout, arguments: dict) -> None:
         """Average the roots of the variances like the data, square them, and add them with squared weights."""
         drizzled = {}
         for name, variance in exposure.variances.items():
@@ -268,7 +268,7 @@ class DrizzleAccumulators(Accumulators):
         return images
 
 
-class Layout:
+class _Layout:
     """How the pixels of an exposure lie in the arrays that are handed to the package.
 
     As they are, if their drops are those that the package computes. Else the image is followed by those pixels that

@@ -89,12 +89,34 @@ class Backend:
 def frame_of(
     kernel: str, shape: tuple[int, int] = WHOLE, dtype: str = "f4", fillval: float | None = None
 ) -> MosaicLayout:
-    """A frame with everything on; always the same planes, so that a GPU's kernels are compiled once."""
+    """A frame with everything on; always the same planes, so that a GPU's kernels are compiled once.
+
+    Parameters
+    ----------
+    kernel : str
+        Shape of the drops.
+    shape : (int, int), optional
+        Shape (Ny, Nx).
+    dtype : {"f4", "f8"}, optional
+        Type of the sums.
+    fillval : float or None, optional
+        Value of pixels without contributions; None for NaN.
+    """
     return MosaicLayout(shape, kernel, fillval, VARIANCES, 1, has_err=True, has_dq=True, dtype=np.dtype(dtype))
 
 
 def exposure_of(data: np.ndarray, pixmap: PixelMap, **settings: Any) -> Exposure:
-    """An exposure with everything that a frame has; what is not given is 1, or no flags."""
+    """An exposure with everything that a frame has; what is not given is 1, or no flags.
+
+    Parameters
+    ----------
+    data : ndarray (Ny, Nx)
+        Image.
+    pixmap : PixelMap
+        Of its pixels.
+    **settings
+        Further attributes of `gpures.exposure.Exposure`.
+    """
     ones = np.ones(data.shape, np.float32)
     defaults: dict[str, Any] = {
         "weight": Weight(),

@@ -47,7 +47,19 @@ LINEAR = 0.01
 def rounding(
     contributions: np.ndarray | float, exposures: int, dtype: str, per_contribution: bool
 ) -> np.ndarray | float:
-    """Error of a sum, rounded with each contribution or each exposure, over the sum of its terms' magnitudes."""
+    """Error of a sum, rounded with each contribution or each exposure, over the sum of its terms' magnitudes.
+
+    Parameters
+    ----------
+    contributions : ndarray or float
+        How many terms the sums have.
+    exposures : int
+        How many exposures they are of.
+    dtype : {"f4", "f8"}
+        Type of the sums.
+    per_contribution : bool
+        Whether they are rounded with each contribution, and not with each exposure.
+    """
     return PER_ADDITION * EPS[dtype] * (contributions if per_contribution else exposures)
 
 
@@ -124,7 +136,7 @@ def factor(kernel: str, x: np.ndarray, i: np.ndarray, ratio: float, pixfrac: flo
     return np.where((np.abs(x - i) * ratio <= order) & (d <= order), np.sinc(d) * np.sinc(d / order), 0.0)
 
 
-def drops(kernel: str, exposure: Exposure, geometry: Geometry, shape: tuple[int, int]) -> tuple[np.ndarray, ...]:
+def _drops(kernel: str, exposure: Exposure, geometry: Geometry, shape: tuple[int, int]) -> tuple[np.ndarray, ...]:
     """All contributions of an exposure: input row and column, output row and column, share."""
     x0, x1, y0, y1 = exposure.limits
     rows, columns = (grid.ravel() for grid in np.mgrid[y0 : y1 + 1, x0 : x1 + 1])
@@ -147,7 +159,7 @@ def drops(kernel: str, exposure: Exposure, geometry: Geometry, shape: tuple[int,
     return rows[k], columns[k], j[tuple(at)].astype(int), i[tuple(at)].astype(int), share[tuple(at)]
 
 
-def weights_of(exposure: Exposure) -> np.ndarray:
+def _weights_of(exposure: Exposure) -> np.ndarray:
     """Weights of an exposure's pixels: as given, inverse variances or a constant, where finite and not flagged bad."""
     weight = exposure.weight
     with np.errstate(divide="ignore"):
@@ -157,7 +169,7 @@ def weights_of(exposure: Exposure) -> np.ndarray:
     return np.where(is_bad | ~np.isfinite(w), 0.0, w)
 
 
-def sums_of(
+def _sums_of(
     exposure: Exposure,
     shape: tuple[int, int],
     row: np.ndarray,
@@ -190,6 +202,15 @@ def sums_of(
 class Truth:
     """Images of a mosaic by the definition, and the bounds of a backend's errors.
 
+    Parameters
+    ----------
+    frame : MosaicLayout
+        Of the mosaic.
+    exposures : sequence of Exposure
+        What is added.
+    geometries : sequence of Geometry
+        Where the pixels of each exposure lie.
+
     Attributes
     ----------
     images : dict of ndarray
@@ -210,15 +231,15 @@ class Truth:
         wsum, total = dict.fromkeys(frame.variance_names, zeros), zeros
 
         for exposure, geometry in zip(exposures, geometries, strict=True):
-            row, column, j, i, share = drops(frame.kernel, exposure, geometry, frame.shape)
-            weight = weights_of(exposure)[row, column]
+            row, column, j, i, share = _drops(frame.kernel, exposure, geometry, frame.shape)
+            weight = _weights_of(exposure)[row, column]
             row, column, j, i, share, weight = (a[weight != 0] for a in (row, column, j, i, share, weight))
             np.bitwise_or.at(
                 con[0], (j, i), np.where(share * weight > 0, 1 << exposure.context_id, 0).astype(np.uint32)
             )
             if exposure.dq is not None:
                 np.bitwise_or.at(dq, (j, i), exposure.dq[row, column].astype(np.uint32))
-            own, count = sums_of(exposure, frame.shape, row, column, j * frame.shape[1] + i, share, weight)
+            own, count = _sums_of(exposure, frame.shape, row, column, j * frame.shape[1] + i, share, weight)
             self.count = self.count + count
             for name, images in self.sums.items():
                 images += own[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +30,7 @@ BAD, FILL = 4, -7.5
 PIXMAP_TOLERANCE = 1e-9
 
 
-def shifted(shape: tuple[int, int], x: float, y: float) -> PixelMap:
+def _shifted(shape: tuple[int, int], x: float, y: float) -> PixelMap:
     """Pixel map that only shifts."""
     return Geometry(shape, (x + (shape[1] - 1) / 2, y + (shape[0] - 1) / 2)).pixmap()
 
@@ -51,7 +52,7 @@ def check_copy(backend: Backend, compare: Comparison) -> None:
     data, weights = rng.uniform(-2, 2, SHAPE).astype("f4"), rng.uniform(0.5, 2, SHAPE).astype("f4")
     rounded = backend.rounding(1)
     for kernel, fillval in (("square", None), ("turbo", FILL), ("point", 0.0)):
-        exposure = exposure_of(data, shifted(SHAPE, 29, 31), weight=Weight(weight_map=weights), err=np.abs(data))
+        exposure = exposure_of(data, _shifted(SHAPE, 29, 31), weight=Weight(weight_map=weights), err=np.abs(data))
         got = backend.images(frame_of(kernel, fillval=fillval), [exposure])
         inside = mixed(np.ones(SHAPE), 29, 31, WHOLE) > 0
         expected = np.full(WHOLE, np.nan if fillval is None else fillval)
@@ -72,7 +73,7 @@ def check_mixture(backend: Backend, compare: Comparison) -> None:
     rounded = backend.rounding(4)
     for kernel in ("square", "turbo"):
         for pixfrac in (1.0, 0.5):
-            exposure = exposure_of(data, shifted(SHAPE, x, y), weight=Weight(weight_map=weights), pixfrac=pixfrac)
+            exposure = exposure_of(data, _shifted(SHAPE, x, y), weight=Weight(weight_map=weights), pixfrac=pixfrac)
             got = backend.images(frame_of(kernel), [exposure])
             wht, flux = (mixed(image, x, y, WHOLE, pixfrac) for image in (weights, weights * data.astype(float)))
             with np.errstate(invalid="ignore"):
@@ -124,7 +125,7 @@ def check_variances(backend: Backend, compare: Comparison) -> None:
         of_all = {name: np.full(SHAPE, v[k]) for name, v in zip(VARIANCES, variances, strict=True)}
         weight, data = Weight(variance=of_all["var_rnoise"]), np.full(SHAPE, value)
         exposures.append(
-            exposure_of(data, shifted(SHAPE, 29, 31), weight=weight, variances=of_all, variance_weight=None)
+            exposure_of(data, _shifted(SHAPE, 29, 31), weight=weight, variances=of_all, variance_weight=None)
         )
     scaling = 4.0
     got = backend.images(frame_of("square"), exposures, scaling)
@@ -158,7 +159,7 @@ def check_bits(backend: Backend, compare: Comparison) -> None:
             dq[window] |= np.where(good, flags, np.uint32(0))
             data = np.where(good, 1.0, np.nan).astype(np.float32)
             settings = {"weight": Weight(bad_bits=BAD), "dq": flags, "context_id": k}
-            exposures.append(exposure_of(data, shifted(shape, x, y), **settings))
+            exposures.append(exposure_of(data, _shifted(shape, x, y), **settings))
         # The image grows by a plane when it must; the reference's has to have them all.
         planes = 2 if backend.is_reference else 1
         got = backend.images(replace(frame_of(kernel, frame_shape), context_planes=planes), exposures)
@@ -166,7 +167,7 @@ def check_bits(backend: Backend, compare: Comparison) -> None:
         compare(f"{kernel}: dq", got["dq"], dq)
 
 
-def header(shape: tuple[int, int], x: float, y: float) -> Any:
+def _header(shape: tuple[int, int], x: float, y: float) -> Any:
     """Celestial WCS of an image whose reference pixel is (x, y), with pixels of an arcsecond."""
     from astropy.wcs import WCS
 
@@ -186,7 +187,7 @@ def check_resample(backend: Backend, compare: Comparison) -> None:
     shape, frame_shape = (91, 97), (123, 127)  # large enough for splines as pixel maps
     rng = np.random.default_rng(5)
     resample = Resample(
-        {"wcs": header(frame_shape, 60, 61), "pixel_scale": 1.0, "pixel_scale_ratio": 1.0},
+        {"wcs": _header(frame_shape, 60, 61), "pixel_scale": 1.0, "pixel_scale_ratio": 1.0},
         n_input_models=3,
         fillval="NaN",
         good_bits=2,
@@ -209,7 +210,7 @@ def check_resample(backend: Backend, compare: Comparison) -> None:
         resample.add_model(
             {name: np.full(shape, v, np.float32) for name, v in named.items()}
             | dict.fromkeys(("start_time", "end_time", "duration", "measurement_time", "pixelarea_steradians", "level"))
-            | {"data": data, "dq": flags, "wcs": header(shape, 60 - x, 61 - y), "exposure_time": 10.0 + k}
+            | {"data": data, "dq": flags, "wcs": _header(shape, 60 - x, 61 - y), "exposure_time": 10.0 + k}
             | {"filename": f"exposure {k}", "group_id": k, "subtracted": False}
         )
         t = good / variances[0]
@@ -222,7 +223,7 @@ def check_resample(backend: Backend, compare: Comparison) -> None:
         for name, v in named.items():
             of_variances[name] += reached * v / variances[0] ** 2
     resample.finalize()
-    got = resample.output_model
+    got: Mapping[str, Any] = resample.output_model
     with np.errstate(invalid="ignore"):
         expected = {"data": flux / wht} | {name: v / total**2 for name, v in of_variances.items()}
     error = np.sqrt(sum(expected[name] for name in VARIANCES))

@@ -26,7 +26,7 @@ PARTNER = {"cuda": "cpu", "cpu": "drizzle"}
 
 
 @lru_cache
-def scene(kernel: str, shape: tuple[int, int], is_constant: bool = False) -> tuple[list[Exposure], Truth]:
+def _scene(kernel: str, shape: tuple[int, int], is_constant: bool = False) -> tuple[list[Exposure], Truth]:
     """Three exposures, turned, bent, of all kinds of weights and arrays, and what becomes of them in a frame."""
     rng = np.random.default_rng(4)
     exposures, geometries = [], []
@@ -64,7 +64,7 @@ def scene(kernel: str, shape: tuple[int, int], is_constant: bool = False) -> tup
 def check_constant(backend: Backend, compare: Comparison) -> None:
     """A constant stays one, with any kernel, weights and geometry."""
     for kernel in KERNELS:
-        exposures, truth = scene(kernel, WHOLE, is_constant=True)
+        exposures, truth = _scene(kernel, WHOLE, is_constant=True)
         got, bounds = backend.images(frame_of(kernel), exposures), truth.bounds("f4", backend.is_reference)
         for name in ("data", "err"):
             expected = np.where(truth.count > 0, CONSTANT, np.nan)
@@ -72,16 +72,26 @@ def check_constant(backend: Backend, compare: Comparison) -> None:
 
 
 def check_definition(kernel: str, backend: Backend, compare: Comparison) -> None:
-    """All images are those of the definition."""
-    for shape, dtype in settings_of(backend):
-        exposures, truth = scene(kernel, shape)
+    """All images are those of the definition.
+
+    Parameters
+    ----------
+    kernel : str
+        Shape of the drops.
+    backend : Backend
+        What makes the images.
+    compare : Comparison
+        Gets each image, and what it should be.
+    """
+    for shape, dtype in _settings_of(backend):
+        exposures, truth = _scene(kernel, shape)
         got = backend.images(frame_of(kernel, shape, dtype), exposures)
         bounds = truth.bounds(dtype, backend.is_reference)
         for name, expected in truth.images.items():
             compare(f"{name} ({dtype})", got[name], expected, bounds[name])
 
 
-def settings_of(backend: Backend) -> list[tuple[tuple[int, int], str]]:
+def _settings_of(backend: Backend) -> list[tuple[tuple[int, int], str]]:
     """Frames and types that a backend is checked with."""
     return [(WHOLE, "f4")] if backend.is_reference else [(WHOLE, "f4"), (CUT, "f4"), (WHOLE, "f8"), (CUT, "f8")]
 
@@ -90,8 +100,8 @@ def check_partner(backend: Backend, compare: Comparison) -> None:
     """All images are those of another backend."""
     partner = Backend(PARTNER[backend.name])
     for kernel in KERNELS:
-        for shape, dtype in settings_of(partner):
-            exposures, truth = scene(kernel, shape)
+        for shape, dtype in _settings_of(partner):
+            exposures, truth = _scene(kernel, shape)
             got, expected = (b.images(frame_of(kernel, shape, dtype), exposures) for b in (backend, partner))
             bounds, more = (truth.bounds(dtype, b.is_reference) for b in (backend, partner))
             for name in bounds:

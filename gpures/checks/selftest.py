@@ -59,7 +59,7 @@ def run(backend: str = "all", device: int | None = None) -> bool:
         if name in mosaics.PARTNER and reasons[mosaics.PARTNER[name]] is None:
             checks[f"agreement with {mosaics.PARTNER[name]}"] = mosaics.check_partner
         for title, check in checks.items():
-            compare = outcome(check, Backend(name, device))
+            compare = _outcome(check, Backend(name, device))
             verdicts.append(compare.worst <= 1)
             verdict = "ok" if verdicts[-1] else f"FAILED  {compare.words}"
             print(row((name, title, compare.worst, f"  {verdict}"), ("<9", "<38", ">17.2g", "")), flush=True)
@@ -76,7 +76,7 @@ def run(backend: str = "all", device: int | None = None) -> bool:
     return False
 
 
-def outcome(check: Callable[[Backend, Comparison], None], backend: Backend) -> Comparison:
+def _outcome(check: Callable[[Backend, Comparison], None], backend: Backend) -> Comparison:
     """What comes of a check; an exception is a deviation without bound."""
     compare = Comparison()
     try:

@@ -99,7 +99,7 @@ def _drizzle(
     backend: str,
     label: str,
     options: dict[str, Any],
-) -> tuple[dict[str, Any], float]:
+) -> tuple[Any, float]:
     """Drizzle exposures; return the output model and the median seconds of ``add_model``."""
     from gpures import Resample
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpures.arguments.arrays import converted, got, on_device, readable, real
 from gpures.arguments.values import (
@@ -30,22 +32,22 @@ FEWEST_PIXELS = {"poly3": 3, "poly5": 4}
 
 
 def blot_image(
-    data,
-    pixmap,
-    pix_ratio=NOT_GIVEN,
-    exptime=NOT_GIVEN,
-    output_pixel_shape=NOT_GIVEN,
-    out_img=None,
-    fillval=0.0,
-    iscale=1.0,
-    interp="poly5",
-    sinscl=1.0,
+    data: NDArray[Any],
+    pixmap: NDArray[Any],
+    pix_ratio: float = NOT_GIVEN,
+    exptime: float = NOT_GIVEN,
+    output_pixel_shape: Sequence[int] = NOT_GIVEN,
+    out_img: NDArray[Any] | None = None,
+    fillval: float | str = 0.0,
+    iscale: float = 1.0,
+    interp: str = "poly5",
+    sinscl: float = 1.0,
     *,
-    float32_below=0.0,
-    backend="auto",
-    device=None,
-    to_host=True,
-):
+    float32_below: float = 0.0,
+    backend: str = "auto",
+    device: Any = None,
+    to_host: bool = True,
+) -> NDArray[np.float32]:
     """Interpolate an image at the places that a pixel map says.
 
     Drop-in for `drizzle.resample.blot_image` (versions 2.2 and 3.0). What it does otherwise is listed below.
@@ -158,7 +160,7 @@ def blot_image(
     record["interpolation"] = INTERPOLATIONS.index(interp)
     record["out_ny"], record["out_nx"] = shape
     record["scale"] = checked_scale(iscale, "iscale")
-    record["fill"] = checked_fill(fillval)
+    record["fill"] = _checked_fill(fillval)
     record["sinc_scale"] = checked_scale(sinscl, "sinscl")
     record["float32_below"] = checked_number(float32_below, "float32_below", 0.0, math.inf)
     there = [name for name, array in (("data", data), ("pixmap", pixmap), ("out_img", out_img)) if on_device(array)]
@@ -174,7 +176,7 @@ def blot_image(
     return blot(backend, record, data, pixmap, out_img, device, to_host)
 
 
-def checked_fill(fillval: Any) -> float:
+def _checked_fill(fillval: Any) -> float:
     """A fill value as a number; TypeError or ValueError if it is none."""
     fill = fill_number(fillval)
     if fill is None:

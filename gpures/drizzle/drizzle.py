@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import operator
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpures.arguments.arrays import as_host, converted, got, on_device, readable, real
 from gpures.arguments.values import (
@@ -121,29 +123,29 @@ class Drizzle:
 
     def __init__(
         self,
-        kernel="square",
-        fillval=None,
-        fillval2=None,
-        out_shape=None,
-        out_img=None,
-        out_wht=None,
-        out_ctx=None,
-        out_img2=None,
-        out_dq=None,
-        exptime=0.0,
-        begin_ctx_id=0,
-        max_ctx_id=None,
-        disable_ctx=False,
+        kernel: str = "square",
+        fillval: float | str | None = None,
+        fillval2: float | str | None = None,
+        out_shape: Sequence[int] | None = None,
+        out_img: NDArray[Any] | None = None,
+        out_wht: NDArray[Any] | None = None,
+        out_ctx: NDArray[Any] | None = None,
+        out_img2: NDArray[Any] | Sequence[NDArray[Any] | None] | None = None,
+        out_dq: NDArray[Any] | None = None,
+        exptime: float = 0.0,
+        begin_ctx_id: int = 0,
+        max_ctx_id: int | None = None,
+        disable_ctx: bool = False,
         *,
-        backend="auto",
-        device=None,
-        to_host=True,
-    ):
+        backend: str = "auto",
+        device: Any = None,
+        to_host: bool = True,
+    ) -> None:
         self._backend = checked_backend(backend)
         device_number(device)
         self._device = device
         disable_ctx = checked_switch(disable_ctx, "disable_ctx")
-        self._context_planes = 0 if disable_ctx else checked_ids(begin_ctx_id, max_ctx_id) // BITS_PER_PLANE + 1
+        self._context_planes = 0 if disable_ctx else _checked_ids(begin_ctx_id, max_ctx_id) // BITS_PER_PLANE + 1
         self._ctx_id = None if disable_ctx else operator.index(begin_ctx_id)
         self._exptime = checked_real(exptime, "exptime")
         if not 0.0 <= self._exptime <= LARGEST:
@@ -221,57 +223,57 @@ class Drizzle:
     # ---- what it is --------------------------------------------------------------------------------------------
 
     @property
-    def kernel(self):
+    def kernel(self) -> str:
         """Name of the kernel."""
         return self._kernel
 
     @property
-    def backend(self):
+    def backend(self) -> str:
         """Name of the backend in use: "cuda", "cpu" or "drizzle"; "auto" as long as there is no output frame."""
         return self._backend
 
     @property
-    def fillval(self):
+    def fillval(self) -> str:
         """Value of output pixels without contributions, as a string: a number, "NaN" or "INDEF"."""
         return self._fillval
 
     @property
-    def fillval2(self):
-        """The same for ``out_img2``."""
+    def fillval2(self) -> str:
+        """Value of pixels of ``out_img2`` without contributions, as a string."""
         return self._fillval2
 
     @property
-    def ctx_id(self):
+    def ctx_id(self) -> int | None:
         """Number in the context image of the next image; None where there is no context image."""
         return self._ctx_id
 
     @property
-    def total_exptime(self):
+    def total_exptime(self) -> float:
         """Exposure time of all images added, and of the mosaic begun with (seconds)."""
         return self._exptime
 
     @property
-    def out_img(self):
+    def out_img(self) -> NDArray[np.float32]:
         """Weighted mean, float32 (Ny, Nx)."""
         return self._look("data")
 
     @property
-    def out_wht(self):
+    def out_wht(self) -> NDArray[np.float32]:
         """Sum of weights, float32 (Ny, Nx)."""
         return self._look("wht")
 
     @property
-    def out_ctx(self):
+    def out_ctx(self) -> NDArray[np.int32] | None:
         """Context image, int32 (planes, Ny, Nx); None if there is none."""
         return None if self._ctx_id is None else self._look("con")
 
     @property
-    def out_dq(self):
+    def out_dq(self) -> NDArray[np.uint32] | None:
         """Data quality flags, uint32 (Ny, Nx), combined by OR; None as long as there are none."""
         return self._look("dq")
 
     @property
-    def out_img2(self):
+    def out_img2(self) -> list[NDArray[np.float32]] | None:
         """List of the averages with squared weights, float32 (Ny, Nx); None if there are none."""
         return self._look("squared")
 
@@ -289,23 +291,23 @@ class Drizzle:
 
     def add_image(
         self,
-        data,
-        exptime,
-        pixmap,
-        data2=None,
-        dq=None,
-        scale=NOT_GIVEN,
-        iscale=1.0,
-        pixel_scale_ratio=1.0,
-        weight_map=None,
-        wht_scale=1.0,
-        pixfrac=1.0,
-        in_units="cps",
-        xmin=None,
-        xmax=None,
-        ymin=None,
-        ymax=None,
-    ):
+        data: NDArray[Any],
+        exptime: float,
+        pixmap: NDArray[Any],
+        data2: NDArray[Any] | Sequence[NDArray[Any] | None] | None = None,
+        dq: NDArray[Any] | None = None,
+        scale: float = NOT_GIVEN,
+        iscale: float = 1.0,
+        pixel_scale_ratio: float | None = 1.0,
+        weight_map: NDArray[Any] | None = None,
+        wht_scale: float = 1.0,
+        pixfrac: float = 1.0,
+        in_units: str = "cps",
+        xmin: int | None = None,
+        xmax: int | None = None,
+        ymin: int | None = None,
+        ymax: int | None = None,
+    ) -> tuple[int, int]:
         """Resample an image and add it to the mosaic.
 
         Nothing that is passed is changed. Arrays may have any strides, byte order and real type.
@@ -362,7 +364,7 @@ class Drizzle:
         shape = real(data, "data").shape
         if data.ndim != 2 or data.size == 0:
             raise ValueError(f"'data' must be an image, of shape (Ny, Nx), got the shape {shape}.")
-        full = checked_pixmap(pixmap, shape)
+        full = _checked_pixmap(pixmap, shape)
         squared = self._checked_squared(data2, shape)
         exptime = checked_real(exptime, "exptime")
         if not SMALLEST <= exptime <= LARGEST:
@@ -372,7 +374,7 @@ class Drizzle:
             if dq.shape != shape:
                 raise ValueError(f"'dq' shape is not consistent with 'data' shape. Got {dq.shape}, for {shape}.")
             mask = union(mask, of_dq)
-        weight = checked_weight(weight_map, wht_scale, shape, mask)
+        weight = _checked_weight(weight_map, wht_scale, shape, mask)
         if not isinstance(in_units, str) or in_units not in ("cps", "counts"):
             raise ValueError(f"Unknown unit type {got(in_units)}: 'in_units' must be 'cps' or 'counts'.")
         iscale = checked_scale(iscale, "iscale") / (exptime if in_units == "counts" else 1.0)
@@ -381,7 +383,7 @@ class Drizzle:
             data=data,
             pixmap=PixelMap.from_array(full),
             weight=weight,
-            limits=checked_limits((xmin, xmax, ymin, ymax), full),
+            limits=_checked_limits((xmin, xmax, ymin, ymax), full),
             dq=dq,
             squared=squared,
             pixfrac=pixfrac,
@@ -401,7 +403,7 @@ class Drizzle:
                 full = full if self._origin == (0, 0) else full - self._origin
                 # As the output's WCS is not known, only so long steps may lead across a seam of it.
                 image.pixmap = PixelMap.from_array(full, jump=max(self._images.held.layout.shape) / 2)
-                image.pixel_scale_ratio = drop_scale_ratio(pixel_scale_ratio, image, self._images.held.layout.shape)
+                image.pixel_scale_ratio = _drop_scale_ratio(pixel_scale_ratio, image, self._images.held.layout.shape)
                 missed = self._images.held.misses(image)
                 self._exptime += exptime
                 self._ctx_id = None if self._ctx_id is None else self._ctx_id + 1
@@ -425,7 +427,7 @@ class Drizzle:
             self._undo = None
         self._images.settle()
 
-    def _checked_squared(self, data2: Any, shape: tuple[int, int]) -> list:
+    def _checked_squared(self, data2: Any, shape: tuple[int, int]) -> list[Any]:
         """What is to be averaged with squared weights."""
         if data2 is None:
             squared = []
@@ -476,7 +478,7 @@ class Drizzle:
 # ---- checks ----------------------------------------------------------------------------------------------------------
 
 
-def checked_ids(first: Any, last: Any) -> int:
+def _checked_ids(first: Any, last: Any) -> int:
     """Largest number expected in the context image; ValueError if it can't be."""
     first = checked_integer(first, "begin_ctx_id")
     if first < 0 or first >= MOST_IMAGES:
@@ -489,7 +491,7 @@ def checked_ids(first: Any, last: Any) -> int:
     return last
 
 
-def checked_pixmap(pixmap: Any, shape: tuple[int, int]) -> np.ndarray:
+def _checked_pixmap(pixmap: Any, shape: tuple[int, int]) -> np.ndarray:
     """A pixel map in host memory, float64; NaN where it is masked.
 
     Raises
@@ -508,7 +510,7 @@ def checked_pixmap(pixmap: Any, shape: tuple[int, int]) -> np.ndarray:
     return np.asarray(as_host(full), np.float64)
 
 
-def checked_weight(weight_map: Any, wht_scale: Any, shape: tuple[int, int], mask: np.ndarray | None) -> Weight:
+def _checked_weight(weight_map: Any, wht_scale: Any, shape: tuple[int, int], mask: np.ndarray | None) -> Weight:
     """What the weights are made of, 0 where pixels are masked; ValueError if the map is not of the data's shape."""
     constant = float(np.float32(checked_scale(wht_scale, "wht_scale")))
     if weight_map is not None:
@@ -541,7 +543,7 @@ def frame_around(full: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
     return checked_shape((y1 - y0 + 1, x1 - x0 + 1)), (x0, y0)
 
 
-def drop_scale_ratio(ratio: float | None, image: Exposure, frame: tuple[int, int]) -> float:
+def _drop_scale_ratio(ratio: float | None, image: Exposure, frame: tuple[int, int]) -> float:
     """Pixel scale ratio that sizes the drops of an image: the one given, or, without one, the pixel map's own."""
     if ratio is not None:
         ratio = checked_ratio(ratio)
@@ -558,7 +560,7 @@ def drop_scale_ratio(ratio: float | None, image: Exposure, frame: tuple[int, int
     return float(np.float32(ratio))  # as the reference hands it on
 
 
-def checked_limits(limits: tuple, pixmap: np.ndarray) -> Box:
+def _checked_limits(limits: tuple[Any, ...], pixmap: np.ndarray) -> Box:
     """xmin, xmax, ymin, ymax of the pixels used.
 
     Raises

@@ -46,8 +46,8 @@ class OutputImages:
     """
 
     def __init__(self, given: dict[str, Any], squared: Any, fills: dict[str, str], to_host: bool):
-        self._given = {name: checked_output(image, name) for name, image in given.items() if image is not None}
-        self.squared = None if squared is None else checked_list(squared)
+        self._given = {name: _checked_output(image, name) for name, image in given.items() if image is not None}
+        self.squared = None if squared is None else _checked_list(squared)
         self._fills = fills
         self._to_host = to_host
         self._has_flags = "dq" in self._given
@@ -76,11 +76,11 @@ class OutputImages:
         """How many passes are in the sums."""
         return 0 if self._held is None else self._held.passes
 
-    def state(self) -> tuple:
+    def state(self) -> tuple[Any, ...]:
         """What there is beside the images' values, for `go_back`."""
         return self._held, self._has_flags, self.squared, self._is_filled
 
-    def go_back(self, state: tuple) -> None:
+    def go_back(self, state: tuple[Any, ...]) -> None:
         """Undo what was begun for an image that is not in the sums."""
         held, had_flags, squared, self._is_filled = state
         if self._held is not held:
@@ -142,7 +142,7 @@ class OutputImages:
         value = fill_number(self._fills[name])
         return float("nan") if value is None else value
 
-    def _with_new(self, squared: list) -> list:
+    def _with_new(self, squared: list[Any]) -> list[Any]:
         return [self._value_of_new("squared") if image is None else image for image in squared]
 
     def begin_flags(self, next_id: int) -> None:
@@ -181,7 +181,7 @@ class OutputImages:
                     self._copy_part(held, given, part)
         self._settled, self._is_filled = self.passes, True
 
-    def _copy_part(self, held: Any, given: Any, part: tuple) -> None:
+    def _copy_part(self, held: Any, given: Any, part: tuple[Any, ...]) -> None:
         if not on_device(held):
             if not np.may_share_memory(held, given):
                 given[part] = held[part]
@@ -192,6 +192,15 @@ class OutputImages:
 
 def fill_text(fillval: Any, name: str, is_new: bool) -> str:
     """A fill value as the reference shows it: a number, "NaN", or "INDEF" where pixels of a given array stay.
+
+    Parameters
+    ----------
+    fillval : float, str or None
+        As `gpures.Drizzle` takes it.
+    name : str
+        What the error calls it.
+    is_new : bool
+        Whether the image is made anew, so that there is nothing that could stay.
 
     Raises
     ------
@@ -214,7 +223,7 @@ def checked_flags(flags: Any, name: str) -> tuple[Any, np.ndarray | None]:
     return flags, mask
 
 
-def checked_output(given: Any, name: str) -> Any:
+def _checked_output(given: Any, name: str) -> Any:
     """An image of a mosaic that goes on, in its type: the array itself if it has that already.
 
     Raises
@@ -246,7 +255,7 @@ def checked_output(given: Any, name: str) -> Any:
     return image
 
 
-def checked_list(images: Any) -> list:
+def _checked_list(images: Any) -> list[Any]:
     """``out_img2`` as a list; TypeError if it is none."""
     if hasattr(images, "__array__") or on_device(images):
         images = [images]
@@ -254,4 +263,4 @@ def checked_list(images: Any) -> list:
         images = list(images)
     except TypeError as error:
         raise TypeError(f"'out_img2' must be an image or a list of such, got {got(images)}.") from error
-    return [None if image is None else checked_output(image, "squared") for image in images]
+    return [None if image is None else _checked_output(image, "squared") for image in images]

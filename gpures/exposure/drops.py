@@ -32,7 +32,17 @@ def effective_kernel(kernel: str, pixfrac: float) -> str:
 
 
 def warn_of_kernel(kernel: str, pixfrac: float, stacklevel: int) -> None:
-    """Warn of what a kernel does not do; ``stacklevel`` as `warnings.warn` would take it in the caller."""
+    """Warn of what a kernel does not do.
+
+    Parameters
+    ----------
+    kernel : str
+        Shape of the drops, as the caller gave it.
+    pixfrac : float
+        Their size in input pixels.
+    stacklevel : int
+        As `warnings.warn` would take it in the caller.
+    """
     effective = effective_kernel(kernel, pixfrac)
     stacklevel += 1
     if effective != kernel.lower():

@@ -18,7 +18,7 @@ from gpures.exposure.pixmap import PixelMap
 from gpures.exposure.weights import Weight, bad_bits, left_out, measured_time, union, weight_of
 from gpures.wcs.transforms import resample_range
 
-__all__ = ["exposure_of", "exposure_of_variances"]
+__all__ = ["exposure_of", "exposure_of_variances", "sky_level"]
 
 log = logging.getLogger(__name__)
 
@@ -53,28 +53,28 @@ def exposure_of(
     KeyError, RuntimeError, TypeError, ValueError
         Something in the model is missing or wrong; the text says what, what it got and what it expected.
     """
-    data = data_of(model)
+    data = _data_of(model)
     shape = data.shape
-    time = checked_time(model, "exposure_time")
+    time = _checked_time(model, "exposure_time")
     for key in ("duration", "measurement_time"):
-        checked_time(model, key, may_be_none=True)
-    check_area(model)
+        _checked_time(model, key, may_be_none=True)
+    _check_area(model)
     dq = dq_of(model, shape, options.propagate_dq)
     weight = weight_of(model, shape, bad_bits(options.good_bits, flag_names, dq.dtype), options.weight_type)
     if (mask := union(model.mask("data"), model.mask("dq"))) is not None:
         dq, bad = left_out(dq, weight.bad_bits, mask)
         weight = replace(weight, bad_bits=bad)
-    variances = variances_of(model, shape, variance_names)
+    variances = _variances_of(model, shape, variance_names)
     return Exposure(
         data=data,
         weight=weight,
         dq=dq if options.propagate_dq or weight.bad_bits else None,
-        err=image_of(model, "err", shape) if options.averages_err else None,
-        extras={name: image_of(model, name, shape) for name in options.extra_array_names},
+        err=_image_of(model, "err", shape) if options.averages_err else None,
+        extras={name: _image_of(model, name, shape) for name in options.extra_array_names},
         variances=variances,
-        variance_weight=variance_weight_of(model, variances, options.weight_type),
+        variance_weight=_variance_weight_of(model, variances, options.weight_type),
         exposure_time=time,
-        effective_time=effective_time(model) if options.enable_exptime_map else time,
+        effective_time=_effective_time(model) if options.enable_exptime_map else time,
         pixfrac=options.pixfrac,
         kernel=options.drop,
         level=sky_level(model),
@@ -83,7 +83,7 @@ def exposure_of(
     )
 
 
-def data_of(model: InputModel) -> np.ndarray:
+def _data_of(model: InputModel) -> np.ndarray:
     """The data array of a model.
 
     Raises
@@ -127,7 +127,7 @@ def dq_of(model: InputModel, shape: tuple[int, int], propagate: bool) -> np.ndar
     return dq
 
 
-def image_of(model: InputModel, name: str, shape: tuple[int, int]) -> np.ndarray:
+def _image_of(model: InputModel, name: str, shape: tuple[int, int]) -> np.ndarray:
     """An array of a model, which the resampler's settings need.
 
     Raises
@@ -143,7 +143,7 @@ def image_of(model: InputModel, name: str, shape: tuple[int, int]) -> np.ndarray
     return model.array(name)
 
 
-def variances_of(model: InputModel, shape: tuple[int, int], names: Sequence[str]) -> dict[str, np.ndarray]:
+def _variances_of(model: InputModel, shape: tuple[int, int], names: Sequence[str]) -> dict[str, np.ndarray]:
     """Variances of a model, in the order of their names.
 
     Those that are missing, empty or of another shape than the data are passed over, with a word in the log.
@@ -159,7 +159,7 @@ def variances_of(model: InputModel, shape: tuple[int, int], names: Sequence[str]
     return variances
 
 
-def variance_weight_of(model: InputModel, variances: Mapping[str, np.ndarray], weight_type: str) -> float | None:
+def _variance_weight_of(model: InputModel, variances: Mapping[str, np.ndarray], weight_type: str) -> float | None:
     """What weights a model's variances in the mosaic; None for the inverse of its drizzled ``var_rnoise``."""
     if weight_type == "exptime":
         return float(measured_time(model)[0])
@@ -170,7 +170,7 @@ def variance_weight_of(model: InputModel, variances: Mapping[str, np.ndarray], w
     return 1.0
 
 
-def checked_time(model: InputModel, key: str, may_be_none: bool = False) -> float:
+def _checked_time(model: InputModel, key: str, may_be_none: bool = False) -> float:
     """A time of a model in seconds: positive, or, where it may be None, zero or more; 0 for None.
 
     Raises
@@ -189,9 +189,9 @@ def checked_time(model: InputModel, key: str, may_be_none: bool = False) -> floa
     return time
 
 
-def effective_time(model: InputModel) -> float:
+def _effective_time(model: InputModel) -> float:
     """Time for which a model's detector collected light, in seconds: the exposure time where it tells nothing else."""
-    return checked_time(model, "exposure_time" if model.get(EFFECTIVE) is None else EFFECTIVE)
+    return _checked_time(model, "exposure_time" if model.get(EFFECTIVE) is None else EFFECTIVE)
 
 
 def sky_level(model: Mapping) -> float:
@@ -213,7 +213,7 @@ def sky_level(model: Mapping) -> float:
     return level
 
 
-def check_area(model: InputModel) -> None:
+def _check_area(model: InputModel) -> None:
     """Check the nominal pixel area of a model; what is not positive stands for none, as None does.
 
     Raises
@@ -240,6 +240,21 @@ def exposure_of_variances(
 ) -> Exposure:
     """A model's variances alone, with the pixel map, weights and limits that a hook gives; None for weights of 1.
 
+    Parameters
+    ----------
+    model : InputModel
+        The model.
+    options : Options
+        What the resampling is set to.
+    variance_names : sequence of str
+        Variance arrays that are resampled.
+    pixmap : PixelMap
+        Of its pixels.
+    weight_map : ndarray (Ny, Nx) or None
+        Weights; None for 1.
+    limits : tuple
+        Limits xmin, xmax, ymin, ymax of the pixels used, as `clipped_limits` takes them.
+
     Raises
     ------
     KeyError, TypeError, ValueError
@@ -251,15 +266,15 @@ def exposure_of_variances(
             raise ValueError(
                 f"'weight_map' must have the shape of the pixel map, {pixmap.shape}, got {weight_map.shape}."
             )
-    variances = variances_of(model, pixmap.shape, variance_names)
+    variances = _variances_of(model, pixmap.shape, variance_names)
     return Exposure(
         data=None,
         pixmap=pixmap,
         weight=Weight(weight_map=weight_map),
         limits=clipped_limits(limits, pixmap.shape),
         variances=variances,
-        variance_weight=variance_weight_of(model, variances, options.weight_type),
-        exposure_time=checked_time(model, "exposure_time"),
+        variance_weight=_variance_weight_of(model, variances, options.weight_type),
+        exposure_time=_checked_time(model, "exposure_time"),
         pixfrac=options.pixfrac,
         kernel=options.drop,
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from gpures.arguments.values import (
     checked_backend,
@@ -20,6 +22,7 @@ from gpures.arguments.values import (
 )
 from gpures.exposure.drops import LARGEST_PIXFRAC, checked_kernel, effective_kernel
 from gpures.exposure.weights import VARIANCE_OF, check_weight_type, checked_flag
+from gpures.typing import Flags
 
 __all__ = ["IMAGES", "LIVE", "Options"]
 
@@ -34,6 +37,47 @@ LIVE = ("pixfrac", "kernel", "fillval", "weight_type", "good_bits", "pixmap_step
 class Options:
     """Options of `gpures.Resample`, with its names, defaults and meanings.
 
+    Attributes
+    ----------
+    pixfrac : float
+        Linear size of a drop in input pixels, 0 to 2.
+    kernel : {"square", "gaussian", "point", "turbo", "lanczos2", "lanczos3"}
+        Shape of a drop.
+    fillval : float, str or None
+        Value of output pixels without contributions.
+    weight_type : {"ivm", "ivm-sky", "exptime"}
+        What weights are made of.
+    good_bits : int, str, list or None
+        DQ flags to be ignored.
+    enable_ctx : bool
+        Whether there is a context image.
+    enable_var : bool
+        Whether variance arrays are resampled.
+    compute_err : {"from_var", "driz_err"} or None
+        How the error is computed, if it is.
+    propagate_dq : bool
+        Whether there is an output DQ array.
+    pixmap_stepsize : float
+        Spacing of the grid on which the WCS is evaluated, in input pixels.
+    pixmap_order : int
+        Order of the spline through that grid, 1 or 3.
+    backend : {"auto", "cuda", "cpu", "drizzle"}
+        Where it is computed.
+    device : int, str or None
+        The GPU, where the backend is "cuda".
+    to_host : bool
+        Whether images are numpy arrays in any case.
+    pixmap_tolerance : float
+        Largest error of the pixel map, in output pixels.
+    extra_array_names : tuple of str
+        Names of the further arrays that are averaged like the data.
+    enable_exptime_map : bool
+        Whether there is a map of the exposure time.
+    accumulator_dtype : numpy.dtype
+        Type of the accumulated sums, float32 or float64.
+    dq_of_empty : int or None
+        DQ flags of output pixels without data.
+
     Raises
     ------
     TypeError, ValueError
@@ -42,9 +86,9 @@ class Options:
 
     pixfrac: float = 1.0
     kernel: str = "square"
-    fillval: Any = 0.0
+    fillval: float | str | None = 0.0
     weight_type: str = "ivm"
-    good_bits: Any = 0
+    good_bits: Flags = 0
     enable_ctx: bool = True
     enable_var: bool = True
     compute_err: str | None = None
@@ -56,9 +100,9 @@ class Options:
     device: Any = None
     to_host: bool = True
     pixmap_tolerance: float = 1e-6
-    extra_array_names: tuple[str, ...] = ()
+    extra_array_names: Sequence[str] = ()
     enable_exptime_map: bool = False
-    accumulator_dtype: np.dtype = np.dtype("f4")  # noqa: RUF009  (dtypes are immutable)
+    accumulator_dtype: DTypeLike = np.dtype("f4")  # noqa: RUF009  (dtypes are immutable)
     dq_of_empty: int | None = None
 
     def __post_init__(self) -> None:
@@ -85,11 +129,23 @@ class Options:
 
     @classmethod
     def names(cls) -> list[str]:
-        """Names of all options."""
+        """Names of all options.
+
+        Returns
+        -------
+        list of str
+            In their order.
+        """
         return [field.name for field in fields(cls)]
 
     def chosen(self) -> dict[str, Any]:
-        """The options that are not the defaults."""
+        """The options that are not the defaults.
+
+        Returns
+        -------
+        dict
+            Values by name.
+        """
         return {
             field.name: getattr(self, field.name)
             for field in fields(self)
@@ -107,7 +163,18 @@ class Options:
         return self.compute_err == "driz_err"
 
     def arrays(self, variance_names: tuple[str, ...]) -> frozenset[str]:
-        """Names of the arrays that a model needs, of whose variances those are resampled."""
+        """Names of the arrays that a model needs.
+
+        Parameters
+        ----------
+        variance_names : tuple of str
+            Names of the variance arrays that are resampled, where any are.
+
+        Returns
+        -------
+        frozenset of str
+            Names, "data" and "dq" among them.
+        """
         names = {"data", "dq", *self.extra_array_names}
         names |= {VARIANCE_OF[self.weight_type]} if self.weight_type in VARIANCE_OF else set()
         names |= set(variance_names) if self.enable_var else set()

@@ -23,7 +23,7 @@ from gpures.machine.threads import thread_count
 from gpures.wcs import seams
 from gpures.wcs.transforms import Transform, bounding_box, checked_wcs, pixel_to_world, pixels_within, world_to_pixel
 
-__all__ = ["PixelMap", "calc_pixmap"]
+__all__ = ["PixelMap", "calc_pixmap", "exposure_record"]
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ def calc_pixmap(
     wcs_to: Any,
     shape: tuple[int, int],
     tolerance: float = 1e-6,
-    stepsize: int = 1,
+    stepsize: float = 1,
     order: int = 1,
     period: tuple[float, float] = (0.0, 0.0),
 ) -> PixelMap:
@@ -179,9 +179,11 @@ def calc_pixmap(
         Shape (Ny, Nx) of the input image.
     tolerance : float, optional
         Largest error allowed, in output pixels; 0 evaluates every pixel.
-    stepsize, order : int, optional
-        With ``stepsize > 1`` the grid has about that spacing, the spline has this order (1 or 3; less along a side of
-        2 or 3 pixels), and ``tolerance`` is not looked at: the reference's own knobs, with its results.
+    stepsize : float, optional
+        With ``stepsize > 1`` the grid has about that spacing, and ``tolerance`` is not looked at: the reference's own
+        knob, with its results.
+    order : int, optional
+        Order of the spline then, 1 or 3; less along a side of 2 or 3 pixels.
     period : (float, float), optional
         Of the output, as `gpures.wcs.seams.period_of` gives it.
 
@@ -381,7 +383,17 @@ def _factors(knots: np.ndarray, order: int, at: np.ndarray, first: int, last: in
 
 
 def exposure_record(shape: tuple[int, int], pixmap: PixelMap | None, place: Place) -> np.ndarray:
-    """An EXPOSURE of that shape, of which all pixels are used, with a pixel map and nothing else."""
+    """An EXPOSURE of that shape, of which all pixels are used, with a pixel map and nothing else.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Shape (Ny, Nx) of the image.
+    pixmap : PixelMap
+        Of its pixels.
+    place : callable
+        Array to its address and strides, on the backend's device.
+    """
     record = np.zeros((), EXPOSURE)
     record["ny"], record["nx"] = shape
     record["x1"], record["y1"] = shape[1] - 1, shape[0] - 1

@@ -13,7 +13,19 @@ __all__ = ["exposure_record", "set_drop", "set_weights"]
 
 
 def set_drop(record: np.ndarray, exposure: Exposure, kernel: str, place: Place) -> None:
-    """Limits and drops of an exposure."""
+    """Limits and drops of an exposure.
+
+    Parameters
+    ----------
+    record : ndarray of `gpures.exposure.structs.EXPOSURE`
+        Is filled.
+    exposure : Exposure
+        Where from.
+    kernel : str
+        Its kernel.
+    place : callable
+        Array to its address and strides, on the backend's device.
+    """
     for name, limit in zip(("x0", "x1", "y0", "y1"), exposure.limits, strict=True):
         record[name] = limit
     record["kernel"] = KERNELS.index(kernel)
@@ -24,7 +36,17 @@ def set_drop(record: np.ndarray, exposure: Exposure, kernel: str, place: Place) 
 
 
 def set_weights(record: np.ndarray, exposure: Exposure, place: Place) -> None:
-    """What the weights of an exposure are made of."""
+    """What the weights of an exposure are made of.
+
+    Parameters
+    ----------
+    record : ndarray of `gpures.exposure.structs.EXPOSURE`
+        Is filled.
+    exposure : Exposure
+        Where from.
+    place : callable
+        Array to its address and strides, on the backend's device.
+    """
     weight = exposure.weight
     record["weight"] = weight.constant
     if weight.weight_map is not None:

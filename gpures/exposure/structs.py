@@ -107,6 +107,15 @@ def in_memory(array: np.ndarray) -> tuple[int, tuple[int, ...]]:
 def view(array: Any, shape: tuple[int, int], place: Place) -> tuple:
     """A VIEW of an array, which must still have the exposure's shape: the kernels take that for granted.
 
+    Parameters
+    ----------
+    array : ndarray or cupy.ndarray
+        The array.
+    shape : (int, int)
+        Shape (Ny, Nx) of the exposure.
+    place : callable
+        Array to its address and strides, on the backend's device.
+
     Raises
     ------
     RuntimeError

@@ -83,6 +83,15 @@ def measured_time(model: Mapping) -> tuple[float, bool]:
 def bad_bits(good_bits: Any, flag_name_map: Any, dtype: np.dtype) -> int:
     """DQ bits that make a pixel bad, within the width of a DQ array's integer type.
 
+    Parameters
+    ----------
+    good_bits : int, str, list or None
+        As `gpures.Resample` takes them.
+    flag_name_map : mapping or None
+        Numbers of flags by name.
+    dtype : numpy.dtype
+        Type of the DQ array.
+
     Raises
     ------
     TypeError, ValueError
@@ -148,6 +157,15 @@ def left_out(dq: Any, bad: int, mask: np.ndarray) -> tuple[np.ndarray, int]:
 
     A mask is no weight: it counts with weights of any kind, in the map of the exposure time too, and whatever good bits
     say. So it goes where bad pixels go.
+
+    Parameters
+    ----------
+    dq : ndarray of integers (Ny, Nx)
+        DQ array, which is not changed.
+    bad : int
+        Bits that make a pixel bad.
+    mask : ndarray of bool (Ny, Nx)
+        Pixels that are left out.
     """
     dq = as_host(dq)
     flags = dq.astype(f"u{dq.dtype.itemsize}").astype(np.uint64)

@@ -58,7 +58,17 @@ def opened(path: Path, allow_external: bool = False) -> Iterator[Any]:
 
 
 def inputs(path: Path, file: Any, allow_external: bool = False) -> list[Input]:
-    """The image of an open ASDF file."""
+    """The image of an open ASDF file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    file : asdf.AsdfFile
+        The same, as `opened` opens it.
+    allow_external : bool, optional
+        Whether arrays may lie in other files, once they are read.
+    """
     return [_mosaic(path, file.tree, allow_external)]
 
 
@@ -123,12 +133,32 @@ def _load(path: Path, source: str | None, allow_external: bool, names: Collectio
 
 
 def asdf_arrays(path: Path, tree: Mapping[str, Any], names: Collection[str]) -> dict[str, np.ndarray]:
-    """Those arrays of a tree, in memory."""
+    """Those arrays of a tree, in memory.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, for the error's words.
+    tree : mapping
+        Tree of an open file.
+    names : collection of str
+        Keys of the arrays.
+    """
     return {name: np.array(array_of(path, tree, name), copy=None) for name in names}
 
 
 def array_of(path: Path, tree: Mapping[str, Any], name: str) -> Any:
-    """An array of a tree, not read yet; asdf leaves what it can't make one of as it is, with a warning."""
+    """An array of a tree, not read yet; asdf leaves what it can't make one of as it is, with a warning.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, for the error's words.
+    tree : mapping
+        Tree of an open file.
+    name : str
+        Key of the array.
+    """
     if not hasattr(tree[name], "shape"):
         raise FileError(path, f"the file is damaged: '{name}' is no array, but {type(tree[name]).__name__}.")
     return tree[name]
@@ -169,7 +199,16 @@ def _read_tables(wcs: Any) -> None:
 def embedded_asdf(path: Path, hdus: Any, sources: tuple[str, ...] = ()) -> bytes:
     """The ASDF file in the extension ASDF of a FITS file, looked over; what is damaged is a `FileError`.
 
-    Arrays that lie in other extensions are left to those who find them, where ``sources`` has how they are called.
+    Arrays that lie in other extensions are left to those who find them.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, for the error's words.
+    hdus : astropy.io.fits.HDUList
+        The open file.
+    sources : tuple of str, optional
+        How the arrays in other extensions are called.
     """
     from astropy.io import fits
 

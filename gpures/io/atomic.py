@@ -62,7 +62,7 @@ class Destination:
     _part: str | None = None  # a name that it has meanwhile, known before there is a file of it
     file: BinaryIO
 
-    def __init__(self, path: str | os.PathLike, overwrite: bool = False):
+    def __init__(self, path: str | os.PathLike[str], overwrite: bool = False):
         self.path = Path(path)
         self._overwrite = overwrite
         self._target = _checked_target(self.path, overwrite)
@@ -176,14 +176,14 @@ class Destination:
 
 
 @contextmanager
-def written(path: str | os.PathLike, overwrite: bool = False) -> Iterator[BinaryIO]:
+def written(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[BinaryIO]:
     """A file to be written to, which has its name when this ends without an error; arguments as of `Destination`."""
     with Destination(path, overwrite) as destination:
         yield destination.file
         destination.publish()
 
 
-def check_space(folder: str | os.PathLike, size: int) -> None:
+def check_space(folder: str | os.PathLike[str], size: int) -> None:
     """Refuse to write what a folder has no room for.
 
     Parameters

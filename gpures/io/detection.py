@@ -9,6 +9,7 @@ from gpures.errors import FileError
 from gpures.io import asdf, fits, hst, jwst, roman
 from gpures.io.input import Input
 from gpures.io.regular import opened_file
+from gpures.typing import Model
 
 __all__ = ["inputs", "read", "read_wcs"]
 
@@ -53,7 +54,7 @@ def inputs(path: str | Path, *, allow_external: bool = False) -> list[Input]:
         return reader.inputs(path, hdus)
 
 
-def read(path: str | Path, *, allow_external: bool = False) -> list[dict[str, Any]]:
+def read(path: str | Path, *, allow_external: bool = False) -> list[Model]:
     """Read all images of a file, as models for `gpures.Resample.add_model`.
 
     Parameters
@@ -66,6 +67,7 @@ def read(path: str | Path, *, allow_external: bool = False) -> list[dict[str, An
     Returns
     -------
     list of dict
+        Models, of the keys of `gpures.typing.Model`.
 
     Raises
     ------

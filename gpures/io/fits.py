@@ -31,7 +31,7 @@ from gpures.io.input import VARIANCES, Input, damage_named, exposure_seconds
 from gpures.io.variance import from_source, source_of
 from gpures.wcs.transforms import as_wcs
 
-__all__ = ["arrays", "companions", "fits_wcs", "header_value", "image_bytes", "inputs", "opened"]
+__all__ = ["arrays", "companions", "fits_wcs", "header_value", "image_bytes", "image_shape", "inputs", "opened"]
 
 log = logging.getLogger(__name__)
 
@@ -183,6 +183,15 @@ def _flags(path: Path, dq: np.ndarray) -> np.ndarray:
 def fits_wcs(path: Path, hdus: fits.HDUList, index: int) -> WCS:
     """WCS of an image's header, lookup tables included.
 
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, for the error's words.
+    hdus : astropy.io.fits.HDUList
+        The open file.
+    index : int
+        Number of the image's extension.
+
     Raises
     ------
     FileError
@@ -259,7 +268,7 @@ def _plain_image(path: Path, hdus: fits.HDUList, index: int) -> Input:
     )
 
 
-def _load(path: Path, extensions: Mapping[str, int], source: str | None, names: Collection[str]) -> dict:
+def _load(path: Path, extensions: Mapping[str, int], source: str | None, names: Collection[str]) -> dict[str, Any]:
     needed = {array: index for array, index in extensions.items() if array in names}
     if source is None or "var_rnoise" not in names:
         return arrays(path, needed)

@@ -49,7 +49,19 @@ ENCODED = "%-encoded UTF-8"
 
 @dataclass(frozen=True)
 class WCSInFITS:
-    """A WCS as a FITS file has it, made in a tenth of a second: keywords, lookup tables, and the extension ASDF."""
+    """A WCS as a FITS file has it, made in a tenth of a second: keywords, lookup tables, and the extension ASDF.
+
+    Attributes
+    ----------
+    wcs : gwcs.wcs.WCS or astropy.wcs.WCS
+        What it was made of.
+    keywords : astropy.io.fits.Header
+        Keywords of the WCS; none where FITS can't express it.
+    tables : sequence of ImageHDU
+        Lookup tables that the keywords refer to.
+    asdf : bytes or None
+        The ASDF file with the gwcs; None where there is none.
+    """
 
     wcs: Any
     keywords: fits.Header

@@ -8,13 +8,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from gpures.errors import FileError
+from gpures.typing import Model
 
-__all__ = ["VARIANCES", "Input", "check_units"]
+__all__ = ["VARIANCES", "Input", "check_units", "damage_named", "exposure_seconds"]
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class Input:
         dq = 0 if "dq" in self.sizes else self.shape[0] * self.shape[1]  # made where the file has none
         return sum(self.sizes.values()) + dq
 
-    def read(self, arrays: Iterable[str] | None = None) -> dict[str, Any]:
+    def read(self, arrays: Iterable[str] | None = None) -> Model:
         """Read the pixels.
 
         The file is closed again: the arrays are in memory, and do not change with it. FITS arrays stay big-endian, as
@@ -115,12 +116,12 @@ class Input:
             if array.shape != self.shape:
                 raise FileError(self.path, f"{name} of {self.name} has the shape {array.shape}, expected {self.shape}.")
         flagged = found.values() if self.kind == "jwst" else [found["data"]]
-        model = {**self.meta, **dict.fromkeys(("err", *VARIANCES)), **found}
+        model: dict[str, Any] = {**self.meta, **dict.fromkeys(("err", *VARIANCES)), **found}
         model["wcs"], model["filename"] = self.wcs, self.name
         model["dq"] = _flagged(found.get("dq"), flagged, self.shape)
         if sky:
             model["var_sky"] = _var_sky(model)
-        return model
+        return cast(Model, model)
 
 
 def _flagged(dq: np.ndarray | None, arrays: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray:

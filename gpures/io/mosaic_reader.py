@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,13 +12,14 @@ from gpures.io import fits
 from gpures.io.asdf import opened
 from gpures.io.detection import inputs
 from gpures.io.fits_writer import KEYWORDS, NAMES
+from gpures.typing import MosaicModel
 
 __all__ = ["read_mosaic"]
 
 IMAGES = {name: key for key, name in NAMES.items()}
 
 
-def read_mosaic(path: str | Path) -> dict[str, Any]:
+def read_mosaic(path: str | Path) -> MosaicModel:
     """Read a mosaic: all its images, and what is known of how it was made.
 
     Parameters
@@ -30,8 +31,8 @@ def read_mosaic(path: str | Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        Output model with the keys that `gpures.Resample` has for them, as far as the file holds them; ``"wcs"``, and
-        the unit of the data (str or None) under ``"bunit_data"``.
+        Output model with the keys of `gpures.typing.MosaicModel`, as far as the file holds them; ``"wcs"``, and the
+        unit of the data (str or None) under ``"bunit_data"``.
 
     Raises
     ------
@@ -42,14 +43,14 @@ def read_mosaic(path: str | Path) -> dict[str, Any]:
     """
     first = inputs(path)[0]
     if first.kind == "roman":
-        return first.read()
+        return cast(MosaicModel, first.read())
     if first.kind == "asdf":
         with opened(first.path) as file:
             known = ("exposures", "header", "notes", "creator", "unit", "asdf_library", "history")
             model = {key: _loaded(value) for key, value in file.tree.items() if key not in known}
     else:
         model = _from_fits(first.path, first.shape)
-    return model | {"wcs": first.wcs, "bunit_data": first.unit}
+    return cast(MosaicModel, model | {"wcs": first.wcs, "bunit_data": first.unit})
 
 
 def _loaded(value: Any) -> Any:

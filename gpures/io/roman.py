@@ -34,7 +34,17 @@ def recognizes(file: Any) -> bool:
 
 
 def inputs(path: Path, file: Any, allow_external: bool = False) -> list[Input]:
-    """The image of an open file of Roman's."""
+    """The image of an open file of Roman's.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    file : asdf.AsdfFile
+        The same, as `gpures.io.asdf.opened` opens it.
+    allow_external : bool, optional
+        Whether arrays may lie in other files, once they are read.
+    """
     return [_input_of(path, file, allow_external)]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from gpures.arguments.arrays import as_host
 from gpures.io.atomic import Destination, check_space
+from gpures.typing import MosaicLike
 from gpures.wcs.transforms import as_wcs
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ SUFFIXES = (".fits", ".fits.gz", ".asdf")
 
 def write(
     path: str | Path,
-    output_model: Mapping[str, Any],
+    output_model: MosaicLike,
     *,
     unit: str | None = None,
     exposures: Sequence[str] = (),
@@ -51,7 +52,7 @@ def write(
         ``meta.wcs``, where JWST's datamodels have it; INPUTS is a table of the exposures.
 
         ``.asdf``: a tree with the keys of the model, and ``unit``, ``exposures``, ``creator`` besides.
-    output_model : mapping
+    output_model : gpures.typing.MosaicModel
         `gpures.Resample.output_model`, finalized. Images may be on a GPU. It is not changed.
     unit : str, optional
         Unit of the data, from which those of the other images follow.
@@ -64,11 +65,6 @@ def write(
     overwrite : bool, optional
         Whether a file that is there is replaced, which keeps its mode. Of a symbolic link it is what the link leads to.
 
-    Notes
-    -----
-    FITS headers hold printable ASCII. Names with other characters are written there as in a URL, with % and two digits
-    for each byte, and a comment says so.
-
     Raises
     ------
     ValueError
@@ -79,9 +75,14 @@ def write(
         There is no such folder.
     OSError
         The file can't be written.
+
+    Notes
+    -----
+    FITS headers hold printable ASCII. Names with other characters are written there as in a URL, with % and two digits
+    for each byte, and a comment says so.
     """
     path = Path(path)
-    check_suffix(path)
+    _check_suffix(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {path.parent}.")
     if os.path.lexists(path) and not overwrite:
@@ -90,7 +91,7 @@ def write(
         write_into(destination, output_model, unit=unit, exposures=exposures, header=header, history=history)
 
 
-def check_suffix(path: Path) -> None:
+def _check_suffix(path: Path) -> None:
     """Check that the suffix of a file is one of those that are written."""
     if not path.name.lower().endswith(SUFFIXES):
         raise ValueError(f"{path}: the suffix says what is written; expected one of {', '.join(SUFFIXES)}.")
@@ -163,7 +164,7 @@ def check_writable(
     ValueError, OSError
         As `write`.
     """
-    check_suffix(path)
+    _check_suffix(path)
     with Destination(path, overwrite):
         in_fits = _in_fits(path, wcs, images["data"].shape)
         if in_fits is None:  # asdf finds out while it writes

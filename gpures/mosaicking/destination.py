@@ -18,7 +18,7 @@ from gpures.io.writer import SUFFIXES, check_writable, file_bytes
 __all__ = ["check_is_no_input", "check_output", "checked_output"]
 
 
-def checked_output(output: str | os.PathLike, overwrite: bool) -> Path:
+def checked_output(output: str | os.PathLike[str], overwrite: bool) -> Path:
     """Path of a file that can be written.
 
     Raises
@@ -64,6 +64,23 @@ def check_output(
     overwrite: bool,
 ) -> tuple[int, Any]:
     """Make all of a mosaic's file but its pixels, and discard it.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        File for the mosaic.
+    wcs : gwcs.wcs.WCS or astropy.wcs.WCS
+        Output WCS.
+    frame : MosaicLayout
+        What is accumulated.
+    options : Options
+        What the resampling is set to.
+    unit : str or None
+        Unit of the data.
+    names : sequence of str
+        Names of the exposures.
+    overwrite : bool
+        Whether a file of that name may be replaced.
 
     Returns
     -------

@@ -193,7 +193,7 @@ class Plan:
 
 def make_plan(
     inputs: Any,
-    output: str | os.PathLike | None = None,
+    output: str | os.PathLike[str] | None = None,
     *,
     output_wcs: Any = None,
     skip_bad: bool = False,

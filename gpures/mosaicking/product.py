@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from gpures.io import Input
 from gpures.io.atomic import Destination
 from gpures.io.writer import write_into
 from gpures.mosaicking.plan import Plan, make_plan, nothing_left
@@ -18,8 +19,12 @@ from gpures.mosaicking.stream import Stream
 from gpures.reporting.progress import shown
 from gpures.reporting.timing import stage, watched
 from gpures.resample.resampler import Resample
+from gpures.typing import ModelLike, MosaicModel
 
 __all__ = ["Mosaic", "build", "mosaic"]
+
+_Exposure: TypeAlias = str | os.PathLike[str] | ModelLike | Input
+Exposures: TypeAlias = _Exposure | Iterable[_Exposure]
 
 
 @dataclass
@@ -28,7 +33,7 @@ class Mosaic:
 
     Attributes
     ----------
-    model : dict
+    model : gpures.typing.MosaicModel
         Output model of `gpures.Resample`: images and meta data.
     plan : gpures.mosaicking.plan.Plan
         Frame, options, and the exposures that were to be added.
@@ -48,7 +53,7 @@ class Mosaic:
         "cuda", "cpu" or "drizzle".
     """
 
-    model: Mapping[str, Any] = field(repr=False)
+    model: MosaicModel = field(repr=False)
     plan: Plan = field(repr=False)
     added: list[str]
     backend: str
@@ -79,8 +84,8 @@ class Mosaic:
 
 
 def mosaic(
-    inputs: Any,
-    output: str | os.PathLike | None = None,
+    inputs: Exposures,
+    output: str | os.PathLike[str] | None = None,
     *,
     output_wcs: Any = None,
     pixel_scale: float | None = None,
@@ -91,7 +96,7 @@ def mosaic(
     output_shape: Sequence[int] | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
-    progress: Any = True,
+    progress: bool | Callable[[int, int | None], object] | None = True,
     **options: Any,
 ) -> Mosaic:
     """Co-add exposures onto one frame: files or models in, a mosaic out.
@@ -102,7 +107,7 @@ def mosaic(
 
     Parameters
     ----------
-    inputs : path, dict, gpures.io.Input, or iterable of such
+    inputs : path, gpures.typing.Model, gpures.io.Input, or iterable of such
         Exposures: paths, patterns such as ``"*_cal.fits"``, models as `gpures.Resample.add_model` takes them. A
         generator of models needs ``output_wcs``. Those that do not reach the frame are not read.
     output : path, optional

@@ -26,7 +26,17 @@ REACH = 4.0
 
 
 def reaching(footprints: Sequence[Footprint], wcs: Any, shape: tuple[int, int]) -> list[bool]:
-    """Whether drops of exposures may fall into a frame, for each."""
+    """Whether drops of exposures may fall into a frame, for each.
+
+    Parameters
+    ----------
+    footprints : sequence of Footprint
+        Of the exposures.
+    wcs : gwcs.wcs.WCS or astropy.wcs.WCS
+        Output WCS.
+    shape : (int, int)
+        Shape (Ny, Nx) of the output frame.
+    """
     forward, backward = pixel_to_world(wcs), world_to_pixel(wcs)
     grid = vectors(*forward(*np.meshgrid(*(np.linspace(-0.5, n - 0.5, POINTS) for n in shape[::-1]))))
     between = float(np.fmax.reduce(separation(grid[1:, 1:], grid[:-1, :-1]), axis=None))
@@ -53,7 +63,17 @@ def reaching(footprints: Sequence[Footprint], wcs: Any, shape: tuple[int, int]) 
 
 
 def all_beside(footprints: Sequence[Footprint], wcs: Any, shape: tuple[int, int]) -> str:
-    """What is to be said where no exposure reaches the frame."""
+    """What is to be said where no exposure reaches the frame.
+
+    Parameters
+    ----------
+    footprints : sequence of Footprint
+        Of the exposures.
+    wcs : gwcs.wcs.WCS or astropy.wcs.WCS
+        Output WCS.
+    shape : (int, int)
+        Shape (Ny, Nx) of the output frame.
+    """
     middle = np.array([0.5 * (shape[1] - 1)]), np.array([0.5 * (shape[0] - 1)])
     centre = vectors(*pixel_to_world(wcs)(*middle))[0]
     away = [float(separation(footprint.centre, centre)) for footprint in footprints]

@@ -127,7 +127,7 @@ class ModelSource:
         return self.model
 
 
-def _paths_of(entry: str | os.PathLike) -> list[str]:
+def _paths_of(entry: str | os.PathLike[str]) -> list[str]:
     """Paths that an entry stands for: itself, or what matches it if it is a pattern.
 
     Raises

@@ -24,9 +24,11 @@ __all__ = [
     "depth_colours",
     "draw",
     "label",
+    "limit",
     "made_with",
     "new_axes",
     "range_norm",
+    "symmetric_norm",
     "unit_text",
 ]
 
@@ -102,7 +104,21 @@ def _frame_name(wcs: Any) -> str:
 
 
 def draw(axes: Any, pixels: Pixels, part: Part, norm: Any, cmap: Colormap) -> Any:
-    """Draw pixels at their place, limit the axes to the part, and give the image."""
+    """Draw pixels at their place, limit the axes to the part, and give the image.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Where to draw.
+    pixels : Pixels
+        What is drawn, and its place.
+    part : Part
+        What the axes show.
+    norm : matplotlib.colors.Normalize
+        Stretch and limits.
+    cmap : matplotlib.colors.Colormap
+        Colours.
+    """
     axes.set_facecolor(EMPTY)
     image = axes.imshow(
         pixels.values, norm=norm, cmap=cmap, origin="lower", interpolation="nearest", extent=pixels.extent
@@ -170,7 +186,21 @@ SHORT = (-3, 5)
 
 
 def colour_bar(axes: Any, image: Any, words: str, ticks: Sequence[float] | None = None, extend: str = "both") -> Any:
-    """Colour bar of the height of its panel; of a stretched image, with round numbers all along it."""
+    """Colour bar of the height of its panel; of a stretched image, with round numbers all along it.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        The panel.
+    image : matplotlib.image.AxesImage
+        What is drawn in it.
+    words : str
+        Label of the bar.
+    ticks : sequence of float, optional
+        Values to be marked.
+    extend : {"both", "neither"}, optional
+        Whether the ends say that there are values beyond.
+    """
     norm = image.norm
     if ticks is None and isinstance(getattr(norm, "stretch", None), AsinhStretch):
         ticks = round_numbers(norm, max(2, min(6, int(1.8 * _inches(axes)[1]))))

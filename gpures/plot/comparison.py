@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,9 +23,15 @@ from gpures.plot.axes import (
     unit_text,
 )
 from gpures.plot.layout import BETWEEN, LEFT, figure_or_new, inch_axes, lay_out, panel_size
-from gpures.plot.pixels import MOST, Part, image_of, means, model_of, part_of, plane_pixels
+from gpures.plot.pixels import MOST, Drawable, Part, image_of, means, model_of, part_of, plane_pixels
 from gpures.plot.planes import mosaic, norm_of, plane
+from gpures.typing import ModelLike
 from gpures.wcs.transforms import pixel_to_world, world_to_pixel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
 
 __all__ = ["Difference", "before_after", "difference", "exposure", "residual", "side_by_side"]
 
@@ -38,15 +44,15 @@ SAME_PLACE = 0.01
 
 
 def exposure(
-    exposure: Mapping[str, Any],
-    model: Any,
-    ax: Any = None,
+    exposure: ModelLike,
+    model: Drawable,
+    ax: Axes | None = None,
     *,
     around: Any = None,
-    size: Any = None,
-    norm: Any = None,
+    size: float | Sequence[float] | None = None,
+    norm: Normalize | None = None,
     title: str | None = None,
-) -> Any:
+) -> Axes:
     """Draw an exposure's own pixels, unresampled, where they lie in a mosaic's frame.
 
     All pixels that have a value are drawn, cosmic rays and the like included, less the sky level if that is still to be
@@ -54,12 +60,20 @@ def exposure(
 
     Parameters
     ----------
-    exposure : mapping
+    exposure : gpures.typing.Model
         Input model, as `gpures.Resample.add_model` takes it.
-    model : mapping, gpures.mosaicking.Mosaic or path
+    model : gpures.typing.MosaicModel, gpures.mosaicking.Mosaic or path
         Output model, as `gpures.plot.plane` takes it.
-    ax, around, size, norm, title
-        As `gpures.plot.plane` takes them; the stretch is the mosaic's if missing.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; on a new figure if missing.
+    around : astropy.coordinates.SkyCoord or (float, float), optional
+        Middle of the part that is drawn, as `gpures.plot.plane` takes it.
+    size : float or (float, float), optional
+        Width and height of the part, arcsec.
+    norm : matplotlib.colors.Normalize, optional
+        Stretch and limits; the mosaic's if missing.
+    title : str, optional
+        Title; one that says what it is, if missing.
 
     Returns
     -------
@@ -117,28 +131,34 @@ def _seen(exposure: Mapping[str, Any], model: Mapping[str, Any], part: Part) -> 
 
 
 def before_after(
-    exposure_model: Mapping[str, Any],
-    model: Any,
-    figure: Any = None,
+    exposure_model: ModelLike,
+    model: Drawable,
+    figure: Figure | None = None,
     *,
     around: Any = None,
-    size: Any = None,
-    norm: Any = None,
+    size: float | Sequence[float] | None = None,
+    norm: Normalize | None = None,
     unit: Any = None,
     title: str | None = None,
-) -> Any:
+) -> Figure:
     """Draw one exposure beside the mosaic, the same part of the sky in the same stretch.
 
     Parameters
     ----------
-    exposure_model : mapping
+    exposure_model : gpures.typing.Model
         Input model, as `gpures.Resample.add_model` takes it.
-    model : mapping, gpures.mosaicking.Mosaic or path
+    model : gpures.typing.MosaicModel, gpures.mosaicking.Mosaic or path
         Output model, as `gpures.plot.plane` takes it.
     figure : matplotlib.figure.Figure, optional
         An empty figure to draw on; its size is set. A new one of pyplot's if missing.
-    around, size, norm, unit
-        As `gpures.plot.plane` takes them.
+    around : astropy.coordinates.SkyCoord or (float, float), optional
+        Middle of the part that is drawn, as `gpures.plot.plane` takes it.
+    size : float or (float, float), optional
+        Width and height of the part, arcsec.
+    norm : matplotlib.colors.Normalize, optional
+        Stretch and limits; the mosaic's if missing.
+    unit : str or astropy.units.Unit, optional
+        Unit of the data; the model's ``bunit_data`` if missing.
     title : str, optional
         Title of the mosaic's panel; what was done if missing.
 
@@ -164,27 +184,33 @@ def before_after(
 
 
 def side_by_side(
-    models: Mapping[str, Any],
-    figure: Any = None,
+    models: Mapping[str, Drawable],
+    figure: Figure | None = None,
     *,
     key: str = "data",
     around: Any = None,
-    size: Any = None,
-    norm: Any = None,
+    size: float | Sequence[float] | None = None,
+    norm: Normalize | None = None,
     unit: Any = None,
-) -> Any:
+) -> Figure:
     """Draw the same part of several mosaics in a row, in one stretch.
 
     Parameters
     ----------
-    models : mapping of str to mapping, gpures.mosaicking.Mosaic or path
+    models : mapping of str to gpures.typing.MosaicModel, gpures.mosaicking.Mosaic or path
         Output models by title.
     figure : matplotlib.figure.Figure, optional
         An empty figure to draw on; its size is set. A new one of pyplot's if missing.
-    key
+    key : str, optional
         Plane that is drawn, as `gpures.plot.plane` takes it.
-    around, size, norm, unit
-        As `gpures.plot.plane` takes them; the stretch suits all of them if missing.
+    around : astropy.coordinates.SkyCoord or (float, float), optional
+        Middle of the part that is drawn, as `gpures.plot.plane` takes it.
+    size : float or (float, float), optional
+        Width and height of the part, arcsec.
+    norm : matplotlib.colors.Normalize, optional
+        Stretch and limits; what suits all of the mosaics if missing.
+    unit : str or astropy.units.Unit, optional
+        Unit of the data; the model's ``bunit_data`` if missing.
 
     Returns
     -------
@@ -198,21 +224,21 @@ def side_by_side(
     """
     if not models:
         raise ValueError("'models' must hold at least one mosaic, got none.")
-    models = {title: model_of(model) for title, model in models.items()}
-    first = next(iter(models.values()))
-    for model in models.values():
+    drawn = {title: model_of(model) for title, model in models.items()}
+    first = next(iter(drawn.values()))
+    for model in drawn.values():
         _check_frames(model, first, np.shape(image_of(model, key)), np.shape(image_of(first, key)))
     part = part_of(first, around, size)
     if norm is None:
-        norm = norm_of(list(models.values()), key, part)
+        norm = norm_of(list(drawn.values()), key, part)
     figure = figure_or_new(figure)
     # As wide as two panels of the usual width, as long as there are no more than four.
-    width = max(2.0 * WIDTH / len(models), 0.5 * WIDTH)
+    width = max(2.0 * WIDTH / len(drawn), 0.5 * WIDTH)
     panel = panel_size(part.shape, width)
-    (bottom,) = lay_out(figure, [panel[1]], len(models), panel[0])
-    for k, (title, model) in enumerate(models.items()):
+    (bottom,) = lay_out(figure, [panel[1]], len(drawn), panel[0])
+    for k, (title, model) in enumerate(drawn.items()):
         axes = inch_axes(figure, model.get("wcs"), LEFT + k * (panel[0] + BETWEEN), bottom, panel)
-        last = k == len(models) - 1
+        last = k == len(drawn) - 1
         plane(model, key, axes, around=around, size=size, norm=norm, unit=unit, title=title, bar=last)
         label(axes, y=k == 0)
     return figure
@@ -261,8 +287,8 @@ class Difference:
 
 
 def difference(
-    first: Any,
-    second: Any,
+    first: Drawable,
+    second: Drawable,
     *,
     scale: str | None = None,
     threshold: float | None = None,
@@ -272,7 +298,7 @@ def difference(
 
     Parameters
     ----------
-    first, second : mapping, gpures.mosaicking.Mosaic or path
+    first, second : gpures.typing.MosaicModel, gpures.mosaicking.Mosaic or path
         Output models.
     scale : {"error", "value", "data"}, optional
         Whether the difference is divided by the error of the second (of the first, where the second has none), by the
@@ -326,7 +352,9 @@ def difference(
     )
 
 
-def _check_frames(first: Mapping[str, Any], second: Mapping[str, Any], shape: tuple, other: tuple) -> None:
+def _check_frames(
+    first: Mapping[str, Any], second: Mapping[str, Any], shape: tuple[int, ...], other: tuple[int, ...]
+) -> None:
     """Refuse mosaics whose pixels lie at different places."""
     hint = "resample both onto one frame, with the same output_wcs."
     if shape != other:
@@ -343,31 +371,44 @@ def _check_frames(first: Mapping[str, Any], second: Mapping[str, Any], shape: tu
 
 
 def residual(
-    first: Any,
-    second: Any,
-    ax: Any = None,
+    first: Drawable,
+    second: Drawable,
+    ax: Axes | None = None,
     *,
     scale: str | None = None,
     threshold: float | None = None,
     key: str = "data",
     around: Any = None,
-    size: Any = None,
-    norm: Any = None,
+    size: float | Sequence[float] | None = None,
+    norm: Normalize | None = None,
     unit: Any = None,
     title: str | None = None,
     echo: Callable[[str], None] | None = print,
-) -> Any:
+) -> Axes:
     """Draw the difference of two mosaics, red where the first is brighter, and print how large it is.
 
     Parameters
     ----------
-    first, second : mapping, gpures.mosaicking.Mosaic or path
+    first, second : gpures.typing.MosaicModel, gpures.mosaicking.Mosaic or path
         Output models of the same frame.
-    scale, threshold, key
-        As `difference` takes them.
-    ax, around, size, norm, unit, title
-        As `gpures.plot.plane` takes them. If missing, the limits are symmetric and leave out 0.3 % of the
-        pixels, and the title holds the summary.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; on a new figure if missing.
+    scale : {"error", "value", "data"}, optional
+        What the difference is divided by, as `difference` takes it.
+    threshold : float, optional
+        Size of a difference from which on its pixels are counted, as `difference` takes it.
+    key : str, optional
+        Image that is compared.
+    around : astropy.coordinates.SkyCoord or (float, float), optional
+        Middle of the part that is drawn, as `gpures.plot.plane` takes it.
+    size : float or (float, float), optional
+        Width and height of the part, arcsec.
+    norm : matplotlib.colors.Normalize, optional
+        Stretch and limits; if missing, the limits are symmetric and leave out 0.3 % of the pixels.
+    unit : str or astropy.units.Unit, optional
+        Unit of the data; the model's ``bunit_data`` if missing.
+    title : str, optional
+        Title; the summary if missing.
     echo : callable, optional
         Takes the line of the summary, that of the whole frame; None keeps it.
 

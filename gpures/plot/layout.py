@@ -39,7 +39,23 @@ def panel_size(shape: tuple[float, float], width: float) -> tuple[float, float]:
 def lay_out(
     figure: Any, heights: Sequence[float], columns: int, width: float, between: float = BETWEEN, title: str = ""
 ) -> list[float]:
-    """Set the size of a figure for rows of panels, and give the rows' lower edges."""
+    """Set the size of a figure for rows of panels, and give the rows' lower edges.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure.
+    heights : sequence of float
+        Heights of the rows, from the top, inches.
+    columns : int
+        Panels in a row.
+    width : float
+        Of a panel, inches.
+    between : float, optional
+        Room between two panels of a row, inches.
+    title : str, optional
+        Title of the figure, for which there is room then.
+    """
     top = TOP + TITLE * bool(title)
     height = top + sum(heights) + ROWS * (len(heights) - 1) + BELOW
     figure.set_size_inches(LEFT + columns * width + (columns - 1) * between + RIGHT, height)
@@ -53,7 +69,19 @@ def lay_out(
 
 
 def inch_axes(figure: Any, wcs: Any, left: float, bottom: float, size: tuple[float, float]) -> Any:
-    """Axes at a place, on the sky where the WCS is of images."""
+    """Axes at a place, on the sky where the WCS is of images.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        Where they are made.
+    wcs : gwcs.wcs.WCS, astropy.wcs.WCS or None
+        What they are numbered by; None for pixels.
+    left, bottom : float
+        Place of their lower left corner, inches.
+    size : (float, float)
+        Width and height, inches.
+    """
     width, height = figure.get_size_inches()
     place = (left / width, bottom / height, size[0] / width, size[1] / height)
     if wcs is None or not is_imaging(wcs):
@@ -72,8 +100,8 @@ class Unbounded(BaseWCSWrapper):
         order = self._forward.axes.order if one != other else (0, 1) if first == 0 else (1, 0)
         self._axes = replace(self._forward.axes, order=order)
 
-    def pixel_to_world_values(self, *pixels):  # noqa: D102
+    def pixel_to_world_values(self, *pixels: Any) -> Any:  # noqa: D102
         return self._axes.of_the_wcs(self._forward(*pixels))
 
-    def world_to_pixel_values(self, *world):  # noqa: D102
+    def world_to_pixel_values(self, *world: Any) -> Any:  # noqa: D102
         return self._backward(*self._axes.by_meaning(world))

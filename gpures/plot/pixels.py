@@ -6,19 +6,22 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 
 from gpures.arguments.arrays import as_host
+from gpures.typing import MosaicLike
 from gpures.wcs.transforms import ARCSEC_PER_RADIAN, compute_mean_pixel_area, world_to_pixel
 
 __all__ = [
+    "Drawable",
     "Part",
     "Pixels",
     "depth_pixels",
     "flag_pixels",
     "image_of",
+    "means",
     "model_of",
     "part_of",
     "plane_pixels",
@@ -68,15 +71,30 @@ class Pixels:
     extent: tuple[float, float, float, float]
 
 
-def model_of(given: Any) -> Mapping[str, Any]:
+class _Made(Protocol):
+    """What `gpures.mosaic` gives, as far as it is looked at."""
+
+    @property
+    def model(self) -> MosaicLike: ...
+
+    @property
+    def unit(self) -> str | None: ...
+
+
+#: What is drawn: an output model, what `gpures.mosaic` gives, or the path of a mosaic's file.
+Drawable: TypeAlias = MosaicLike | _Made | str | os.PathLike[str]
+
+
+def model_of(given: Drawable) -> Mapping[str, Any]:
     """The output model of a mosaic that is given as such, as `gpures.mosaic` gives it, or by the path of its file."""
     if isinstance(given, (str, os.PathLike)):
         from gpures.io import read_mosaic
 
         return read_mosaic(os.fspath(given))
     if hasattr(given, "model"):
-        return dict(given.model) | {"bunit_data": given.unit}
-    return given
+        made = cast(_Made, given)
+        return dict(made.model) | {"bunit_data": made.unit}
+    return cast(Mapping[str, Any], given)
 
 
 def image_of(model: Mapping[str, Any], key: str) -> Any:
@@ -168,6 +186,15 @@ def means(image: np.ndarray, good: np.ndarray, side: int) -> np.ma.MaskedArray:
     """Means over blocks of those pixels that are good; the last blocks may be cut off by the edge.
 
     One row of blocks at a time: what is made in between is small, however large the image.
+
+    Parameters
+    ----------
+    image : ndarray (Ny, Nx)
+        Values.
+    good : ndarray of bool (Ny, Nx)
+        Pixels that count.
+    side : int
+        Side of a block, pixels.
     """
     if side == 1:
         return np.ma.MaskedArray(image, ~good)
@@ -183,7 +210,17 @@ def means(image: np.ndarray, good: np.ndarray, side: int) -> np.ma.MaskedArray:
 
 
 def plane_pixels(model: Mapping[str, Any], key: str, part: Part) -> Pixels:
-    """Pixels of a plane of numbers: those to which an exposure contributed."""
+    """Pixels of a plane of numbers: those to which an exposure contributed.
+
+    Parameters
+    ----------
+    model : mapping
+        Output model.
+    key : str
+        Name of the image.
+    part : Part
+        What is wanted of it.
+    """
     cut = as_host(image_of(model, key)[part.rows, part.columns])
     good = np.isfinite(cut)
     if model.get("wht") is not None:

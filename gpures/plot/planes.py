@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.visualization import AsinhStretch
@@ -27,7 +27,12 @@ from gpures.plot.axes import (
     unit_text,
 )
 from gpures.plot.layout import BARS, LEFT, figure_or_new, inch_axes, lay_out, panel_size
-from gpures.plot.pixels import Part, depth_pixels, flag_pixels, image_of, model_of, part_of, plane_pixels
+from gpures.plot.pixels import Drawable, Part, depth_pixels, flag_pixels, image_of, model_of, part_of, plane_pixels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
 
 __all__ = ["depth", "dq", "error", "mosaic", "norm_of", "overview", "plane", "weight"]
 
@@ -40,7 +45,7 @@ ACROSS, WIDTH = 3, 3.7
 
 
 @dataclass(frozen=True)
-class Look:
+class _Look:
     """How a plane is drawn: its name, its colours, the power of the data's unit that it has, and its own unit."""
 
     name: str
@@ -51,24 +56,34 @@ class Look:
 
 
 LOOKS = {
-    "data": Look("Mosaic", "inferno"),
-    "wht": Look("Weight", "viridis", -2, asinh=False),
-    "err": Look("Error"),
-    "var_rnoise": Look("Read-noise variance", power=2),
-    "var_poisson": Look("Photon-noise variance", power=2),
-    "var_flat": Look("Flat-field variance", power=2),
-    "exptime_map": Look("Exposure time", "viridis", 0, "s", asinh=False),
+    "data": _Look("Mosaic", "inferno"),
+    "wht": _Look("Weight", "viridis", -2, asinh=False),
+    "err": _Look("Error"),
+    "var_rnoise": _Look("Read-noise variance", power=2),
+    "var_poisson": _Look("Photon-noise variance", power=2),
+    "var_flat": _Look("Flat-field variance", power=2),
+    "exptime_map": _Look("Exposure time", "viridis", 0, "s", asinh=False),
 }
 
 
-def _look(model: Mapping[str, Any], key: str) -> Look:
+def _look(model: Mapping[str, Any], key: str) -> _Look:
     if key == "wht" and model.get("weight_type") == "exptime":
-        return Look("Weight", "viridis", 0, "s", asinh=False)
-    return LOOKS.get(key, Look(key, "viridis", 0))
+        return _Look("Weight", "viridis", 0, "s", asinh=False)
+    return LOOKS.get(key, _Look(key, "viridis", 0))
 
 
 def norm_of(models: Sequence[Mapping[str, Any]], key: str, part: Part) -> Any:
-    """The stretch that suits the pixels of a plane in a part of some mosaics of one frame."""
+    """The stretch that suits the pixels of a plane in a part of some mosaics of one frame.
+
+    Parameters
+    ----------
+    models : sequence of mapping
+        Output models.
+    key : str
+        Name of the image.
+    part : Part
+        What is seen of it.
+    """
     values = np.ma.concatenate([plane_pixels(model, key, part).values.ravel() for model in models])
     if key == "data":
         return brightness_norm(values)
@@ -84,23 +99,23 @@ def _title(axes: Any, name: str, model: Mapping[str, Any], title: str | None) ->
 
 
 def plane(
-    model: Any,
+    model: Drawable,
     key: str,
-    ax: Any = None,
+    ax: Axes | None = None,
     *,
     around: Any = None,
-    size: Any = None,
-    norm: Any = None,
+    size: float | Sequence[float] | None = None,
+    norm: Normalize | None = None,
     unit: Any = None,
     title: str | None = None,
     ticks: Sequence[float] | None = None,
     bar: bool = True,
-) -> Any:
+) -> Axes:
     """Draw a plane of an output model, whichever.
 
     Parameters
     ----------
-    model : mapping, gpures.mosaicking.Mosaic or path
+    model : gpures.typing.MosaicModel, gpures.mosaicking.Mosaic or path
         Output model, as `gpures.Resample` makes it; what `gpures.mosaic` gives; or the file of a mosaic.
     key : str
         Name of a floating-point image (Ny, Nx) in it: "data", "wht", "err", "var_rnoise", "exptime_map", or that of an
@@ -150,7 +165,7 @@ def plane(
     return axes
 
 
-def mosaic(model: Any, ax: Any = None, **options: Any) -> Any:
+def mosaic(model: Drawable, ax: Axes | None = None, **options: Any) -> Axes:
     """Draw the mosaic.
 
     The stretch is asinh: the sky's noise linear, sources logarithmic, from three times the noise below the sky to what
@@ -158,7 +173,7 @@ def mosaic(model: Any, ax: Any = None, **options: Any) -> Any:
 
     Parameters
     ----------
-    model : mapping, gpures.mosaicking.Mosaic or path
+    model : gpures.typing.MosaicModel, gpures.mosaicking.Mosaic or path
         Output model, as `gpures.Resample` makes it; what `gpures.mosaic` gives; or the file of a mosaic.
     ax : matplotlib.axes.Axes, optional
         Where to draw; on a new figure if missing.
@@ -173,34 +188,75 @@ def mosaic(model: Any, ax: Any = None, **options: Any) -> Any:
     return plane(model, "data", ax, **options)
 
 
-def weight(model: Any, ax: Any = None, **options: Any) -> Any:
-    """Draw the weight map; parameters, and what is returned, are those of `mosaic`."""
+def weight(model: Drawable, ax: Axes | None = None, **options: Any) -> Axes:
+    """Draw the weight map.
+
+    Parameters
+    ----------
+    model : gpures.typing.MosaicModel, gpures.mosaicking.Mosaic or path
+        Output model, as `gpures.plot.mosaic` takes it.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; on a new figure if missing.
+    **options
+        As `gpures.plot.mosaic` takes them.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Where it was drawn.
+    """
     return plane(model, "wht", ax, **options)
 
 
-def error(model: Any, ax: Any = None, **options: Any) -> Any:
-    """Draw the error; parameters, and what is returned, are those of `mosaic`."""
+def error(model: Drawable, ax: Axes | None = None, **options: Any) -> Axes:
+    """Draw the error.
+
+    Parameters
+    ----------
+    model : gpures.typing.MosaicModel, gpures.mosaicking.Mosaic or path
+        Output model with its error, as `gpures.plot.mosaic` takes it.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; on a new figure if missing.
+    **options
+        As `gpures.plot.mosaic` takes them.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Where it was drawn.
+
+    Raises
+    ------
+    ValueError
+        The model has no error.
+    """
     return plane(model, "err", ax, **options)
 
 
 def depth(
-    model: Any,
-    ax: Any = None,
+    model: Drawable,
+    ax: Axes | None = None,
     *,
     around: Any = None,
-    size: Any = None,
+    size: float | Sequence[float] | None = None,
     title: str | None = None,
-) -> Any:
+) -> Axes:
     """Draw how many exposures contributed to each pixel: the bits set in all planes of the context image.
 
     Of a large mosaic, one pixel of each block is drawn.
 
     Parameters
     ----------
-    model : mapping, gpures.mosaicking.Mosaic or path
+    model : gpures.typing.MosaicModel, gpures.mosaicking.Mosaic or path
         Output model with its context, int32 (planes, Ny, Nx).
-    ax, around, size, title
-        As `plane` takes them.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; on a new figure if missing.
+    around : astropy.coordinates.SkyCoord or (float, float), optional
+        Middle of the part that is drawn, as `gpures.plot.plane` takes it.
+    size : float or (float, float), optional
+        Width and height of the part, arcsec.
+    title : str, optional
+        Title; the plane's name, and what was done, if missing.
 
     Returns
     -------
@@ -228,26 +284,32 @@ def depth(
 
 
 def dq(
-    model: Any,
-    ax: Any = None,
+    model: Drawable,
+    ax: Axes | None = None,
     *,
     flags: Mapping[int, str] | None = None,
     around: Any = None,
-    size: Any = None,
+    size: float | Sequence[float] | None = None,
     title: str | None = None,
-) -> Any:
+) -> Axes:
     """Draw the data quality, one colour per flag, with how many of the pixels with weight have it.
 
     Of a large mosaic, one pixel of each block is drawn and counted.
 
     Parameters
     ----------
-    model : mapping, gpures.mosaicking.Mosaic or path
+    model : gpures.typing.MosaicModel, gpures.mosaicking.Mosaic or path
         Output model with DQ, integers (Ny, Nx).
-    ax, around, size, title
-        As `plane` takes them.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; on a new figure if missing.
     flags : mapping of int to str, optional
         Up to four flags and their names, the later ones on top; the most frequent bits if missing.
+    around : astropy.coordinates.SkyCoord or (float, float), optional
+        Middle of the part that is drawn, as `gpures.plot.plane` takes it.
+    size : float or (float, float), optional
+        Width and height of the part, arcsec.
+    title : str, optional
+        Title; the plane's name, and what was done, if missing.
 
     Returns
     -------
@@ -292,28 +354,30 @@ def _frequent(flags: np.ndarray) -> list[int]:
 
 
 def overview(
-    model: Any,
-    figure: Any = None,
+    model: Drawable,
+    figure: Figure | None = None,
     *,
     planes: Sequence[str] | None = None,
     around: Any = None,
-    size: Any = None,
+    size: float | Sequence[float] | None = None,
     unit: Any = None,
     title: str | None = None,
     flags: Mapping[int, str] | None = None,
-) -> Any:
+) -> Figure:
     """Draw the planes of a mosaic beside each other.
 
     Parameters
     ----------
-    model : mapping, gpures.mosaicking.Mosaic or path
+    model : gpures.typing.MosaicModel, gpures.mosaicking.Mosaic or path
         Output model, as `gpures.Resample` makes it; what `gpures.mosaic` gives; or the file of a mosaic.
     figure : matplotlib.figure.Figure, optional
         An empty figure to draw on; its size is set. A new one of pyplot's if missing.
     planes : sequence of str, optional
         Keys of the planes; "con" means the depth. All there are if missing.
-    around, size
-        As `plane` takes them.
+    around : astropy.coordinates.SkyCoord or (float, float), optional
+        Middle of the part that is drawn, as `gpures.plot.plane` takes it.
+    size : float or (float, float), optional
+        Width and height of the part, arcsec.
     unit : str or astropy.units.Unit, optional
         Unit of the data; the model's ``bunit_data`` if missing.
     title : str, optional

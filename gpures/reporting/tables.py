@@ -14,7 +14,17 @@ COLUMN, WIDTH = 16, 110
 
 
 def line(name: str, value: str, indent: int = 2) -> str:
-    """Name and value in their columns; a long value goes on below itself."""
+    """Name and value in their columns; a long value goes on below itself.
+
+    Parameters
+    ----------
+    name : str
+        Goes to the left.
+    value : str
+        Goes to the right.
+    indent : int, optional
+        Blanks before the name.
+    """
     first = f"{' ' * indent}{name}".ljust(COLUMN)
     return textwrap.fill(
         value,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Generic, Self, TypeVar, overload
 
 from gpures.exposure.options import LIVE
 
 __all__ = ["Option", "Settled"]
 
+# The type of an attribute's value.
+Value = TypeVar("Value")
 
-class Option:
+
+class Option(Generic[Value]):
     """An attribute that is one of the object's options, which are a `gpures.exposure.options.Options`.
 
     A live one may be set, and acts on what comes next: the options are replaced, checked as ever.
@@ -33,10 +36,16 @@ class Option:
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = self._name or name
 
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> Value: ...
+
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else getattr(instance._options, self._name)
 
-    def __set__(self, instance: Any, value: Any) -> None:
+    def __set__(self, instance: Any, value: Value) -> None:
         if self._name not in LIVE:
             raise settled(self._name, instance)
         instance._options = replace(instance._options, **{self._name: value})
@@ -44,7 +53,7 @@ class Option:
             getattr(instance, self._changed)()
 
 
-class Settled:
+class Settled(Generic[Value]):
     """An attribute that is settled when an object is made; it is kept under its name with an underscore.
 
     Parameters
@@ -61,6 +70,12 @@ class Settled:
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> Value: ...
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else getattr(instance, f"_{self._name}")

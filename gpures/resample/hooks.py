@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpures.arguments.values import checked_ratio, checked_scale
 from gpures.backend.base import Accumulators, Part
@@ -16,6 +18,7 @@ from gpures.exposure.from_model import exposure_of_variances
 from gpures.exposure.input_model import InputModel
 from gpures.exposure.options import Options
 from gpures.exposure.pixmap import PixelMap
+from gpures.typing import ModelLike
 from gpures.wcs.seams import Period
 
 __all__ = ["Hooks"]
@@ -40,7 +43,7 @@ class Hooks:
         """Variance arrays that are resampled."""
         raise NotImplementedError
 
-    def _add_with_hooks(self, model: Mapping, checked: Exposure) -> None:
+    def _add_with_hooks(self, model: Mapping[str, Any], checked: Exposure) -> None:
         """Add an exposure and call a subclass' hooks. If one of these raises, the sums are what they were."""
         variances = checked.variances
         own_variances = self._is_overridden("resample_variance_arrays")
@@ -63,7 +66,7 @@ class Hooks:
     def _is_overridden(self, name: str) -> bool:
         return getattr(getattr(self, name), "__func__", None) is not getattr(Hooks, name)
 
-    def _call_with_maps(self, method, model: Mapping, checked: Exposure) -> None:
+    def _call_with_maps(self, method: Callable[..., None], model: Mapping[str, Any], checked: Exposure) -> None:
         """Call a hook with the full pixel map and weight map, which nobody else needs."""
         xmin, xmax, ymin, ymax = checked.limits
         self._jump = checked.pixmap.jump
@@ -84,12 +87,23 @@ class Hooks:
             del arguments["pixel_scale_ratio"]
         method(**arguments)
 
-    def add_model_hook(self, model, pixmap, pixel_scale_ratio, iscale, weight_map, xmin, xmax, ymin, ymax):
+    def add_model_hook(
+        self,
+        model: ModelLike,
+        pixmap: NDArray[np.float64],
+        pixel_scale_ratio: float | None,
+        iscale: float,
+        weight_map: NDArray[np.float32],
+        xmin: int,
+        xmax: int,
+        ymin: int,
+        ymax: int,
+    ) -> None:
         """Do more with a model that was added; for subclasses.
 
         Parameters
         ----------
-        model : dict
+        model : gpures.typing.Model
             The model.
         pixmap : ndarray of float64 (Ny, Nx, 2)
             Output coordinates x, y of the input pixels' centres.
@@ -103,11 +117,42 @@ class Hooks:
             Input pixels used, the last ones included.
         """
 
-    def resample_variance_arrays(self, model, pixmap, pixel_scale_ratio, iscale, weight_map, xmin, xmax, ymin, ymax):
+    def resample_variance_arrays(
+        self,
+        model: ModelLike,
+        pixmap: NDArray[np.float64],
+        pixel_scale_ratio: float | None,
+        iscale: float,
+        weight_map: NDArray[np.float32] | None,
+        xmin: int | None,
+        xmax: int | None,
+        ymin: int | None,
+        ymax: int | None,
+    ) -> None:
         """Resample a model's variances and add them, with the pixel map and weights given.
 
         `add_model` does this in the same pass as the data. Only where a subclass overrides this method does it call
-        it, and this one is there for that subclass to call in turn. The parameters are those of `add_model_hook`.
+        it, and this one is there for that subclass to call in turn.
+
+        Parameters
+        ----------
+        model : gpures.typing.Model
+            The model.
+        pixmap : ndarray of float64 (Ny, Nx, 2)
+            Output coordinates x, y of the input pixels' centres.
+        pixel_scale_ratio : float or None
+            Output over input pixel scale; None for that of the mosaic.
+        iscale : float
+            Factor to the data, whose square is that to the variances.
+        weight_map : ndarray of float32 (Ny, Nx) or None
+            Weights; None for 1.
+        xmin, xmax, ymin, ymax : int or None
+            Input pixels used, the last ones included; None, or beyond the image, means its edge.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            Something in the model is missing or wrong, or the weights have another shape than the pixel map.
         """
         passed = exposure_of_variances(
             InputModel(model),

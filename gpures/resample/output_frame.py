@@ -14,6 +14,7 @@ from gpures.arguments.values import checked_ratio, checked_scale, checked_shape
 from gpures.errors import UnsupportedWCSError
 from gpures.resample.attributes import Settled
 from gpures.resample.output_model import OutputModel
+from gpures.typing import ModelLike, MosaicLike
 from gpures.wcs.transforms import (
     ARCSEC_PER_RADIAN,
     as_wcs,
@@ -59,10 +60,12 @@ class OutputFrame:
         self._output_array_shape: tuple[int, int] = checked_shape(as_wcs(self._output_wcs).array_shape)
         self._output_pixel_scale: float = self._pixel_scale(output_wcs.get("pixel_scale"))
 
-    output_array_shape = Settled("Shape (Ny, Nx) of the output images.")
-    output_wcs = Settled("WCS of the output, the object that was given.")
-    pixel_scale_ratio = Settled("Output over input pixel scale; None before the first model, where it was not given.")
-    output_pixel_scale = Settled("Output pixel scale in arcsec.")
+    output_array_shape: Settled[tuple[int, int]] = Settled("Shape (Ny, Nx) of the output images.")
+    output_wcs: Settled[Any] = Settled("WCS of the output, the object that was given.")
+    pixel_scale_ratio: Settled[float | None] = Settled(
+        "Output over input pixel scale; None before the first model, where it was not given."
+    )
+    output_pixel_scale: Settled[float] = Settled("Output pixel scale in arcsec.")
 
     def _pixel_scale(self, given: float | None) -> float:
         """Output pixel scale in arcsec, as given or from the WCS."""
@@ -73,12 +76,12 @@ class OutputFrame:
             raise ValueError("The output WCS has no finite pixel area: give 'pixel_scale' (arcsec) in 'output_wcs'.")
         return ARCSEC_PER_RADIAN * math.sqrt(area)
 
-    def get_input_model_pixel_area(self, model, prefer_mean=True):
+    def get_input_model_pixel_area(self, model: ModelLike, prefer_mean: bool = True) -> float | None:
         """Pixel area of an input model.
 
         Parameters
         ----------
-        model : dict
+        model : gpures.typing.Model
             Input model with "wcs", "data" and "pixelarea_steradians".
         prefer_mean : bool, optional
             Take the mean area of the pixels, from the WCS. Else the nominal one, and the mean if there is none.
@@ -105,11 +108,22 @@ class OutputFrame:
             log.error("Unable to determine pixel area of the input model '%s'.", model_name(model))
         return area
 
-    def get_output_model_pixel_area(self, model):
-        """Mean pixel area of an output model's WCS, in steradians."""
+    def get_output_model_pixel_area(self, model: MosaicLike) -> float | None:
+        """Mean pixel area of an output model's WCS.
+
+        Parameters
+        ----------
+        model : gpures.typing.MosaicModel
+            Output model, of which ``"wcs"`` counts.
+
+        Returns
+        -------
+        float or None
+            Steradians; None where no part of the WCS is finite.
+        """
         return compute_mean_pixel_area(model["wcs"])
 
-    def check_output_wcs(self, output_wcs, estimate_output_shape=True):
+    def check_output_wcs(self, output_wcs: Any, estimate_output_shape: bool = True) -> None:
         """Check that a WCS can be an output WCS.
 
         Parameters
@@ -138,7 +152,7 @@ class OutputFrame:
         if not is_spectral and wcs.array_shape is None and estimate_output_shape:
             infer_array_shape(output_wcs)
 
-    def _get_intensity_scale(self, model):
+    def _get_intensity_scale(self, model: ModelLike) -> float:
         """Factor to the data: 1, but for spectral flux densities the inverse pixel scale ratio."""
         if (
             (model["pixelarea_steradians"] or 0.0) > 0.0
@@ -150,7 +164,7 @@ class OutputFrame:
             return 1.0 / self.pixel_scale_ratio
         return 1.0
 
-    def _compute_pixel_scale_ratio(self, model):
+    def _compute_pixel_scale_ratio(self, model: ModelLike) -> None:
         """Set the pixel scale ratio from the first imaging model, if it was not given."""
         if self._pixel_scale_ratio is not None or not is_imaging(model["wcs"]):
             return

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
+from typing import Any, Self
 
 __all__ = ["OutputModel"]
 
 
-class OutputModel(dict):
+class OutputModel(dict[str, Any]):
     """A `dict` some of whose values are fetched at the first access after they changed.
 
     Between two exposures an image may need a fill value, a conversion or a download, all of them as large as the
@@ -50,7 +50,7 @@ class OutputModel(dict):
         super().__delitem__(key)
 
     # With an __iter__ of its own, dict(model) and {**model} ask for the items one by one.
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[str]:
         return super().__iter__()
 
     def get(self, key: Any, default: Any = None) -> Any:  # noqa: D102
@@ -69,11 +69,11 @@ class OutputModel(dict):
         self.settle()
         super().update(*args, **kwargs)
 
-    def __ior__(self, other: Any):  # type: ignore[misc]
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override, misc]
         self.update(other)
         return self
 
-    def popitem(self) -> tuple:  # noqa: D102
+    def popitem(self) -> tuple[str, Any]:  # noqa: D102
         self.settle()
         return super().popitem()
 
@@ -81,15 +81,15 @@ class OutputModel(dict):
         self._fetch, self._deferred = None, frozenset()
         super().clear()
 
-    def items(self):  # noqa: D102
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]  # noqa: D102
         self.settle()
         return super().items()
 
-    def values(self):  # noqa: D102
+    def values(self) -> ValuesView[Any]:  # type: ignore[override]  # noqa: D102
         self.settle()
         return super().values()
 
-    def copy(self) -> dict:  # noqa: D102
+    def copy(self) -> dict[str, Any]:  # noqa: D102
         self.settle()
         return dict(super().items())
 
@@ -107,5 +107,5 @@ class OutputModel(dict):
         self.settle()
         return super().__repr__()
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return dict, (self.copy(),)

@@ -7,7 +7,7 @@ import logging
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence, Sized
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +41,7 @@ from gpures.resample.hooks import Hooks
 from gpures.resample.output_frame import OutputFrame
 from gpures.resample.output_model import OutputModel
 from gpures.resample.times import TimeCounters
+from gpures.typing import Flags, ModelLike, MosaicModel
 from gpures.wcs.seams import period_of
 from gpures.wcs.transforms import (
     ARCSEC_PER_RADIAN,
@@ -191,10 +192,10 @@ class Resample(Hooks, OutputFrame, TimeCounters):
     )
 
     #: Variance arrays that are resampled.
-    variance_array_names = ["var_rnoise", "var_flat", "var_poisson"]
+    variance_array_names: Sequence[str] = ["var_rnoise", "var_flat", "var_poisson"]
 
     #: Those that the error is made of; None for all.
-    error_from_variances = None
+    error_from_variances: Sequence[str] | None = None
 
     #: Names of DQ flags, a dict or `astropy.nddata.BitFlagNameMap`.
     dq_flag_name_map: Mapping[str, int] | None = None
@@ -203,29 +204,29 @@ class Resample(Hooks, OutputFrame, TimeCounters):
 
     def __init__(
         self,
-        output_wcs,
-        n_input_models=None,
-        pixfrac=1.0,
-        kernel="square",
-        fillval=0.0,
-        weight_type="ivm",
-        good_bits=0,
-        enable_ctx=True,
-        enable_var=True,
-        compute_err=None,
-        propagate_dq=False,
-        pixmap_stepsize=1,
-        pixmap_order=1,
+        output_wcs: Mapping[str, Any],
+        n_input_models: int | None = None,
+        pixfrac: float = 1.0,
+        kernel: str = "square",
+        fillval: float | str | None = 0.0,
+        weight_type: str = "ivm",
+        good_bits: Flags = 0,
+        enable_ctx: bool = True,
+        enable_var: bool = True,
+        compute_err: str | None = None,
+        propagate_dq: bool = False,
+        pixmap_stepsize: float = 1,
+        pixmap_order: int = 1,
         *,
-        backend="auto",
-        device=None,
-        to_host=True,
-        pixmap_tolerance=1e-6,
-        extra_array_names=(),
-        enable_exptime_map=False,
-        accumulator_dtype="f4",
-        dq_of_empty=None,
-    ):
+        backend: str = "auto",
+        device: Any = None,
+        to_host: bool = True,
+        pixmap_tolerance: float = 1e-6,
+        extra_array_names: Sequence[str] = (),
+        enable_exptime_map: bool = False,
+        accumulator_dtype: DTypeLike = "f4",
+        dq_of_empty: int | None = None,
+    ) -> None:
         # Slow to import, and needed by every exposure: here, so that neither `import gpures` nor the first one waits.
         import astropy.nddata.bitmask  # noqa: F401
         import scipy.interpolate  # noqa: F401
@@ -234,7 +235,7 @@ class Resample(Hooks, OutputFrame, TimeCounters):
         self._undo: Undo | None = None
         self._finalized = False
         self._n_res_models = 0
-        self._group_ids: list = []
+        self._group_ids: list[Any] = []
         self._options = Options(
             pixfrac=pixfrac,
             kernel=kernel,
@@ -271,33 +272,35 @@ class Resample(Hooks, OutputFrame, TimeCounters):
     # ---- what it is --------------------------------------------------------------------------------------------
 
     # The output model's entries of these names say what the mosaic was begun with, as in the reference.
-    pixfrac = Option(
+    pixfrac: Option[float] = Option(
         "Linear size of a drop in input pixels. Acts on the exposures that come next, as all that may be set."
     )
-    kernel = Option("Name of the shape of a drop.")
-    fillval = Option("Value of output pixels without contributions.", changed="_fill_anew")
-    weight_type = Option("What weights are made of.")
-    good_bits = Option("DQ flags to be ignored.")
-    pixmap_stepsize = Option("Spacing of the grid on which the WCS is evaluated, in input pixels.")
-    pixmap_order = Option("Order of the spline through that grid.")
+    kernel: Option[str] = Option("Name of the shape of a drop.")
+    fillval: Option[float | str | None] = Option("Value of output pixels without contributions.", changed="_fill_anew")
+    weight_type: Option[str] = Option("What weights are made of.")
+    good_bits: Option[Flags] = Option("DQ flags to be ignored.")
+    pixmap_stepsize: Option[float] = Option("Spacing of the grid on which the WCS is evaluated, in input pixels.")
+    pixmap_order: Option[int] = Option("Order of the spline through that grid.")
 
-    enable_ctx = Option("Whether there is a context image.")
-    enable_var = Option("Whether variance arrays are resampled.")
-    compute_err = Option("How the error array is computed, if it is.")
-    propagate_dq = Option("Whether the output has a DQ array.")
-    extra_array_names = Option("Names of the further arrays that are averaged like the data.")
-    enable_exptime_map = Option("Whether there is a map of the exposure time.")
-    dq_of_empty = Option("Flags that output pixels without data have in the DQ array; None for none.")
+    enable_ctx: Option[bool] = Option("Whether there is a context image.")
+    enable_var: Option[bool] = Option("Whether variance arrays are resampled.")
+    compute_err: Option[str | None] = Option("How the error array is computed, if it is.")
+    propagate_dq: Option[bool] = Option("Whether the output has a DQ array.")
+    extra_array_names: Option[tuple[str, ...]] = Option("Names of the further arrays that are averaged like the data.")
+    enable_exptime_map: Option[bool] = Option("Whether there is a map of the exposure time.")
+    dq_of_empty: Option[int | None] = Option(
+        "Flags that output pixels without data have in the DQ array; None for none."
+    )
 
     # As subclasses of the reference's class know them.
-    _enable_ctx = Option("The same.", name="enable_ctx")
-    _enable_var = Option("The same.", name="enable_var")
-    _compute_err = Option("The same.", name="compute_err")
-    _propagate_dq = Option("The same.", name="propagate_dq")
+    _enable_ctx: Option[bool] = Option("The same.", name="enable_ctx")
+    _enable_var: Option[bool] = Option("The same.", name="enable_var")
+    _compute_err: Option[str | None] = Option("The same.", name="compute_err")
+    _propagate_dq: Option[bool] = Option("The same.", name="propagate_dq")
 
-    backend = Settled('Name of the backend in use: "cuda", "cpu" or "drizzle".')
-    group_ids = Settled("Group IDs of the models added, in their order.", "call 'reset_arrays'")
-    output_model = Settled(
+    backend: Settled[str] = Settled('Name of the backend in use: "cuda", "cpu" or "drizzle".')
+    group_ids: Settled[list[Any]] = Settled("Group IDs of the models added, in their order.", "call 'reset_arrays'")
+    output_model: Settled[MosaicModel] = Settled(
         "Output model, a dictionary of images and meta data. Images are current at any time, variances at the end.",
         "change its entries, or call 'reset_arrays'",
     )
@@ -310,8 +313,14 @@ class Resample(Hooks, OutputFrame, TimeCounters):
                 if self._n_res_models:
                     self._defer_images()
 
-    def is_finalized(self):
-        """Whether `finalize` was called."""
+    def is_finalized(self) -> bool:
+        """Whether `finalize` was called.
+
+        Returns
+        -------
+        bool
+            Whether the output model is complete.
+        """
         return self._finalized
 
     # ---- copies ------------------------------------------------------------------------------------------------
@@ -347,12 +356,13 @@ class Resample(Hooks, OutputFrame, TimeCounters):
 
     # ---- beginning ---------------------------------------------------------------------------------------------
 
-    def create_output_model(self):
-        """Output model without images.
+    def create_output_model(self) -> dict[str, Any]:
+        """Output model without images; a subclass may give one with further entries.
 
         Returns
         -------
         dict
+            With the keys of `gpures.typing.MosaicModel` that the settings ask for, the images None.
         """
         area = self._output_pixel_scale**2
         model = {
@@ -385,7 +395,7 @@ class Resample(Hooks, OutputFrame, TimeCounters):
             model["exptime_map"] = None
         return model | dict.fromkeys(self.extra_array_names)
 
-    def reset_arrays(self, n_input_models=None):
+    def reset_arrays(self, n_input_models: int | None = None) -> None:
         """Begin a new mosaic in the same frame: an empty output model, times and groups at zero.
 
         Parameters
@@ -423,17 +433,17 @@ class Resample(Hooks, OutputFrame, TimeCounters):
             self._accumulators.close()
             del self._accumulators
 
-    def init_variance_arrays(self):
+    def init_variance_arrays(self) -> None:
         """Called when variances begin to be accumulated; the backend has allocated their arrays."""
 
     # ---- adding ------------------------------------------------------------------------------------------------
 
-    def validate_input_model(self, model):
+    def validate_input_model(self, model: ModelLike) -> None:
         """Check that a model has all the keys that the settings need.
 
         Parameters
         ----------
-        model : dict
+        model : gpures.typing.Model
             Input model.
 
         Raises
@@ -463,17 +473,16 @@ class Resample(Hooks, OutputFrame, TimeCounters):
         if "SPECTRAL" in axes_type(model["wcs"]) and "bunit_data" not in model:
             raise KeyError(MISSING.format("bunit_data"))
 
-    def add_model(self, model):
+    def add_model(self, model: ModelLike) -> None:
         """Resample a model and add it to the mosaic, all its planes in one pass.
 
         Parameters
         ----------
-        model : dict
-            Input model; nothing in it is changed. Arrays may have any strides, byte order and real type:
-            ``data``, ``dq`` (integers) of shape (Ny, Nx), and, as the settings need them, ``err``, ``var_*``.
-            ``wcs``; ``exposure_time``, ``measurement_time``, ``duration`` (seconds or None), ``start_time``,
-            ``end_time``; ``pixelarea_steradians`` or None; sky ``level`` (data's unit or None) and whether it is
-            ``subtracted``; ``filename``, ``group_id``; ``bunit_data`` for spectral data.
+        model : gpures.typing.Model
+            Input model, a dictionary or another mapping; nothing in it is changed. `gpures.typing.Model` describes each
+            of its keys. ``data`` and ``dq`` (Ny, Nx), ``wcs``, the times, ``pixelarea_steradians``, ``level``,
+            ``subtracted``, ``filename`` and ``group_id`` are always needed; ``err``, ``var_*`` and ``bunit_data`` where
+            the settings or the data ask for them.
 
         Raises
         ------
@@ -484,7 +493,12 @@ class Resample(Hooks, OutputFrame, TimeCounters):
         """
         self._add(model)
 
-    def add_models(self, models, progress=None, on_error=None):
+    def add_models(
+        self,
+        models: Iterable[ModelLike],
+        progress: bool | Callable[[int, int | None], object] | None = None,
+        on_error: Callable[[int, Exception], object] | None = None,
+    ) -> int:
         """Resample models and add them to the mosaic, in their order.
 
         The same as `add_model` for each, but while one is added, the next ones are taken from the iterable and their
@@ -492,7 +506,7 @@ class Resample(Hooks, OutputFrame, TimeCounters):
 
         Parameters
         ----------
-        models : iterable of dict
+        models : iterable of gpures.typing.Model
             Input models; a generator that reads files has at most three of them in memory.
         progress : bool or callable, optional
             True shows a progress bar (by tqdm where it is installed, else a line in the log for each model). A callable
@@ -511,11 +525,11 @@ class Resample(Hooks, OutputFrame, TimeCounters):
         RuntimeError, KeyError, TypeError, ValueError
             As `add_model`, for the first model that is wrong; those before it have been added.
         """
-        total = len(models) if hasattr(models, "__len__") else None
+        total = len(models) if isinstance(models, Sized) else None
         done = added = 0
         with shown(progress, total) as show:
 
-            def take(add, *arguments) -> None:
+            def take(add: Callable[..., None], *arguments: Any) -> None:
                 nonlocal done, added
                 try:
                     add(*arguments)
@@ -542,7 +556,7 @@ class Resample(Hooks, OutputFrame, TimeCounters):
                 del model, pixmap
         return added
 
-    def _pixmap_ahead(self, model) -> PixelMap | None:
+    def _pixmap_ahead(self, model: ModelLike) -> PixelMap | None:
         """Pixel map of a model, made in another thread; None where it had better be made in its turn."""
         # Hooks may evaluate WCS objects, which keep state while they are evaluated.
         if self._is_overridden("add_model_hook") or self._is_overridden("resample_variance_arrays"):
@@ -552,7 +566,7 @@ class Resample(Hooks, OutputFrame, TimeCounters):
         except Exception:  # what is wrong is said in its turn
             return None
 
-    def _pixmap(self, model: Mapping) -> PixelMap:
+    def _pixmap(self, model: Mapping[str, Any]) -> PixelMap:
         # WCS objects keep state while they are evaluated, and the output's is everybody's.
         with self._wcs_lock, stage("pixel map"):
             return calc_pixmap(
@@ -565,7 +579,7 @@ class Resample(Hooks, OutputFrame, TimeCounters):
                 period=self._period,
             )
 
-    def _add(self, model, pixmap: PixelMap | None = None) -> None:
+    def _add(self, model: ModelLike, pixmap: PixelMap | None = None) -> None:
         with self._lock:
             self._settle(self._undo)
             if self._finalized:
@@ -600,7 +614,7 @@ class Resample(Hooks, OutputFrame, TimeCounters):
                     f"{unknown[0]!r}: change 'variance_array_names' and call 'reset_arrays'."
                 )
 
-    def _count(self, model: Mapping) -> None:
+    def _count(self, model: Mapping[str, Any]) -> None:
         self._n_res_models += 1
         if (group_id := model["group_id"]) not in self._group_ids:
             self.update_time(model)
@@ -608,7 +622,7 @@ class Resample(Hooks, OutputFrame, TimeCounters):
             dict.__setitem__(self._output_model, "pointings", self._output_model["pointings"] + 1)
 
     @contextmanager
-    def _all_or_nothing(self, model: Mapping) -> Iterator[None]:
+    def _all_or_nothing(self, model: Mapping[str, Any]) -> Iterator[None]:
         """Count an exposure if it is in the sums, and not if it is not, whatever happens meanwhile."""
         meta = ("pixel_scale_ratio", "pointings")
         undo = self._undo = Undo(
@@ -640,7 +654,7 @@ class Resample(Hooks, OutputFrame, TimeCounters):
         """Variance arrays that are resampled."""
         return self.variance_array_names if self.enable_var else ()
 
-    def _checked_exposure(self, model: Mapping, pixmap: PixelMap | None = None) -> Exposure:
+    def _checked_exposure(self, model: Mapping[str, Any], pixmap: PixelMap | None = None) -> Exposure:
         """Everything about a model that a backend needs, checked; its pixel map may have been made before."""
         model = model if isinstance(model, InputModel) else InputModel(model)
         self._check_time(model)
@@ -678,7 +692,7 @@ class Resample(Hooks, OutputFrame, TimeCounters):
 
     # ---- end ---------------------------------------------------------------------------------------------------
 
-    def finalize(self):
+    def finalize(self) -> None:
         """Finish the mosaic: images, variances, error and times into the output model. A second call does nothing.
 
         Raises
@@ -723,12 +737,13 @@ class Resample(Hooks, OutputFrame, TimeCounters):
             else:
                 log.warning("compute_err='from_var' needs enable_var=True: the output has no 'err'.")
 
-    def finalize_resample_variance(self, output_model):
+    def finalize_resample_variance(self, output_model: MutableMapping[str, Any]) -> None:
         """Put the finished variances into an output model.
 
         Parameters
         ----------
         output_model : dict
+            Gets an image of float32 (Ny, Nx), in the square of the data's unit, for each of the variance arrays.
         """
         ratio = self._pixel_scale_ratio
         scaling = 1.0 if ratio is None else 1.0 / ratio**2 if is_imaging(self._output_wcs) else ratio
@@ -737,7 +752,7 @@ class Resample(Hooks, OutputFrame, TimeCounters):
                 output_model[name] = image.astype(self.output_array_types[name], copy=False)
         self._finalized = True
 
-    def _error_from_variances(self, model: Mapping) -> np.ndarray:
+    def _error_from_variances(self, model: Mapping[str, Any]) -> np.ndarray:
         """Root of the sum of the variances that the error is made of; NaN where all of them are."""
         names = self.variance_array_names if self.error_from_variances is None else self.error_from_variances
         with stage("error"), self._accumulators.context():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class TimeCounters:
         "_exptime_end",
     )
 
-    _group_ids: list
+    _group_ids: list[Any]
     _output_model: OutputModel
     _n_res_models: int
 
@@ -49,7 +50,7 @@ class TimeCounters:
         self._exptime_start = [] if start is None else [start]
         self._exptime_end = [] if end is None else [end]
 
-    def _check_time(self, model: Mapping) -> None:
+    def _check_time(self, model: Mapping[str, Any]) -> None:
         """Check what of a model's times `exposure_of` does not, so that `update_time` and the end can't fail.
 
         Raises
@@ -83,7 +84,7 @@ class TimeCounters:
             if not is_time or (is_real(time) and not math.isfinite(checked_real(time, key, model))):
                 raise ValueError(f"{named(key, model)} must be a time or None, got {got(time)}.")
 
-    def update_time(self, model: Mapping) -> None:
+    def update_time(self, model: Mapping[str, Any]) -> None:
         """Count a model's times, unless its group has been counted.
 
         Parameters

@@ -108,7 +108,7 @@ def _period(forward: Callable, backward: Callable, shape: tuple[int, int]) -> Pe
 
 
 @dataclass(frozen=True)
-class Candidate:
+class _Candidate:
     """A period along an axis, in output pixels, and the direction about which the sky turns."""
 
     axis: int
@@ -128,10 +128,10 @@ def _candidates(axis: int, places: np.ndarray, spacing: np.ndarray, points: np.n
         pole *= np.sign(width) / size
         turns = _turn(pole, p, q), _turn(pole, p, r)
         if turns[0] and math.isclose(turns[0] * PLACES[2], turns[1], rel_tol=1e-7):
-            yield Candidate(axis, abs(2 * math.pi * width / turns[0]), pole), start
+            yield _Candidate(axis, abs(2 * math.pi * width / turns[0]), pole), start
 
 
-def _verified(candidate: Candidate, start: np.ndarray, on_sky: Callable, in_frame: Callable) -> float:
+def _verified(candidate: _Candidate, start: np.ndarray, on_sky: Callable, in_frame: Callable) -> float:
     """The period if it holds, on three parallels and around the whole sky; else 0."""
     axis, period, pole = candidate.axis, candidate.period, candidate.pole
 
@@ -183,7 +183,7 @@ def _turn(pole: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
 # ---- jumps in a pixel map ------------------------------------------------------------------------------------------
 
 
-def lengths(steps: np.ndarray, period: Period) -> np.ndarray:
+def _lengths(steps: np.ndarray, period: Period) -> np.ndarray:
     """Lengths (…) of steps (…, 2) in output pixels, the short way round: the larger of their components."""
     for k in (0, 1):
         if period[k]:
@@ -195,7 +195,7 @@ def lengths(steps: np.ndarray, period: Period) -> np.ndarray:
 def has_long_steps(places: np.ndarray, period: Period) -> bool:
     """Whether some step between neighbours, in a part (n, m, 2) of a pixel map, is much longer than most of them."""
     for axis in (0, 1):
-        of_axis = lengths(np.diff(places, axis=axis), period)
+        of_axis = _lengths(np.diff(places, axis=axis), period)
         if of_axis.size and not of_axis.max() <= TIMES_ITS_NEIGHBOURS * of_axis.mean():
             return True
     return False
@@ -222,7 +222,7 @@ def jump_of(places: np.ndarray, first: tuple[int, int], pixel_to_pixel: Mapping,
     """
     shortest = math.inf
     for axis in (0, 1):
-        of_axis = lengths(np.diff(places, axis=axis), period)
+        of_axis = _lengths(np.diff(places, axis=axis), period)
         finite = of_axis[np.isfinite(of_axis)]
         if not finite.size:
             continue
@@ -235,7 +235,7 @@ def jump_of(places: np.ndarray, first: tuple[int, int], pixel_to_pixel: Mapping,
         for _ in range(HALVINGS if length.size else 0):
             middle = (low + high) / 2
             at_middle = np.stack(pixel_to_pixel(middle[:, 0].copy(), middle[:, 1].copy()), axis=-1)
-            below, above = lengths(at_middle - at_low, period), lengths(at_high - at_middle, period)
+            below, above = _lengths(at_middle - at_low, period), _lengths(at_high - at_middle, period)
             take_below = (below >= above)[:, None]
             low, high = np.where(take_below, low, middle), np.where(take_below, middle, high)
             at_low, at_high = np.where(take_below, at_low, at_middle), np.where(take_below, at_middle, at_high)

@@ -37,7 +37,17 @@ def separation(first: np.ndarray, second: np.ndarray) -> Any:
 
 
 def turned(directions: np.ndarray, pole: np.ndarray, angle: float) -> np.ndarray:
-    """Directions (..., 3) turned about a pole (3,) by an angle in radians, anticlockwise as seen from its end."""
+    """Directions turned about a pole, anticlockwise as seen from its end.
+
+    Parameters
+    ----------
+    directions : ndarray of float64 (..., 3)
+        Unit vectors.
+    pole : ndarray of float64 (3,)
+        Unit vector.
+    angle : float
+        Radians.
+    """
     import erfa
 
     # ERFA's matrix turns the axes, and its transpose what they hold.
@@ -49,6 +59,11 @@ def triangle_areas(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
 
     The formula of Van Oosterom & Strackee (1983, IEEE Trans. Biomed. Eng. 30, 125). The differences of near vectors are
     exact, so that the smallest triangles are as good as the vectors themselves.
+
+    Parameters
+    ----------
+    a, b, c : ndarray of float64 (..., 3)
+        Unit vectors to the corners.
     """
     import erfa
 

@@ -29,9 +29,17 @@ from gpures.wcs.world_axes import WorldAxes, axes_of_frame, name_of_fits_sky
 __all__ = [
     "Transform",
     "UnsupportedWCSError",
+    "as_wcs",
+    "axes_type",
+    "bounding_box",
     "celestial_frame",
+    "checked_wcs",
     "compute_mean_pixel_area",
+    "infer_array_shape",
+    "is_imaging",
     "pixel_to_world",
+    "pixels_within",
+    "resample_range",
     "world_axes",
     "world_to_pixel",
 ]
@@ -118,7 +126,17 @@ def as_wcs(wcs: Any) -> Any:
 
 
 def checked_wcs(wcs: Any, name: str = "wcs", model: Mapping | None = None) -> Any:
-    """A WCS; TypeError or ValueError if it is none, UnsupportedWCSError if a FITS WCS has not two celestial axes."""
+    """A WCS; TypeError or ValueError if it is none, UnsupportedWCSError if a FITS WCS has not two celestial axes.
+
+    Parameters
+    ----------
+    wcs : object
+        What the caller passed.
+    name : str, optional
+        What the error calls it.
+    model : mapping, optional
+        The model that it is of, for the error's words.
+    """
     if wcs is None:
         raise ValueError(f"{named(name, model)} must be a WCS, got None.")
     if not hasattr(as_wcs(wcs), "output_frame"):
@@ -433,6 +451,7 @@ def compute_mean_pixel_area(wcs: Any, shape: tuple[int, int] | None = None) -> f
     Parameters
     ----------
     wcs : gwcs.wcs.WCS or astropy.wcs.WCS
+        Pixels to the sky.
     shape : (int, int), optional
         Array shape (Ny, Nx); the default is ``wcs.array_shape``.
 

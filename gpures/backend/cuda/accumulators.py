@@ -69,7 +69,7 @@ class CUDAAccumulators(PlaneAccumulators):
         self._sums: Any = None
         self._timed: Any = None
         with self._current("beginning a mosaic", accumulating=False):
-            check_device_memory(self._cupy, frame, self._number)
+            _check_device_memory(self._cupy, frame, self._number)
             self._program = Program.of_device(self._cupy, self._number)
             self._stream = self._program.take_stream()
             # Its share of the pool may hold images of the mosaic before, which the caller has let go but still reads.
@@ -394,7 +394,7 @@ class CUDAAccumulators(PlaneAccumulators):
         return image.get() if self._to_host else image
 
 
-def check_device_memory(cupy: Any, frame: MosaicLayout, number: int) -> None:
+def _check_device_memory(cupy: Any, frame: MosaicLayout, number: int) -> None:
     """Refuse a frame whose accumulators would not fit on the current device.
 
     Raises

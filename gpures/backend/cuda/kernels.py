@@ -53,13 +53,28 @@ def options() -> tuple[str, ...]:
 def splat_name(kernel: str, planes: int, squared: int = 0, whole: bool = True) -> str:
     """Name of the entry point that splats so many planes with a kernel, the last of them with squared weights.
 
-    `whole`: whether all pixels with coordinates have all their neighbours beside them in the output.
+    Parameters
+    ----------
+    kernel : str
+        Shape of the drops.
+    planes : int
+        Number of images that are averaged.
+    squared : int, optional
+        How many of them, the last ones, with squared weights.
+    whole : bool, optional
+        Whether all pixels with coordinates have all their neighbours beside them in the output.
     """
     return f"splat_{kernel}_{planes}" + (f"_squared_{squared}" if squared else "") + ("" if whole else "_anywhere")
 
 
 def splat_options(kernel: str, planes: int, squared: int = 0, whole: bool = True) -> tuple[str, ...]:
-    """Further options for that entry point."""
+    """Further options for that entry point.
+
+    Parameters
+    ----------
+    kernel, planes, squared, whole
+        As `splat_name` takes them.
+    """
     name = splat_name(kernel, planes, squared, whole)
     width, height = BLOCK_OF_SPLAT
     macros = {"SPLAT": name, "KERNEL": kernel.upper(), "PLANES": planes, "SQUARED": squared, "WHOLE": int(whole)}

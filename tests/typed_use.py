@@ -1,0 +1,206 @@
+"""A program that uses all that is public, as `make check` has mypy check it (``--strict``); it is never run.
+
+What `assert_type` says is what a user's program knows of a result, and a comment ``type: ignore`` is an error that it
+is told of: mypy complains where there is none.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, assert_type
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+import gpures
+from gpures import Drizzle, Resample, blot_image, compute_mean_pixel_area, io, plot
+from gpures.acceleration import Acceleration, original, used
+from gpures.errors import IncompleteError, MissingDependencyError
+from gpures.exposure.options import Options
+from gpures.mosaicking import Mosaic
+from gpures.typing import Flags, Model, ModelLike, MosaicLike, MosaicModel
+
+
+def a_model(wcs: object, image: NDArray[np.float32], flags: NDArray[np.uint32]) -> Model:
+    """A model of one's own."""
+    model: Model = {
+        "data": image,
+        "dq": flags,
+        "wcs": wcs,
+        "exposure_time": 100.0,
+        "measurement_time": None,
+        "duration": 100.0,
+        "start_time": 60000.0,
+        "end_time": 60000.1,
+        "pixelarea_steradians": None,
+        "level": None,
+        "subtracted": False,
+        "filename": "one.fits",
+        "group_id": "1",
+        "var_rnoise": image,
+    }
+    model["exposure_time"] = "100"  # type: ignore[typeddict-item]
+    model["exptime"] = 100.0  # type: ignore[typeddict-unknown-key]
+    return model
+
+
+class Own(Resample):
+    """A subclass as the pipelines have them, with hooks."""
+
+    variance_array_names = ("var_rnoise",)
+    error_from_variances = ("var_rnoise",)
+    dq_flag_name_map: Mapping[str, int] | None = {"DO_NOT_USE": 1}
+
+    def create_output_model(self) -> dict[str, Any]:
+        return super().create_output_model() | {"observer": "somebody"}
+
+    def validate_input_model(self, model: ModelLike) -> None:
+        super().validate_input_model(model)
+
+    def init_variance_arrays(self) -> None:
+        super().init_variance_arrays()
+        self.init_time_counters()
+
+    def update_time(self, model: Mapping[str, Any]) -> None:
+        super().update_time(model)
+
+    def finalize_time_info(self) -> None:
+        super().finalize_time_info()
+
+    def add_model_hook(
+        self,
+        model: ModelLike,
+        pixmap: NDArray[np.float64],
+        pixel_scale_ratio: float | None,
+        iscale: float,
+        weight_map: NDArray[np.float32],
+        xmin: int,
+        xmax: int,
+        ymin: int,
+        ymax: int,
+    ) -> None:
+        self.resample_variance_arrays(
+            model, pixmap, pixel_scale_ratio, iscale, weight_map, xmin, xmax, ymin, ymax
+        )  # with its own arguments
+
+
+def resampled(wcs: object, models: list[Model], good_bits: Flags) -> MosaicModel:
+    """A mosaic of models."""
+    resample = Own(
+        {"wcs": wcs, "pixel_scale": 0.03}, 2, pixfrac=0.8, good_bits=good_bits, fillval="NaN", device="cuda:0"
+    )
+    Resample({"wcs": wcs}, pixfrac="0.8")  # type: ignore[arg-type]
+    resample.check_output_wcs(wcs, estimate_output_shape=False)
+    resample.reset_arrays(n_input_models=3)
+    resample.add_model(models[0])
+    resample.add_model(dict(models[0]))
+    count = resample.add_models(models[1:], progress=lambda done, total: print(done, total), on_error=print)
+    assert_type(count, int)
+    resample.pixfrac = 0.5
+    resample.kernel = "gaussian"
+    resample.fillval = None
+    resample.weight_type = "exptime"
+    resample.good_bits = ["DO_NOT_USE"]
+    resample.pixmap_stepsize, resample.pixmap_order = 10, 3
+    resample.pixfrac = "0.5"  # type: ignore[assignment]
+    switches = [resample.enable_ctx, resample.enable_var, resample.propagate_dq, resample.enable_exptime_map]
+    assert_type(switches, list[bool])
+    assert_type(resample.compute_err, str | None)
+    assert_type(resample.extra_array_names, tuple[str, ...])
+    assert_type(resample.dq_of_empty, int | None)
+    assert_type(resample.backend, str)
+    assert_type(resample.group_ids, list[Any])
+    assert_type(resample.output_array_shape, tuple[int, int])
+    assert_type(resample.output_pixel_scale, float)
+    assert_type(resample.pixel_scale_ratio, float | None)
+    assert_type(resample.get_input_model_pixel_area(models[0], prefer_mean=False), float | None)
+    assert_type(resample.get_output_model_pixel_area(resample.output_model), float | None)
+    assert_type(compute_mean_pixel_area(resample.output_wcs, (10, 10)), float | None)
+    print(resample.output_array_types["data"], *resample.counters)
+    resample.finalize_resample_variance(resample.create_output_model())
+    resample.finalize()
+    assert_type(resample.is_finalized(), bool)
+    assert_type(resample.output_model["con"], NDArray[np.int32])
+    further: Mapping[str, Any] = resample.output_model
+    print(further["my_own_array"])
+    return resample.output_model
+
+
+def drizzled(image: NDArray[np.float64], pixmap: NDArray[np.float64]) -> NDArray[np.float32]:
+    """An image resampled by its pixel map, and back."""
+    drizzle = Drizzle("turbo", fillval="NaN", fillval2=0, out_shape=(10, 10), exptime=0.0, max_ctx_id=3, backend="cpu")
+    missed = drizzle.add_image(image, 1.0, pixmap, data2=[image, None], weight_map=image, in_units="counts", xmax=5)
+    assert_type(missed, tuple[int, int])
+    assert_type(drizzle.out_img, NDArray[np.float32])
+    assert_type(drizzle.out_wht, NDArray[np.float32])
+    assert_type(drizzle.out_ctx, NDArray[np.int32] | None)
+    assert_type(drizzle.out_dq, NDArray[np.uint32] | None)
+    assert_type(drizzle.out_img2, list[NDArray[np.float32]] | None)
+    assert_type(drizzle.ctx_id, int | None)
+    assert_type(drizzle.total_exptime, float)
+    print(drizzle.kernel, drizzle.backend, drizzle.fillval, drizzle.fillval2)
+    return blot_image(drizzle.out_img, pixmap, iscale=2.0, interp="lanczos3")
+
+
+def of_files(path: Path) -> Mosaic:
+    """A mosaic of files, and how it was made."""
+    images = io.inputs(path, allow_external=False)
+    assert_type(images, list[io.Input])
+    for image in images:
+        print(image.path, image.name, image.kind, image.shape, image.wcs, image.unit, image.meta, image.sizes)
+        print(image.load(["data"])["data"].shape, image.nbytes + image.exposure_time)
+        assert_type(image.read(["data", "err"]), Model)
+    assert_type(io.read(path), list[Model])
+    made = gpures.mosaic(
+        ["*_cal.fits", path, images[0]], path, output_wcs=io.read_wcs(path), progress=None, pixfrac=0.8
+    )
+    assert_type(made, Mosaic)
+    io.write(
+        path, made.model, unit=io.check_units(images), exposures=made.added, header={"OBSERVER": "X"}, history=[""]
+    )
+    assert_type(io.read_mosaic(path), MosaicModel)
+    print(made.report, made.wcs, made.plan, made.skipped, made.path, made.seconds["total"], made.pixels, made.backend)
+    return made
+
+
+def drawn(made: Mosaic, first: MosaicLike, exposure: Model, path: Path) -> None:
+    """All pictures."""
+    axes = plot.plane(made, "err", around=(1.0, 2.0), size=3.0, ticks=[1.0], bar=False)
+    assert_type(axes, Axes)
+    for draw in (plot.mosaic, plot.weight, plot.error):
+        draw(first, axes, title="A")
+    plot.depth(path, axes)
+    plot.dq(str(path), flags={1: "DO_NOT_USE"})
+    assert_type(plot.overview(made, planes=["data"]), Figure)
+    plot.exposure(exposure, made)
+    plot.before_after(exposure, made, size=(1.0, 2.0))
+    plot.side_by_side({"one": made, "other": first}, key="wht")
+    plot.residual(made, first, echo=None)
+    found = plot.difference(made, first, scale="data", threshold=0.1)
+    assert_type(found, plot.Difference)
+    print(found.values, found.scale, found.threshold, found.largest, found.rms, found.above, found.pixels, found.alone)
+
+
+def accelerated() -> None:
+    """Others' resampling on gpures."""
+    with gpures.accelerate("cpu", pixmap_tolerance=0.0) as acceleration:
+        assert_type(acceleration, Acceleration)
+        options = acceleration.options
+    assert_type(options, Options)
+    print(options.chosen(), Options.names(), options.drop, options.averages_err, options.arrays(("var_flat",)))
+    print(used["drizzle.resample.blot_image"], original(print))
+    gpures.restore()
+
+
+def caught(path: Path) -> str:
+    """What is told of errors."""
+    try:
+        of_files(path)
+    except io.MissingFileError as error:
+        return error.filename or str(error.path)
+    except (io.FileError, IncompleteError, MissingDependencyError) as error:
+        return str(error)
+    except (gpures.DeviceError, gpures.UnsupportedWCSError, gpures.GpuresError):
+        return gpures.__version__
+    return ""
