@@ -99,7 +99,7 @@ def lacking(thing: Any) -> list[str]:
     """What the docstring of a shared name lacks."""
     found = found_in(thing, SENTENCE)
     arguments = Validator(get_doc_object(thing)).signature_parameters
-    described = set(arguments) <= attributes(thing) or "parameters" in (inspect.getdoc(thing) or "").lower()
+    described = set(arguments) <= attributes(thing) or re.search("Parameters|parameters", inspect.getdoc(thing) or "")
     if len(arguments) > FEW and not described:
         found.append(f"Parameters: {len(arguments)} arguments, and none is described")
     return found

@@ -26,7 +26,7 @@ PARTNER = {"cuda": "cpu", "cpu": "drizzle"}
 
 
 @lru_cache
-def _scene(kernel: str, shape: tuple[int, int], is_constant: bool = False) -> tuple[list[Exposure], Truth]:
+def scene(kernel: str, shape: tuple[int, int], is_constant: bool = False) -> tuple[list[Exposure], Truth]:
     """Three exposures, turned, bent, of all kinds of weights and arrays, and what becomes of them in a frame."""
     rng = np.random.default_rng(4)
     exposures, geometries = [], []
@@ -64,7 +64,7 @@ def _scene(kernel: str, shape: tuple[int, int], is_constant: bool = False) -> tu
 def check_constant(backend: Backend, compare: Comparison) -> None:
     """A constant stays one, with any kernel, weights and geometry."""
     for kernel in KERNELS:
-        exposures, truth = _scene(kernel, WHOLE, is_constant=True)
+        exposures, truth = scene(kernel, WHOLE, is_constant=True)
         got, bounds = backend.images(frame_of(kernel), exposures), truth.bounds("f4", backend.is_reference)
         for name in ("data", "err"):
             expected = np.where(truth.count > 0, CONSTANT, np.nan)
@@ -84,7 +84,7 @@ def check_definition(kernel: str, backend: Backend, compare: Comparison) -> None
         Gets each image, and what it should be.
     """
     for shape, dtype in _settings_of(backend):
-        exposures, truth = _scene(kernel, shape)
+        exposures, truth = scene(kernel, shape)
         got = backend.images(frame_of(kernel, shape, dtype), exposures)
         bounds = truth.bounds(dtype, backend.is_reference)
         for name, expected in truth.images.items():
@@ -101,7 +101,7 @@ def check_partner(backend: Backend, compare: Comparison) -> None:
     partner = Backend(PARTNER[backend.name])
     for kernel in KERNELS:
         for shape, dtype in _settings_of(partner):
-            exposures, truth = _scene(kernel, shape)
+            exposures, truth = scene(kernel, shape)
             got, expected = (b.images(frame_of(kernel, shape, dtype), exposures) for b in (backend, partner))
             bounds, more = (truth.bounds(dtype, b.is_reference) for b in (backend, partner))
             for name in bounds:
