@@ -16,7 +16,7 @@ import pytest
 import scenes
 
 import gpures
-from gpures.machine.prefetch import ahead, apart
+from gpures.machine.prefetch import interruptible, prefetched
 
 SHAPE = (30, 34)
 
@@ -120,7 +120,7 @@ def test_a_bad_model_stops(backend, frame, bad):
     before = gpures.Resample(frame, backend=backend)
     before.add_models(models[:bad])
     np.testing.assert_array_equal(resample.output_model["wht"], before.output_model["wht"])
-    assert not [thread for thread in threading.enumerate() if thread.name == "gpures-ahead"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "gpures-prefetch"]
 
 
 def test_a_wcs_that_fails_says_so_in_its_turn(frame):
@@ -156,7 +156,7 @@ def test_memory_is_bounded():
             taken.append(k)
             yield k
 
-    for k, prepared in ahead(items(), lambda k: 10 * k, most=2):
+    for k, prepared in prefetched(items(), lambda k: 10 * k, most=2):
         assert prepared == 10 * k
         assert len(taken) <= k + 3
     assert taken == list(range(20))
@@ -164,10 +164,10 @@ def test_memory_is_bounded():
 
 def test_giving_up_in_the_middle():
     """Whoever stops taking items stops the thread, too."""
-    for k, _ in ahead(iter(range(10**9)), lambda k: k):
+    for k, _ in prefetched(iter(range(10**9)), lambda k: k):
         if k == 5:
             break
-    assert not [thread for thread in threading.enumerate() if thread.name == "gpures-ahead"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "gpures-prefetch"]
 
 
 def blocked():
@@ -178,7 +178,7 @@ def blocked():
 
 def test_a_producer_that_blocks():
     """Whoever stops waits for a producer that blocks half a second, and no longer."""
-    items = ahead(blocked(), lambda k: k)
+    items = prefetched(blocked(), lambda k: k)
     assert [next(items), next(items)] == [(1, 1), (2, 2)]
     start = time.perf_counter()
     items.close()
@@ -195,7 +195,7 @@ def test_what_is_prepared_is_waited_for():
             time.sleep(0.8)  # longer than a producer that blocks is waited for
         done.append(k)
 
-    items = ahead(iter(range(10)), prepare)
+    items = prefetched(iter(range(10)), prepare)
     next(items)
     begun.wait()
     items.close()
@@ -206,13 +206,13 @@ def test_what_is_prepared_is_waited_for():
 
 def test_apart():
     """What is called in a thread of its own gives its result, raises its error, and has the caller's context."""
-    assert apart(lambda: threading.current_thread().name) == "gpures-apart"
+    assert interruptible(lambda: threading.current_thread().name) == "gpures-interruptible"
     with pytest.raises(OSError, match="gone"):
-        apart(lambda: open_nothing())
+        interruptible(lambda: open_nothing())
     with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
-        apart(lambda: np.float64(1) / np.float64(0))
+        interruptible(lambda: np.float64(1) / np.float64(0))
     inside = []
-    thread = threading.Thread(target=lambda: inside.append(apart(lambda: threading.current_thread().name)))
+    thread = threading.Thread(target=lambda: inside.append(interruptible(lambda: threading.current_thread().name)))
     thread.start()
     thread.join()
     assert inside == [thread.name]  # which no signal reaches

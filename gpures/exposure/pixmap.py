@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,6 +20,7 @@ from gpures.box import Box
 from gpures.exposure.structs import EXPOSURE, Place, in_memory
 from gpures.machine.threads import thread_count
 from gpures.wcs import seams
+from gpures.wcs.seams import PixelToPixel
 from gpures.wcs.transforms import Transform, bounding_box, checked_wcs, pixel_to_world, pixels_within, world_to_pixel
 
 __all__ = ["PixelMap", "calc_pixmap", "exposure_record"]
@@ -43,8 +43,6 @@ PIXELS_PER_GRID_POINT = 8
 PIXELS_AT_ONCE = 1 << 14
 
 _SUPPORT = 4  # coefficients per axis that a pixel depends on, as in kernels/pixmap.h
-
-Mapping = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 class PixelMap:
@@ -291,7 +289,7 @@ def _every_pixel(
     return pixmap
 
 
-def _composition(forward: Transform, backward: Transform) -> Mapping:
+def _composition(forward: Transform, backward: Transform) -> PixelToPixel:
     def pixel_to_pixel(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x_out, y_out = backward(*forward(x, y))
         return x_out, y_out
@@ -300,7 +298,7 @@ def _composition(forward: Transform, backward: Transform) -> Mapping:
 
 
 def _spline_map(
-    pixel_to_pixel: Mapping,
+    pixel_to_pixel: PixelToPixel,
     shape: tuple[int, int],
     window: Box,
     points: list[int],

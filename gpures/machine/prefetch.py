@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-__all__ = ["ahead", "apart"]
+__all__ = ["interruptible", "prefetched"]
 
 Result = TypeVar("Result")
 
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 TAKING, PREPARING = 0.5, 30.0
 
 
-def apart(call: Callable[[], Result]) -> Result:
+def interruptible(call: Callable[[], Result]) -> Result:
     """Call something in a thread of its own, so that Ctrl-C is heeded at once even if it blocks.
 
     Parameters
@@ -47,7 +47,9 @@ def apart(call: Callable[[], Result]) -> Result:
         except BaseException as error:
             done.put((None, error))
 
-    threading.Thread(target=contextvars.copy_context().run, args=(work,), name="gpures-apart", daemon=True).start()
+    threading.Thread(
+        target=contextvars.copy_context().run, args=(work,), name="gpures-interruptible", daemon=True
+    ).start()
     result, error = done.get()
     if error is not None:
         try:
@@ -68,7 +70,7 @@ class _Producer:
         self._preparing = threading.Lock()
         self.ready: queue.SimpleQueue = queue.SimpleQueue()
         self._thread = threading.Thread(
-            target=contextvars.copy_context().run, args=(self._produce,), name="gpures-ahead", daemon=True
+            target=contextvars.copy_context().run, args=(self._produce,), name="gpures-prefetch", daemon=True
         )
         _producers.add(self)
         self._thread.start()
@@ -117,7 +119,7 @@ def _stop_all() -> None:
         producer.stop(taking=0.0)
 
 
-def ahead(items: Iterable, prepare: Callable[[Any], Any], most: int = 2) -> Iterator[tuple[Any, Any]]:
+def prefetched(items: Iterable, prepare: Callable[[Any], Any], most: int = 2) -> Iterator[tuple[Any, Any]]:
     """Items and what is prepared of each, in order, made by a thread of its own.
 
     Whoever stops taking items before the end stops the thread. If that is in the middle of taking an item from the

@@ -22,7 +22,7 @@ from gpures.exposure.options import Options
 from gpures.io import FileError, check_units
 from gpures.io.atomic import check_space
 from gpures.machine.memory import available_memory
-from gpures.machine.prefetch import apart
+from gpures.machine.prefetch import interruptible
 from gpures.mosaicking.destination import check_is_no_input, check_output, checked_output
 from gpures.mosaicking.flags import default_good_bits, names_for
 from gpures.mosaicking.footprint import Footprint, footprint_of
@@ -331,7 +331,7 @@ def _given_wcs(output_wcs: Any, wanted: FrameOptions) -> dict[str, Any]:
     if isinstance(output_wcs, (str, os.PathLike)):
         from gpures import io
 
-        output_wcs = apart(partial(io.read_wcs, Path(output_wcs)))
+        output_wcs = interruptible(partial(io.read_wcs, Path(output_wcs)))
     result = dict(output_wcs) if isinstance(output_wcs, Mapping) else {"wcs": output_wcs}
     if result.get("wcs") is None:
         raise ValueError(

@@ -15,7 +15,7 @@ import numpy as np
 
 from gpures.arguments.arrays import model_name
 from gpures.arguments.values import is_real
-from gpures.machine.prefetch import apart
+from gpures.machine.prefetch import interruptible
 from gpures.reporting.progress import shown
 from gpures.wcs.transforms import celestial_frame
 
@@ -174,7 +174,7 @@ def find(
             expanded.append(entry)
             continue
         try:
-            expanded += apart(partial(_paths_of, entry))
+            expanded += interruptible(partial(_paths_of, entry))
         except OSError as error:
             if on_error is None:
                 raise
@@ -197,7 +197,7 @@ def _sources_in(entry: Any) -> Sequence[Source]:
     if isinstance(entry, str):
         from gpures import io
 
-        return apart(partial(io.inputs, entry))
+        return interruptible(partial(io.inputs, entry))
     if isinstance(entry, Mapping):
         return [ModelSource(entry)]
     if hasattr(entry, "read") and hasattr(entry, "wcs"):

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, cast
 
 from gpures.io import FileError, check_units
-from gpures.machine.prefetch import apart
+from gpures.machine.prefetch import interruptible
 from gpures.mosaicking.plan import words_of
 from gpures.mosaicking.sources import Source
 from gpures.reporting.timing import stage
@@ -81,7 +81,7 @@ class Stream:
             self._check_unit(told)
             try:
                 with stage("reading files"):
-                    model = apart(partial(source.read, self._arrays))
+                    model = interruptible(partial(source.read, self._arrays))
             except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
                 self._bad(told, error)
                 self.unread += 1

@@ -33,7 +33,7 @@ from gpures.exposure.input_model import InputModel
 from gpures.exposure.options import IMAGES, Options
 from gpures.exposure.pixmap import PixelMap, calc_pixmap
 from gpures.exposure.weights import flag_empty
-from gpures.machine.prefetch import ahead
+from gpures.machine.prefetch import prefetched
 from gpures.reporting.progress import shown
 from gpures.reporting.timing import stage
 from gpures.resample.attributes import Option, Settled
@@ -551,7 +551,7 @@ class Resample(Hooks, OutputFrame, TimeCounters):
                 del model  # or it would be held while the next one is read
                 if added and not all_alone:
                     break
-            for model, pixmap in ahead(left, self._pixmap_ahead):
+            for model, pixmap in prefetched(left, self._pixmap_ahead):
                 take(self._add, model, pixmap)
                 del model, pixmap
         return added

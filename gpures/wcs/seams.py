@@ -18,12 +18,13 @@ import numpy as np
 from gpures.wcs.sphere import angles, turned, vectors
 from gpures.wcs.transforms import as_wcs, is_imaging, pixel_to_world, world_to_pixel
 
-__all__ = ["has_long_steps", "jump_of", "period_of"]
+__all__ = ["PixelToPixel", "has_long_steps", "jump_of", "period_of"]
 
 log = logging.getLogger(__name__)
 
 Period = tuple[float, float]
-Mapping = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+# Pixel coordinates of one image, x and y, to those of another.
+PixelToPixel = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 # As many times longer than most steps is one that may be a jump; the same as in kernels/pixmap.h.
 TIMES_ITS_NEIGHBOURS = 8.0
@@ -201,7 +202,7 @@ def has_long_steps(places: np.ndarray, period: Period) -> bool:
     return False
 
 
-def jump_of(places: np.ndarray, first: tuple[int, int], pixel_to_pixel: Mapping, period: Period) -> float:
+def jump_of(places: np.ndarray, first: tuple[int, int], pixel_to_pixel: PixelToPixel, period: Period) -> float:
     """Steps longer than this may lead across a seam.
 
     Parameters
