@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml kernels/CMakeLists.txt $(wildcard kernels/*.h kernels/cpu/* kernels/cuda/*)
 
-.PHONY: demo test test-docker test-pipelines check format bench docs clean
+.PHONY: demo test test-docker test-pipelines test-sanitizers test-explore check format bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/gpures demo
@@ -17,6 +17,15 @@ test: $(VENV)/.test check
 test-pipelines: $(VENV)-jwst/.test $(VENV)-romancal/.test
 	$(VENV)-jwst/bin/pytest --confcutdir=tests/pipelines -o pythonpath=tests tests/pipelines/test_jwst.py
 	$(VENV)-romancal/bin/pytest --confcutdir=tests/pipelines -o pythonpath=tests tests/pipelines/test_romancal.py
+
+# The kernels built with GCC's sanitizers; and other scenes than `make test` draws, for as many minutes as asked.
+test-sanitizers: $(VENV)/.test
+	$(BIN)/python -P tests/sanitizers.py address
+	$(BIN)/python -P tests/sanitizers.py thread
+
+MINUTES := 10
+test-explore: $(VENV)/.test
+	$(BIN)/python -P tests/explore.py $(MINUTES)
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
