@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml kernels/CMakeLists.txt $(wildcard kernels/*.h kernels/cpu/* kernels/cuda/*)
 
-.PHONY: demo test test-docker test-pipelines test-sanitizers test-explore check format bench docs clean
+.PHONY: demo test test-docker test-pipelines test-sanitizers test-explore fuzz check format bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/gpures demo
@@ -26,6 +26,12 @@ test-sanitizers: $(VENV)/.test
 MINUTES := 10
 test-explore: $(VENV)/.test
 	$(BIN)/python -P tests/explore.py $(MINUTES)
+
+# Arguments and files that a fuzzer invents, each target for so many seconds.
+SECONDS := 300
+fuzz: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet '.[fuzz]'
+	for target in resample drizzle fits asdf; do $(BIN)/python -P tests/fuzz/fuzz.py $$target $(SECONDS) || exit 1; done
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
