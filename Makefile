@@ -12,7 +12,7 @@ else
 TESTS := -n auto --dist loadgroup
 endif
 
-.PHONY: demo test test-docker test-lowest test-newest test-pipelines test-wheel check format bench docs clean
+.PHONY: demo test test-docker test-lowest test-newest test-pipelines test-wheel test-sanitizers test-explore fuzz check format bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/gpures demo
@@ -50,6 +50,21 @@ test-wheel:
 test-pipelines: $(VENV)-jwst/.test $(VENV)-romancal/.test
 	$(VENV)-jwst/bin/pytest --confcutdir=tests/pipelines -o pythonpath=tests tests/pipelines/test_jwst.py
 	$(VENV)-romancal/bin/pytest --confcutdir=tests/pipelines -o pythonpath=tests tests/pipelines/test_romancal.py
+
+# The kernels built with GCC's sanitizers; and other scenes than `make test` draws, for as many minutes as asked.
+test-sanitizers: $(VENV)/.test
+	$(BIN)/python -P tests/sanitizers.py address
+	$(BIN)/python -P tests/sanitizers.py thread
+
+MINUTES := 10
+test-explore: $(VENV)/.test
+	$(BIN)/python -P tests/explore.py $(MINUTES)
+
+# Arguments and files that a fuzzer invents, each target for so many seconds.
+SECONDS := 300
+fuzz: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet '.[fuzz]'
+	for target in resample drizzle fits asdf; do $(BIN)/python -P tests/fuzz/fuzz.py $$target $(SECONDS) || exit 1; done
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -15,10 +15,10 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # As shells start what runs in the background; it would be inherited by the processes that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The same examples in every run, so that a failure is due to the last change; `--hypothesis-profile=explore` draws
-# others, and more.
+# The same examples in every run, so that a failure is due to the last change; the profile "fresh" draws others, see
+# tests/explore.py.
 hypothesis.settings.register_profile("gpures", deadline=None, max_examples=40, derandomize=True, database=None)
-hypothesis.settings.register_profile("explore", deadline=None, max_examples=1000, database=None)
+hypothesis.settings.register_profile("fresh", deadline=None, max_examples=100, database=None, print_blob=True)
 hypothesis.settings.load_profile("gpures")
 
 

@@ -277,6 +277,10 @@ def compiled(code: str, options: tuple, names: list[str]) -> Path:
         for name in names
     )
     compiler = os.environ.get("CXX") or (sysconfig.get_config_var("CXX") or "c++").split()[0]
+    # As tests/sanitizers.py has it.
+    sanitize = os.environ.get("GPURES_HOST_SANITIZE")
+    if sanitize:
+        options = (*options, f"-fsanitize={sanitize}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g1")
     text = f'#include "{SHIM}"\n{code}\n{launchers}'
     key = hashlib.sha256("\0".join((compiler, SHIM.read_text(), text, *options)).encode()).hexdigest()
     folder = Path(tempfile.gettempdir()) / f"gpures-cuda-on-host-{os.getuid()}"

@@ -19,6 +19,7 @@ from gpures.exposure.pixmap import PixelMap
 from gpures.exposure.weights import Weight
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+LEAST_NORMAL = float(np.finfo(np.float32).tiny)
 FWHM_OVER_SIGMA = 2.3548
 LANCZOS_STEP = 0.003
 
@@ -58,7 +59,8 @@ class Truth:
         Largest over the exposures of sum |terms| / |sum of terms|, and of change / |sum of terms|, of the weights and
         of the roots of variances.
     unsure : ndarray of bool (Ny, Nx)
-        Some contribution, or its profile, lies in float32's subnormal range, where digits or all of it may be lost.
+        Some contribution, or its profile, or the mean root of a variance, lies in float32's subnormal range, where
+        digits or all of it may be lost.
     """
 
     data: np.ndarray
@@ -354,10 +356,14 @@ PROFILES = {
 
 
 def weights_of(exposure) -> np.ndarray:
-    """Weight of every input pixel: given, inverse variance or a constant; 0 where not finite or not good."""
+    """Weight of every input pixel: given, inverse variance or a constant; 0 where not finite or not good.
+
+    Given ones are multiplied by the constant, and are the largest float32 at most.
+    """
     weight = exposure.weight
     if weight.weight_map is not None:
         w = np.array(weight.weight_map, float)
+        w = np.where(np.abs(w) <= FLOAT32_MAX, np.clip(w * weight.constant, -FLOAT32_MAX, FLOAT32_MAX), 0.0)
     elif weight.variance is not None:
         with np.errstate(divide="ignore", over="ignore"):
             w = 1.0 / np.array(weight.variance, float)
@@ -390,7 +396,7 @@ class _Terms:
         self.shape = frame.shape
         self.unsure = np.zeros(frame.shape, bool)
         least, most = np.minimum(np.abs(dow), np.abs(profile)), np.maximum(np.abs(dow), np.abs(profile))
-        subnormal = (least < 2.0**-126) & (most > 2.0**-150) & (dow != 0)
+        subnormal = (least < LEAST_NORMAL) & (most > 2.0**-150) & (dow != 0)
         self.unsure[j[subnormal], i[subnormal]] = True
         keep = dow.astype(np.float32) != 0  # what float32 cannot tell from zero is no contribution
         self.dow, self.i, self.j = dow[keep], i[keep], j[keep]
@@ -446,7 +452,6 @@ def coadd(exposures, frame) -> Truth:
         for name, value in values.items():
             for image, new in zip(sums[name], terms.sums(value), strict=True):
                 image += new
-        unsure |= terms.unsure
         count += terms.image(np.ones(terms.dow.size)).astype(int)
         bit = np.where(terms.dow > 0, np.uint32(1 << (exposure.context_id % 32)), np.uint32(0))
         con[exposure.context_id // 32] |= terms.union(bit)
@@ -456,6 +461,7 @@ def coadd(exposures, frame) -> Truth:
             dq |= terms.union(np.array(flags, dtype=np.uint32))
         for worst in _add_variances(exposure, terms, of_variances):
             condition, moved = np.fmax(condition, worst[0]), np.fmax(moved, worst[1])
+        unsure |= terms.unsure
 
     with np.errstate(invalid="ignore", divide="ignore"):
         variances = {name: wsum / wt / wt for name, (wsum, wt) in of_variances.items()}
@@ -508,6 +514,7 @@ def _add_variances(exposure, terms: _Terms, of_variances: dict):
         for name, variance in exposure.variances.items():
             root, *magnitudes = terms.sums(np.sqrt(terms.of(variance).astype(float)) * exposure.iscale)
             drizzled[name] = (root / wht) ** 2
+            terms.unsure |= (root != 0) & (np.abs(root / wht) < LEAST_NORMAL)
             yield [magnitude / np.abs(root) for magnitude in magnitudes]
         if exposure.variance_weight is None:
             rnoise = drizzled["var_rnoise"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +9,7 @@ import oracle
 import pytest
 import scenes
 import tolerances as tol
+from drawn import FLOATS, INTEGERS, LAYOUTS, laid_out
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -27,35 +27,6 @@ pytestmark = [
 same_backend = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 shapes = st.tuples(st.integers(2, 9), st.integers(2, 40))
-FLOATS = ("<f4", ">f4", "<f8", ">f8")
-INTEGERS = ("i1", "u1", "<i2", ">i2", "<u2", ">u2", "<i4", ">i4", "<u4", ">u4", "<i8", ">i8", "<u8", ">u8")
-LAYOUTS = ("C", "F", "reversed", "strided", "field", "memory-mapped", "transposed view")
-
-
-def laid_out(array, layout):
-    """The same values, lying otherwise in memory, and read-only."""
-    if layout == "C":
-        form = array.copy()
-    elif layout == "F":
-        form = np.asfortranarray(array)
-    elif layout == "reversed":
-        form = array[::-1, ::-1].copy()[::-1, ::-1]
-    elif layout == "strided":
-        form = np.zeros((3 * array.shape[0], 2 * array.shape[1]), array.dtype)[1::3, ::2]
-        form[:] = array
-    elif layout == "field":  # of a packed structure: not aligned to its own size
-        form = np.zeros(array.shape, [("flag", "u1"), ("value", array.dtype)])["value"]
-        form[:] = array
-    elif layout == "memory-mapped":
-        with tempfile.TemporaryFile() as file:
-            file.write(b"head" + array.tobytes())
-            file.flush()
-            form = np.memmap(file, array.dtype, "r", offset=4, shape=array.shape)
-    else:
-        form = array.T.copy()[::-1].T[:, ::-1]
-    form.flags.writeable = False
-    assert form.dtype == array.dtype
-    return form
 
 
 def drawn_exposure(data, shape, kernel="square", angle=25.0, side=None, psr=1.0):

@@ -14,6 +14,9 @@ import numpy as np
 EPS32 = float(np.finfo(np.float32).eps)
 EPS64 = float(np.finfo(np.float64).eps)
 
+#: Smallest number of a type, by its eps.
+SMALLEST = {float(t.eps): float(t.smallest_subnormal) for t in map(np.finfo, (np.float32, np.float64))}
+
 #: Roundings that one contribution goes through in an implementation that keeps a running mean: weight to the sums'
 #: type, value times scale, product of weight and value, old mean times old weight, their sum, sum of weights, quotient.
 #: Each is half an eps at most, so 4 eps hold 8 of them.
@@ -72,6 +75,8 @@ class Precision:
         fine = (EXPONENT + truth.count) * EPS64
         moved = GEOMETRY * EPS64 * max(truth.wht.shape)
         rounding = (PER_CONTRIBUTION * truth.count if self.per_contribution else PER_EXPOSURE * exposures) * self.eps
+        # Near the end of the range of a type, what is kept is rounded to a multiple of its smallest number.
+        least = PER_EXPOSURE * exposures * SMALLEST[self.eps]
         with np.errstate(divide="ignore", invalid="ignore"):
             uncertain = (fine + rounding) * truth.abs_wht + moved * truth.moved_wht
             bounds = {"wht": uncertain}
@@ -81,7 +86,7 @@ class Precision:
             # Each exposure's roots are averaged on their own: from float64 sums, unless they are running means.
             of_mean = (fine + rounding * self.per_contribution) * truth.condition + moved * truth.moved
             for name, variance in truth.variances.items():
-                bounds[name] = np.abs(variance) * (20.0 * of_mean + PER_EXPOSURE * exposures * self.eps)
+                bounds[name] = np.abs(variance) * (20.0 * of_mean + PER_EXPOSURE * exposures * self.eps) + least
         return {name: np.where(truth.unsure, np.inf, bound) for name, bound in bounds.items()}
 
     def squared_bound(self, truth, squared, exposures: int) -> np.ndarray:
@@ -149,17 +154,20 @@ def assert_same_bits(got, expected, name: str = "context", flipped: float = 0.0)
     got, expected = np.asarray(got), np.asarray(expected)
     assert got.shape == expected.shape, f"{name}: shape {got.shape}, expected {expected.shape}"
     differ = got != expected
-    assert differ.mean() <= flipped, (
+    assert differ.sum() <= flipped * differ.size, (
         f"{name}: {differ.sum()} of {differ.size} pixels differ, first at {np.argwhere(differ)[0]}: "
         f"got {got[differ][0]:#x}, expected {expected[differ][0]:#x}"
     )
 
 
-def assert_true(backend: str, dtype: str, got: dict, truth, exposures: int) -> None:
-    """All images of a mosaic agree with the truth, each to its bound, wherever float32 loses no contribution."""
+def assert_true(backend: str, dtype: str, got: dict, truth, exposures: int, unsure: float = UNSURE) -> None:
+    """All images of a mosaic agree with the truth, each to its bound, wherever float32 loses no contribution.
+
+    It may do so in a fraction of the pixels.
+    """
     bounds = PRECISION[backend, dtype].bounds(truth, exposures)
     sure = ~truth.unsure
-    assert truth.unsure.mean() <= UNSURE
+    assert truth.unsure.mean() <= unsure
     if "con" in got:
         assert_same_bits(got["con"][:, sure], truth.con[:, sure], "context")
     if "dq" in got:

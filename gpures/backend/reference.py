@@ -287,7 +287,11 @@ class _Layout:
     """
 
     def __init__(self, exposure: Exposure, kernel: str, frame_shape: tuple[int, int]):
-        self.pixmap, self.limits, self.passed_over = exposure.pixmap.array(), exposure.limits, 0
+        self.limits, self.passed_over = exposure.limits, 0
+        # The package crashes on some coordinates that are too large for its integers.
+        pixmap = exposure.pixmap.array()
+        is_place = (np.abs(pixmap) < FARTHEST).all(axis=2, keepdims=True)
+        self.pixmap = pixmap if is_place.all() else np.where(is_place, pixmap, np.nan)
         self._source: np.ndarray | None = None
         full = replace(exposure, pixmap=exposure.pixmap.as_full())
         record = exposure_record(full.shape, full.pixmap, in_memory)
@@ -311,7 +315,7 @@ class _Layout:
         used = np.zeros((ny, nx), bool)
         used[y0 : y1 + 1, x0 : x1 + 1] = True
         used[y, x] = False
-        places = np.where((np.abs(full) < FARTHEST).all(axis=2, keepdims=True), full, np.nan)
+        places = full.copy()
         places[self._flat[:, 1], self._flat[:, 0]] = np.nan
 
         # Corners lie between the centre and its diagonal neighbours, if the other four are at the centre.
