@@ -15,10 +15,10 @@ import oracle
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from gpures.accumulators import Frame
-from gpures.exposure import Exposure
-from gpures.records import KERNELS
-from gpures.weights import Weight
+from gpures.backend.base import MosaicLayout
+from gpures.exposure.drops import KERNELS
+from gpures.exposure.exposure import Exposure
+from gpures.exposure.weights import Weight
 
 FLOATS = ("<f4", ">f4", "<f8", ">f8")
 INTEGERS = ("i1", "u1", "<i2", ">i2", "<u2", ">u2", "<i4", ">i4", "<u4", ">u4", "<i8", ">i8", "<u8", ">u8")
@@ -64,7 +64,7 @@ def laid_out(array, layout):
 class Scene:
     """What is drizzled onto what; it says so in short."""
 
-    def __init__(self, frame: Frame, exposures: list[Exposure]):
+    def __init__(self, frame: MosaicLayout, exposures: list[Exposure]):
         self.frame, self.exposures = frame, exposures
 
     def __repr__(self):
@@ -223,7 +223,7 @@ def scenes(draw, square=False):
     """A frame and one to three exposures onto it, or over its edges."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     ids = draw(st.sampled_from([[0], [0, 1], [3, 33, 70]]))
-    frame = Frame(
+    frame = MosaicLayout(
         tuple(draw(st.integers(1, 80)) for _ in range(2)),
         draw(st.sampled_from(KERNELS)),
         None,

@@ -108,22 +108,22 @@ def read_beside():
     """An image that is a row shorter than it says."""
     import oracle
 
-    from gpures.accumulators import Frame
+    from gpures.backend.base import MosaicLayout
 
     row = np.ones((1, 41), "f4")
     data = np.lib.stride_tricks.as_strided(np.ones((39, 41), "f4"), (40, 41), row.strides)
-    oracle.run("cpu", Frame((60, 60)), [oracle.exposure(data, oracle.pixel_map(data.shape, (30.0, 30.0)))])
+    oracle.run("cpu", MosaicLayout((60, 60)), [oracle.exposure(data, oracle.pixel_map(data.shape, (30.0, 30.0)))])
 
 
 def divide_by_zero():
     """Output pixels of no size, which Python does not let through: asked for where a pixel has no neighbours."""
     import oracle
 
-    from gpures.accumulators import Frame
+    from gpures.backend.base import MosaicLayout
 
     pixmap = oracle.pixel_map((5, 5), (9.0, 9.0))
     pixmap[2, 2] = np.nan
-    oracle.run("cpu", Frame((20, 20)), [oracle.exposure(np.ones((5, 5)), pixmap, pixel_scale_ratio=0.0)])
+    oracle.run("cpu", MosaicLayout((20, 20)), [oracle.exposure(np.ones((5, 5)), pixmap, pixel_scale_ratio=0.0)])
 
 
 def divide_by_zero_on_cuda():
@@ -141,10 +141,10 @@ def race():
     """Two exposures at a time into one mosaic, which the classes' locks do not let through."""
     import oracle
 
-    from gpures.accumulators import Frame
-    from gpures.backend import make_accumulators
+    from gpures.backend.base import MosaicLayout
+    from gpures.backend.choice import make_accumulators
 
-    accumulators = make_accumulators("cpu", Frame((300, 300)))
+    accumulators = make_accumulators("cpu", MosaicLayout((300, 300)))
     exposure = oracle.exposure(np.ones((250, 250)), oracle.pixel_map((250, 250), (150.0, 150.0), angle=20.0))
     adding = [threading.Thread(target=lambda: [accumulators.add(exposure) for _ in range(10)]) for _ in range(2)]
     for thread in adding:

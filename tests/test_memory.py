@@ -18,10 +18,10 @@ LIMITED = '''
 import json, resource, sys, threading
 import numpy as np
 import oracle
-from gpures.accumulators import Frame
-from gpures.backend import make_accumulators
+from gpures.backend.base import MosaicLayout
+from gpures.backend.choice import make_accumulators
 
-SHAPE, FRAME = (200, 200), Frame((300, 300), kernel=sys.argv[1], variance_names=("var_rnoise",), has_err=True)
+SHAPE, FRAME = (200, 200), MosaicLayout((300, 300), kernel=sys.argv[1], variance_names=("var_rnoise",), has_err=True)
 UNLIMITED = resource.getrlimit(resource.RLIMIT_AS)
 rng = np.random.default_rng(1)
 
@@ -138,7 +138,7 @@ if sys.argv[1] == "Resample":
     def add(k):
         resample.add_model(model | {"filename": f"{k}", "group_id": f"{k % 7}"})
 else:
-    pixmap = gpures.pixmap.calc_pixmap(model["wcs"], frame, SHAPE).array()
+    pixmap = gpures.exposure.pixmap.calc_pixmap(model["wcs"], frame, SHAPE).array()
     drizzle = gpures.Drizzle(out_shape=frame.array_shape, backend=sys.argv[2], max_ctx_id=1999)
     def add(k):
         drizzle.add_image(model["data"], 1.0, pixmap, weight_map=np.ones(SHAPE, "f4"))

@@ -14,7 +14,7 @@ import pytest
 import tolerances as tol
 from hypothesis import HealthCheck, given, settings
 
-from gpures.accumulators import Frame
+from gpures.backend.base import MosaicLayout
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Kernel '.*' is not a flux-conserving kernel"),
@@ -60,6 +60,6 @@ def test_coordinates_beyond_integers(backend, kernel):
     images = []
     for values in ([1e300, 1.7e308, -1e300, 2.0**62, -(2.0**31), 1e9], [np.nan]):
         pixmap[far, 1] = rng.choice(values, far.sum())
-        images.append(oracle.run(backend, Frame((90, 90), kernel), [oracle.exposure(np.ones(shape), pixmap)]))
+        images.append(oracle.run(backend, MosaicLayout((90, 90), kernel), [oracle.exposure(np.ones(shape), pixmap)]))
     for name, image in images[0].items():
         np.testing.assert_array_equal(image, images[1][name], name)

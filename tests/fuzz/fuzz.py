@@ -26,8 +26,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 import files  # noqa: E402
 import scenes  # noqa: E402
 
+import gpures.exposure.pixmap  # noqa: E402
 import gpures.io  # noqa: E402
-import gpures.pixmap  # noqa: E402
 
 #: Seconds that one input may take.
 TIMEOUT = 20
@@ -40,7 +40,7 @@ KINDS = (TypeError, ValueError, KeyError, RuntimeError, MemoryError)
 SHAPE = (7, 9)
 FRAME = scenes.frame_around(SHAPE)
 (MODEL,) = scenes.dithered_models(SHAPE, n=1)
-PIXMAP = gpures.pixmap.calc_pixmap(MODEL["wcs"], FRAME, SHAPE).array()
+PIXMAP = gpures.exposure.pixmap.calc_pixmap(MODEL["wcs"], FRAME, SHAPE).array()
 
 TYPES = (
     "f4",
