@@ -35,15 +35,16 @@ intersphinx_mapping |= {
 nitpicky = True
 OTHERS = (
     "astropy asdf collections cupy drizzle gwcs ipywidgets matplotlib numpy os pathlib roman_datamodels stcal "
-    "stdatamodels tqdm typing"
+    "stdatamodels sys tqdm typing"
 )
 nitpick_ignore_regex = [
     ("py:.*", rf"({OTHERS.replace(' ', '|')})(\..*)?"),
-    ("py:class", r"gpures\.(resample\.\w+|exposure\.options|mosaicking\.plan)\.\w+|Plan"),  # of the inside
+    ("py:class", r"gpures\.(resample\.\w+|mosaicking\.plan)\.\w+|Plan"),  # of the inside
     ("py:.*", "None|bool|callable|dict|float|int|list|object|str|tuple|[A-Z][A-Za-z]*(Error|Warning)|Path"),
 ]
 
 numpydoc_xref_param_type = False
+autodoc_typehints = "none"  # the descriptions say them, in words
 automodapi_inheritance_diagram = False
 
 # ---- figures --------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import gpures
 from gpures import Drizzle, Resample, blot_image, compute_mean_pixel_area, io, plot
 from gpures.acceleration import Acceleration, original, used
-from gpures.errors import IncompleteError, MissingDependencyError
+from gpures.errors import IncompleteError, MissingDependencyError, ProgramError
 from gpures.exposure.options import Options
 from gpures.mosaicking import Mosaic
 from gpures.typing import Flags, Model, ModelLike, MosaicLike, MosaicModel
@@ -199,7 +199,7 @@ def caught(path: Path) -> str:
         of_files(path)
     except io.MissingFileError as error:
         return error.filename or str(error.path)
-    except (io.FileError, IncompleteError, MissingDependencyError) as error:
+    except (io.FileError, IncompleteError, MissingDependencyError, ProgramError) as error:
         return str(error)
     except (gpures.DeviceError, gpures.UnsupportedWCSError, gpures.GpuresError):
         return gpures.__version__
