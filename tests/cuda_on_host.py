@@ -131,13 +131,24 @@ class Block:
         assert all(np.all(guard == NONSENSE) for guard in guards), "a kernel wrote beside an array"
 
 
+def readable(host: np.ndarray) -> np.ndarray:
+    """An array itself, if a kernel of CuPy's could read it: elsewhere than at multiples of its size it fails."""
+    if any(place % host.itemsize for place in (host.ctypes.data, *host.strides)):
+        raise CUDARuntimeError("cudaErrorMisalignedAddress: misaligned address")
+    return host
+
+
 class HostArray:
     """A device array. What numpy would do with it by itself fails, as it does with CuPy's."""
 
-    def __init__(self, cuda: HostCUDA, host: np.ndarray, owner):
+    def __init__(self, cuda: HostCUDA | tuple, host: np.ndarray | type, owner, strides=None):
+        if isinstance(cuda, tuple):  # as CuPy's is made: shape, type, memory of another, strides
+            of = owner.of()
+            first = np.ndarray(1, host, (ctypes.c_ubyte * np.dtype(host).itemsize).from_address(owner.ptr))
+            host, cuda, owner = np.lib.stride_tricks.as_strided(first, cuda, strides), of._cuda, of._owner
         self._cuda, self._host, self._owner = cuda, host, owner
         self.device = types.SimpleNamespace(id=owner.block.device)
-        self.data = types.SimpleNamespace(ptr=host.ctypes.data)
+        self.data = types.SimpleNamespace(ptr=host.ctypes.data, of=weakref.ref(self))
         self.shape, self.dtype, self.strides = host.shape, host.dtype, host.strides
         self.size, self.nbytes, self.ndim = host.size, host.nbytes, host.ndim
 
@@ -168,7 +179,7 @@ class HostArray:
         return self._host.copy()
 
     def _of(self, function):
-        host = self._host
+        host = readable(self._host)
         result = self._cuda.empty(host.shape, function(host[:0]).dtype)
         to = result._host
         self._cuda.current_stream().enqueue(lambda: np.copyto(to, function(host)))
@@ -496,7 +507,7 @@ class HostCUDA(types.ModuleType):
 
     def array(self, values, dtype=None) -> HostArray:
         """As numpy's; from the host or another device."""
-        host = values._host if isinstance(values, HostArray) else np.asarray(values)
+        host = readable(values._host) if isinstance(values, HostArray) else np.asarray(values)
         array = self.empty(host.shape, dtype or host.dtype)
         to = array._host
         self.current_stream().enqueue(lambda: np.copyto(to, host))

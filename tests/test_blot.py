@@ -303,6 +303,8 @@ def test_device_arrays(cuda):
     np.testing.assert_array_equal(out.get(), there.get())
     odd = cuda.array(unaligned(data).base)[1:].view("f4").reshape(20, 30)
     np.testing.assert_array_equal(gpures.blot_image(odd, pixmap), there.get())
+    with pytest.raises(ValueError, match="'out_img' can't be written to, as its elements do not lie"):
+        gpures.blot_image(data, pixmap, out_img=odd, backend="cuda")
     with pytest.raises(TypeError, match="'pixmap' is on a GPU, and backend='cpu'"):
         gpures.blot_image(data, cuda.array(pixmap), backend="cpu")
 

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "aligned",
     "as_array",
     "as_flags",
     "as_host",
+    "check_aligned",
     "converted",
     "got",
     "model_name",
@@ -55,12 +57,39 @@ def on_device(array: Any) -> bool:
 
 
 def as_array(array: Any) -> Any:
-    """A numpy array; or, of what lies on a CUDA device, a CuPy array of the same memory."""
+    """A numpy array; or, of what lies on a CUDA device, a CuPy array, of the same memory if kernels can read that."""
     if not on_device(array):
         return np.asarray(array)
     import cupy
 
-    return cupy.asarray(array)
+    return aligned(cupy.asarray(array))
+
+
+def is_aligned(array: Any) -> bool:
+    """Whether all elements of an array lie at multiples of their size, as a GPU reads and writes them."""
+    item = array.dtype.itemsize
+    return all(place % item == 0 for place in (array.__cuda_array_interface__["data"][0], *array.strides))
+
+
+def aligned(array: Any) -> Any:
+    """A CuPy array itself, or, where its elements do not lie at multiples of their size, a copy whose do.
+
+    CuPy's own kernels can't read such elements either, so the current stream copies them byte by byte.
+    """
+    if is_aligned(array):
+        return array
+    item = array.dtype.itemsize
+    each = type(array)((*array.shape, item), np.uint8, array.data, (*array.strides, 1))
+    return each.copy().view(array.dtype)[..., 0]
+
+
+def check_aligned(array: Any, name: str) -> None:
+    """Refuse an argument that is to be written to, and lies on a GPU where its elements can't be; ValueError."""
+    if on_device(array) and hasattr(array, "dtype") and not is_aligned(array):
+        raise ValueError(
+            f"'{name}' can't be written to, as its elements do not lie at multiples of their size on the GPU: pass a "
+            "copy of it."
+        )
 
 
 def as_host(array: Any) -> np.ndarray:

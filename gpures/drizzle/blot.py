@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpures.arguments.arrays import converted, got, on_device, readable, real
+from gpures.arguments.arrays import check_aligned, converted, got, on_device, readable, real
 from gpures.arguments.values import (
     NOT_GIVEN,
     check_sides,
@@ -149,6 +149,7 @@ def blot_image(
     check_sides(data.shape, "'data'")
     check_sides(shape, "The image that 'pixmap' asks for")
     if out_img is not None:
+        check_aligned(out_img, "out_img")
         out_img = real(converted(out_img, "out_img")[0], "out_img").astype(np.float32, copy=False)
         if out_img.shape != shape:
             raise ValueError(f"'out_img' must have the shape of 'pixmap', {shape}, got {out_img.shape}.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.arguments.arrays import as_flags, converted, got, on_device, real
+from gpures.arguments.arrays import as_flags, check_aligned, converted, got, on_device, real
 from gpures.arguments.values import fill_number
 from gpures.backend.base import Accumulators, MosaicLayout
 from gpures.backend.choice import make_accumulators
@@ -234,6 +234,7 @@ def _checked_output(given: Any, name: str) -> Any:
         It has not as many dimensions as it should, is masked, or can't be written to.
     """
     argument = ARGUMENTS[name]
+    check_aligned(given, argument)
     image, mask = checked_flags(given, argument) if name == "dq" else converted(given, argument)
     if name == "dq":
         image = as_flags(image)

@@ -90,7 +90,7 @@ def hdu_list(
     """A mosaic's FITS file, to be written; parameters as in `gpures.io.write`."""
     primary = fits.PrimaryHDU()
     primary.header["DATE"] = (datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC date of this file")
-    primary.header["CREATOR"] = (creator, "program that made this file")
+    primary.header["CREATOR"] = (creator, "program")
     primary.header["FILENAME"] = _ascii(name)
     if _ascii(name) != name:
         primary.header.add_comment(f"FILENAME is {ENCODED}")  # beside it there may be no room

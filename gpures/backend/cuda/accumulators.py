@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpures.arguments.arrays import on_device
+from gpures.arguments.arrays import aligned, on_device
 from gpures.backend.base import MosaicLayout, Part
 from gpures.backend.cuda.device import explained, import_cupy, memory_info, select
 from gpures.backend.cuda.kernels import BLOCK_OF_SPLAT, Program
@@ -272,11 +272,9 @@ class CUDAAccumulators(PlaneAccumulators):
 
     def _usable(self, array: Any) -> Any:
         """A device array as the kernels read it: on this device, and aligned."""
-        item = array.dtype.itemsize
-        if array.device.id != self._number or array.data.ptr % item or any(s % item for s in array.strides):
-            with self._stream:
-                return self._cupy.array(array)
-        return array
+        with self._stream:
+            array = aligned(array)
+            return array if array.device.id == self._number else self._cupy.array(array)
 
     def weight_map(self, exposure: Exposure) -> np.ndarray:  # noqa: D102
         with self._current("making a weight map"):

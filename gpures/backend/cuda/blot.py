@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.arguments.arrays import on_device
+from gpures.arguments.arrays import aligned, on_device
 from gpures.backend.blot import factors_of, set_arrays, type_of
 from gpures.backend.cuda.device import explained, import_cupy, select
 from gpures.backend.cuda.kernels import Program
@@ -42,8 +42,7 @@ def blot_on_device(record: np.ndarray, data: Any, pixmap: Any, out_img: Any, dev
         def usable(array: Any, dtype: type) -> Any:
             """An array on the device, contiguous and aligned."""
             array = array if on_device(array) else np.ascontiguousarray(array, dtype)
-            array = cupy.ascontiguousarray(cupy.asarray(array), dtype)
-            return cupy.array(array) if array.data.ptr % array.dtype.itemsize else array
+            return cupy.ascontiguousarray(aligned(cupy.asarray(array)), dtype)
 
         data, pixmap = usable(data, type_of(data)), usable(pixmap, np.float64)
         shape = int(record["out_ny"]), int(record["out_nx"])
