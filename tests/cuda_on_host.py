@@ -57,9 +57,16 @@ class Stream:
         self._work: deque = deque()
         self._begun = 0  # number of the last work handed in
         self._done = 0
+        self._is_destroyed = False
+
+    def __del__(self):
+        # As CuPy's does. Of a cycle that is garbage it may come before those of the objects that use it.
+        self._is_destroyed = True
 
     def enqueue(self, work) -> int:
         """Hand in work, a function; its number."""
+        if self._is_destroyed:
+            raise CUDARuntimeError("cudaErrorContextIsDestroyed: context is destroyed")
         with self._cuda.lock:
             self._cuda.check_current(self.device_id)
             self._work.append(work)
@@ -335,7 +342,7 @@ class HostCUDA(types.ModuleType):
         self.lock = threading.RLock()
         self._local = threading.local()
         self._blocks: weakref.WeakSet[Block] = weakref.WeakSet()
-        self._free: dict[Stream, list[Block]] = {}
+        self._free: dict[int, list[Block]] = {}
         self._failed: Exception | None = None
         self._of_pointer: weakref.WeakValueDictionary[int, Stream] = weakref.WeakValueDictionary()
         self._null = {number: Stream(self, number) for number in range(devices)}
@@ -435,7 +442,7 @@ class HostCUDA(types.ModuleType):
     def free_bytes(self) -> int:
         """Bytes in the pool."""
         device = self._current()[-1]
-        return sum(b.size for s, blocks in self._free.items() for b in blocks if s.device_id == device)
+        return sum(b.size for blocks in self._free.values() for b in blocks if b.device == device)
 
     def _new_stream(self, non_blocking: bool = False) -> Stream:
         stream = Stream(self, self._current()[-1])
@@ -455,7 +462,7 @@ class HostCUDA(types.ModuleType):
         size = -(-max(size, 1) // 512) * 512
         with self.lock:
             stream = self.current_stream()
-            pool = self._free.setdefault(stream, [])
+            pool = self._free.setdefault(stream.ptr, [])
             block = next((b for b in pool if b.size == size), None)
             if block is not None:
                 pool.remove(block)
@@ -477,7 +484,7 @@ class HostCUDA(types.ModuleType):
         """To the stream that it was allocated on, where it may have another owner at once."""
         with self.lock:
             self.used[block.device] -= block.size
-            self._free.setdefault(stream, []).append(block)
+            self._free.setdefault(stream.ptr, []).append(block)
 
     def check_memory(self) -> None:
         """Fail if something was written beside an array."""

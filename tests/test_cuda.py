@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import types
+import weakref
 from importlib.util import find_spec
 
 import hypothesis.extra.numpy as arrays
@@ -812,3 +813,24 @@ def test_exposure_names_its_arrays():
     plain = Exposure(exposure.data, exposure.pixmap, Weight(weight_map=exposure.err), exposure.limits)
     assert plain.arrays().keys() == {"data", WEIGHTS}
     assert plain.arrays()[WEIGHTS] is exposure.err
+
+
+def test_mosaics_in_cycles(cuda):
+    """A mosaic that the garbage collector takes as part of a cycle, as an error makes one, harms none that follows."""
+    frame = frame_of((60, 70))
+    exposures = [exposure_of((20, 36), (40.0, 30.0))]
+    expected = oracle.run("cpu", frame, exposures)
+    for _ in range(4):
+        cycle = [backend.make_accumulators("cuda", frame)]
+        cycle[0].add(exposures[0])
+        cycle[0].cycle = cycle
+        del cycle
+        gc.collect()
+        assert_same_images(oracle.run("cuda", frame, exposures), expected)
+
+
+def test_streams_are_held_for_good(cuda):
+    """Nobody but the program decides when a stream ends, so it can't end before a mosaic that the collector takes."""
+    stream = weakref.ref(Program.of_device(cuda, 0).take_stream())
+    gc.collect()
+    assert stream() is not None

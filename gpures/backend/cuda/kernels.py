@@ -101,6 +101,9 @@ class Program:
         self._cupy = cupy
         self._device = device
         self._functions: dict[str, Any] = {}
+        # All that were made are held here. When the garbage collector takes a mosaic that is part of a cycle, it has
+        # CuPy's stream destroy itself before or after the mosaic waits for it and gives it back, as it happens.
+        self._streams: list[Any] = []
         self._free_streams: list[Any] = []
 
     @classmethod
@@ -112,7 +115,10 @@ class Program:
     def take_stream(self) -> Any:
         """A stream of one's own. CuPy keeps the memory that was used on a stream for that stream, so they go round."""
         with self._lock:
-            return self._free_streams.pop() if self._free_streams else self._cupy.cuda.Stream(non_blocking=True)
+            if not self._free_streams:
+                self._streams.append(self._cupy.cuda.Stream(non_blocking=True))
+                return self._streams[-1]
+            return self._free_streams.pop()
 
     def give_stream(self, stream: Any) -> None:
         """Give a stream back, with no work left on it."""
