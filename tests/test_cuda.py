@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -403,9 +404,10 @@ def test_many_exposures_do_not_grow(host_cuda):
 
 
 def test_many_exposures_do_not_grow_on_a_gpu(gpu):
-    """Nor on a real device, in CuPy's pool or beside it."""
+    """Nor on a real device, in CuPy's pool or, where no other process takes of the device's memory, beside it."""
     pool, runtime = gpu.get_default_memory_pool(), gpu.cuda.runtime
-    assert len(memory_of_many(10, lambda: (pool.total_bytes(), runtime.memGetInfo()[0]))) == 1
+    is_alone = "PYTEST_XDIST_WORKER" not in os.environ
+    assert len(memory_of_many(10, lambda: (pool.total_bytes(), is_alone and runtime.memGetInfo()[0]))) == 1
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

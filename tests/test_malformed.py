@@ -72,7 +72,7 @@ NUMBERS = {
     "quantity": lambda: 1.0 * units.s,
     "datetime": lambda: dt.datetime(2026, 1, 1),
     "datetime64": lambda: np.datetime64("2026"),
-    "NaT": lambda: np.datetime64("NaT"),
+    "NaT": lambda: np.datetime64("NaT", "s"),
     "Decimal": lambda: decimal.Decimal(1),
     "Fraction": lambda: fractions.Fraction(1, 2),
     "float16": lambda: np.float16(1),

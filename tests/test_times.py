@@ -159,7 +159,9 @@ def test_times_of_other_kinds(backend, key, first):
     assert times_of(resampler, models[2:]) == times_of(resampler_of(backend=backend), [models[0], models[2]])
 
 
-@pytest.mark.parametrize("time", [math.nan, -math.inf, np.datetime64("NaT"), True, (1, 2), [1.0], np.ones(2)], ids=repr)
+@pytest.mark.parametrize(
+    "time", [math.nan, -math.inf, np.datetime64("NaT", "s"), True, (1, 2), [1.0], np.ones(2)], ids=repr
+)
 def test_times_that_are_none(time):
     """NaN, NaT, sequences and booleans are no start or end, in the first model as in later ones."""
     models = models_of("ab")

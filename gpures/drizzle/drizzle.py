@@ -33,7 +33,7 @@ from gpures.arguments.values import (
 from gpures.backend.base import BITS_PER_PLANE, MosaicLayout
 from gpures.box import Box
 from gpures.drizzle.output_images import OutputImages, checked_flags, fill_text
-from gpures.exposure.drops import KERNELS, LARGEST_PIXFRAC, effective_kernel, warn_of_kernel
+from gpures.exposure.drops import KERNELS, LARGEST_PIXFRAC, effective_kernel, sizing_ratio, warn_of_kernel
 from gpures.exposure.exposure import Exposure, clipped_limits
 from gpures.exposure.pixmap import PixelMap
 from gpures.exposure.structs import MOST_PLANES
@@ -544,20 +544,19 @@ def frame_around(full: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def _drop_scale_ratio(ratio: float | None, image: Exposure, frame: tuple[int, int]) -> float:
-    """Pixel scale ratio that sizes the drops of an image: the one given, or, without one, the pixel map's own."""
-    if ratio is not None:
-        ratio = checked_ratio(ratio)
-    elif image.kernel in ("square", "point"):  # which take their size from the pixel map
-        return 1.0
-    else:
+    """Pixel scale ratio that sizes the drops of an image."""
+
+    def estimated() -> float:
         try:
-            ratio = image.pixmap.mean_scale_ratio(frame, image.limits)
+            return image.pixmap.mean_scale_ratio(frame, image.limits)
         except ValueError:
             # An image beside the frame, which its drops may reach yet: the ratio in its middle, put into a frame.
             j, i = ((first + last) // 2 for first, last in (image.limits[2:], image.limits[:2]))
             middle = image.pixmap.array()[j : j + 2, i : i + 2]
-            ratio = PixelMap.from_array(middle - middle[0, 0]).mean_scale_ratio((1, 1), Box(0, 1, 0, 1))
-    return float(np.float32(ratio))  # as the reference hands it on
+            return PixelMap.from_array(middle - middle[0, 0]).mean_scale_ratio((1, 1), Box(0, 1, 0, 1))
+
+    assert image.kernel is not None
+    return float(np.float32(sizing_ratio(ratio, image.kernel, estimated)))  # as the reference hands it on
 
 
 def _checked_limits(limits: tuple[Any, ...], pixmap: np.ndarray) -> Box:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from gpures.arguments.arrays import got
+from gpures.arguments.values import checked_ratio
 
-__all__ = ["KERNELS", "LARGEST_PIXFRAC", "checked_kernel", "effective_kernel", "warn_of_kernel"]
+__all__ = [
+    "KERNELS",
+    "LARGEST_PIXFRAC",
+    "checked_kernel",
+    "effective_kernel",
+    "sizing_ratio",
+    "warn_of_kernel",
+]
 
 #: Names of the kernels, in the order of the enumeration in kernels/drop.h.
 KERNELS = ("square", "gaussian", "point", "turbo", "lanczos2", "lanczos3")
@@ -29,6 +38,23 @@ def checked_kernel(kernel: Any) -> str:
 def effective_kernel(kernel: str, pixfrac: float) -> str:
     """Name of the kernel that drops of that size have."""
     return "point" if pixfrac <= POINT_PIXFRAC else kernel.lower()
+
+
+def sizing_ratio(given: float | None, kernel: str, estimated: Callable[[], float]) -> float:
+    """Pixel scale ratio that sizes the drops of a kernel: the one given or, without one, the pixel map's own.
+
+    Parameters
+    ----------
+    given : float or None
+        Output over input pixel scale.
+    kernel : str
+        Name of the kernel.
+    estimated : callable
+        Gives that of the pixel map, where it is needed.
+    """
+    if given is not None:
+        return checked_ratio(given)
+    return 1.0 if kernel in ("square", "point") else estimated()  # those take their size from the pixel map
 
 
 def warn_of_kernel(kernel: str, pixfrac: float, stacklevel: int) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpures.arguments.values import checked_ratio, checked_scale
+from gpures.arguments.values import checked_scale
 from gpures.backend.base import Accumulators, Part
 from gpures.box import Box
+from gpures.exposure.drops import sizing_ratio
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.from_model import exposure_of_variances
 from gpures.exposure.input_model import InputModel
@@ -172,13 +173,10 @@ class Hooks:
         self._accumulators.add(passed)
 
     def _kernel_scale_ratio(self, ratio: float | None, pixmap: PixelMap, limits: Box) -> float:
-        """Pixel scale ratio that sizes the drops: the one given, or, where there is none, the pixel map's own."""
-        if ratio is not None:
-            ratio = checked_ratio(ratio)
-        elif self._options.drop in ("square", "point"):  # which take their size from the pixel map
-            return 1.0
-        else:
-            ratio = pixmap.mean_scale_ratio(self._output_array_shape, limits)
+        """Pixel scale ratio that sizes the drops."""
+        ratio = sizing_ratio(
+            ratio, self._options.drop, lambda: pixmap.mean_scale_ratio(self._output_array_shape, limits)
+        )
         # The reference hands it on in float32. With float32 sums the digits beyond make no difference but one: which
         # entry of the Lanczos table is nearest.
         return float(np.float32(ratio)) if self._options.accumulator_dtype == np.float32 else float(ratio)
