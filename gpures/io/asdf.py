@@ -118,6 +118,7 @@ def _mosaic(path: Path, tree: Mapping[str, Any], allow_external: bool) -> Input:
         meta=meta,
         sizes=sizes,
         load=partial(_load, path, source, allow_external),
+        header=dict(header) if isinstance(header := tree.get("header"), Mapping) else {},
     )
 
 

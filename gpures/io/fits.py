@@ -31,13 +31,25 @@ from gpures.io.input import VARIANCES, Input, damage_named, exposure_seconds
 from gpures.io.variance import from_source, source_of
 from gpures.wcs.transforms import as_wcs
 
-__all__ = ["arrays", "companions", "fits_wcs", "header_value", "image_bytes", "image_shape", "inputs", "opened"]
+__all__ = [
+    "arrays",
+    "companions",
+    "fits_wcs",
+    "header_value",
+    "image_bytes",
+    "image_shape",
+    "inputs",
+    "merged_header",
+    "opened",
+]
 
 log = logging.getLogger(__name__)
 
 EXTENSIONS = {"err": ("ERR",), "dq": ("DQ",), "wht": ("WHT",), "variance": ("VAR", "VARIANCE")} | {
     name: (name.upper(),) for name in VARIANCES
 }
+
+COMMENTARY = ("COMMENT", "HISTORY", "")
 
 
 @contextmanager
@@ -66,6 +78,16 @@ def header_value(headers: Collection[fits.Header], *keywords: str) -> Any:
             if header.get(keyword) is not None:
                 return header[keyword]
     return None
+
+
+def merged_header(headers: Collection[fits.Header]) -> dict[str, Any]:
+    """Values by keyword, of the first header that has one; commentary and values that are undefined are left out."""
+    merged: dict[str, Any] = {}
+    for header in headers:
+        for card in header.cards:
+            if card.keyword not in COMMENTARY and not isinstance(card.value, fits.card.Undefined):
+                merged.setdefault(card.keyword, card.value)
+    return merged
 
 
 def image_shape(hdu: Any) -> tuple[int, int] | None:
@@ -265,6 +287,7 @@ def _plain_image(path: Path, hdus: fits.HDUList, index: int) -> Input:
         meta=meta,
         sizes={array: image_bytes(hdus[number]) for array, number in offered.items()},
         load=partial(_load, path, found, source),
+        header=merged_header(headers),
     )
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from astropy.io import fits
 
 from gpures.errors import FileError
-from gpures.io.fits import arrays, companions, fits_wcs, header_value, image_bytes, image_shape
+from gpures.io.fits import arrays, companions, fits_wcs, header_value, image_bytes, image_shape, merged_header
 from gpures.io.input import Input, exposure_seconds
 from gpures.io.variance import from_source
 from gpures.wcs.transforms import compute_mean_pixel_area
@@ -104,6 +104,7 @@ def _chip(path: Path, hdus: fits.HDUList, index: int) -> Input:
         meta=meta,
         sizes=sizes,
         load=partial(_load, path, found, divisor),
+        header=merged_header(headers),
     )
 
 

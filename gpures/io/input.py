@@ -60,6 +60,8 @@ class Input:
         Bytes of each array that the file offers, once it is read.
     load : callable
         Reads arrays: takes their names, gives a dict of them.
+    header : dict
+        What the file's headers say, as FITS keywords: those of the image before those of the file.
     """
 
     path: Path
@@ -71,6 +73,7 @@ class Input:
     meta: Mapping[str, Any] = field(repr=False)
     sizes: Mapping[str, int] = field(repr=False)
     load: Callable[[Collection[str]], dict[str, np.ndarray]] = field(repr=False)
+    header: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
     @property
     def exposure_time(self) -> float:

@@ -17,7 +17,7 @@ from astropy.io import fits
 
 from gpures.errors import FileError
 from gpures.io.asdf import asdf_extension, check_wcs, embedded_asdf
-from gpures.io.fits import arrays, companions, image_bytes, image_shape
+from gpures.io.fits import arrays, companions, image_bytes, image_shape, merged_header
 from gpures.io.input import VARIANCES, Input, exposure_seconds
 from gpures.wcs.transforms import is_imaging
 
@@ -73,6 +73,7 @@ def inputs(path: Path, hdus: fits.HDUList) -> list[Input]:
             meta=meta,
             sizes={array: image_bytes(hdus[number]) for array, number in found.items()},
             load=partial(_load, path, found),
+            header=merged_header((hdus[index].header, hdus[0].header)),
         )
     ]
 

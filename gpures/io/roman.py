@@ -24,6 +24,17 @@ __all__ = ["inputs", "recognizes"]
 # A number that stands for none.
 NONE = -999999
 
+# Keywords of FITS, and where their values lie in the metadata.
+KEYWORDS = {
+    "TELESCOP": ("telescope",),
+    "INSTRUME": ("instrument", "name"),
+    "DETECTOR": ("instrument", "detector"),
+    "FILTER": ("instrument", "optical_element"),
+    "PROGRAM": ("observation", "program"),
+    "TARGNAME": ("target", "name"),
+    "FILENAME": ("filename",),
+}
+
 # What the error is made of beside read noise.
 OTHER_VARIANCES = ("var_poisson", "var_flat", "var_dark")
 
@@ -98,6 +109,11 @@ def _input_of(path: Path, file: Any, allow_external: bool) -> Input:
         meta=facts,
         sizes={name: size for name, size in sizes.items() if name != "var_dark"},
         load=partial(_load, path, allow_external, computed, [name for name in OTHER_VARIANCES if name in sizes]),
+        header={
+            keyword: value if isinstance(value, (int, float)) else str(value)
+            for keyword, where in KEYWORDS.items()
+            if (value := _value(meta, *where)) not in (None, NONE)
+        },
     )
 
 

@@ -59,6 +59,10 @@ class Source(Protocol):
     def path(self) -> Any:
         """Its file."""
 
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """What its file's headers say, as FITS keywords."""
+
     def read(self, arrays: Iterable[str]) -> Mapping[str, Any]:
         """Model with these arrays, as `gpures.Resample.add_model` takes it."""
 
@@ -121,6 +125,11 @@ class ModelSource:
     def path(self) -> str:
         """File name of the model."""
         return self.name
+
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """A model has no headers."""
+        return {}
 
     def read(self, arrays: Iterable[str]) -> Mapping[str, Any]:
         """The model."""
