@@ -345,6 +345,7 @@ class HostCUDA(types.ModuleType):
         self._free: dict[int, list[Block]] = {}
         self._failed: Exception | None = None
         self._of_pointer: weakref.WeakValueDictionary[int, Stream] = weakref.WeakValueDictionary()
+        self._pinned_at: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()
         self._null = {number: Stream(self, number) for number in range(devices)}
         self.ndarray = HostArray
         self.cuda = types.SimpleNamespace(
@@ -455,7 +456,9 @@ class HostCUDA(types.ModuleType):
         class Pinned(np.ndarray):
             ptr = property(lambda self: self.ctypes.data)
 
-        return np.full(size, NONSENSE, np.uint8).view(Pinned)
+        memory = np.full(size, NONSENSE, np.uint8).view(Pinned)
+        self._pinned_at[memory.ptr] = memory
+        return memory
 
     def _allocate(self, size: int) -> Owner:
         self._fail("allocate")
@@ -493,7 +496,14 @@ class HostCUDA(types.ModuleType):
 
     def _copy(self, to: int, source: int, size: int, kind: int, stream: int) -> None:
         self._fail("memcpyAsync")
-        self._of_pointer[stream].enqueue(lambda: ctypes.memmove(to, source, size))
+        pinned = self._pinned_at.get(source)
+        alive = (lambda: True) if pinned is None else weakref.ref(pinned)
+
+        def copy() -> None:
+            assert alive() is not None, "Pinned memory was given up before it was copied from."
+            ctypes.memmove(to, source, size)
+
+        self._of_pointer[stream].enqueue(copy)
 
     # ---- arrays ------------------------------------------------------------------------------------------------
 

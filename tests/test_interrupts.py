@@ -35,10 +35,11 @@ class Interrupt(KeyboardInterrupt):
 
 
 class AtLine:
-    """Raises when so many lines of the package have been run; says whether it has."""
+    """Raises when so many lines of the package, or of one of its modules, have been run; says whether it has."""
 
-    def __init__(self, number):
+    def __init__(self, number, module=""):
         self.left = number
+        self.where = str(Path(PACKAGE, module))
         self.raised = False
 
     def __enter__(self):
@@ -51,7 +52,7 @@ class AtLine:
         return False
 
     def trace(self, frame, event, argument):
-        if not frame.f_code.co_filename.startswith(PACKAGE):
+        if not frame.f_code.co_filename.startswith(self.where):
             return None
         if event == "line" and not self.raised:
             self.left -= 1
@@ -150,6 +151,33 @@ def test_interrupted_at_any_line(backend, base):
     if backend == "cpu":
         assert outcomes["after"] > 0
         assert outcomes["refused"] == 0 if base is gpures.Resample else outcomes["refused"] < 10
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_interrupted_at_any_line_of_an_upload(cuda, monkeypatch, threads):
+    """After it no copy is under way from memory, or into memory, that others may have by then."""
+    monkeypatch.setenv("GPURES_NUM_THREADS", threads)
+    monkeypatch.setattr("gpures.backend.cuda.upload.PIECE", 2048)  # two of an array
+    resample, models = begun(gpures.Resample, "cuda", n=2)
+    after = copy.copy(resample)
+    after.add_model(models[1])
+    after = values(after)
+    line = 0
+    while True:
+        one = copy.copy(resample)
+        try:
+            with AtLine(line, "backend/cuda/upload.py") as interruption:
+                one.add_model(models[1])
+        except Interrupt:
+            pass
+        if not interruption.raised:
+            break
+        if line % 3:  # the others are dropped as they are
+            if len(one.group_ids) == len(resample.group_ids):
+                one.add_model(models[1])
+            assert equal(values(one), after), line
+        line += 1 if threads == "1" else 5
+    assert line > 30
 
 
 def test_an_end_that_was_interrupted(backend):

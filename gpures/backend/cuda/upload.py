@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache
 from typing import Any
 
@@ -112,16 +112,21 @@ class Uploader:
         start = slot.memory.data.ptr if size else 0
         if slot.consumed is not None:
             self._copy.wait_event(slot.consumed)
-        self._send(
-            [
-                (piece, start + offset + at)
-                for array, offset in zip(arrays, offsets, strict=True)
-                for piece, at in pieces_of(array, PIECE)
-            ]
-        )
-        ready = self._event()
-        ready.record(self._copy)
-        self._use.wait_event(ready)
+        pieces = [
+            (piece, start + offset + at)
+            for array, offset in zip(arrays, offsets, strict=True)
+            for piece, at in pieces_of(array, PIECE)
+        ]
+        try:
+            self._send(pieces)
+            ready = self._event()
+            ready.record(self._copy)
+            self._use.wait_event(ready)
+        except BaseException:
+            # Whoever gets the memory that these copies read and write, they are done by then; and nothing is read from
+            # the caller's arrays any more.
+            self._copy.synchronize()
+            raise
         return [start + offset for offset in offsets]
 
     def consumed(self) -> None:
@@ -145,19 +150,22 @@ class Uploader:
     def _send(self, pieces: list[tuple[np.ndarray, int]]) -> None:
         buffers = self._buffers or self._new_buffers()
         self._buffers = None  # what raises here, Ctrl-C among it, may lose one: the next ones are new then
-        try:
-            if self._threads == 1 or len(pieces) == 1:
-                for piece in pieces:
-                    self._send_piece(buffers, piece)
-            else:
-                sent = [_workers(self._threads).submit(self._send_piece, buffers, piece) for piece in pieces]
-                wait(sent)  # whether one fails or not: the caller's arrays are read no more
-                for future in sent:
-                    future.result()
-        except BaseException:
-            self._copy.synchronize()  # until nothing is read from them any more
-            raise
+        if self._threads == 1 or len(pieces) == 1:
+            for piece in pieces:
+                self._send_piece(buffers, piece)
+        else:
+            self._send_by_threads(buffers, pieces)
         self._buffers = buffers
+
+    def _send_by_threads(self, buffers: queue.SimpleQueue, pieces: list[tuple[np.ndarray, int]]) -> None:
+        sent: list[Future] = []
+        try:
+            for piece in pieces:
+                sent.append(_workers(self._threads).submit(self._send_piece, buffers, piece))
+        finally:
+            wait(sent)  # whether one fails or not: the caller's arrays are read no more
+        for future in sent:
+            future.result()
 
     def _new_buffers(self) -> queue.SimpleQueue:
         buffers: queue.SimpleQueue = queue.SimpleQueue()
