@@ -19,7 +19,9 @@ import sys
 import threading
 import time
 import venv
+import zlib
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,8 @@ class Sanitizer:
         Faults to be provoked, and a pattern of what is said when they are found.
     runs : list of (dict, list of str)
         Environment and arguments of pytest, of each run of the suite.
+    parts : int
+        Into how many parts a run is cut, of which there is another one each week.
     """
 
     built_with: str
@@ -56,6 +60,7 @@ class Sanitizer:
     environment: dict[str, str]
     controls: dict[str, str]
     runs: list[tuple[dict[str, str], list[str]]] = field(default_factory=list)
+    parts: int = 1
 
 
 def files(*names: str) -> list[str]:
@@ -84,6 +89,7 @@ SANITIZERS = {
             ({}, [*files(*ON_KERNELS, *AROUND_THEM), "-k", CHOSEN]),
             ({"GPURES_ISA": "baseline"}, [*files(*ON_KERNELS), "-k", f"{CHOSEN} and not cuda"]),
         ],
+        parts=8,  # the whole takes two hours
     ),
     "thread": Sanitizer(
         "thread",
@@ -166,13 +172,26 @@ def loaded() -> Path:
     return path
 
 
+class Share:
+    """Plugin of pytest: leaves one of so many parts of the tests, which does not depend on how they are ordered."""
+
+    def __init__(self, number: int, parts: int):
+        self.number, self.parts = number % parts, parts
+
+    def pytest_collection_modifyitems(self, items):
+        """Leave the part."""
+        items[:] = [item for item in items if zlib.crc32(item.nodeid.encode()) % self.parts == self.number]
+        print(f"{len(items)} tests: part {self.number} of {self.parts}.", flush=True)
+
+
 def run_here(what: str, arguments: list[str]) -> int:
     """Provoke a fault, or run the tests."""
     print(f"The extension in use: {loaded()}", flush=True)
     if what == "pytest":
         import pytest
 
-        return int(pytest.main(["-q", "-x", "--capture=sys", "-p", "no:cacheprovider", *arguments]))
+        share = Share(int(os.environ["GPURES_PART"]), int(os.environ["GPURES_PARTS"]))
+        return int(pytest.main(["-q", "-x", "--capture=sys", "-p", "no:cacheprovider", *arguments], [share]))
     sys.path.insert(0, str(ROOT / "tests"))
     globals()[what]()
     return 0
@@ -236,6 +255,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", help=f"one of {', '.join(SANITIZERS)}")
     parser.add_argument("arguments", nargs="*", help="arguments of pytest, in place of the tests chosen here")
+    parser.add_argument(
+        "--part", type=int, default=date.today().isocalendar().week, help="part of the tests; that of the week"
+    )
+    parser.add_argument("--all", action="store_true", help="all parts")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options, further = parser.parse_known_args()
     if options.here:
@@ -246,9 +269,10 @@ def main() -> None:
     print(f"Built in {time.monotonic() - begin:.0f} s.", flush=True)
     check_controls(python, sanitizer)
     own = options.arguments + further
+    parts = {"GPURES_PART": str(options.part), "GPURES_PARTS": str(1 if own or options.all else sanitizer.parts)}
     for variables, arguments in [({}, own)] if own else sanitizer.runs:
         begin = time.monotonic()
-        done = run_there(python, sanitizer, variables, "pytest", *arguments)
+        done = run_there(python, sanitizer, variables | parts, "pytest", *arguments)
         print(f"{options.what} {variables}: {time.monotonic() - begin:.0f} s.", flush=True)
         if done.returncode:
             sys.exit(f"The tests with the sanitizer '{options.what}' failed.")
