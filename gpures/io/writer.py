@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -15,6 +16,7 @@ import numpy as np
 
 from gpures.arguments.arrays import as_host
 from gpures.io.atomic import Destination, check_space
+from gpures.io.planes import empty_planes
 from gpures.typing import MosaicLike
 from gpures.wcs.transforms import as_wcs
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from gpures.io.fits_writer import WCSInFITS
 
 __all__ = ["SUFFIXES", "check_writable", "file_bytes", "write", "write_into"]
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = (".fits", ".fits.gz", ".asdf")
 
@@ -117,6 +121,9 @@ def write_into(
     shape = tuple(as_wcs(wcs).array_shape)
     images = {key: _on_host(value) for key, value in output_model.items() if _is_image(value, shape)}
     facts = {key: _plain(value) for key, value in output_model.items() if key not in images and key != "wcs"}
+    for key in empty_planes(images):
+        log.info("%s: nothing is in %r: it is not written.", destination.path, key)
+        del images[key]
     if in_fits is None or in_fits.wcs is not wcs:
         in_fits = _in_fits(destination.path, wcs, shape)
     write_to = _content(destination.path, wcs, images, facts, unit, exposures, header or {}, history, in_fits)

@@ -23,6 +23,7 @@ from gpures.io import FileError, check_units
 from gpures.io.atomic import check_space
 from gpures.machine.memory import available_memory
 from gpures.machine.prefetch import interruptible
+from gpures.mosaicking.content import with_content
 from gpures.mosaicking.destination import check_is_no_input, check_output, checked_output
 from gpures.mosaicking.flags import default_good_bits, names_for
 from gpures.mosaicking.footprint import Footprint, footprint_of
@@ -30,7 +31,6 @@ from gpures.mosaicking.frame import FrameOptions, farthest, grid_around
 from gpures.mosaicking.reach import all_beside, reaching
 from gpures.mosaicking.sources import ModelSource, Source, common_sky, find
 from gpures.resample.output_frame import OutputFrame
-from gpures.resample.resampler import Resample
 from gpures.wcs.transforms import ARCSEC_PER_RADIAN, checked_wcs, compute_mean_pixel_area, is_imaging, pixel_to_world
 
 __all__ = ["Plan", "make_plan", "nothing_left", "words_of"]
@@ -245,9 +245,8 @@ def make_plan(
     options = DEFAULTS | {"good_bits": default_good_bits(kinds)} | options
     flag_names = names_for(options["good_bits"], kinds)
     checked = Options(**options)
-    if not checked.enable_var and checked.compute_err == "from_var":
-        checked = replace(checked, compute_err=None)
-    variance_names = tuple(Resample.variance_array_names)
+    offered = None if models is not None else {name for source in sources for name in source.sizes}
+    checked, variance_names = with_content(checked, offered)
     frame = OutputFrame(given)
     shape = frame.output_array_shape
     outside: list[str] = []

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from gpures.io import Input
 from gpures.io.atomic import Destination
+from gpures.io.planes import empty_planes
 from gpures.io.writer import write_into
+from gpures.mosaicking.content import content_of, idle_exposures, pixels_with_data, resampler_of
 from gpures.mosaicking.plan import Plan, make_plan, nothing_left
 from gpures.mosaicking.report import report_text
 from gpures.mosaicking.stream import Stream
@@ -22,6 +26,8 @@ from gpures.resample.resampler import Resample
 from gpures.typing import ModelLike, MosaicModel
 
 __all__ = ["Mosaic", "build", "mosaic"]
+
+log = logging.getLogger(__name__)
 
 _Exposure: TypeAlias = str | os.PathLike[str] | ModelLike | Input
 Exposures: TypeAlias = _Exposure | Iterable[_Exposure]
@@ -51,6 +57,10 @@ class Mosaic:
         Of the exposures that were added.
     backend : str
         "cuda", "cpu" or "drizzle".
+    used : list of int or None
+        Of each of those exposures, the number of pixels that have a number and a weight, where that is known.
+    data_pixels : int
+        Number of the mosaic's pixels that have data.
     """
 
     model: MosaicModel = field(repr=False)
@@ -59,6 +69,8 @@ class Mosaic:
     backend: str
     unit: str | None
     pixels: int
+    used: list[int | None]
+    data_pixels: int
     skipped: list[tuple[str, str]] = field(default_factory=list)
     path: Path | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -74,7 +86,9 @@ class Mosaic:
         return report_text(
             self.plan,
             exposure_time=self.model["exposure_time"],
-            added=len(self.added),
+            added=self.added,
+            used=self.used,
+            data_pixels=self.data_pixels,
             pixels=self.pixels,
             skipped=self.skipped,
             unit=self.unit,
@@ -190,17 +204,22 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
             seconds = stack.enter_context(watched())
         except RuntimeError:  # somebody times the stages already: theirs are the figures
             seconds = {}
-        resample = Resample(plan.output_wcs, n_input_models=plan.total, **plan.options.chosen())
+        resampler = resampler_of(plan.frame.variance_names) if plan.options.enable_var else Resample
+        resample = resampler(plan.output_wcs, n_input_models=plan.total, **plan.options.chosen())
         if plan.flag_names is not None:
             resample.dq_flag_name_map = plan.flag_names
-        stream = Stream(plan.sources, plan.arrays, plan.skip_bad)
+        content = partial(content_of, options=plan.options, flag_names=plan.flag_names)
+        stream = Stream(plan.sources, plan.arrays, plan.skip_bad, content)
         with shown(progress, plan.total) as show:
             resample.add_models(stream, lambda done, _: show(done + stream.unread), stream.on_error)
         skipped = plan.skipped + stream.skipped
         if not stream.added:
             raise ValueError(nothing_left(skipped))
         resample.finalize()
-        model = resample.output_model
+        model: Any = resample.output_model
+        for name in empty_planes(model):
+            del model[name]
+        data_pixels = _data_pixels(model, stream, skipped)
         if destination is not None:
             with stage("writing"):
                 write_into(destination, model, unit=stream.unit, exposures=stream.added, in_fits=plan.in_fits)
@@ -211,6 +230,8 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
         unit=stream.unit,
         backend=resample.backend,
         pixels=stream.pixels,
+        used=stream.used,
+        data_pixels=data_pixels,
         skipped=skipped,
         path=plan.path,
         seconds={
@@ -219,3 +240,23 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
             "total": plan.seconds + time.perf_counter() - begin,
         },
     )
+
+
+def _data_pixels(model: Mapping[str, Any], stream: Stream, skipped: Sequence[tuple[str, str]]) -> int:
+    """Number of a mosaic's pixels that have data; exposures that nothing is there of are told of.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    with stage("counting"):
+        count = pixels_with_data(model["wht"])
+        idle = [] if model.get("con") is None else idle_exposures(model["con"], len(stream.added))
+    if not count:
+        words = "Nothing of the exposures is in the mosaic: none of their pixels that can be used lies in its frame."
+        raise ValueError(words + "".join(f"\n  {reason}" for _, reason in skipped))
+    for number in idle:
+        name = stream.added[number]
+        log.warning("%s: nothing of it is in the mosaic: its pixels that can be used lie outside of the frame.", name)
+    return count

@@ -23,6 +23,7 @@ NAME = 40  # width of an exposure's name
 fact = partial(line, indent=0)
 
 # Columns of an exposure: its name, kind, size and time, and the unit.
+USED = "<2", f"<{NAME + 1}", ">12", ""
 SOURCE = "<2", f"<{NAME + 1}", "<7", "<15", ">10.1f", ""
 
 
@@ -48,18 +49,25 @@ def report_text(
     plan: Plan,
     *,
     exposure_time: float,
-    added: int,
+    added: Sequence[str],
+    used: Sequence[int | None],
+    data_pixels: int,
     pixels: int,
     skipped: Sequence[tuple[str, str]],
     unit: str | None,
     path: Path | None,
     seconds: Mapping[str, float],
 ) -> str:
-    """What was done; parameters as the attributes of `gpures.mosaicking.Mosaic`, ``added`` the number of exposures."""
-    lines = [fact("exposures", f"{added}, {pixels / 1e6:.4g} million pixels")]
+    """What was done; parameters as the attributes of `gpures.mosaicking.Mosaic`."""
+    lines = [fact("exposures", f"{len(added)}, {pixels / 1e6:.4g} million pixels")]
+    for name, count in zip(added[:LISTED], used, strict=False):
+        lines.append(row(("", _short(name), "?" if count is None else str(count), " pixels used"), USED))
+    lines += _more(added)
     lines += _left_out(skipped, plan.outside)
     lines.append(fact("exposure time", f"{exposure_time:.1f} s"))
     lines += _frame(plan)
+    size = plan.shape[0] * plan.shape[1]
+    lines.append(fact("with data", f"{data_pixels} pixels of {size}, {100 * data_pixels / size:.4g} %"))
     lines += _options(plan)
     lines.append(fact("unit", unit or "not told"))
     lines.append(fact("backend", _backend(plan)))

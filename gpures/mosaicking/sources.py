@@ -118,8 +118,9 @@ class ModelSource:
 
     @property
     def sizes(self) -> Mapping[str, int]:
-        """Its arrays are there already."""
-        return {}
+        """Its arrays, which are there already."""
+        names = ("data", "dq", "err", *(name for name in self.model if str(name).startswith("var_")))
+        return {name: 0 for name in names if np.ndim(self.model.get(name, 0)) == 2}
 
     @property
     def path(self) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
 from gpures.io import FileError, check_units
 from gpures.machine.prefetch import interruptible
+from gpures.mosaicking.content import Content
 from gpures.mosaicking.plan import words_of
 from gpures.mosaicking.sources import Source
 from gpures.reporting.timing import stage
@@ -29,6 +30,7 @@ class _Told:
     kind: str
     unit: str | None
     pixels: int
+    used: int | None = None
 
 
 class Stream:
@@ -42,6 +44,9 @@ class Stream:
         Names of the arrays that are needed.
     skip_bad : bool
         Whether one that can't be used is left out; else the error names it.
+    content : callable
+        Tells of a model what there is in it, as `gpures.mosaicking.content.content_of` does; one in which no pixel is
+        used is left out, with a warning.
 
     Attributes
     ----------
@@ -51,25 +56,38 @@ class Stream:
         Number of those that could not be read.
     added : list of str
         Names of all others that were handed on, in their order.
+    used : list of int or None
+        Number of pixels of each that have a number and a weight, where that is known.
     pixels : int
         Of those.
     unit : str or None
         Of the data, once one is known.
     """
 
-    def __init__(self, sources: Iterable[Source], arrays: Collection[str], skip_bad: bool):
+    def __init__(
+        self,
+        sources: Iterable[Source],
+        arrays: Collection[str],
+        skip_bad: bool,
+        content: Callable[[Mapping[str, Any]], Content | None],
+    ):
         self.skipped: list[tuple[str, str]] = []
         self.unread = 0
         self.unit: str | None = None
         self._sources = sources
         self._arrays = arrays
         self._skip_bad = skip_bad
+        self._content = content
         self._handed: list[_Told | None] = []
         self._first: _Told | None = None
 
     @property
     def added(self) -> list[str]:  # noqa: D102
         return [told.name for told in self._handed if told is not None]
+
+    @property
+    def used(self) -> list[int | None]:  # noqa: D102
+        return [told.used for told in self._handed if told is not None]
 
     @property
     def pixels(self) -> int:  # noqa: D102
@@ -86,7 +104,12 @@ class Stream:
                 self._bad(told, error)
                 self.unread += 1
                 continue
-            self._handed.append(told)
+            content = self._content(model)
+            if content is not None and not content.used:
+                self._leave_out(told, f"{told.name}: none of its {content.pixels} pixels can be used: {content.why}.")
+                self.unread += 1
+                continue
+            self._handed.append(replace(told, used=None if content is None else content.used))
             yield model
             del source, model  # or they would be held while the next one is read
 
@@ -110,5 +133,8 @@ class Stream:
             if told.kind == "model" or isinstance(error, FileError):
                 raise error
             raise FileError(told.path, words.removeprefix(f"{told.path}: ")) from error
+        self._leave_out(told, words)
+
+    def _leave_out(self, told: _Told, words: str) -> None:
         log.warning("Skipped: %s", words)
         self.skipped.append((told.name, words))

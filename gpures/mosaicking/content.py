@@ -1,0 +1,200 @@
+"""What there is in an exposure, and in a mosaic: pixels that have a number and a weight, and why others have none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gpures.arguments.arrays import on_device
+from gpures.exposure.options import Options
+from gpures.exposure.weights import VARIANCE_OF, bad_bits
+from gpures.io.planes import blocks
+from gpures.resample.resampler import Resample
+
+__all__ = [
+    "Content",
+    "content_of",
+    "idle_exposures",
+    "pixels_with_data",
+    "resampler_of",
+    "with_content",
+]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What there is in an exposure.
+
+    Attributes
+    ----------
+    pixels : int
+        Of all.
+    used : int
+        Those that have a number and a weight.
+    why : str
+        Why the others have none, where that is all of them.
+    """
+
+    pixels: int
+    used: int
+    why: str = ""
+
+
+def content_of(
+    model: Mapping[str, Any], options: Options, flag_names: Mapping[str, int] | None = None
+) -> Content | None:
+    """Count the pixels of a model that will be used.
+
+    Parameters
+    ----------
+    model : mapping
+        As `gpures.Resample.add_model` takes it.
+    options : gpures.exposure.options.Options
+        What the resampling is set to.
+    flag_names : mapping, optional
+        Numbers of DQ flags by name, where ``good_bits`` has names.
+
+    Returns
+    -------
+    Content or None
+        None of a model in whose arrays something is wrong, which shows when it is added, or that lies on a GPU.
+    """
+    data: Any = model.get("data")
+    dq: Any = model.get("dq")
+    variance: Any = model.get(VARIANCE_OF.get(options.weight_type, ""))
+    arrays = [array for array in (data, dq, variance) if array is not None]
+    if any(not isinstance(array, np.ndarray) or on_device(array) for array in arrays) or len(arrays) < 2:
+        return None
+    if data.ndim != 2 or data.dtype.kind not in "fiub" or dq is None or dq.dtype.kind not in "iu":
+        return None
+    if dq.shape != data.shape:
+        return None
+    if variance is not None and (variance.shape != data.shape or variance.dtype.kind not in "fiu"):
+        variance = None  # its pixels have weight 1
+    bad = bad_bits(options.good_bits, flag_names, dq.dtype)
+    used = sum(
+        int(np.count_nonzero(_has_number(data[rows]) & _is_good(dq[rows], bad) & _has_weight(variance, rows)))
+        for rows in blocks(data)
+    )
+    return Content(data.size, used, "" if used else _why(data, dq, bad, variance))
+
+
+def _why(data: np.ndarray, dq: np.ndarray, bad: int, variance: np.ndarray | None) -> str:
+    """What is wrong with pixels none of which is used; each counts once, for what is said first."""
+    whole = slice(None)
+    numbers = _has_number(data)
+    good = _is_good(dq, bad)
+    flagged, weightless = numbers & ~good, numbers & good & ~_has_weight(variance, whole)
+    bits = int(np.bitwise_or.reduce(dq[flagged], axis=None)) & bad if flagged.any() else 0
+    names = "+".join(str(1 << k) for k in range(bits.bit_length()) if bits >> k & 1)
+    reasons = {
+        "NaN or infinite": ~numbers,
+        f"flagged as bad (DQ {names})": flagged,
+        "without weight (variance that is zero, negative, infinite or NaN)": weightless,
+    }
+    counts = {words: int(np.count_nonzero(pixels)) for words, pixels in reasons.items()}
+    return ", ".join(f"{count} {words}" for words, count in counts.items() if count)
+
+
+def _has_number(data: np.ndarray) -> Any:
+    finite = np.isfinite(data) if data.dtype.kind == "f" else np.ones(data.shape, bool)
+    return finite & ~np.ma.getmaskarray(data) if isinstance(data, np.ma.MaskedArray) else finite
+
+
+def _is_good(dq: np.ndarray, bad: int) -> Any:
+    flags = np.ma.getdata(dq)
+    return (flags & np.array(bad, f"u{dq.dtype.itemsize}").view(f"{dq.dtype.kind}{dq.dtype.itemsize}")) == 0
+
+
+def _has_weight(variance: np.ndarray | None, rows: slice) -> Any:
+    """Whether the inverse is a weight; `gpures.exposure.weights` has which array it is made of."""
+    if variance is None:
+        return np.True_
+    block = np.ma.getdata(variance)[rows]
+    with np.errstate(invalid="ignore"):
+        return (block > 0) & (block < np.inf)
+
+
+# ---- planes of a mosaic ----------------------------------------------------------------------------------------------
+
+
+def with_content(options: Options, offered: Collection[str] | None) -> tuple[Options, tuple[str, ...]]:
+    """Options of a mosaic without the planes that no exposure has anything for.
+
+    Parameters
+    ----------
+    options : gpures.exposure.options.Options
+        What was asked for.
+    offered : collection of str or None
+        Names of the arrays that exposures have; None where that is not known.
+
+    Returns
+    -------
+    options : gpures.exposure.options.Options
+        Without variances, flags, and an error that is made of variances, where there are none.
+    names : tuple of str
+        Of the variances.
+    """
+    names = tuple(Resample.variance_array_names)
+    if offered is not None:
+        names = tuple(name for name in names if name in offered)
+        options = replace(options, enable_var=options.enable_var and bool(names))
+        if options.propagate_dq and "dq" not in offered and options.dq_of_empty is None:
+            log.warning("No exposure has DQ flags: there are none in the mosaic.")
+            options = replace(options, propagate_dq=False)
+    if not options.enable_var and options.compute_err == "from_var":
+        options = replace(options, compute_err=None)
+    return options, names
+
+
+def resampler_of(names: Sequence[str]) -> type[Resample]:
+    """`gpures.Resample` with these variances alone.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the variance arrays.
+    """
+    if list(names) == list(Resample.variance_array_names):
+        return Resample
+    return type(Resample.__name__, (Resample,), {"variance_array_names": list(names)})
+
+
+# ---- mosaics ---------------------------------------------------------------------------------------------------------
+
+
+def pixels_with_data(wht: Any) -> int:
+    """Number of a mosaic's pixels that have a weight.
+
+    Parameters
+    ----------
+    wht : ndarray or cupy.ndarray
+        Image of the weights.
+    """
+    return sum(int((wht[rows] != 0).sum()) for rows in blocks(wht))
+
+
+def idle_exposures(context: Any, count: int) -> list[int]:
+    """Numbers of the exposures that no pixel of a mosaic has anything of.
+
+    Parameters
+    ----------
+    context : ndarray or cupy.ndarray
+        Context image (planes, Ny, Nx).
+    count : int
+        Number of exposures.
+    """
+    seen = []
+    for plane in context:
+        bits = 0
+        for rows in blocks(plane):
+            block = plane[rows].ravel()
+            bits |= int(np.bitwise_or.reduce(block.get() if on_device(block) else block))
+        seen.append(bits)
+    return [k for k in range(count) if not seen[k // 32] >> k % 32 & 1]
