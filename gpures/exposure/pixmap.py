@@ -165,14 +165,15 @@ def calc_pixmap(
     """Pixel map from one WCS to another.
 
     The bounding box of ``wcs_from`` is respected (NaN outside of it), that of ``wcs_to`` is not: the output frame's
-    shape bounds the output. World coordinates are handed on by their meaning, whatever their order and units. Between
-    celestial frames nothing is converted, as in the reference: where both WCS name theirs and the names differ (ICRS
-    and FK5, which are 0.02 arcsec apart, or Galactic), a warning in the log says so, once for an output `Transform`.
+    shape bounds the output. World coordinates are handed on by their meaning, whatever their order and units. Sky
+    coordinates in another system than the output's are converted (FK4, FK5 of another equinox, Galactic, ecliptic); but
+    ICRS and FK5 of J2000, which are 0.02 arcsec apart and often confused, are taken as the same, with a warning in the
+    log, once for an output `Transform`.
 
     Parameters
     ----------
     wcs_from, wcs_to : gwcs.wcs.WCS or astropy.wcs.WCS
-        Input and output WCS, of the same celestial frame; the output's may be a `Transform` made before.
+        Input and output WCS; the output's may be a `Transform` made before.
     shape : (int, int)
         Shape (Ny, Nx) of the input image.
     tolerance : float, optional
@@ -203,8 +204,8 @@ def calc_pixmap(
     stepsize = checked_number(stepsize, "stepsize", 1, math.inf)
     if stepsize > 1:
         order = checked_order(order)
-    forward = pixel_to_world(wcs_from)
     backward = wcs_to if isinstance(wcs_to, Transform) else world_to_pixel(wcs_to)
+    forward = pixel_to_world(wcs_from, backward.axes.sky)
     _check_axes(forward, backward)
     pixel_to_pixel = _composition(forward, backward)
     window = pixels_within(bounding_box(wcs_from), shape)
@@ -234,18 +235,18 @@ def calc_pixmap(
 
 
 def _check_axes(forward: Transform, backward: Transform) -> None:
-    """Refuse world coordinates of different kinds, and say where those of the sky have different names."""
+    """Refuse world coordinates of different kinds, and say where those of the sky are in different systems."""
     ours, theirs = forward.axes, backward.axes
     if ours.types != theirs.types:
         raise ValueError(f"'wcs' must have the output WCS's world axes, {theirs.types}, got {ours.types}.")
-    if ours.sky and theirs.sky and ours.sky != theirs.sky and ours.sky not in backward.warned:
-        backward.warned.add(ours.sky)
-        log.warning(
-            "The sky coordinates of the input are in %s, and those of the output in %s: taken as the same, nothing is "
-            "converted.",
-            ours.sky,
-            theirs.sky,
-        )
+    if ours.sky is None or theirs.sky is None or ours.sky.name in (theirs.sky.name, *backward.warned):
+        return
+    backward.warned.add(ours.sky.name)
+    words = f"The sky coordinates of the input are in {ours.sky.name}, and those of the output in {theirs.sky.name}"
+    if forward.convert is None:
+        log.warning("%s: taken as the same, nothing is converted.", words)
+    else:
+        log.info("%s: converted.", words)
 
 
 def _every_pixel(

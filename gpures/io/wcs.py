@@ -117,11 +117,11 @@ def as_gwcs(wcs: Any) -> Any:
     import gwcs
     from astropy import units
     from astropy.modeling import models
-    from astropy.wcs.utils import wcs_to_celestial_frame
     from gwcs import coordinate_frames
 
     projection = getattr(models, f"Pix2Sky_{wcs.wcs.ctype[0][5:8]}", None)
-    if wcs.has_distortion or projection is None:
+    frame = celestial_frame(wcs)
+    if wcs.has_distortion or projection is None or frame is None:
         return None
     order = [wcs.wcs.lng, wcs.wcs.lat]
     transform = (
@@ -131,9 +131,7 @@ def as_gwcs(wcs: Any) -> Any:
         | models.RotateNative2Celestial(*wcs.wcs.crval[order], wcs.wcs.lonpole)
     )
     detector = coordinate_frames.Frame2D(name="detector", axes_order=(0, 1), unit=(units.pix, units.pix))
-    sky = coordinate_frames.CelestialFrame(
-        name="world", reference_frame=wcs_to_celestial_frame(wcs), unit=(units.deg, units.deg)
-    )
+    sky = coordinate_frames.CelestialFrame(name="world", reference_frame=frame, unit=(units.deg, units.deg))
     result = gwcs.WCS([(detector, transform), (sky, None)])
     ny, nx = result.array_shape = tuple(wcs.array_shape)
     result.bounding_box = ((-0.5, nx - 0.5), (-0.5, ny - 0.5))

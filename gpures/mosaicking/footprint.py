@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from gpures.errors import UnsupportedWCSError
+from gpures.wcs.sky_systems import SkySystem
 from gpures.wcs.sphere import angles, separation, vectors
 from gpures.wcs.transforms import Transform, axes_type, pixel_to_world, resample_range
 
@@ -27,7 +29,7 @@ class Footprint:
     name : str
         The exposure's.
     edge : ndarray of float64 (n, 3)
-        Unit vectors along the outer edges of those of its pixels that are used.
+        Unit vectors along the outer edges of those of its pixels that are used, in the system of the output frame.
     centre, above : ndarray of float64 (3,)
         Unit vectors of its middle, and of what lies half a pixel further along +y.
     """
@@ -65,7 +67,7 @@ def outline(xmin: float, xmax: float, ymin: float, ymax: float, step: float) -> 
     return np.concatenate([x, x, left, right]), np.concatenate([low, high, y, y])
 
 
-def footprint_of(name: str, wcs: Any, shape: tuple[int, int]) -> Footprint:
+def footprint_of(name: str, wcs: Any, shape: tuple[int, int], sky: SkySystem | None = None) -> Footprint:
     """Footprint of an exposure.
 
     Parameters
@@ -76,11 +78,13 @@ def footprint_of(name: str, wcs: Any, shape: tuple[int, int]) -> Footprint:
         Its WCS; of an array with a bounding box only what is inside counts, as for `gpures.Resample`.
     shape : (int, int)
         Shape (Ny, Nx) of its array.
+    sky : SkySystem, optional
+        System of the vectors; by default that of the WCS.
 
     Raises
     ------
     ValueError
-        The WCS is not one of an image, or finite nowhere along the edges.
+        The WCS is not one of an image, finite nowhere along the edges, or in a system that can't be converted.
     """
     axes = axes_type(wcs)
     if axes.count("SPATIAL") != 2 or len(axes) != 2:
@@ -88,7 +92,10 @@ def footprint_of(name: str, wcs: Any, shape: tuple[int, int]) -> Footprint:
             f"{name}: a frame is made of WCS with two celestial axes, and this one has axes of the types {axes}. "
             "Give 'output_wcs'."
         )
-    forward = pixel_to_world(wcs)
+    try:
+        forward = pixel_to_world(wcs, sky)
+    except UnsupportedWCSError as error:
+        raise ValueError(f"{name}: {error}") from error
     limits = resample_range(shape, wcs)
     edge = _edge(forward, *limits)
     x, y = 0.5 * (limits[0] + limits[1]), 0.5 * (limits[2] + limits[3])

@@ -31,7 +31,15 @@ from gpures.mosaicking.frame import FrameOptions, farthest, grid_around
 from gpures.mosaicking.reach import all_beside, reaching
 from gpures.mosaicking.sources import ModelSource, Source, common_sky, find
 from gpures.resample.output_frame import OutputFrame
-from gpures.wcs.transforms import ARCSEC_PER_RADIAN, checked_wcs, compute_mean_pixel_area, is_imaging, pixel_to_world
+from gpures.wcs.sky_systems import SkySystem
+from gpures.wcs.transforms import (
+    ARCSEC_PER_RADIAN,
+    checked_wcs,
+    compute_mean_pixel_area,
+    is_imaging,
+    pixel_to_world,
+    world_axes,
+)
 
 __all__ = ["Plan", "make_plan", "nothing_left", "words_of"]
 
@@ -232,15 +240,16 @@ def make_plan(
         skipped.append((name, words_of(name, error)))
 
     sources = find(entries, progress, skip) if models is None else []
+    sky = common_sky(sources) if given is None else world_axes(given["wcs"]).sky
     if given is None or is_imaging(given["wcs"]):
-        sources, footprints = _with_footprints(sources, skip)
+        sources, footprints = _with_footprints(sources, sky, skip)
     else:
         footprints = []
     unit = check_units(cast(Any, sources))
     if models is None and not sources:
         raise ValueError(nothing_left(skipped))
 
-    given, angle = (given, None) if given is not None else _made_wcs(sources, footprints, wanted)
+    given, angle = (given, None) if given is not None else _made_wcs(sources, footprints, wanted, sky)
     kinds = {source.kind for source in sources}
     options = DEFAULTS | {"good_bits": default_good_bits(kinds)} | options
     flag_names = names_for(options["good_bits"], kinds)
@@ -347,14 +356,14 @@ def _given_wcs(output_wcs: Any, wanted: FrameOptions) -> dict[str, Any]:
 
 
 def _with_footprints(
-    sources: Sequence[Source], skip: Callable[[str, Exception], None]
+    sources: Sequence[Source], sky: SkySystem | None, skip: Callable[[str, Exception], None]
 ) -> tuple[list[Source], list[Footprint]]:
-    """Exposures that lie somewhere on the sky, and where."""
+    """Exposures that lie somewhere on the sky, and where in a system of coordinates."""
     good: list[Source] = []
     footprints = []
     for source in sources:
         try:
-            footprints.append(footprint_of(source.name, source.wcs, source.shape))
+            footprints.append(footprint_of(source.name, source.wcs, source.shape, sky))
             good.append(source)
         except (ValueError, RuntimeError) as error:
             skip(source.name, error)
@@ -372,10 +381,13 @@ def nothing_left(skipped: Sequence[tuple[str, str]]) -> str:
 
 
 def _made_wcs(
-    sources: Sequence[Source], footprints: Sequence[Footprint], wanted: FrameOptions
+    sources: Sequence[Source], footprints: Sequence[Footprint], wanted: FrameOptions, sky: SkySystem | None
 ) -> tuple[dict[str, Any], float]:
     """Output WCS around exposures, as `gpures.Resample` takes it, and its rotation."""
     first = sources[0]
+    if sky is None or sky.frame is None:
+        system = "unknown coordinates" if sky is None else sky.name
+        raise ValueError(f"{first.name}: no frame can be made in {system}. Give 'output_wcs'.")
     # The root of the pixels' mean area, as the JWST pipeline has it where an output scale is given.
     area = compute_mean_pixel_area(first.wcs, shape=first.shape)
     native = ARCSEC_PER_RADIAN * math.sqrt(area) if area else None
@@ -384,7 +396,7 @@ def _made_wcs(
         if native is None:
             raise ValueError(f"{first.name}: the area of its pixels can't be computed: give 'pixel_scale'.")
         scale = wanted.pixel_scale_ratio * native
-    grid = grid_around(footprints, scale, wanted, common_sky(sources))
+    grid = grid_around(footprints, scale, wanted, sky.frame)
     ratio = None if native is None else scale / native
     return {"wcs": grid.wcs, "pixel_scale": scale, "pixel_scale_ratio": ratio}, grid.rotation
 

@@ -17,7 +17,8 @@ from gpures.arguments.arrays import model_name
 from gpures.arguments.values import is_real
 from gpures.machine.prefetch import interruptible
 from gpures.reporting.progress import shown
-from gpures.wcs.transforms import celestial_frame
+from gpures.wcs.sky_systems import ICRS, SkySystem, are_the_same
+from gpures.wcs.transforms import world_axes
 
 __all__ = ["ModelSource", "Source", "common_sky", "find"]
 
@@ -217,34 +218,39 @@ def _sources_in(entry: Any) -> Sequence[Source]:
     )
 
 
-def _reference_frame(wcs: Any) -> Any:
-    """Astropy frame of a WCS's sky coordinates; ICRS where it tells none."""
-    frame = celestial_frame(wcs)
-    if frame is None:
-        from astropy.coordinates import ICRS
+def common_sky(sources: Sequence[Source]) -> SkySystem:
+    """System of sky coordinates for a frame of exposures: theirs, or ICRS where they are in different ones."""
+    told = [(source, sky) for source in sources if (sky := _sky_of(source)) is not None]
+    if not told:
+        return ICRS
+    first, system = told[0]
+    others = [(source, sky) for source, sky in told if sky.name != system.name]
+    differing = [(source, sky) for source, sky in others if not are_the_same(system, sky)]
+    if differing:
+        source, sky = differing[0]
+        log.warning(
+            "%s has sky coordinates in %s, and %s in %s: the frame is in ICRS, and all are converted.",
+            first.name,
+            system.name,
+            source.name,
+            sky.name,
+        )
+        return ICRS
+    if others:  # they differ by 0.02 arcsec at most, and headers often say one and mean the other
+        source, sky = others[0]
+        log.warning(
+            "%s has sky coordinates in %s, and %s in %s: taken as the same.",
+            first.name,
+            system.name,
+            source.name,
+            sky.name,
+        )
+    return system
 
-        return ICRS()
-    return frame
 
-
-def common_sky(sources: Sequence[Source]) -> Any:
-    """Reference frame of the exposures' sky coordinates."""
-    from astropy.coordinates import FK5, ICRS
-
-    sky = _reference_frame(sources[0].wcs)
-    warned = False
-    for source in sources[1:]:
-        other = _reference_frame(source.wcs)
-        if sky.is_equivalent_frame(other):
-            continue
-        words = f"{sources[0].name} has sky coordinates in {_called(sky)}, and {source.name} in {_called(other)}"
-        if not all(frame.is_equivalent_frame(ICRS()) or frame.is_equivalent_frame(FK5()) for frame in (sky, other)):
-            raise ValueError(f"{words}. Exposures must have coordinates of one kind.")
-        if not warned:  # they differ by 0.02 arcsec at most, and headers often say one and mean the other
-            log.warning("%s: taken as the same.", words)
-            warned = True
-    return sky
-
-
-def _called(frame: Any) -> str:
-    return f"{frame.name.upper()}{f' ({frame.equinox})' if hasattr(frame, 'equinox') else ''}"
+def _sky_of(source: Source) -> SkySystem | None:
+    """System of an exposure's sky coordinates; None where it does not tell, or its WCS is none, which is said later."""
+    try:
+        return world_axes(source.wcs).sky
+    except (RuntimeError, ValueError):
+        return None

@@ -12,7 +12,7 @@ import copy
 import math
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from operator import or_
 from typing import Any
@@ -24,7 +24,8 @@ from gpures.box import Box
 from gpures.errors import UnsupportedWCSError
 from gpures.wcs.inverse import NumericalInverse, roots
 from gpures.wcs.pixel_area import mean_area
-from gpures.wcs.world_axes import WorldAxes, axes_of_frame, name_of_fits_sky
+from gpures.wcs.sky_systems import Conversion, SkySystem, conversion_between, system_of_fits
+from gpures.wcs.world_axes import WorldAxes, axes_of_frame
 
 __all__ = [
     "Transform",
@@ -94,7 +95,7 @@ class _FITSAdapter:
 
         header = self.fits.wcs
         factor = tuple(float(units.Unit(header.cunit[axis]).to(units.deg)) for axis in (header.lng, header.lat))
-        return WorldAxes(_FITSFrame.axes_type, (header.lng, header.lat), factor, name_of_fits_sky(header))
+        return WorldAxes(_FITSFrame.axes_type, (header.lng, header.lat), factor, system_of_fits(header))
 
     def forward(self, x, y):
         return self.fits.all_pix2world(x, y, 0)
@@ -166,15 +167,9 @@ def world_axes(wcs: Any) -> WorldAxes:
 
 
 def celestial_frame(wcs: Any) -> Any:
-    """Astropy frame of a WCS's sky coordinates; None where it tells none."""
-    adapted = as_wcs(wcs)
-    if isinstance(adapted, _FITSAdapter):
-        from astropy.wcs.utils import wcs_to_celestial_frame
-
-        return wcs_to_celestial_frame(wcs)
-    frame = adapted.output_frame
-    found = (getattr(part, "reference_frame", None) for part in (frame, *getattr(frame, "frames", ())))
-    return next((one for one in found if one is not None), None)
+    """Astropy frame of a WCS's sky coordinates; None where it tells none, or one that astropy does not have."""
+    sky = world_axes(wcs).sky
+    return None if sky is None else sky.frame
 
 
 def axes_type(wcs: Any) -> tuple[str, ...]:
@@ -274,6 +269,8 @@ class Transform:
         What they are.
     to_world : bool
         Whether it leads from pixels to the world.
+    convert : callable or None
+        What converts longitudes and latitudes of the WCS to those of another system, where that was asked for.
     is_smooth : bool
         Whether it is free of lookup tables and of choices between regions.
     can_be_copied : bool
@@ -287,6 +284,7 @@ class Transform:
     to_world: bool
     is_smooth: bool = True
     can_be_copied: bool = True
+    convert: Conversion | None = None
     warned: set[str] = field(default_factory=set, compare=False)
 
     def __call__(self, *coordinates: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -299,9 +297,9 @@ class Transform:
         """
         shape = np.shape(coordinates[0])
         if self.to_world:
-            return self.axes.by_meaning(
-                _checked(self.evaluate(*coordinates), shape, len(self.axes.order), "'wcs'", "world")
-            )
+            own = _checked(self.evaluate(*coordinates), shape, len(self.axes.order), "'wcs'", "world")
+            known = self.axes.by_meaning(own)
+            return known if self.convert is None else (*self.convert(*known[:2]), *known[2:])
         result = self.evaluate(*self.axes.of_the_wcs(coordinates))
         return _checked(result, shape, 2, "The output WCS", "pixel")[:2]
 
@@ -327,14 +325,29 @@ def _checked(values: Any, shape: tuple[int, ...], number: int, whose: str, kind:
     return tuple(arrays)
 
 
-def pixel_to_world(wcs: Any) -> Transform:
+def pixel_to_world(wcs: Any, sky: SkySystem | None = None) -> Transform:
     """Pixel coordinates of a WCS to its world coordinates: longitude and latitude in degrees, and then the others.
+
+    Parameters
+    ----------
+    wcs : gwcs.wcs.WCS or astropy.wcs.WCS
+        The WCS.
+    sky : SkySystem, optional
+        What longitude and latitude are converted to, where the WCS has others; by default they are as it has them.
 
     Raises
     ------
     UnsupportedWCSError
-        The WCS is none, or does not tell its axes.
+        The WCS is none, does not tell its axes, or has sky coordinates that can't be converted.
     """
+    forward = _pixel_to_own_world(wcs)
+    if sky is None or forward.axes.types[:2] != ("SPATIAL", "SPATIAL"):
+        return forward
+    convert = conversion_between(forward.axes.sky, sky)
+    return forward if convert is None else replace(forward, convert=convert)
+
+
+def _pixel_to_own_world(wcs: Any) -> Transform:
     wcs, axes = as_wcs(wcs), world_axes(wcs)
     if isinstance(wcs, _FITSAdapter):
         return Transform(wcs.forward, axes, True, wcs.is_smooth)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-__all__ = ["WorldAxes", "axes_of_frame", "name_of_fits_sky"]
+from gpures.wcs.sky_systems import SkySystem, system_of_frame
+
+__all__ = ["WorldAxes", "axes_of_frame"]
 
 # Names of axes, and ends of their physical types, that tell a longitude and a latitude.
 LONGITUDES = ("ra", "lon", "longitude", "l", "right ascension")
@@ -28,14 +29,14 @@ class WorldAxes:
         Where longitude, latitude and the others stand among the coordinates of the WCS.
     factors : tuple of float
         From the units of the WCS, in that order, to degrees and micrometres.
-    sky : str or None
-        Name of the celestial frame; None where the WCS does not say.
+    sky : SkySystem or None
+        System of the sky coordinates; None where the WCS does not say.
     """
 
     types: tuple[str, ...]
     order: tuple[int, ...]
     factors: tuple[float, ...]
-    sky: str | None = None
+    sky: SkySystem | None = None
 
     def by_meaning(self, own: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         """Coordinates as they are handed on, of those in the order and units of the WCS."""
@@ -71,7 +72,7 @@ def axes_of_frame(frame: Any, physical_types: Sequence[Any] | None = None) -> Wo
         if len(order) == 2 and set(order) <= set(spatial):
             swapped = order[0] > order[1]
             spatial = order if swapped or not _latitude_is_first(part, order, physical_types) else order[::-1]
-            sky = _called(getattr(part, "reference_frame", None))
+            sky = system_of_frame(getattr(part, "reference_frame", None))
             break
     order = (*spatial, *(k for k in range(len(types)) if k not in spatial))
     units = getattr(frame, "unit", None) or (None,) * len(types)
@@ -99,31 +100,3 @@ def _factor(unit: Any) -> float:
         if unit.physical_type == known.physical_type:
             return float(unit.to(known))
     return 1.0
-
-
-def _called(frame: Any) -> str | None:
-    """Name of an astropy frame, with its equinox."""
-    if frame is None or isinstance(frame, str):
-        return frame
-    name = str(frame.name).upper().replace("NOETERMS", "-NO-E")
-    if name.endswith("ECLIPTIC"):  # of which FITS has one
-        return "ECLIPTIC"
-    equinox = getattr(frame, "equinox", None)
-    if equinox is None or name not in ("FK4", "FK5", "FK4-NO-E"):
-        return name
-    return f"{name} (J{equinox.jyear:g})" if name == "FK5" else f"{name} (B{equinox.byear:g})"
-
-
-def name_of_fits_sky(header: Any) -> str:
-    """Name of the sky coordinates of a `astropy.wcs.Wcsprm`."""
-    kind = header.lngtyp.strip().upper()
-    if kind != "RA":
-        return {"GLON": "GALACTIC", "SLON": "SUPERGALACTIC", "ELON": "ECLIPTIC"}.get(kind, kind)
-    system = header.radesys.strip().upper()
-    if not system:
-        system = "ICRS" if math.isnan(header.equinox) else "FK4" if header.equinox < 1984.0 else "FK5"
-    if system in ("FK4", "FK5", "FK4-NO-E"):
-        old = system != "FK5"
-        equinox = header.equinox if math.isfinite(header.equinox) else 1950.0 if old else 2000.0
-        return f"{system} ({'B' if old else 'J'}{equinox:g})"
-    return system
