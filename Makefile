@@ -124,6 +124,7 @@ $(VENV)-lowest/.test: $(SOURCES) $(wildcard gpures/*.py gpures/*/*.py)
 	$(OLDEST_PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --upgrade uv
 	$(call UV_INSTALL,lowest-direct)
+	$(@D)/bin/uv pip install --quiet --python $(@D)/bin/python 'pyparsing<3.3'  # later ones warn of old matplotlib's calls
 	touch $@
 
 .PHONY: $(VENV)-newest/.test
