@@ -16,7 +16,7 @@ import numpy as np
 
 from gpures.arguments.arrays import as_host
 from gpures.io.atomic import Destination, check_space
-from gpures.io.planes import empty_planes
+from gpures.io.empty_planes import empty_planes
 from gpures.typing import MosaicLike
 from gpures.wcs.transforms import as_wcs
 

@@ -12,7 +12,7 @@ import numpy as np
 from gpures.arguments.arrays import on_device
 from gpures.exposure.options import Options
 from gpures.exposure.weights import VARIANCE_OF, bad_bits
-from gpures.io.planes import blocks
+from gpures.io.empty_planes import blocks
 from gpures.resample.resampler import Resample
 
 __all__ = [

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from gpures.io import Input
 from gpures.io.atomic import Destination
-from gpures.io.planes import empty_planes
+from gpures.io.empty_planes import empty_planes
 from gpures.io.writer import write_into
 from gpures.mosaicking.content import content_of, idle_exposures, pixels_with_data, resampler_of
 from gpures.mosaicking.plan import Plan, make_plan, nothing_left
