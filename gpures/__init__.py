@@ -4,6 +4,10 @@ Pixel coordinates: the centre of the first pixel is (0, 0), and it spans -0.5 ..
 shape (Ny, Nx); pixel maps have (Ny, Nx, 2), with x before y.
 """
 
+from gpures import startup
+
+startup.begin()  # before what takes time is imported
+
 from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution, version

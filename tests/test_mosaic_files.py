@@ -345,11 +345,11 @@ def test_errors(folder, paths, tmp_path, capsys):
 
     fails(command.NOT_BEGUN, "missing.fits: no such file", folder / "missing.fits", "-o", output)
     fails(command.NOT_BEGUN, "broken.fits: ", folder / "broken.fits", "-o", output)
-    fails(command.NOT_BEGUN, "'output' must end in", *inputs, "-o", "mosaic.jpg")
-    fails(command.NOT_BEGUN, "'pixfrac' must be a number", *inputs, "-o", output, "--pixfrac", 3)
+    fails(command.NOT_BEGUN, "--output must end in", *inputs, "-o", "mosaic.jpg")
+    fails(command.NOT_BEGUN, "--pixfrac must be a number", *inputs, "-o", output, "--pixfrac", 3)
     fails(
         command.NOT_BEGUN,
-        "'pixel_scale' can't be given beside it",
+        "--like has its own frame: --scale can't be given beside it",
         *inputs,
         "-o",
         output,
@@ -393,6 +393,7 @@ EVERY_OPTION = {
     "--crval": (("150.1", "-2.2"), {"crval": [150.1, -2.2]}),
     "--crpix": (("10.5", "-3"), {"crpix": [10.5, -3.0]}),
     "--shape": (("30", "20"), {"output_shape": [30, 20]}),
+    "--align": (("tangent",), {"align": "tangent"}),
     "--like": (("a.fits",), {"output_wcs": "a.fits"}),
     "--kernel": (("turbo",), {"kernel": "turbo"}),
     "--pixfrac": (("0.5",), {"pixfrac": 0.5}),

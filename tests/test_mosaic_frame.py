@@ -56,16 +56,19 @@ SKY = [(150.1, 2.2), (0.0, 0.0), (359.9999, -45.0), (0.0001, 88.0), (120.0, 90.0
 
 @pytest.mark.parametrize(("ra", "dec"), SKY)
 @pytest.mark.parametrize("rotation", [0.0, 40.0, -130.0, None])
-def test_holds_the_exposures(ra, dec, rotation):
+@pytest.mark.parametrize("align", ["first", "footprint"])
+def test_holds_the_exposures(ra, dec, rotation, align):
     """Anywhere on the sky the frame holds every edge of every exposure, and no row or column more than needed."""
     wcses = exposures(ra, dec)
-    made = grid(wcses, rotation=rotation)
+    made = grid(wcses, rotation=rotation, align=align)
     x, y = places(made, wcses)
     # What an edge may stray from the straight line between two points of its outline, 8 pixels apart: it has a
     # curvature below 12 * 5 / 37**2 / 15 terms.
     stray = 0.05
     for v, n in zip((x, y), made.shape[::-1], strict=True):
-        assert v.min() == pytest.approx(0.0, abs=stray)
+        if align == "footprint":
+            assert v.min() == pytest.approx(0.0, abs=stray)
+        assert -0.5 - stray < v.min() < 0.5 + stray
         assert n - 1.5 - stray < v.max() < n - 0.5 + stray
     assert made.wcs.array_shape == made.shape
     assert tuple(made.wcs.bounding_box.bounding_box(order="F")) == (
@@ -120,7 +123,7 @@ def test_only_what_is_used_counts():
     ],
 )
 def test_the_pipelines_frame(ra, dec, knobs):
-    """With the same outlines and knobs, stcal's frame has the same pixels, but for the last ones."""
+    """Where it begins with the footprints, the frame has the pixels of stcal's, but for the last ones."""
     from stcal.alignment.util import wcs_from_sregions
 
     wcses = exposures(ra, dec)
@@ -128,7 +131,7 @@ def test_the_pipelines_frame(ra, dec, knobs):
         knobs = knobs | {
             "crval": tuple(c + d for c, d in zip((ra, dec), (0.0005, 0.0005 if dec < 0 else -0.0005), strict=True))
         }
-    made = grid(wcses, **knobs)
+    made = grid(wcses, align="footprint", **knobs)
     theirs = dict(knobs)
     shape = theirs.pop("output_shape", None)
     theirs |= {"shape": shape[::-1]} if shape else {}
@@ -155,7 +158,7 @@ def test_its_rotation_is_the_pipelines():
     from stcal.alignment.util import wcs_from_sregions
 
     wcs = scenes.imaging_wcs(SHAPE, rotation=-25.0, flip=True)
-    made = grid([wcs], rotation=None)
+    made = grid([wcs], rotation=None, align="footprint")
     reference = wcs_from_sregions(
         [np.stack(angles(footprint_of("one", wcs, SHAPE).edge), axis=-1)],
         ref_wcs=wcs,
@@ -286,8 +289,8 @@ def test_reach_around_a_frame_whose_inverse_ends():
     assert reaching([around, beside], frame, (12, 12)) == [True, False]
 
 
-def test_sky_coordinates_are_the_exposures():
-    """The frame has the exposures' coordinates; ICRS beside FK5 is a word in the log, and others do not mix."""
+def test_sky_coordinates_are_the_exposures(caplog):
+    """The frame has the exposures' coordinates where they have the same, and else is in ICRS."""
     models = scenes.dithered_models(SHAPE, 2)
     assert isinstance(make_plan(models).output_wcs["wcs"].output_frame.reference_frame, ICRS)
 
@@ -298,8 +301,24 @@ def test_sky_coordinates_are_the_exposures():
 
     galactic = [in_frame(model, Galactic()) for model in models]
     assert isinstance(make_plan(galactic).output_wcs["wcs"].output_frame.reference_frame, Galactic)
-    with pytest.raises(ValueError, match=r"exposure0\.fits has sky coordinates in ICRS, and other\.fits in GALACTIC"):
-        make_plan([models[0], galactic[1]])
+    there = SkyCoord(*models[1]["wcs"](36.5, 29.5), unit="deg").galactic
+    mixed = [
+        in_frame(models[1], Galactic())
+        | {
+            "wcs": tangent_wcs(
+                (there.l.deg, there.b.deg),
+                (36.5, 29.5),
+                np.array([[-1.0, 0.0], [0.0, 1.0]]) * SCALE / 3600,
+                SHAPE,
+                Galactic(),
+            )
+        },
+        models[0],
+    ]
+    plan = make_plan(mixed)
+    assert isinstance(plan.output_wcs["wcs"].output_frame.reference_frame, ICRS)
+    assert "in GALACTIC, and exposure0.fits in ICRS: the frame is in ICRS, and all are converted" in caplog.text
+    assert max(plan.shape) < 3 * max(SHAPE)
 
 
 def test_fk5_passes_for_icrs(caplog):
@@ -311,7 +330,7 @@ def test_fk5_passes_for_icrs(caplog):
     models = [scenes.model_of(scenes.imaging_wcs(SHAPE), SHAPE)] + [scenes.model_of(fk5, SHAPE, k) for k in (1, 2)]
     plan = make_plan(models)
     assert plan.output_wcs["wcs"].output_frame.reference_frame.is_equivalent_frame(ICRS())
-    assert caplog.text.count("exposure0.fits has sky coordinates in ICRS, and exposure1.fits in FK5 (2000.0)") == 1
+    assert caplog.text.count("exposure0.fits has sky coordinates in ICRS, and exposure1.fits in FK5 (J2000)") == 1
     assert "exposure2" not in caplog.text
     assert FK5().name in make_plan(models[1:]).output_wcs["wcs"].output_frame.reference_frame.name
 

@@ -299,7 +299,7 @@ def test_flags_of_empty_pixels_are_checked():
     for bad in ("1", 1.0, True, [1]):
         with pytest.raises(TypeError, match="'dq_of_empty' must be an integer"):
             checked_flag(bad, True)
-    with pytest.raises(ValueError, match="needs propagate_dq=True"):
+    with pytest.raises(ValueError, match="needs 'propagate_dq=True'"):
         checked_flag(1, False)
 
 
@@ -322,5 +322,5 @@ def test_empty_pixels_of_a_mosaic(backend):
         resampler.finalize()
     expected = np.where(empty, np.uint32(1 << 20), plain.output_model["dq"])
     np.testing.assert_array_equal(flagged.output_model["dq"], expected, strict=True)
-    with pytest.raises(ValueError, match=r"'dq_of_empty'.*needs propagate_dq=True"):
+    with pytest.raises(ValueError, match=r"'dq_of_empty'.*needs 'propagate_dq=True'"):
         gpures.Resample(output, dq_of_empty=1)

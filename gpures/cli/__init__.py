@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from gpures import startup
 from gpures.cli import bench, demo, info, mosaic, plot, run, selftest
 
 __all__ = ["main"]
@@ -57,10 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status.
     """
     parsed = build_parser().parse_args(arguments)
+    startup.end()
     if "own_signals" in parsed:  # of a program that is run
         return parsed.run(parsed)
-    with _told_to_end():
-        status: int = parsed.run(parsed)
+    try:
+        with _told_to_end():
+            status: int = parsed.run(parsed)
+    except KeyboardInterrupt:
+        print("gpures: interrupted.", file=sys.stderr)
+        return startup.INTERRUPTED
     return status
 
 

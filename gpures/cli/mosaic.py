@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+from gpures.cli.positions import Position, take_negative
+from gpures.cli.words import in_options, option_names, printable, said_once
+from gpures.startup import INTERRUPTED
+
 __all__ = ["add_to"]
 
 EPILOG = """\
@@ -28,10 +32,10 @@ FLAGS = {
 }
 
 # What is not an argument of `gpures.mosaic` of the same name.
-OWN = ("files", "output", "overwrite", "dry_run", "skip_bad", "quiet", "threads", "run", "usage_error")
+OWN = ("files", "output", "overwrite", "dry_run", "skip_bad", "quiet", "threads", "run", "usage_error", "names")
 
-# Exit status; that of an interrupted program is by the shells' convention 128 and the signal's number.
-NOT_FINISHED, NOT_BEGUN, INTERRUPTED = 1, 2, 130
+# Exit status.
+NOT_FINISHED, NOT_BEGUN = 1, 2
 
 
 def add_to(commands: Any) -> None:
@@ -57,7 +61,8 @@ def add_to(commands: Any) -> None:
     _add_resampling(parser.add_argument_group("resampling"))
     _add_planes(parser.add_argument_group("what the mosaic has besides data and weight"))
     _add_machine(parser.add_argument_group("machine"))
-    parser.set_defaults(run=_run, usage_error=parser.error)
+    take_negative(parser)
+    parser.set_defaults(run=_run, usage_error=parser.error, names=option_names(parser))
 
 
 def _arguments_of(line: str) -> list[str]:
@@ -89,10 +94,24 @@ def _add_frame(group: Any) -> None:
         metavar="DEG",
         help="position angle of +y, degrees from north to east, or 'first': along the first exposure (default: 0)",
     )
-    group.add_argument("--crval", type=float, nargs=2, metavar=("RA", "DEC"), help="tangent point, degrees")
+    group.add_argument(
+        "--crval",
+        action=Position,
+        nargs=2,
+        metavar=("RA", "DEC"),
+        help="tangent point: degrees, or 10:00:00 +02:00:00, or 10h0m0s +2d0m0s (default: the middle of the exposures, "
+        "or that of the first, where its pixels are kept)",
+    )
     group.add_argument("--crpix", type=float, nargs=2, metavar=("X", "Y"), help="its pixel, from 0")
     group.add_argument(
         "--shape", dest="output_shape", type=int, nargs=2, metavar=("NX", "NY"), help="pixels in x and y"
+    )
+    group.add_argument(
+        "--align",
+        choices=("first", "tangent", "footprint"),
+        help="where pixels lie: on those of the first exposure, where it is on a grid of this kind, scale and "
+        "rotation, else as with tangent; at whole multiples of the scale around the tangent point; or beginning where "
+        "the exposures do, as in the pipelines (default: first)",
     )
 
 
@@ -167,7 +186,12 @@ def _add_machine(group: Any) -> None:
 
 
 def _angle(text: str) -> float | None:
-    return None if text == "first" else float(text)
+    if text == "first":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number of degrees, or 'first', got {text!r}") from None
 
 
 def _or_none(text: str) -> str | None:
@@ -188,7 +212,7 @@ def _run(parsed: argparse.Namespace) -> int:
         from gpures.mosaicking.product import build
         from gpures.mosaicking.report import plan_text
 
-        with nullcontext() if parsed.quiet else _progress_lines():
+        with said_once(parsed.names), nullcontext() if parsed.quiet else _progress_lines():
             plan = make_plan(
                 parsed.files,
                 parsed.output,
@@ -198,37 +222,34 @@ def _run(parsed: argparse.Namespace) -> int:
                 **_options(parsed),
             )
             if parsed.dry_run:
-                _print(plan_text(plan))
+                print(printable(plan_text(plan), getattr(sys.stdout, "encoding", None)))
             plan.check_room()
             if parsed.dry_run:
                 return 0
             status = NOT_FINISHED
             made = build(plan, progress=not parsed.quiet)
         if not parsed.quiet:
-            _print(made.report)
+            print(printable(made.report, getattr(sys.stdout, "encoding", None)))
     except KeyboardInterrupt:
         there = parsed.output is not None and os.path.exists(parsed.output)
         print("gpures mosaic: interrupted" + ("." if there else "; nothing was written."), file=sys.stderr)
         return INTERRUPTED
     except (ImportError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
-        print(f"gpures mosaic: {_words_of(error)}", file=sys.stderr)
+        words = in_options(str(_words_of(error)), parsed.names)
+        print(printable(f"gpures mosaic: {words}", getattr(sys.stderr, "encoding", None)), file=sys.stderr)
         return status
     return 0
 
 
 def _words_of(error: Exception) -> Any:
     """What is wrong, without numbers of errors and quotation marks."""
+    if notes := getattr(error, "__notes__", ()):  # what they say of the drizzle package's texts
+        return " ".join(notes)
     if isinstance(error, KeyError) and error.args:
         return error.args[0]
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     return error
-
-
-def _print(text: str) -> None:
-    """Print what may hold names that the terminal has no characters for."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _options(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from gpures import _cpu
 from gpures.arguments.values import checked_number, checked_order, checked_shape
 from gpures.box import Box
 from gpures.exposure.structs import EXPOSURE, Place, in_memory
+from gpures.exposure.whole_shift import SUPPORT, shift_spline, whole_shift
 from gpures.machine.threads import thread_count
 from gpures.wcs import seams
 from gpures.wcs.seams import PixelToPixel
@@ -41,8 +42,6 @@ PIXELS_PER_GRID_POINT = 8
 
 # Pixels evaluated at a time: the dozen temporaries of a WCS of this many float64 fit the cache of one core.
 PIXELS_AT_ONCE = 1 << 14
-
-_SUPPORT = 4  # coefficients per axis that a pixel depends on, as in kernels/pixmap.h
 
 
 class PixelMap:
@@ -225,6 +224,8 @@ def calc_pixmap(
                     break
     if pixmap is None:
         pixmap = _every_pixel(forward, backward, shape, window, period)
+        if stepsize == 1 and tolerance > 0 and pixmap.has_valid_pixels():
+            pixmap = _unless_shifted(pixmap, window, tolerance)
     pixmap.period = period
     if not pixmap.has_valid_pixels():
         raise ValueError(
@@ -290,6 +291,17 @@ def _every_pixel(
     return pixmap
 
 
+def _unless_shifted(pixmap: PixelMap, window: Box, tolerance: float) -> PixelMap:
+    """The map itself, or the exact shift by whole pixels that it is."""
+    x0, x1, y0, y1 = window
+    places = pixmap.array()[y0 : y1 + 1, x0 : x1 + 1]
+    pixels = np.broadcast_arrays(np.arange(x0, x1 + 1.0), np.arange(y0, y1 + 1.0)[:, None])
+    shift = whole_shift(pixels, (places[..., 0], places[..., 1]), tolerance)
+    if shift is None:
+        return pixmap
+    return PixelMap(pixmap.shape, spline=shift_spline(pixmap.shape, shift), window=window)
+
+
 def _composition(forward: Transform, backward: Transform) -> PixelToPixel:
     def pixel_to_pixel(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x_out, y_out = backward(*forward(x, y))
@@ -323,6 +335,10 @@ def _spline_map(
         return None
     # A spline needs more points than its order: of a side of 2 or 3 pixels, which has them all, it is lower.
     order_y, order_x = min(order, y.size - 1), min(order, x.size - 1)
+    if tolerance is not None:
+        at = np.concatenate([at_x, check_x]), np.concatenate([at_y, check_y])
+        if (shift := whole_shift(at, values, tolerance)) is not None:
+            return PixelMap(shape, spline=shift_spline(shape, shift), window=window)
     splines = [RectBivariateSpline(y, x, grid, kx=order_y, ky=order_x) for grid in grids]
     if tolerance is not None:
         errors = [np.abs(s.ev(check_y, check_x) - v[at_x.size :]) for s, v in zip(splines, values, strict=True)]
@@ -337,7 +353,7 @@ def _spline_map(
     first_row, row_factors = _factors(knots_y, order_y, np.arange(shape[0]), y0, y1)
     first_column, column_factors = _factors(knots_x, order_x, np.arange(shape[1]), x0, x1)
     # A spline of a lower order than 3 reads (with factors of 0) beyond its last coefficient.
-    pad = ((0, _SUPPORT), (0, _SUPPORT))
+    pad = ((0, SUPPORT), (0, SUPPORT))
     return PixelMap(
         shape,
         spline={
@@ -375,7 +391,7 @@ def _factors(knots: np.ndarray, order: int, at: np.ndarray, first: int, last: in
     inside = at[(at >= first) & (at <= last)]
     basis = BSpline.design_matrix(inside.astype(float), knots, order)
     start = np.zeros(at.size, dtype=np.int32)
-    factors = np.zeros((_SUPPORT, at.size))
+    factors = np.zeros((SUPPORT, at.size))
     start[inside] = basis.indices.reshape(inside.size, order + 1)[:, 0]
     factors[: order + 1, inside] = basis.data.reshape(inside.size, order + 1).T
     return start, factors

@@ -192,7 +192,7 @@ def checked_flag(value: Any, propagate_dq: bool) -> int | None:
     if not 0 <= flag < 1 << 32:
         raise ValueError(f"'dq_of_empty' must be flags of at most 32 bits, got {got(value)}.")
     if not propagate_dq:
-        raise ValueError("'dq_of_empty' flags pixels of the output's DQ image: it needs propagate_dq=True.")
+        raise ValueError("'dq_of_empty' flags pixels of the output's DQ image: it needs 'propagate_dq=True'.")
     return flag
 
 

@@ -11,6 +11,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from gpures.wcs.sphere import separation, vectors
+from gpures.wcs.tangent_plane import TangentPlane, tangent_plane_of
 from gpures.wcs.transforms import celestial_frame, pixel_to_world, world_axes
 
 __all__ = ["as_gwcs", "header_of"]
@@ -46,13 +47,14 @@ def header_of(wcs: Any, shape: tuple[int, int]) -> tuple[fits.Header, list[Any]]
     if isinstance(wcs, WCS):
         first, *tables = wcs.to_fits(relax=True)
         return _keywords(first.header), tables
+    frame = celestial_frame(wcs)
+    if frame is not None and (plane := tangent_plane_of(wcs, shape)) is not None:
+        return _of_plane(plane, frame), []
     box = ((-0.5, shape[1] - 0.5), (-0.5, shape[0] - 0.5))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is said of the accuracy stands in the header
-            header = _longitude_first(wcs).to_fits_sip(
-                bounding_box=box, max_pix_error=EXACT, projection=_projection(wcs)
-            )
+            header = _plainly(wcs).to_fits_sip(bounding_box=box, max_pix_error=EXACT, projection=_projection(wcs))
     except (ValueError, RuntimeError, NotImplementedError) as error:
         log.warning("FITS keywords can't express the output WCS, the file has the gwcs alone: %s", error)
         return fits.Header(), []
@@ -62,23 +64,69 @@ def header_of(wcs: Any, shape: tuple[int, int]) -> tuple[fits.Header, list[Any]]
         return fits.Header(), []
     if difference > EXACT:
         log.warning("FITS keywords stand for the output WCS within %.1g pixel; the gwcs is exact.", difference)
+    _name_sky(header, frame)
     return _keywords(header), []
 
 
-def _longitude_first(wcs: Any) -> Any:
-    """A gwcs itself, or, if its world coordinates are in another order or not in degrees, one where they are."""
-    axes = world_axes(wcs)
-    if len(axes.order) != 2 or (axes.order == (0, 1) and axes.factors == (1.0, 1.0)):
+# Of the sky coordinates that FITS has, by the names of astropy's frames: the kind of axes, and RADESYS.
+AXES = {"galactic": ("GLON", "GLAT"), "supergalactic": ("SLON", "SLAT"), "barycentricmeanecliptic": ("ELON", "ELAT")}
+SYSTEMS = {"icrs": "ICRS", "fk5": "FK5", "fk4": "FK4", "fk4noeterms": "FK4-NO-E", "barycentricmeanecliptic": "FK5"}
+
+
+def _of_plane(plane: TangentPlane, frame: Any) -> fits.Header:
+    """Keywords of a tangent plane: its own numbers, so that its pixels are told for those of a grid."""
+    header = fits.Header()
+    header["WCSAXES"] = (2, "axes of the sky")
+    for k in (0, 1):
+        header[f"CRPIX{k + 1}"] = (plane.crpix[k] + 1.0, "pixel of the tangent point, from 1")
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        header[f"CD{row + 1}_{column + 1}"] = (float(plane.matrix[row, column]), "[deg] from pixels")
+    for k, name in enumerate(("RA---TAN", "DEC--TAN")):
+        header[f"CTYPE{k + 1}"] = (name, "gnomonic projection")
+        header[f"CUNIT{k + 1}"] = "deg"
+        header[f"CRVAL{k + 1}"] = (plane.crval[k], "[deg] tangent point")
+    header["LONPOLE"] = (180.0, "[deg]")
+    header["LATPOLE"] = (plane.crval[1], "[deg]")
+    _name_sky(header, frame)
+    return header
+
+
+def _name_sky(header: fits.Header, frame: Any) -> None:
+    """Say in which coordinates a WCS is."""
+    for k, axis in enumerate(AXES.get(frame.name, ())):
+        header[f"CTYPE{k + 1}"] = axis + header[f"CTYPE{k + 1}"][4:].rjust(4, "-")
+        header.comments[f"CTYPE{k + 1}"] = f"{frame.name} coordinates"
+    for keyword in ("RADESYS", "EQUINOX"):
+        header.remove(keyword, ignore_missing=True)
+    if (system := SYSTEMS.get(frame.name)) is not None:
+        header["RADESYS"] = (system, "system of the coordinates")
+    if (equinox := getattr(frame, "equinox", None)) is not None:
+        header["EQUINOX"] = (equinox.byear if frame.name.startswith("fk4") else equinox.jyear, "[yr]")
+    if frame.name.startswith("fk4") and frame.obstime != frame.equinox:
+        header["DATE-OBS"] = (frame.obstime.utc.isot, "of the FK4 system, which turns")
+
+
+def _plainly(wcs: Any) -> Any:
+    """A gwcs with the same numbers, but longitude first, in degrees, and as if it were in ICRS, which FITS has.
+
+    Raises
+    ------
+    ValueError
+        FITS has no keywords for its sky coordinates.
+    """
+    axes, frame = world_axes(wcs), celestial_frame(wcs)
+    if frame is None or frame.name not in {**AXES, **SYSTEMS}:
+        raise ValueError(f"FITS has no sky coordinates in {'unknown' if axes.sky is None else axes.sky.name}.")
+    if len(axes.order) != 2 or (axes.order == (0, 1) and axes.factors == (1.0, 1.0) and frame.name == "icrs"):
         return wcs
     import gwcs
     from astropy import units
+    from astropy.coordinates import ICRS
     from astropy.modeling import models
     from gwcs import coordinate_frames
 
     factors = models.Scale(axes.factors[0]) & models.Scale(axes.factors[1])
-    sky = coordinate_frames.CelestialFrame(
-        name="world", reference_frame=celestial_frame(wcs), unit=(units.deg, units.deg)
-    )
+    sky = coordinate_frames.CelestialFrame(name="world", reference_frame=ICRS(), unit=(units.deg, units.deg))
     transform = wcs.forward_transform | models.Mapping(axes.order) | factors
     return gwcs.WCS([(wcs.input_frame, transform), (sky, None)])
 

@@ -1,8 +1,11 @@
 """The output frame of a mosaic: a tangent plane that holds the exposures' footprints.
 
-The knobs have the names and meanings that they have in the JWST and Roman pipelines (`stcal.alignment`), and for the
-same outlines the frame has the same WCS. What differs, on purpose:
+The knobs have the names and meanings that they have in the JWST and Roman pipelines (`stcal.alignment`). With
+``align="footprint"`` the frame has, for the same outlines, the same WCS. What differs, on purpose:
 
+- By default the frame's pixels are those of the first exposure, where that is on a grid of the kind and scale that is
+  wanted, so that its pixels are kept as they are. Otherwise they lie at whole multiples of the scale around the tangent
+  point. The pipelines' frame begins where the outlines do, half a pixel beside the pixels of an exposure.
 - The last row and column are those that the footprints reach into. The pipelines' frame ends up to a pixel before.
 - Outlines follow the pixels' outer edges, distortion included, where the pipelines take four corners.
 - East is always to the left of north, as on the sky. ``rotation=None`` turns +y along that of the first exposure as
@@ -22,13 +25,22 @@ from gpures.arguments.arrays import got
 from gpures.arguments.values import LARGEST, checked_real, checked_scale, is_real
 from gpures.mosaicking.footprint import Footprint
 from gpures.wcs.sphere import angles, separation, vectors
+from gpures.wcs.tangent_plane import TangentPlane
 from gpures.wcs.transforms import world_to_pixel
 
-__all__ = ["FAR", "FrameOptions", "Grid", "farthest", "grid_around", "tangent_wcs"]
+__all__ = ["FAR", "FrameOptions", "Grid", "farthest", "grid_around", "keeps_grid", "tangent_wcs"]
 
 # Degrees from the tangent point to which a frame may reach. At 80 a pixel covers 191 times less sky than in the middle
 # (the cube of the cosine), and at 90 the plane is infinite.
 FAR = 80.0
+
+ALIGNMENTS = ("first", "tangent", "footprint")
+
+# Two grids are one if their scales differ by less than this fraction, and their axes by as many radians.
+SAME_GRID = 1e-9
+
+# Pixels by which outlines may reach into a row or column without its being made: the rounding of their coordinates.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,10 @@ class FrameOptions:
         Tangent point, degrees; None for the middle of the footprints.
     output_shape : (int, int) or None
         (Nx, Ny).
+    align : {"first", "tangent", "footprint"}
+        Where pixels lie, without ``crpix``: on those of the first exposure, where it is on a grid of this kind, scale
+        and rotation, and else as with "tangent"; at whole multiples of the scale around the tangent point; or such that
+        the footprints begin in the middle of the first ones.
 
     Raises
     ------
@@ -62,6 +78,7 @@ class FrameOptions:
     crpix: Sequence[float] | None = None
     crval: Sequence[float] | None = None
     output_shape: Sequence[int] | None = None
+    align: str = "first"
 
     @classmethod
     def names(cls) -> list[str]:
@@ -83,6 +100,8 @@ class FrameOptions:
                 raise ValueError(f"'{name}' must be two finite numbers, or None, got {got(value)}.")
         if self.crval is not None and abs(self.crval[1]) > 90.0:
             raise ValueError(f"'crval' must be a right ascension and a declination in degrees, got {got(self.crval)}.")
+        if self.align not in ALIGNMENTS:
+            raise ValueError(f"'align' must be one of {', '.join(map(repr, ALIGNMENTS))}, got {got(self.align)}.")
         shape = self.output_shape
         if shape is not None and not (
             _is_pair(shape)
@@ -124,7 +143,13 @@ class Grid:
     rotation: float
 
 
-def grid_around(footprints: Sequence[Footprint], scale: float, options: FrameOptions, reference_frame: Any) -> Grid:
+def grid_around(
+    footprints: Sequence[Footprint],
+    scale: float,
+    options: FrameOptions,
+    reference_frame: Any,
+    first: TangentPlane | None = None,
+) -> Grid:
     """Make the frame that holds footprints.
 
     Parameters
@@ -137,48 +162,108 @@ def grid_around(footprints: Sequence[Footprint], scale: float, options: FrameOpt
         The other knobs.
     reference_frame : astropy frame
         Of the sky coordinates.
+    first : TangentPlane, optional
+        The grid of the first exposure, if that is kept (see `keeps_grid`).
 
     Raises
     ------
     ValueError
         No tangent plane holds them, or the frame that was asked for lies beside them.
     """
+    plane = _plane(footprints, scale, options, reference_frame, first)
+    crval, matrix = plane.crval, plane.matrix
     edges = np.concatenate([footprint.edge for footprint in footprints])
-    # The middle of the unit vectors' ranges, which depends on the outlines alone and not on how densely the sky is
-    # covered.
-    middle = 0.5 * (edges.min(axis=0) + edges.max(axis=0))
-    if options.crval is None:
-        lon, lat = angles(middle)
-        crval = float(lon), float(lat)
-    else:
-        crval = float(options.crval[0]) % 360.0, float(options.crval[1])
-
-    north_up = tangent_wcs(crval, (0.0, 0.0), _matrix(scale, 0.0), None, reference_frame)
-    _check_reach(footprints, north_up, options.crval is not None)
-    rotation = options.rotation
-    if rotation is None:
-        first = footprints[0]
-        (x0, x1), (y0, y1) = world_to_pixel(north_up)(*angles(np.stack([first.centre, first.above])))
-        rotation = math.degrees(math.atan2(x0 - x1, y1 - y0))
-
-    matrix = _matrix(scale, rotation)
-    x, y = world_to_pixel(tangent_wcs(crval, (0.0, 0.0), matrix, None, reference_frame))(*angles(edges))
-    if options.crpix is None:
-        crpix = -float(x.min()), -float(y.min())
-    else:
+    places = world_to_pixel(tangent_wcs(crval, (0.0, 0.0), matrix, None, reference_frame))(*angles(edges))
+    lowest, highest = ([float(end(v)) for v in places] for end in (np.min, np.max))
+    if options.crpix is not None:
         crpix = float(options.crpix[0]), float(options.crpix[1])
+    elif options.align == "footprint":
+        crpix = -lowest[0], -lowest[1]
+    else:
+        crpix = _beginning(lowest[0], plane.crpix[0]), _beginning(lowest[1], plane.crpix[1])
+    first_pixel, last = ([v + c for v, c in zip(ends, crpix, strict=True)] for ends in (lowest, highest))
     if options.output_shape is None:
-        nx, ny = (math.ceil(float(v.max()) + reference + 0.5) for v, reference in zip((x, y), crpix, strict=True))
+        nx, ny = (max(1, math.ceil(v + 0.5 - ROUNDING)) for v in last)
     else:
         nx, ny = map(int, options.output_shape)
-    last = float(x.max()) + crpix[0], float(y.max()) + crpix[1]
-    first_pixel = float(x.min()) + crpix[0], float(y.min()) + crpix[1]
     if min(last) < -0.5 or first_pixel[0] > nx - 0.5 or first_pixel[1] > ny - 0.5:
         raise ValueError(
             f"The frame lies beside the exposures, which would be in its pixels {first_pixel[0]:.0f} to {last[0]:.0f} "
             f"in x and {first_pixel[1]:.0f} to {last[1]:.0f} in y: change 'crpix', 'crval' or 'output_shape'."
         )
+    rotation = _rotation(plane) if options.rotation is None else float(options.rotation)
     return Grid(tangent_wcs(crval, crpix, matrix, (ny, nx), reference_frame), (ny, nx), crval, crpix, rotation)
+
+
+def _beginning(lowest: float, phase: float) -> float:
+    """Pixel of the tangent point in a frame whose first pixel is the first that is reached.
+
+    Parameters
+    ----------
+    lowest : float
+        Where outlines begin, in pixels from the tangent point.
+    phase : float
+        The tangent point in some other frame of the same pixels.
+    """
+    return phase - math.floor(lowest + phase + 0.5 + ROUNDING)
+
+
+def _plane(
+    footprints: Sequence[Footprint],
+    scale: float,
+    options: FrameOptions,
+    reference_frame: Any,
+    first: TangentPlane | None,
+) -> TangentPlane:
+    """Tangent point and matrix of a frame, and some pixel that the tangent point may have."""
+    if first is not None:
+        return first
+    if options.crval is not None:
+        crval = float(options.crval[0]) % 360.0, float(options.crval[1])
+    else:
+        # The middle of the unit vectors' ranges, which depends on the outlines alone and not on how densely the sky is
+        # covered.
+        edges = np.concatenate([footprint.edge for footprint in footprints])
+        lon, lat = angles(0.5 * (edges.min(axis=0) + edges.max(axis=0)))
+        crval = float(lon), float(lat)
+    north_up = tangent_wcs(crval, (0.0, 0.0), _matrix(scale, 0.0), None, reference_frame)
+    _check_reach(footprints, north_up, options.crval is not None)
+    rotation = options.rotation
+    if rotation is None:
+        (x0, x1), (y0, y1) = world_to_pixel(north_up)(*angles(np.stack([footprints[0].centre, footprints[0].above])))
+        rotation = math.degrees(math.atan2(x0 - x1, y1 - y0))
+    return TangentPlane(crval, (0.0, 0.0), _matrix(scale, rotation))
+
+
+def keeps_grid(plane: TangentPlane, footprints: Sequence[Footprint], scale: float, options: FrameOptions) -> bool:
+    """Whether a frame has the pixels of an exposure.
+
+    Parameters
+    ----------
+    plane : TangentPlane
+        The exposure's.
+    footprints : sequence of Footprint
+        All that the frame must hold.
+    scale : float
+        Of the frame, arcsec.
+    options : FrameOptions
+        What else is wanted of it.
+    """
+    if options.align != "first" or options.crpix is not None:
+        return False
+    point = vectors(*np.array(plane.crval))
+    if options.crval is not None:
+        away = float(separation(vectors(*np.array(options.crval)), point))
+        if away > ROUNDING * scale / 3600.0:
+            return False
+    wanted = _matrix(scale, _rotation(plane) if options.rotation is None else options.rotation)
+    reach = max(float(separation(footprint.edge, point).max()) for footprint in footprints)
+    return reach < FAR and bool(np.abs(plane.matrix - wanted).max() <= SAME_GRID * scale / 3600.0)
+
+
+def _rotation(plane: TangentPlane) -> float:
+    """Position angle of +y, degrees."""
+    return math.degrees(math.atan2(plane.matrix[0, 1], plane.matrix[1, 1]))
 
 
 def tangent_wcs(

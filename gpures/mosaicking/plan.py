@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,24 +20,17 @@ from gpures.exposure.options import Options
 from gpures.io import FileError, check_units
 from gpures.io.atomic import check_space
 from gpures.machine.memory import available_memory
-from gpures.machine.prefetch import interruptible
 from gpures.mosaicking.content import with_content
 from gpures.mosaicking.destination import check_is_no_input, check_output, checked_output
 from gpures.mosaicking.flags import default_good_bits, names_for
 from gpures.mosaicking.footprint import Footprint, footprint_of
-from gpures.mosaicking.frame import FrameOptions, farthest, grid_around
+from gpures.mosaicking.frame import FrameOptions, farthest
+from gpures.mosaicking.output_wcs import given_wcs, made_wcs
 from gpures.mosaicking.reach import all_beside, reaching
 from gpures.mosaicking.sources import ModelSource, Source, common_sky, find
 from gpures.resample.output_frame import OutputFrame
 from gpures.wcs.sky_systems import SkySystem
-from gpures.wcs.transforms import (
-    ARCSEC_PER_RADIAN,
-    checked_wcs,
-    compute_mean_pixel_area,
-    is_imaging,
-    pixel_to_world,
-    world_axes,
-)
+from gpures.wcs.transforms import is_imaging, pixel_to_world, world_axes
 
 __all__ = ["Plan", "make_plan", "nothing_left", "words_of"]
 
@@ -194,8 +185,9 @@ class Plan:
             if apart > APART * one.radius:
                 words += f"{one.name} and {other.name} are {apart:.3g} degrees apart. "
         raise MemoryError(
-            words + "Give a larger 'pixel_scale' or an 'output_shape', turn off enable_var or enable_ctx, or make a "
-            "mosaic of each part of the sky."
+            words
+            + "Give a larger 'pixel_scale' or an 'output_shape', 'enable_var=False' or 'enable_ctx=False', or make "
+            "a mosaic of each part of the sky."
         )
 
 
@@ -224,7 +216,10 @@ def make_plan(
     if unknown := [name for name in options if name not in Options.names()]:
         known = ", ".join(Options.names())
         raise TypeError(f"mosaic() takes no argument {unknown[0]!r}. The options of Resample are {known}.")
-    given = None if output_wcs is None else _given_wcs(output_wcs, wanted)
+    asked = Options(**(DEFAULTS | options))  # what can't be is found before files are read
+    if asked.backend == "cuda":
+        select(asked.device)
+    given = None if output_wcs is None else given_wcs(output_wcs, wanted)
     entries, models = _entries(inputs)
     if models is not None and given is None:
         raise ValueError(
@@ -249,7 +244,7 @@ def make_plan(
     if models is None and not sources:
         raise ValueError(nothing_left(skipped))
 
-    given, angle = (given, None) if given is not None else _made_wcs(sources, footprints, wanted, sky)
+    given, angle = (given, None) if given is not None else made_wcs(sources, footprints, wanted, sky)
     kinds = {source.kind for source in sources}
     options = DEFAULTS | {"good_bits": default_good_bits(kinds)} | options
     flag_names = names_for(options["good_bits"], kinds)
@@ -330,31 +325,6 @@ def _chain(first: Any, others: Iterator[Any]) -> Iterator[Any]:
     yield from others
 
 
-def _given_wcs(output_wcs: Any, wanted: FrameOptions) -> dict[str, Any]:
-    """Output WCS that was given, in the form that `gpures.Resample` takes."""
-    unused = FrameOptions(output_shape=wanted.output_shape)
-    if wanted != unused:
-        names = [name for name in vars(wanted) if getattr(wanted, name) != getattr(unused, name)]
-        raise ValueError(f"'output_wcs' has its own frame: '{names[0]}' can't be given beside it.")
-    if isinstance(output_wcs, (str, os.PathLike)):
-        from gpures import io
-
-        output_wcs = interruptible(partial(io.read_wcs, Path(output_wcs)))
-    result = dict(output_wcs) if isinstance(output_wcs, Mapping) else {"wcs": output_wcs}
-    if result.get("wcs") is None:
-        raise ValueError(
-            f"'output_wcs' must be a WCS, a file with one, or a dict with one under 'wcs', got {output_wcs}."
-        )
-    checked_wcs(result["wcs"], "output_wcs")
-    if wanted.output_shape is not None:
-        from copy import deepcopy
-
-        result["wcs"] = deepcopy(result["wcs"])
-        nx, ny = wanted.output_shape
-        result["wcs"].array_shape = (int(ny), int(nx))
-    return result
-
-
 def _with_footprints(
     sources: Sequence[Source], sky: SkySystem | None, skip: Callable[[str, Exception], None]
 ) -> tuple[list[Source], list[Footprint]]:
@@ -378,27 +348,6 @@ def nothing_left(skipped: Sequence[tuple[str, str]]) -> str:
     """What is to be said where no exposure is left."""
     words = f"None of the {len(skipped)} exposures can be used."
     return words + "".join(f"\n  {reason}" for _, reason in skipped)
-
-
-def _made_wcs(
-    sources: Sequence[Source], footprints: Sequence[Footprint], wanted: FrameOptions, sky: SkySystem | None
-) -> tuple[dict[str, Any], float]:
-    """Output WCS around exposures, as `gpures.Resample` takes it, and its rotation."""
-    first = sources[0]
-    if sky is None or sky.frame is None:
-        system = "unknown coordinates" if sky is None else sky.name
-        raise ValueError(f"{first.name}: no frame can be made in {system}. Give 'output_wcs'.")
-    # The root of the pixels' mean area, as the JWST pipeline has it where an output scale is given.
-    area = compute_mean_pixel_area(first.wcs, shape=first.shape)
-    native = ARCSEC_PER_RADIAN * math.sqrt(area) if area else None
-    scale = wanted.pixel_scale
-    if scale is None:
-        if native is None:
-            raise ValueError(f"{first.name}: the area of its pixels can't be computed: give 'pixel_scale'.")
-        scale = wanted.pixel_scale_ratio * native
-    grid = grid_around(footprints, scale, wanted, sky.frame)
-    ratio = None if native is None else scale / native
-    return {"wcs": grid.wcs, "pixel_scale": scale, "pixel_scale_ratio": ratio}, grid.rotation
 
 
 def _backend(backend: str, device: Any, frame: MosaicLayout) -> tuple[str, int, str | None]:

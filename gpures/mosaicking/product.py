@@ -108,6 +108,7 @@ def mosaic(
     crpix: Sequence[float] | None = None,
     crval: Sequence[float] | None = None,
     output_shape: Sequence[int] | None = None,
+    align: str = "first",
     skip_bad: bool = False,
     overwrite: bool = False,
     progress: bool | Callable[[int, int | None], object] | None = True,
@@ -128,8 +129,8 @@ def mosaic(
         File for the mosaic: ``.fits``, ``.fits.gz`` or ``.asdf``, as `gpures.io.write` has it. It appears once it is
         complete, and never in part.
     output_wcs : gwcs.wcs.WCS, astropy.wcs.WCS, path or dict, optional
-        Output WCS, a file that has one, or a dict as `gpures.Resample` takes it. Takes the place of the six parameters
-        that follow, but for ``output_shape``, which can be given where it has none.
+        Output WCS, a file that has one, or a dict as `gpures.Resample` takes it. Takes the place of the parameters
+        that follow, to ``align``, but for ``output_shape``, which can be given where it has none.
     pixel_scale : float, optional
         Output pixel scale, arcsec. Takes precedence over ``pixel_scale_ratio``.
     pixel_scale_ratio : float, optional
@@ -139,11 +140,17 @@ def mosaic(
         Position angle of the output's y axis, degrees from north to east: 0 is north-up. None turns it along the first
         exposure.
     crpix : (float, float), optional
-        Pixel of the tangent point, x and y from 0. By default such that the exposures begin in pixel (0, 0).
+        Pixel of the tangent point, x and y from 0. By default such that the exposures begin in pixel (0, 0), as
+        ``align`` has it.
     crval : (float, float), optional
-        Tangent point, degrees. By default the middle of all exposures.
+        Tangent point, degrees. By default the middle of all exposures, or that of the first, where its pixels are kept.
     output_shape : (int, int), optional
         Shape as (Nx, Ny), in the pipelines' order. By default up to the last pixel that an exposure reaches into.
+    align : {"first", "tangent", "footprint"}, optional
+        Where the output's pixels lie. An exposure that is on a tangential grid of the output's scale and rotation
+        already keeps its pixels as they are, if it is the first, and so do others of that grid; others make pixels at
+        whole multiples of the scale around the tangent point, which "tangent" does in any case. "footprint" begins
+        where the exposures do, in the middle of the first pixels, as the pipelines have it.
     skip_bad : bool, optional
         Whether exposures that can't be used are left out, with a warning. Else the first one is an error.
     overwrite : bool, optional
@@ -185,6 +192,7 @@ def mosaic(
         crpix=crpix,
         crval=crval,
         output_shape=output_shape,
+        align=align,
         skip_bad=skip_bad,
         overwrite=overwrite,
         progress=progress,

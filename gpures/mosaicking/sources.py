@@ -249,8 +249,8 @@ def common_sky(sources: Sequence[Source]) -> SkySystem:
 
 
 def _sky_of(source: Source) -> SkySystem | None:
-    """System of an exposure's sky coordinates; None where it does not tell, or its WCS is none, which is said later."""
+    """System of an exposure's sky coordinates; None where it does not tell."""
     try:
         return world_axes(source.wcs).sky
-    except (RuntimeError, ValueError):
+    except Exception:  # whatever a WCS raises; its outline can't be made, either
         return None

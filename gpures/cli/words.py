@@ -1,0 +1,97 @@
+"""What the library says, in the words of the command line: arguments become options, and nothing is said 400 times."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["in_options", "option_names", "printable", "said_once"]
+
+# Arguments of `gpures.mosaic` that the command line has under no option.
+OTHERS = {"inputs": "FILE"}
+
+# Names of files that are told where a warning was said of others before.
+LISTED = 3
+
+
+def option_names(parser: argparse.ArgumentParser) -> dict[str, str]:
+    """What arguments are called on a command line.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of the command.
+
+    Returns
+    -------
+    dict
+        Options by argument; those that switch something off, or on, by what one writes in Python, ``name=False``.
+    """
+    names = dict(OTHERS)
+    for action in parser._actions:
+        option = max(action.option_strings, key=len) if action.option_strings else str(action.metavar)
+        names.setdefault(action.dest, option)
+        if action.nargs == 0 and isinstance(action.const, bool):
+            names.setdefault(f"{action.dest}={action.const}", option)
+    return names
+
+
+def in_options(text: str, names: Mapping[str, str]) -> str:
+    """A text in which arguments that stand in quotation marks have the names of options."""
+    return re.sub(r"'(\w+(?:=\w+)?)'", lambda match: names.get(match[1], match[0]), text)
+
+
+def printable(text: str, encoding: str | None) -> str:
+    """A text, which may hold names that a terminal has no characters for, as it can show it."""
+    encoding = encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+class _Once(logging.Handler):
+    """Prints warnings; one that is the same for many files, whose names it begins with, is printed for the first."""
+
+    def __init__(self, names: Mapping[str, str]):
+        super().__init__(logging.WARNING)
+        self.names = names
+        self.more: dict[tuple[Any, ...], list[str]] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = in_options(record.getMessage(), self.names)
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        of_a_file = record.msg.startswith("%s") and bool(arguments)
+        key = (record.msg, *arguments[1:]) if of_a_file else (text,)
+        if key not in self.more:
+            self.more[key] = []
+            self._print(text)
+        elif of_a_file:
+            self.more[key].append(str(arguments[0]))
+
+    def finish(self) -> None:
+        """Tell of how many more that was to be said."""
+        for key, names in self.more.items():
+            if names:
+                such = ", ".join([*names[:LISTED], *["..."][: len(names) > LISTED]])
+                self._print(f"... and {len(names)} more, {such}: {key[0] % ('...', *key[1:])}")
+
+    def _print(self, text: str) -> None:
+        print(printable(text, getattr(sys.stderr, "encoding", None)), file=sys.stderr)
+
+
+@contextmanager
+def said_once(names: Mapping[str, str]) -> Iterator[None]:
+    """Print the package's warnings, in the words of the command line, each once."""
+    logger, handler = logging.getLogger("gpures"), _Once(names)
+    before = logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = before and bool(logging.getLogger().handlers)  # or they would be printed twice
+    try:
+        yield
+    finally:
+        handler.finish()
+        logger.removeHandler(handler)
+        logger.propagate = before
