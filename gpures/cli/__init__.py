@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import shlex
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -57,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status.
     """
     parsed = build_parser().parse_args(arguments)
+    parsed.call = shlex.join(["gpures", *(sys.argv[1:] if arguments is None else arguments)])
     if "own_signals" in parsed:  # of a program that is run
         return parsed.run(parsed)
     with _told_to_end():

@@ -28,7 +28,7 @@ FLAGS = {
 }
 
 # What is not an argument of `gpures.mosaic` of the same name.
-OWN = ("files", "output", "overwrite", "dry_run", "skip_bad", "quiet", "threads", "run", "usage_error")
+OWN = ("files", "output", "overwrite", "dry_run", "skip_bad", "quiet", "threads", "run", "usage_error", "call")
 
 # Exit status; that of an interrupted program is by the shells' convention 128 and the signal's number.
 NOT_FINISHED, NOT_BEGUN, INTERRUPTED = 1, 2, 130
@@ -197,6 +197,7 @@ def _run(parsed: argparse.Namespace) -> int:
                 progress=not parsed.quiet,
                 **_options(parsed),
             )
+            plan.call = parsed.call
             if parsed.dry_run:
                 _print(plan_text(plan))
             plan.check_room()
