@@ -140,6 +140,12 @@ class MosaicModel(TypedDict, total=False):
         Whether a sky level has been subtracted from the mosaic.
     bunit_data : str or None
         Unit of the data, of mosaics that were read from a file.
+    exposures : list of dict
+        What is known of each exposure, of mosaics that were read from a file.
+    header : dict
+        Keywords of the file's primary header, of such mosaics.
+    history : list of str
+        Lines of its history, of such mosaics.
     """
 
     wcs: Any
@@ -169,6 +175,9 @@ class MosaicModel(TypedDict, total=False):
     level: float | None
     subtracted: bool
     bunit_data: str | None
+    exposures: list[dict[str, Any]]
+    header: dict[str, Any]
+    history: list[str]
 
 
 #: An exposure, as a `Model` or as any mapping with its keys.

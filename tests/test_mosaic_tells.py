@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import re
+import shlex
+import warnings
 
 import asdf
+import files
 import numpy as np
 import pytest
 import scenes
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
+from astropy.time import Time
+from astropy.wcs import WCS
 
 import gpures
 from gpures import io
@@ -154,3 +162,192 @@ def test_models_without_weight(caplog):
         made = gpures.mosaic(models, good_bits="~1", **QUIET)
     assert len(made.added) == 1
     assert caplog.text.count("can be used") == 2
+
+
+# What the headers said
+
+
+def header_of(path):
+    """Keywords of a mosaic, FITS or ASDF."""
+    return io.read_mosaic(path)["header"]
+
+
+def exposures(folder, n=3, **keywords):
+    """Exposures that differ in what exposures differ in: place, date, seeing."""
+    agreed = {"TELESCOP": "CTIO 4.0-m", "INSTRUME": "Mosaic2", "FILTER": "r", "OBJECT": "M 8", "PI": "A. Nonymous"}
+    agreed |= {"PROPOSID": "2001A-0042", "BUNIT": "adu", "GAIN": 2.5, "MAGZPT": 25.0, "HIERARCH ESO INS MODE": "IMAGE"}
+    return [
+        image(
+            folder / f"e{k}.fits",
+            1.0 + k,
+            shift=(0.5 * k, 0.25 * k),
+            **agreed
+            | {"DATE-OBS": f"2001-02-03T04:0{k}:00.5", "EXPTIME": 30.0 + 10 * k, "SATURATE": 5e4 - k, "SEEING": 1 + k}
+            | keywords,
+        )
+        for k in range(n)
+    ]
+
+
+@pytest.mark.parametrize("name", ["m.fits", "m.asdf", "m.fits.gz"])
+def test_what_exposures_agree_on(tmp_path, name):
+    """The mosaic has what all say, and times of all; neither what differs nor what describes an array."""
+    gpures.mosaic(exposures(tmp_path), tmp_path / name, pixel_scale_ratio=0.7, **QUIET)
+    header = header_of(tmp_path / name)
+    agreed = {"TELESCOP": "CTIO 4.0-m", "INSTRUME": "Mosaic2", "FILTER": "r", "OBJECT": "M 8", "PI": "A. Nonymous"}
+    agreed |= {"PROPOSID": "2001A-0042", "MAGZPT": 25.0, "ESO INS MODE": "IMAGE"}
+    assert agreed.items() <= header.items()
+    assert not {"SEEING", "CRPIX1", "CTYPE1", "CD1_1", "SIMPLE", "NAXIS", "BITPIX", "EXPOSURE"} & header.keys()
+    start = Time("2001-02-03T04:00:00.5")
+    assert header["DATE-OBS"] == header["DATE-BEG"] == "2001-02-03T04:00:00.500"
+    assert header["DATE-END"] == "2001-02-03T04:02:50.500"
+    assert header["MJD-BEG"] == pytest.approx(start.mjd, abs=1e-9)
+    assert (header["MJD-END"] - start.mjd) * 86400 == pytest.approx(170.0, abs=1e-3)
+    middles, times = np.array([15.0, 60 + 20, 120 + 25]), np.array([30.0, 40, 50])
+    assert (header["MJD-AVG"] - start.mjd) * 86400 == pytest.approx(np.average(middles, weights=times), abs=1e-3)
+    assert header["SATURATE"] == 5e4 - 2
+    assert header["GAIN"] == pytest.approx(7.5)
+    assert io.read_mosaic(tmp_path / name)["exposure_time"] == 120.0
+
+
+def test_what_differs(tmp_path):
+    """Filters that differ are MULTIPLE; what only some have is left out; a gain of rates goes with the time."""
+    paths = exposures(tmp_path, 2, BUNIT="adu/s")
+    fits.setval(paths[1], "FILTER", value="i")
+    fits.delval(paths[1], "OBJECT")
+    gpures.mosaic(paths, tmp_path / "m.fits", **QUIET)
+    header = header_of(tmp_path / "m.fits")
+    assert header["FILTER"] == "MULTIPLE"
+    assert "OBJECT" not in header
+    assert header["GAIN"] == pytest.approx(2.5 * 70.0)
+    gpures.mosaic(exposures(tmp_path, 2, BUNIT="electron"), tmp_path / "m.fits", overwrite=True, **QUIET)
+    assert "GAIN" not in header_of(tmp_path / "m.fits")
+
+
+def test_without_dates(tmp_path):
+    """Of exposures without dates the mosaic has none; with an end that nobody tells it is the start and the time."""
+    paths = [image(tmp_path / f"{k}.fits", shift=(k, 0)) for k in range(2)]
+    gpures.mosaic(paths, tmp_path / "m.fits", **QUIET)
+    assert not {"DATE-OBS", "MJD-AVG", "MJD-BEG"} & header_of(tmp_path / "m.fits").keys()
+    fits.setval(paths[0], "DATE-OBS", value="31/12/98")
+    fits.setval(paths[1], "MJD-OBS", value=52000.5)
+    gpures.mosaic(paths, tmp_path / "m.fits", overwrite=True, **QUIET)
+    header = header_of(tmp_path / "m.fits")
+    assert header["MJD-BEG"] == pytest.approx(Time("1998-12-31").mjd)
+    assert header["MJD-END"] == pytest.approx(52000.5 + 30 / 86400)
+
+
+@pytest.mark.parametrize("mission", ["jwst", "hst"])
+def test_a_mosaic_of_a_mission_is_no_exposure_of_it(tmp_path, mission):
+    """A mosaic with TELESCOP and all is read as the mosaic that it is."""
+    path = {"jwst": files.jwst_file, "hst": files.hst_file}[mission](tmp_path / "x_cal.fits")
+    made = gpures.mosaic(path, tmp_path / "m.fits", **QUIET)
+    assert header_of(tmp_path / "m.fits")["TELESCOP"] == mission.upper()
+    (again,) = io.inputs(tmp_path / "m.fits")
+    assert again.kind == "fits"
+    np.testing.assert_array_equal(again.read()["data"], made.model["data"])
+
+
+# The table of exposures, the history, checksums
+
+
+@pytest.mark.parametrize("name", ["m.fits", "m.asdf"])
+def test_table_of_exposures(tmp_path, name):
+    """It names each exposure's file, digest, times, filter, unit, outline, pixels used and bit in the context."""
+    paths = exposures(tmp_path, 3)
+    gpures.mosaic(paths, tmp_path / name, **QUIET)
+    found = io.read_mosaic(tmp_path / name)["exposures"]
+    assert [each["name"] for each in found] == [f"e{k}.fits[PRIMARY]" for k in range(3)]
+    for k, (each, path) in enumerate(zip(found, paths, strict=True)):
+        assert each["digest"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert (each["plane"], each["bit"], each["used"], each["extension"]) == (0, k, 1020, "PRIMARY")
+        assert (each["filter"], each["unit"], each["exposure_time"]) == ("r", "adu", 30.0 + 10 * k)
+        assert each["start"] == pytest.approx(Time(f"2001-02-03T04:0{k}:00.5").mjd, abs=1e-9)
+        words = each["footprint"].split()
+        assert words[:2] == ["POLYGON", "ICRS"]
+        corners = np.array(words[2:], float).reshape(4, 2)
+        ny, nx = SHAPE
+        expected = WCS(fits.getheader(path)).all_pix2world(
+            [-0.5, nx - 0.5, nx - 0.5, -0.5], [-0.5, -0.5, ny - 0.5, ny - 0.5], 0
+        )
+        np.testing.assert_allclose(corners, np.transpose(expected), atol=1e-7)
+
+
+def test_many_exposures_and_planes(tmp_path):
+    """The table tells the plane of the context and the bit of exposure 33; chips of one file have one digest."""
+    paths = [image(tmp_path / f"{k}.fits", k, shift=(0.1 * k, 0)) for k in range(31)]
+    paths.append(files.hst_file(tmp_path / "j_flt.fits", unit="COUNTS/S"))
+    for path in paths[:-1]:
+        fits.setval(path, "BUNIT", value="ct/s")
+    gpures.mosaic(paths, tmp_path / "m.fits", output_wcs=paths[-1], **QUIET)
+    found = io.read_mosaic(tmp_path / "m.fits")["exposures"]
+    assert [(each["plane"], each["bit"]) for each in found[-2:]] == [(0, 31), (1, 0)]
+    assert found[-1]["digest"] == found[-2]["digest"]
+    assert [each["extension"] for each in found[-2:]] == ["SCI,1", "SCI,2"]
+    assert found[-1]["group"] == found[-2]["group"] == "j8bt00nyq"
+
+
+def test_outline_in_another_system(tmp_path):
+    """The outline is in ICRS whatever the exposure's coordinates are."""
+    header = fits.getheader(image(tmp_path / "g.fits"))
+    header.update({"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN", "CRVAL1": 30.0, "CRVAL2": 5.0})
+    del header["RADESYS"]
+    fits.writeto(tmp_path / "g.fits", np.ones(SHAPE, "f4"), header, overwrite=True)
+    gpures.mosaic(tmp_path / "g.fits", tmp_path / "m.fits", **QUIET)
+    (each,) = io.read_mosaic(tmp_path / "m.fits")["exposures"]
+    ra, dec = map(float, each["footprint"].split()[2:4])
+    sky = SkyCoord(*WCS(header).all_pix2world(-0.5, -0.5, 0), unit="deg", frame="galactic").icrs
+    assert (ra, dec) == (pytest.approx(sky.ra.deg), pytest.approx(sky.dec.deg))
+
+
+def test_history(tmp_path, monkeypatch):
+    """The history is a command line that makes the same mosaic again, or a call from Python."""
+    exposures(tmp_path, 2)
+    monkeypatch.chdir(tmp_path)
+    assert main(["mosaic", "e*.fits", "-o", "a name.fits", "-q", "--pixfrac", "0.8", "--no-variances"]) == 0
+    lines = " ".join(io.read_mosaic("a name.fits")["history"])
+    command = re.search(r"(gpures mosaic .*) options: ", lines)[1]
+    assert command == "gpures mosaic 'e*.fits' -o 'a name.fits' -q --pixfrac 0.8 --no-variances"
+    assert "pixfrac=0.8, kernel='square'" in lines
+    first = fits.getdata("a name.fits", "SCI")
+    assert main([*shlex.split(command)[1:], "--overwrite"]) == 0
+    np.testing.assert_array_equal(fits.getdata("a name.fits", "SCI"), first)
+    gpures.mosaic("e0.fits", "n.asdf", rotation=None, enable_ctx=False, **QUIET)
+    (call, _) = io.read_mosaic("n.asdf")["history"]
+    wanted = "gpures.mosaic(['e0.fits'], 'n.asdf', rotation=None, enable_ctx=False, backend='cpu')"
+    assert call.endswith(wanted)
+
+
+def test_checksums(tmp_path):
+    """All HDUs have checksums that astropy verifies; asdf verifies those of its blocks."""
+    models = scenes.dithered_models(SHAPE, 2)
+    gpures.mosaic(models, tmp_path / "m.fits", propagate_dq=True, **QUIET)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with fits.open(tmp_path / "m.fits", checksum=True) as hdus:
+            assert all({"CHECKSUM", "DATASUM"} <= set(hdu.header) for hdu in hdus)
+            assert len(hdus) > 8
+    gpures.mosaic(models, tmp_path / "m.asdf", **QUIET)
+    content = bytearray((tmp_path / "m.asdf").read_bytes())
+    with asdf.open(tmp_path / "m.asdf", validate_checksums=True, lazy_load=False) as file:
+        assert file["data"].shape
+    content[-5000] ^= 1
+    (tmp_path / "m.asdf").write_bytes(content)
+    with (
+        pytest.raises(ValueError, match="checksum"),
+        asdf.open(tmp_path / "m.asdf", validate_checksums=True, lazy_load=False),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("name", ["m.fits", "m.asdf"])
+def test_written_as_it_was_read(tmp_path, name):
+    """What a mosaic tells of its exposures goes with it when it is read and written again."""
+    gpures.mosaic(exposures(tmp_path), tmp_path / name, **QUIET)
+    model = io.read_mosaic(tmp_path / name)
+    for other in ("n.fits", "n.asdf"):
+        io.write(tmp_path / other, model, unit="adu")
+        again = io.read_mosaic(tmp_path / other)
+        assert again["exposures"] == model["exposures"]
+        assert again["header"]["INSTRUME"] == "Mosaic2"
+        assert again["history"] == model["history"] or name != other.replace("n", "m")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import shlex
 import signal
 import sys
 import threading
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parsed = build_parser().parse_args(arguments)
     startup.end()
+    parsed.call = shlex.join(["gpures", *(sys.argv[1:] if arguments is None else arguments)])
     if "own_signals" in parsed:  # of a program that is run
         return parsed.run(parsed)
     try:

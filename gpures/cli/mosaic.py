@@ -32,7 +32,7 @@ FLAGS = {
 }
 
 # What is not an argument of `gpures.mosaic` of the same name.
-OWN = ("files", "output", "overwrite", "dry_run", "skip_bad", "quiet", "threads", "run", "usage_error", "names")
+OWN = ("files", "output", "overwrite", "dry_run", "skip_bad", "quiet", "threads", "run", "usage_error", "names", "call")
 
 # Exit status.
 NOT_FINISHED, NOT_BEGUN = 1, 2
@@ -221,6 +221,7 @@ def _run(parsed: argparse.Namespace) -> int:
                 progress=not parsed.quiet,
                 **_options(parsed),
             )
+            plan.call = parsed.call
             if parsed.dry_run:
                 print(printable(plan_text(plan), getattr(sys.stdout, "encoding", None)))
             plan.check_room()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gpures.errors import FileError
 from gpures.io import asdf, fits, hst, jwst, roman
 from gpures.io.input import Input
+from gpures.io.made_of import made_of_fits, made_of_tree
 from gpures.io.regular import opened_file
 from gpures.typing import Model
 
@@ -48,10 +50,13 @@ def inputs(path: str | Path, *, allow_external: bool = False) -> list[Input]:
     path = Path(path)
     if _container(path) == "asdf":
         with asdf.opened(path, allow_external) as file:
-            return (roman if roman.recognizes(file) else asdf).inputs(path, file, allow_external)
+            images = (roman if roman.recognizes(file) else asdf).inputs(path, file, allow_external)
+            made_of = made_of_tree(file.tree)
+            return [replace(image, made_of=made_of) for image in images]
     with fits.opened(path) as hdus:
         reader = next((mission for mission in (jwst, hst) if mission.recognizes(hdus)), fits)
-        return reader.inputs(path, hdus)
+        made_of = made_of_fits(hdus)
+        return [replace(image, made_of=made_of) for image in reader.inputs(path, hdus)]
 
 
 def read(path: str | Path, *, allow_external: bool = False) -> list[Model]:

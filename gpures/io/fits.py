@@ -28,6 +28,7 @@ from gpures.errors import FileError, MissingFileError, UnsupportedWCSError
 from gpures.io.asdf import embedded_wcs
 from gpures.io.fits_sizes import check_sizes, is_packed
 from gpures.io.input import VARIANCES, Input, damage_named, exposure_seconds
+from gpures.io.two_wcs import chosen_wcs
 from gpures.io.variance import from_source, source_of
 from gpures.wcs.transforms import as_wcs
 
@@ -35,6 +36,7 @@ __all__ = [
     "arrays",
     "companions",
     "fits_wcs",
+    "has_wcs",
     "header_value",
     "image_bytes",
     "image_shape",
@@ -202,6 +204,17 @@ def _flags(path: Path, dq: np.ndarray) -> np.ndarray:
     return dq.view(dq.dtype.str.replace("i", "u"))
 
 
+def has_wcs(header: fits.Header) -> bool:
+    """Whether a header tells what its two axes are.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        Of an image.
+    """
+    return bool(header.get("CTYPE1") and header.get("CTYPE2"))
+
+
 def fits_wcs(path: Path, hdus: fits.HDUList, index: int) -> WCS:
     """WCS of an image's header, lookup tables included.
 
@@ -221,7 +234,7 @@ def fits_wcs(path: Path, hdus: fits.HDUList, index: int) -> WCS:
     """
     label = _label(hdus, index)
     header = hdus[index].header
-    if not header.get("CTYPE1") or not header.get("CTYPE2"):
+    if not has_wcs(header):
         raise FileError(path, f"{label} has no WCS: its header has no CTYPE1 and CTYPE2.")
     try:
         wcs = WCS(header, fobj=hdus)
@@ -260,6 +273,8 @@ def _plain_image(path: Path, hdus: fits.HDUList, index: int) -> Input:
     wcs = embedded_wcs(path, hdus) if "ASDF" in hdus else None
     if wcs is None or wcs.array_shape != image_shape(hdus[index]):
         wcs = fits_wcs(path, hdus, index)
+    elif has_wcs(hdus[index].header):
+        wcs = chosen_wcs(name, wcs, fits_wcs(path, hdus, index), "fits")
     unit = header_value(headers, "BUNIT")
     start = header_value(headers, "EXPSTART", "MJD-BEG", "MJD-OBS")
     offered = {array: index for array, index in found.items() if array not in ("variance", "wht")}

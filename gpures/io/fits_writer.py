@@ -16,6 +16,7 @@ from astropy import units
 from astropy.io import fits
 
 from gpures.io.asdf import asdf_extension
+from gpures.io.exposures import ExposureRecord, table_of
 from gpures.io.wcs import as_gwcs, header_of
 
 __all__ = ["WCSInFITS", "hdu_list"]
@@ -42,6 +43,9 @@ KEYWORDS = {
     "subtracted": ("BKGSUB", "whether it is subtracted"),
 }
 
+
+# Keywords of the WCS that the primary header has as well.
+SKY = ("RADESYS", "EQUINOX")
 
 # Said of a name that FITS can't hold as it is.
 ENCODED = "%-encoded UTF-8"
@@ -82,7 +86,7 @@ def hdu_list(
     images: Mapping[str, np.ndarray],
     facts: Mapping[str, Any],
     unit: str | None,
-    exposures: Sequence[str],
+    exposures: Sequence[ExposureRecord],
     header: Mapping[str, Any],
     history: Sequence[str],
     creator: str,
@@ -95,18 +99,22 @@ def hdu_list(
     if _ascii(name) != name:
         primary.header.add_comment(f"FILENAME is {ENCODED}")  # beside it there may be no room
     if exposures:
-        encoded = [_ascii(exposure) for exposure in exposures]
+        encoded = [_ascii(exposure.name) for exposure in exposures]
         remark = "exposures; the table INPUTS names them"
-        if encoded != list(exposures):
+        if encoded != [exposure.name for exposure in exposures]:
             remark = f"exposures; named in INPUTS, {ENCODED}"
         primary.header["NEXPOS"] = (len(exposures), remark)
     for key, (keyword, comment) in KEYWORDS.items():
         if (value := _card_value(facts.get(key))) is not None:
             primary.header[keyword] = (value, comment)
+    for keyword in SKY:
+        if keyword in wcs.keywords:
+            primary.header[keyword] = (wcs.keywords[keyword], wcs.keywords.comments[keyword])
     for keyword, value in header.items():
-        primary.header[keyword] = value
+        primary.header[_long(keyword)] = value
     for line in history:
-        for part in textwrap.wrap(line, 70):  # a card has room for 72; broken between words
+        line = line.encode("ascii", "backslashreplace").decode()
+        for part in textwrap.wrap(line, 70, break_on_hyphens=False):  # a card has room for 72; broken between words
             primary.header.add_history(part)
 
     hdus = fits.HDUList([primary])
@@ -130,12 +138,16 @@ def hdu_list(
         hdus.append(hdu)
     hdus.extend(tables)
     if exposures:
-        width = max(map(len, encoded))
-        column = fits.Column("FILENAME", format=f"{width}A", array=np.array(encoded))
-        hdus.append(fits.BinTableHDU.from_columns([column], name="INPUTS"))
+        hdus.append(table_of(exposures, encoded))
     if wcs.asdf is not None:
         hdus.append(asdf_extension(wcs.asdf))
     return hdus
+
+
+def _long(keyword: str) -> str:
+    """A keyword, with the word before it that one of more than eight characters needs."""
+    is_long = len(keyword) > 8 or " " in keyword
+    return f"HIERARCH {keyword}" if is_long and not keyword.upper().startswith("HIERARCH ") else keyword
 
 
 def _ascii(name: str) -> str:

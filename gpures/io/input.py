@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from gpures.errors import FileError
+from gpures.io.exposures import ExposureRecord
 from gpures.typing import Model
 
 __all__ = ["VARIANCES", "Input", "check_units", "damage_named", "exposure_seconds"]
@@ -62,6 +63,8 @@ class Input:
         Reads arrays: takes their names, gives a dict of them.
     header : dict
         What the file's headers say, as FITS keywords: those of the image before those of the file.
+    made_of : tuple of gpures.io.exposures.ExposureRecord
+        Of a mosaic, the exposures in it, as far as it tells.
     """
 
     path: Path
@@ -74,6 +77,7 @@ class Input:
     sizes: Mapping[str, int] = field(repr=False)
     load: Callable[[Collection[str]], dict[str, np.ndarray]] = field(repr=False)
     header: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    made_of: tuple[ExposureRecord, ...] = field(repr=False, default=())
 
     @property
     def exposure_time(self) -> float:

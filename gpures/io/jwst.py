@@ -17,8 +17,10 @@ from astropy.io import fits
 
 from gpures.errors import FileError
 from gpures.io.asdf import asdf_extension, check_wcs, embedded_asdf
-from gpures.io.fits import arrays, companions, image_bytes, image_shape, merged_header
+from gpures.io.exposures import is_mosaic
+from gpures.io.fits import arrays, companions, fits_wcs, has_wcs, image_bytes, image_shape, merged_header
 from gpures.io.input import VARIANCES, Input, exposure_seconds
+from gpures.io.two_wcs import chosen_wcs
 from gpures.wcs.transforms import is_imaging
 
 __all__ = ["inputs", "recognizes"]
@@ -30,8 +32,9 @@ GROUP = "jw{program_number}{observation_number}{visit_number}_{visit_group}{sequ
 
 
 def recognizes(hdus: fits.HDUList) -> bool:
-    """Whether a file is a datamodel of JWST."""
-    return hdus[0].header.get("TELESCOP") == "JWST" and ("DATAMODL" in hdus[0].header or "ASDF" in hdus)
+    """Whether a file is a datamodel of JWST; a mosaic that gpures made of such is none."""
+    header = hdus[0].header
+    return header.get("TELESCOP") == "JWST" and ("DATAMODL" in header or "ASDF" in hdus) and not is_mosaic(header)
 
 
 def inputs(path: Path, hdus: fits.HDUList) -> list[Input]:
@@ -60,6 +63,8 @@ def inputs(path: Path, hdus: fits.HDUList) -> list[Input]:
     if wcs.array_shape is None:
         wcs.array_shape = shape
     name = f"{path.name}[SCI,1]"
+    if has_wcs(hdus[index].header):
+        wcs = _chosen(path, hdus, index, name, wcs)
     meta["exposure_time"] = exposure_seconds(meta["exposure_time"], name)
     found = companions(path, hdus, index, EXTENSIONS)
     return [
@@ -76,6 +81,15 @@ def inputs(path: Path, hdus: fits.HDUList) -> list[Input]:
             header=merged_header((hdus[index].header, hdus[0].header)),
         )
     ]
+
+
+def _chosen(path: Path, hdus: fits.HDUList, index: int, name: str, wcs: Any) -> Any:
+    """The gwcs, or, if the user wants so, the FITS keywords, which may be none that can be used."""
+    try:
+        keywords = fits_wcs(path, hdus, index)
+    except FileError:
+        return wcs
+    return chosen_wcs(name, wcs, keywords, "gwcs")
 
 
 def _load(path: Path, extensions: Mapping[str, int], names: Collection[str]) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ import numpy as np
 from gpures.io import fits
 from gpures.io.asdf import opened
 from gpures.io.detection import inputs
+from gpures.io.exposures import records_of_table
 from gpures.io.fits_writer import KEYWORDS, NAMES
 from gpures.typing import MosaicModel
 
@@ -32,7 +33,9 @@ def read_mosaic(path: str | Path) -> MosaicModel:
     -------
     dict
         Output model with the keys of `gpures.typing.MosaicModel`, as far as the file holds them; ``"wcs"``, and the
-        unit of the data (str or None) under ``"bunit_data"``.
+        unit of the data (str or None) under ``"bunit_data"``. Besides, of a FITS file and of a mosaic in ASDF,
+        ``"exposures"``, a list with a dict for each exposure in it, as `write` takes them; ``"header"``, a dict of the
+        primary header's keywords; and ``"history"``, a list of lines.
 
     Raises
     ------
@@ -46,8 +49,12 @@ def read_mosaic(path: str | Path) -> MosaicModel:
         return cast(MosaicModel, first.read())
     if first.kind == "asdf":
         with opened(first.path) as file:
-            known = ("exposures", "header", "notes", "creator", "unit", "asdf_library", "history")
+            known = ("exposures", "inputs", "header", "notes", "creator", "unit", "asdf_library", "history")
             model = {key: _loaded(value) for key, value in file.tree.items() if key not in known}
+            names = [{"name": name} for name in file.tree.get("exposures") or ()]
+            model["exposures"] = [dict(record) for record in file.tree.get("inputs") or names]
+            model["header"] = dict(file.tree.get("header") or {})
+            model["history"] = [str(line) for line in file.tree.get("notes") or ()]
     else:
         model = _from_fits(first.path, first.shape)
     return cast(MosaicModel, model | {"wcs": first.wcs, "bunit_data": first.unit})
@@ -61,6 +68,9 @@ def _loaded(value: Any) -> Any:
 def _from_fits(path: Path, shape: tuple[int, int]) -> dict[str, Any]:
     with fits.opened(path) as hdus:
         model: dict[str, Any] = _facts([hdu.header for hdu in hdus])
+        model["exposures"] = [record.as_dict(k) for k, record in enumerate(records_of_table(hdus))]
+        model["header"] = fits.merged_header([hdus[0].header.copy(strip=True)])
+        model["history"] = [str(line) for line in hdus[0].header.get("HISTORY", ())]
         for hdu in hdus:
             key = IMAGES.get(hdu.name, hdu.name.lower() or "data")
             # The extension of a name that comes first is the first image's; its planes are (planes, Ny, Nx).

@@ -17,6 +17,7 @@ import numpy as np
 from gpures.arguments.arrays import as_host
 from gpures.io.atomic import Destination, check_space
 from gpures.io.empty_planes import empty_planes
+from gpures.io.exposures import ExposureRecord, records_of
 from gpures.typing import MosaicLike
 from gpures.wcs.transforms import as_wcs
 
@@ -27,6 +28,10 @@ __all__ = ["SUFFIXES", "check_writable", "file_bytes", "write", "write_into"]
 
 log = logging.getLogger(__name__)
 
+# Keywords of one file alone; and what of a model is written in another way.
+OF_A_FILE = ("FILENAME", "DATE", "CREATOR", "NEXPOS")
+NO_FACTS = ("wcs", "exposures", "header", "history")
+
 SUFFIXES = (".fits", ".fits.gz", ".asdf")
 
 
@@ -35,7 +40,7 @@ def write(
     output_model: MosaicLike,
     *,
     unit: str | None = None,
-    exposures: Sequence[str] = (),
+    exposures: Sequence[Any] = (),
     header: Mapping[str, Any] | None = None,
     history: Sequence[str] = (),
     overwrite: bool = False,
@@ -53,19 +58,26 @@ def write(
         ``.fits``, ``.fits.gz``: the primary header has the facts, under JWST's keywords where it has one. The images of
         the model are extensions, in this order: SCI (data), ERR, CON, WHT, VAR_* (and others by their names), EXPTIME
         (the map of the exposure time), DQ. Each has the WCS as FITS keywords. The extension ASDF has it as gwcs, under
-        ``meta.wcs``, where JWST's datamodels have it; INPUTS is a table of the exposures.
+        ``meta.wcs``, where JWST's datamodels have it; INPUTS is a table of the exposures. All have CHECKSUM and
+        DATASUM.
 
-        ``.asdf``: a tree with the keys of the model, and ``unit``, ``exposures``, ``creator`` besides.
+        ``.asdf``: a tree with the keys of the model, and ``unit``, ``exposures`` (their names), ``inputs`` (what else
+        is known of them), ``creator`` besides.
+
+        Images that are NaN everywhere, other than data and weights, are not written.
     output_model : gpures.typing.MosaicModel
         `gpures.Resample.output_model`, finalized. Images may be on a GPU. It is not changed.
     unit : str, optional
         Unit of the data, from which those of the other images follow.
-    exposures : sequence of str, optional
-        Names of the exposures; bit ``k % 32`` of plane ``k // 32`` of the context stands for number k.
+    exposures : sequence of str or mapping, optional
+        Names of the exposures, or what is known of each, as `read_mosaic` gives it: dicts with ``name`` and some of
+        ``digest``, ``extension``, ``group``, ``start``, ``end`` (MJD), ``exposure_time`` (s), ``filter``, ``unit``,
+        ``footprint`` and ``used``. Bit ``k % 32`` of plane ``k // 32`` of the context stands for number k.
     header : mapping, optional
         Further keywords of the primary header, each a value or ``(value, comment)``; in ASDF a dict ``header``.
     history : sequence of str, optional
-        What was done, sentence by sentence: HISTORY of the primary header; in ASDF a list ``notes``.
+        What was done, sentence by sentence: HISTORY of the primary header; in ASDF a list ``notes``. Exposures, header
+        and history of a mosaic that `read_mosaic` has read are those that it came with, unless others are given.
     overwrite : bool, optional
         Whether a file that is there is replaced, which keeps its mode. Of a symbolic link it is what the link leads to.
 
@@ -106,7 +118,7 @@ def write_into(
     output_model: Mapping[str, Any],
     *,
     unit: str | None = None,
-    exposures: Sequence[str] = (),
+    exposures: Sequence[Any] = (),
     header: Mapping[str, Any] | None = None,
     history: Sequence[str] = (),
     in_fits: WCSInFITS | None = None,
@@ -115,12 +127,16 @@ def write_into(
 
     Where it is a FITS file, ``in_fits`` may have the WCS as that has it.
     """
+    known: Mapping[str, Any] = output_model
+    exposures = exposures or known.get("exposures") or ()
+    history = history or known.get("history") or ()
+    header = header or {key: value for key, value in (known.get("header") or {}).items() if key not in OF_A_FILE}
     if output_model.get("data") is None:
         raise ValueError("'output_model' has no 'data': add models and finalize before it is written.")
     wcs = output_model["wcs"]
     shape = tuple(as_wcs(wcs).array_shape)
     images = {key: _on_host(value) for key, value in output_model.items() if _is_image(value, shape)}
-    facts = {key: _plain(value) for key, value in output_model.items() if key not in images and key != "wcs"}
+    facts = {key: _plain(value) for key, value in output_model.items() if key not in images and key not in NO_FACTS}
     for key in empty_planes(images):
         log.info("%s: nothing is in %r: it is not written.", destination.path, key)
         del images[key]
@@ -143,7 +159,7 @@ def check_writable(
     images: Mapping[str, np.ndarray],
     facts: Mapping[str, Any],
     unit: str | None,
-    exposures: Sequence[str],
+    exposures: Sequence[Any],
     overwrite: bool,
 ) -> WCSInFITS | None:
     """Find out what would keep a mosaic from being written: all is made but the images' pixels, and nothing is left.
@@ -196,23 +212,26 @@ def _content(
     images: Mapping[str, np.ndarray],
     facts: Mapping[str, Any],
     unit: str | None,
-    exposures: Sequence[str],
+    exposures: Sequence[Any],
     header: Mapping[str, Any],
     history: Sequence[str],
     in_fits: WCSInFITS | None,
 ) -> Callable[[BinaryIO], None]:
     """What writes a mosaic to an open file."""
-    exposures = [str(name) for name in exposures]
+    records = records_of(exposures)
     if in_fits is None:
-        more: dict[str, Any] = {"unit": unit, "exposures": [_encodable(name) for name in exposures]}
-        more |= {"header": dict(header), "notes": list(history), "creator": _creator()}
+        more: dict[str, Any] = {"unit": unit, "exposures": [_encodable(record.name) for record in records]}
+        if any(record != ExposureRecord(record.name) for record in records):
+            more["inputs"] = [record.as_dict(k) | {"name": more["exposures"][k]} for k, record in enumerate(records)]
+        values = {key: value[0] if isinstance(value, tuple) else value for key, value in header.items()}
+        more |= {"header": values, "notes": list(history), "creator": _creator()}
         return partial(_write_asdf, {**facts, **images, "wcs": wcs, **more})
     from gpures.io.fits_writer import hdu_list
 
-    hdus = hdu_list(path.name, in_fits, images, facts, unit, exposures, header, history, _creator())
+    hdus = hdu_list(path.name, in_fits, images, facts, unit, records, header, history, _creator())
     if path.name.lower().endswith(".gz"):
         return partial(_write_packed, hdus)
-    return hdus.writeto
+    return partial(hdus.writeto, checksum=True)
 
 
 def _is_image(value: Any, shape: tuple[int, int]) -> bool:
@@ -256,4 +275,4 @@ def _write_asdf(tree: dict[str, Any], file: BinaryIO) -> None:
 
 def _write_packed(hdus: Any, file: BinaryIO) -> None:
     with gzip.GzipFile("", "wb", fileobj=file) as packed:  # without a name, as astropy looks for a file that has it
-        hdus.writeto(packed)
+        hdus.writeto(packed, checksum=True)

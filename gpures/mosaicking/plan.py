@@ -25,9 +25,11 @@ from gpures.mosaicking.destination import check_is_no_input, check_output, check
 from gpures.mosaicking.flags import default_good_bits, names_for
 from gpures.mosaicking.footprint import Footprint, footprint_of
 from gpures.mosaicking.frame import FrameOptions, farthest
+from gpures.mosaicking.history import call_of
 from gpures.mosaicking.output_wcs import given_wcs, made_wcs
 from gpures.mosaicking.reach import all_beside, reaching
 from gpures.mosaicking.sources import ModelSource, Source, common_sky, find
+from gpures.mosaicking.twice import once
 from gpures.resample.output_frame import OutputFrame
 from gpures.wcs.sky_systems import SkySystem
 from gpures.wcs.transforms import is_imaging, pixel_to_world, world_axes
@@ -43,6 +45,9 @@ AT_A_TIME = 3
 
 # Where the pipelines' choice for a mosaic in a file differs from that of stcal's class.
 DEFAULTS: dict[str, Any] = {"fillval": "NaN", "compute_err": "from_var"}
+
+# What a call need not tell.
+NOT_GIVEN = {"output_wcs": None, "skip_bad": False, "overwrite": False}
 
 # Exposures so many times their own radius apart leave most of a frame between them empty.
 APART = 10.0
@@ -98,6 +103,8 @@ class Plan:
         Whether exposures that turn out to be of no use are left out.
     seconds : float
         Time that the plan took.
+    call : str
+        What was called, for the mosaic's history.
     """
 
     sources: Iterable[Source] = field(repr=False)
@@ -122,6 +129,7 @@ class Plan:
     overwrite: bool = False
     skip_bad: bool = False
     seconds: float = 0.0
+    call: str = ""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -212,6 +220,8 @@ def make_plan(
     begin = time.perf_counter()
     skip_bad, overwrite = checked_switch(skip_bad, "skip_bad"), checked_switch(overwrite, "overwrite")
     path = None if output is None else checked_output(output, overwrite)
+    others = {"output_wcs": output_wcs, "skip_bad": skip_bad, "overwrite": overwrite}
+    call = call_of(inputs, output, options | others, vars(FrameOptions()) | NOT_GIVEN)
     wanted = FrameOptions(**{name: options.pop(name) for name in FrameOptions.names() if name in options})
     if unknown := [name for name in options if name not in Options.names()]:
         known = ", ".join(Options.names())
@@ -235,6 +245,7 @@ def make_plan(
         skipped.append((name, words_of(name, error)))
 
     sources = find(entries, progress, skip) if models is None else []
+    sources = once(sources, lambda name, reason: skipped.append((name, reason)))
     sky = common_sky(sources) if given is None else world_axes(given["wcs"]).sky
     if given is None or is_imaging(given["wcs"]):
         sources, footprints = _with_footprints(sources, sky, skip)
@@ -274,6 +285,7 @@ def make_plan(
         overwrite=overwrite,
         skip_bad=skip_bad,
         seconds=time.perf_counter() - begin,
+        call=call,
         flag_names=flag_names,
         sources=(ModelSource(model) for model in models) if models is not None else sources,
         total=None if models is not None else len(sources),

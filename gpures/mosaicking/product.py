@@ -15,8 +15,11 @@ from typing import Any, TypeAlias
 from gpures.io import Input
 from gpures.io.atomic import Destination
 from gpures.io.empty_planes import empty_planes
+from gpures.io.exposures import ExposureRecord
 from gpures.io.writer import write_into
 from gpures.mosaicking.content import content_of, idle_exposures, pixels_with_data, resampler_of
+from gpures.mosaicking.headers import keywords_of
+from gpures.mosaicking.history import history_of
 from gpures.mosaicking.plan import Plan, make_plan, nothing_left
 from gpures.mosaicking.report import report_text
 from gpures.mosaicking.stream import Stream
@@ -43,8 +46,9 @@ class Mosaic:
         Output model of `gpures.Resample`: images and meta data.
     plan : gpures.mosaicking.plan.Plan
         Frame, options, and the exposures that were to be added.
-    added : list of str
-        Names of the exposures in it; bit ``k % 32`` of plane ``k // 32`` of the context stands for number k.
+    exposures : list of gpures.io.exposures.ExposureRecord
+        The exposures in it, and what is known of each; bit ``k % 32`` of plane ``k // 32`` of the context stands for
+        number k.
     unit : str or None
         Of its data.
     skipped : list of (str, str)
@@ -57,19 +61,16 @@ class Mosaic:
         Of the exposures that were added.
     backend : str
         "cuda", "cpu" or "drizzle".
-    used : list of int or None
-        Of each of those exposures, the number of pixels that have a number and a weight, where that is known.
     data_pixels : int
         Number of the mosaic's pixels that have data.
     """
 
     model: MosaicModel = field(repr=False)
     plan: Plan = field(repr=False)
-    added: list[str]
+    exposures: list[ExposureRecord]
     backend: str
     unit: str | None
     pixels: int
-    used: list[int | None]
     data_pixels: int
     skipped: list[tuple[str, str]] = field(default_factory=list)
     path: Path | None = None
@@ -79,6 +80,16 @@ class Mosaic:
     def wcs(self) -> Any:
         """WCS of the mosaic."""
         return self.model["wcs"]
+
+    @property
+    def added(self) -> list[str]:
+        """Names of the exposures in it."""
+        return [record.name for record in self.exposures]
+
+    @property
+    def used(self) -> list[int | None]:
+        """Of each of them, the number of pixels that have a number and a weight, where that is known."""
+        return [record.used for record in self.exposures]
 
     @property
     def report(self) -> str:
@@ -221,7 +232,8 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
         with shown(progress, plan.total) as show:
             resample.add_models(stream, lambda done, _: show(done + stream.unread), stream.on_error)
         skipped = plan.skipped + stream.skipped
-        if not stream.added:
+        records = stream.records
+        if not records:
             raise ValueError(nothing_left(skipped))
         resample.finalize()
         model: Any = resample.output_model
@@ -230,15 +242,22 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
         data_pixels = _data_pixels(model, stream, skipped)
         if destination is not None:
             with stage("writing"):
-                write_into(destination, model, unit=stream.unit, exposures=stream.added, in_fits=plan.in_fits)
+                write_into(
+                    destination,
+                    model,
+                    unit=stream.unit,
+                    exposures=records,
+                    header=keywords_of(stream.headers, records, stream.unit, is_scaled=False),
+                    history=history_of(plan.call, plan.options),
+                    in_fits=plan.in_fits,
+                )
     return Mosaic(
         model=model,
         plan=plan,
-        added=stream.added,
+        exposures=records,
         unit=stream.unit,
         backend=resample.backend,
         pixels=stream.pixels,
-        used=stream.used,
         data_pixels=data_pixels,
         skipped=skipped,
         path=plan.path,
@@ -260,11 +279,11 @@ def _data_pixels(model: Mapping[str, Any], stream: Stream, skipped: Sequence[tup
     """
     with stage("counting"):
         count = pixels_with_data(model["wht"])
-        idle = [] if model.get("con") is None else idle_exposures(model["con"], len(stream.added))
+        idle = [] if model.get("con") is None else idle_exposures(model["con"], len(stream.records))
     if not count:
         words = "Nothing of the exposures is in the mosaic: none of their pixels that can be used lies in its frame."
         raise ValueError(words + "".join(f"\n  {reason}" for _, reason in skipped))
     for number in idle:
-        name = stream.added[number]
+        name = stream.records[number].name
         log.warning("%s: nothing of it is in the mosaic: its pixels that can be used lie outside of the frame.", name)
     return count

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
+import numpy as np
+
 from gpures.io import FileError, check_units
+from gpures.io.digest import digest_of
+from gpures.io.exposures import ExposureRecord
 from gpures.machine.prefetch import interruptible
 from gpures.mosaicking.content import Content
 from gpures.mosaicking.plan import words_of
+from gpures.mosaicking.records import extension_of, record_of
 from gpures.mosaicking.sources import Source
+from gpures.mosaicking.twice import alike
 from gpures.reporting.timing import stage
 
 __all__ = ["Stream"]
@@ -30,7 +38,8 @@ class _Told:
     kind: str
     unit: str | None
     pixels: int
-    used: int | None = None
+    header: Mapping[str, Any]
+    record: ExposureRecord
 
 
 class Stream:
@@ -54,10 +63,10 @@ class Stream:
         Exposures that were left out, and why.
     unread : int
         Number of those that could not be read.
-    added : list of str
-        Names of all others that were handed on, in their order.
-    used : list of int or None
-        Number of pixels of each that have a number and a weight, where that is known.
+    records : list of gpures.io.exposures.ExposureRecord
+        All others that were handed on, in their order.
+    headers : list of mapping
+        What the headers of their files say.
     pixels : int
         Of those.
     unit : str or None
@@ -75,19 +84,21 @@ class Stream:
         self.unread = 0
         self.unit: str | None = None
         self._sources = sources
-        self._arrays = arrays
+        self._arrays = frozenset(arrays)
         self._skip_bad = skip_bad
         self._content = content
         self._handed: list[_Told | None] = []
+        self._seen: dict[tuple[str, str], Any] = {}
+        self._alike = alike(sources) if isinstance(sources, Sequence) else set()
         self._first: _Told | None = None
 
     @property
-    def added(self) -> list[str]:  # noqa: D102
-        return [told.name for told in self._handed if told is not None]
+    def records(self) -> list[ExposureRecord]:  # noqa: D102
+        return [told.record for told in self._handed if told is not None]
 
     @property
-    def used(self) -> list[int | None]:  # noqa: D102
-        return [told.used for told in self._handed if told is not None]
+    def headers(self) -> list[Mapping[str, Any]]:  # noqa: D102
+        return [told.header for told in self._handed if told is not None]
 
     @property
     def pixels(self) -> int:  # noqa: D102
@@ -95,7 +106,7 @@ class Stream:
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         for source in self._sources:
-            told = _Told(source.name, source.path, source.kind, source.unit, math.prod(source.shape))
+            told = _told_of(source)
             self._check_unit(told)
             try:
                 with stage("reading files"):
@@ -105,11 +116,21 @@ class Stream:
                 self.unread += 1
                 continue
             content = self._content(model)
+            with stage("reading files"):
+                digests = interruptible(partial(self._digests_of, source, model))
+            why = None
             if content is not None and not content.used:
-                self._leave_out(told, f"{told.name}: none of its {content.pixels} pixels can be used: {content.why}.")
+                why = f"{told.name}: none of its {content.pixels} pixels can be used: {content.why}."
+            elif (first := next((self._seen[digest] for digest in digests if digest in self._seen), None)) is not None:
+                why = f"{told.path}: {told.name} is the same as {first}: it is used once."
+            if why is not None:
+                self._leave_out(told, why)
                 self.unread += 1
                 continue
-            self._handed.append(replace(told, used=None if content is None else content.used))
+            self._seen |= dict.fromkeys(digests, told.path)
+            digest = digests[0][0] if digests else ""
+            record = record_of(source, model, digest, None if content is None else content.used)
+            self._handed.append(replace(told, record=record))
             yield model
             del source, model  # or they would be held while the next one is read
 
@@ -135,6 +156,37 @@ class Stream:
             raise FileError(told.path, words.removeprefix(f"{told.path}: ")) from error
         self._leave_out(told, words)
 
+    def _digests_of(self, source: Source, model: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """By what an exposure that has been read is known again; nothing of what is no file.
+
+        It is its file's digest, with the extension, and, if others may be the same, that of its pixels.
+        """
+        if source.kind == "model" or not os.path.isfile(source.path):
+            return []
+        try:
+            found = [(digest_of(source.path), extension_of(source))]
+        except FileError:
+            return []
+        if (str(source.path), source.name) in self._alike:
+            pixels = hashlib.sha256()
+            for name in sorted(self._arrays & model.keys()):
+                pixels.update(np.ascontiguousarray(np.zeros(0) if model[name] is None else model[name]))
+            found.append((pixels.hexdigest(), "pixels"))
+        return found
+
     def _leave_out(self, told: _Told, words: str) -> None:
         log.warning("Skipped: %s", words)
         self.skipped.append((told.name, words))
+
+
+def _told_of(source: Source) -> _Told:
+    header = getattr(source, "header", {})
+    return _Told(
+        name=source.name,
+        path=source.path,
+        kind=source.kind,
+        unit=source.unit,
+        pixels=math.prod(source.shape),
+        header=header,
+        record=ExposureRecord(source.name),
+    )

@@ -1,0 +1,90 @@
+"""Exposures as a mosaic's table has them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gpures.io.exposures import ExposureRecord
+from gpures.mosaicking.headers import filter_of, times_of
+from gpures.mosaicking.sources import Source
+from gpures.wcs.transforms import axes_type, celestial_frame, pixel_to_world
+
+__all__ = ["extension_of", "outline_of", "record_of"]
+
+
+def record_of(source: Source, model: Mapping[str, Any], digest: str, used: int | None) -> ExposureRecord:
+    """What is told of an exposure in a mosaic.
+
+    Parameters
+    ----------
+    source : Source
+        The exposure.
+    model : mapping
+        As it was read.
+    digest : str
+        SHA-256 of its file.
+    used : int or None
+        Number of its pixels that are used.
+    """
+    header = getattr(source, "header", {})
+    start, end = times_of(header, model.get("start_time"), model.get("end_time"))
+    return ExposureRecord(
+        name=source.name,
+        digest=digest,
+        extension=extension_of(source),
+        group=str(model.get("group_id")),
+        start=start,
+        end=end,
+        exposure_time=source.exposure_time,
+        filter=filter_of(header),
+        unit=source.unit or "",
+        footprint=outline_of(source.wcs, source.shape),
+        used=used,
+    )
+
+
+def extension_of(source: Source) -> str:
+    """The image in a file, such as ``SCI,2``; nothing where a file has one alone, or of a model.
+
+    Parameters
+    ----------
+    source : Source
+        The exposure.
+    """
+    found = re.search(r"\[([^\[\]]*)\]$", source.name)
+    return found[1] if found and source.kind != "model" else ""
+
+
+def outline_of(wcs: Any, shape: tuple[int, int]) -> str:
+    """Corners of an image on the sky, as the keyword S_REGION has them; nothing where they are not finite.
+
+    Parameters
+    ----------
+    wcs : gwcs.wcs.WCS or astropy.wcs.WCS
+        Its WCS.
+    shape : (int, int)
+        Shape (Ny, Nx).
+    """
+    if list(axes_type(wcs)) != ["SPATIAL", "SPATIAL"]:
+        return ""
+    ny, nx = shape
+    x, y = np.array([0, nx, nx, 0]) - 0.5, np.array([0, 0, ny, ny]) - 0.5
+    longitude, latitude = pixel_to_world(wcs)(x, y)
+    if not np.isfinite([longitude, latitude]).all():
+        return ""
+    frame = celestial_frame(wcs)
+    if frame is not None and frame.name != "icrs":
+        from astropy import units
+        from astropy.coordinates import SkyCoord
+
+        try:
+            sky = SkyCoord(longitude * units.deg, latitude * units.deg, frame=frame).icrs
+        except Exception:  # frames that need to know where on the Earth, or when
+            return ""
+        longitude, latitude = sky.ra.deg, sky.dec.deg
+    corners = zip(np.mod(longitude, 360.0), latitude, strict=True)
+    return "POLYGON ICRS " + " ".join(f"{lon:.8f} {lat:.8f}" for lon, lat in corners)
