@@ -8,7 +8,8 @@ memory that is not there a `MemoryError`. What is gpures' own has one base, and 
     ├── UnsupportedWCSError      RuntimeError       a WCS that can't be resampled; stcal's of that name, too
     ├── IncompleteError          RuntimeError       an exposure was interrupted in its midst: begin anew
     ├── FileError                ValueError         a file can't be used
-    │   └── MissingFileError     FileNotFoundError  there is none
+    │   ├── MissingFileError     FileNotFoundError  there is none
+    │   └── NoExposureError      ValueError         it holds what belongs to an exposure, and none itself
     ├── ProgramError             RuntimeError       ``gpures run`` can't run a program
     └── MissingDependencyError   ImportError        a package of an extra is not installed
 """
@@ -27,6 +28,7 @@ __all__ = [
     "IncompleteError",
     "MissingDependencyError",
     "MissingFileError",
+    "NoExposureError",
     "ProgramError",
     "UnsupportedWCSError",
 ]
@@ -106,6 +108,18 @@ class MissingFileError(FileError, FileNotFoundError):
         The file.
     reason : str
         What is wrong with it.
+    """
+
+
+class NoExposureError(FileError):
+    """A file holds what belongs to an exposure, such as its mask or its weights, and no exposure itself.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The file.
+    reason : str
+        What it holds.
     """
 
 

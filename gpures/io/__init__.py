@@ -13,16 +13,19 @@ How each kind of file is understood stands in its reader: `gpures.io.jwst`, `gpu
 `gpures.io.fits`, `gpures.io.asdf`.
 """
 
-from gpures.errors import FileError, MissingFileError
+from gpures.errors import FileError, MissingFileError, NoExposureError
 from gpures.io.detection import inputs, read, read_wcs
 from gpures.io.input import Input, check_units
 from gpures.io.mosaic_reader import read_mosaic
+from gpures.io.reading import Reading
 from gpures.io.writer import write
 
 __all__ = [
     "FileError",
     "Input",
     "MissingFileError",
+    "NoExposureError",
+    "Reading",
     "check_units",
     "inputs",
     "read",

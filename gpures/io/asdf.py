@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterator, Mapping
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,10 @@ import numpy as np
 
 from gpures.errors import FileError
 from gpures.io.asdf_stream import checked, checked_bytes
-from gpures.io.input import VARIANCES, Input, damage_named, exposure_seconds
-from gpures.io.variance import from_source, source_of
+from gpures.io.input import Input, damage_named, exposure_seconds
+from gpures.io.planes import Place, Planes
+from gpures.io.reading import Reading, refuse
+from gpures.io.roles import COMPANIONS, named
 from gpures.wcs.transforms import infer_array_shape
 
 __all__ = [
@@ -29,7 +32,8 @@ __all__ = [
     "wcs_in",
 ]
 
-ARRAYS = ("data", "dq", "err", *VARIANCES, "wht")
+log = logging.getLogger(__name__)
+
 META = (
     "measurement_time",
     "start_time",
@@ -57,7 +61,7 @@ def opened(path: Path, allow_external: bool = False) -> Iterator[Any]:
             yield file
 
 
-def inputs(path: Path, file: Any, allow_external: bool = False) -> list[Input]:
+def inputs(path: Path, file: Any, reading: Reading, allow_external: bool = False) -> list[Input]:
     """The image of an open ASDF file.
 
     Parameters
@@ -66,10 +70,13 @@ def inputs(path: Path, file: Any, allow_external: bool = False) -> list[Input]:
         The file.
     file : asdf.AsdfFile
         The same, as `opened` opens it.
+    reading : Reading
+        What the user says, which can't be about extensions: a tree has one image, under ``data``.
     allow_external : bool, optional
         Whether arrays may lie in other files, once they are read.
     """
-    return [_mosaic(path, file.tree, allow_external)]
+    refuse(path, reading, "ASDF")
+    return [_mosaic(path, file.tree, reading, allow_external)]
 
 
 def wcs_in(path: Path, file: Any) -> Any:
@@ -90,24 +97,35 @@ def _wcs(path: Path, tree: Mapping[str, Any]) -> Any:
     return wcs
 
 
-def _mosaic(path: Path, tree: Mapping[str, Any], allow_external: bool) -> Input:
+def _mosaic(path: Path, tree: Mapping[str, Any], reading: Reading, allow_external: bool) -> Input:
     wcs = _wcs(path, tree)
     if tree.get("data") is None:
         raise FileError(path, f"no image: expected an array under 'data', got the keys {sorted(map(str, tree))}.")
-    found = {name: array_of(path, tree, name) for name in ARRAYS if tree.get(name) is not None}
-    shape = tuple(found["data"].shape)
-    for name, array in found.items():
-        if len(shape) != 2 or array.shape != shape:
-            expected = "two dimensions" if len(shape) != 2 else f"the shape of the data, {shape}"
-            raise FileError(path, f"'{name}' has the shape {array.shape}, expected {expected}.")
+    data = array_of(path, tree, "data")
+    shape = tuple(data.shape)
+    if len(shape) != 2:
+        raise FileError(path, f"'data' has the shape {shape}, expected two dimensions.")
+    places = [Place(path, "data", "'data'", "data", data.size * data.dtype.itemsize)]
+    unread = []
+    for name, role in _roles(tree).items():
+        array = array_of(path, tree, name) if role in COMPANIONS else tree[name]
+        if role not in COMPANIONS:
+            unread += [repr(name)] if getattr(array, "shape", None) == shape and role != "known" else []
+        elif array.shape != shape:
+            raise FileError(path, f"'{name}' has the shape {array.shape}, expected the shape of the data, {shape}.")
+        else:
+            size = array.size * (array.dtype.itemsize if array.dtype.kind == "f" or role in ("dq", "mask") else 8)
+            bits = reading.bad_bits if role == "mask" else None
+            places.append(Place(path, name, repr(name), role, size, bits=bits))
+    if unread:
+        log.warning("%s: arrays of the image's shape that are not read: %s.", path, ", ".join(unread))
+    planes = Planes(path.name, places[0], tuple(places[1:]))
+    if planes.is_relative:
+        log.warning("%s has weights and no variances: its variances are 1 / weight, right but for a factor.", path.name)
     unit = tree.get("unit")
     meta = {name: tree.get(name) for name in META} | {"bunit_data": unit, "group_id": str(path)}
     meta["subtracted"] = bool(meta["subtracted"])
     meta["exposure_time"] = exposure_seconds(tree.get("exposure_time"), path.name)
-    source = source_of(found, path.name)
-    sizes = {name: array.size * array.dtype.itemsize for name, array in found.items() if name != "wht"}
-    if source:
-        sizes["var_rnoise"] = found[source].size * 4
     return Input(
         path=path,
         name=path.name,
@@ -116,21 +134,27 @@ def _mosaic(path: Path, tree: Mapping[str, Any], allow_external: bool) -> Input:
         wcs=wcs,
         unit=unit,
         meta=meta,
-        sizes=sizes,
-        load=partial(_load, path, source, allow_external),
+        sizes=planes.sizes,
+        load=partial(planes.load, partial(_fetch, path, allow_external)),
         header=dict(header) if isinstance(header := tree.get("header"), Mapping) else {},
     )
 
 
-def _load(path: Path, source: str | None, allow_external: bool, names: Collection[str]) -> dict[str, np.ndarray]:
-    needed = set(names)
-    if source and "var_rnoise" in names:
-        needed = needed - {"var_rnoise"} | {source}
+def _roles(tree: Mapping[str, Any]) -> dict[str, str]:
+    """What the values of a tree beside the data are, by their keys."""
+    keys = [key for key, value in tree.items() if isinstance(key, str) and key != "data" and value is not None]
+    roles = {key: said.role for key in keys if not (said := named(key)).stem}
+    return {key: role for key, role in roles.items() if role in COMPANIONS or hasattr(tree[key], "shape")}
+
+
+def _fetch(path: Path, allow_external: bool, places: Sequence[Place]) -> dict[Place, np.ndarray]:
     with opened(path, allow_external) as file:
-        found = asdf_arrays(path, file.tree, needed)
-    if source and "var_rnoise" in names:
-        found["var_rnoise"] = from_source(source, found[source])
-    return {name: found[name] for name in names}
+        arrays = asdf_arrays(path, file.tree, [str(place.where) for place in places])
+    found = {place: arrays[str(place.where)] for place in places}
+    for place, array in found.items():
+        if place.role == "dq" and array.dtype.kind not in "iu":
+            raise FileError(path, f"{place.label} must hold integers, got {array.dtype}.")
+    return found
 
 
 def asdf_arrays(path: Path, tree: Mapping[str, Any], names: Collection[str]) -> dict[str, np.ndarray]:

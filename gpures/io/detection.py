@@ -8,12 +8,14 @@ from typing import Any
 
 from gpures.errors import FileError
 from gpures.io import asdf, fits, hst, jwst, roman
+from gpures.io.fits_images import opened
 from gpures.io.input import Input
 from gpures.io.made_of import made_of_fits, made_of_tree
+from gpures.io.reading import Reading
 from gpures.io.regular import opened_file
 from gpures.typing import Model
 
-__all__ = ["inputs", "read", "read_wcs"]
+__all__ = ["first_image", "inputs", "read", "read_wcs"]
 
 FITS = b"SIMPLE  ="
 ASDF = b"#ASDF"
@@ -21,7 +23,7 @@ ASDF = b"#ASDF"
 PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"\x1f\x9d")
 
 
-def inputs(path: str | Path, *, allow_external: bool = False) -> list[Input]:
+def inputs(path: str | Path, *, reading: Reading | None = None, allow_external: bool = False) -> list[Input]:
     """Images of a file, by its headers; no pixels are read.
 
     Parameters
@@ -30,6 +32,9 @@ def inputs(path: str | Path, *, allow_external: bool = False) -> list[Input]:
         A JWST ``_cal.fits``, a Roman ``_cal.asdf``, an HST ``_flt.fits`` or ``_flc.fits``, another FITS image with a
         celestial WCS, or a mosaic that `gpures.io.write` wrote. What it is shows from its content, not from its name.
         FITS files may be packed, as ``.fits.gz``.
+    reading : Reading, optional
+        What is to be said about how it is read, beside what it says itself: which extensions are exposures, which
+        masks, and so on.
     allow_external : bool, optional
         Whether arrays of an ASDF file may lie in other files that it names, and its references be followed. A file from
         elsewhere could name any file on this machine.
@@ -37,34 +42,68 @@ def inputs(path: str | Path, *, allow_external: bool = False) -> list[Input]:
     Returns
     -------
     list of Input
-        One for each image; of HST, one for each chip.
+        One for each exposure: those of the chips of a camera are several.
 
     Raises
     ------
     FileError
         The file can't be used: it is damaged, says what can't be true of its arrays, or is no regular file. Where
         there is none, it is a `FileNotFoundError` as well.
+    NoExposureError
+        It holds what belongs to an exposure in another file, such as its mask or its weights; a `FileError`, too.
     ImportError
         The package that reads this mission's files is not installed.
     """
-    path = Path(path)
+    path, reading = Path(path), reading or Reading()
     if _container(path) == "asdf":
         with asdf.opened(path, allow_external) as file:
-            images = (roman if roman.recognizes(file) else asdf).inputs(path, file, allow_external)
+            images = (roman if roman.recognizes(file) else asdf).inputs(path, file, reading, allow_external)
             made_of = made_of_tree(file.tree)
             return [replace(image, made_of=made_of) for image in images]
-    with fits.opened(path) as hdus:
+    with opened(path) as hdus:
+        if not jwst.recognizes(hdus):
+            fits.check_name(path, reading)
         reader = next((mission for mission in (jwst, hst) if mission.recognizes(hdus)), fits)
         made_of = made_of_fits(hdus)
-        return [replace(image, made_of=made_of) for image in reader.inputs(path, hdus)]
+        return [replace(image, made_of=made_of) for image in reader.inputs(path, hdus, reading)]
 
 
-def read(path: str | Path, *, allow_external: bool = False) -> list[Model]:
+def first_image(path: str | Path, *, allow_external: bool = False) -> Input:
+    """The first image of a file, whatever it is of; without what belongs to it, but of the missions' files.
+
+    Parameters
+    ----------
+    path : str or path
+        As for `inputs`.
+    allow_external : bool, optional
+        As for `inputs`.
+
+    Returns
+    -------
+    Input
+        Of a FITS cube it is the first plane.
+
+    Raises
+    ------
+    FileError, ImportError
+        As `inputs`.
+    """
+    path = Path(path)
+    if _container(path) == "fits":
+        with opened(path) as hdus:
+            if not jwst.recognizes(hdus):
+                return fits.first_image(path, hdus, Reading(plane=0))
+    return inputs(path, allow_external=allow_external)[0]
+
+
+def read(path: str | Path, *, reading: Reading | None = None, allow_external: bool = False) -> list[Model]:
     """Read all images of a file, as models for `gpures.Resample.add_model`.
 
     Parameters
     ----------
     path : str or path
+        As for `inputs`.
+    reading : Reading, optional
         As for `inputs`.
     allow_external : bool, optional
         As for `inputs`.
@@ -79,7 +118,7 @@ def read(path: str | Path, *, allow_external: bool = False) -> list[Model]:
     FileError, ImportError
         As `inputs`, and where the pixels can't be read.
     """
-    return [image.read() for image in inputs(path, allow_external=allow_external)]
+    return [image.read() for image in inputs(path, reading=reading, allow_external=allow_external)]
 
 
 def read_wcs(path: str | Path, *, allow_external: bool = False) -> Any:
@@ -88,8 +127,9 @@ def read_wcs(path: str | Path, *, allow_external: bool = False) -> Any:
     Parameters
     ----------
     path : str or path
-        A file as for `inputs`, of whose images the first counts; or an ASDF file with a WCS under ``wcs``, as the
-        pipelines' ``output_wcs`` takes it. A FITS file needs no pixels if its header has NAXIS1 and NAXIS2.
+        A file as for `inputs`, or any other FITS image, of whose images the first counts; or an ASDF file with a WCS
+        under ``wcs``, as the pipelines' ``output_wcs`` takes it. A FITS file needs no pixels if its header has NAXIS1
+        and NAXIS2.
     allow_external : bool, optional
         As for `inputs`.
 
@@ -108,7 +148,7 @@ def read_wcs(path: str | Path, *, allow_external: bool = False) -> Any:
         with asdf.opened(path, allow_external) as file:
             if not roman.recognizes(file):
                 return asdf.wcs_in(path, file)
-    return inputs(path, allow_external=allow_external)[0].wcs
+    return first_image(path, allow_external=allow_external).wcs
 
 
 def _container(path: Path) -> str:

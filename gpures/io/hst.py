@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,20 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from gpures.errors import FileError
-from gpures.io.fits import arrays, companions, fits_wcs, header_value, image_bytes, image_shape, merged_header
-from gpures.io.input import Input, exposure_seconds
-from gpures.io.variance import from_source
+from gpures.errors import FileError, NoExposureError
+from gpures.io.extensions import Extension, FITSImages
+from gpures.io.fits_images import header_value, merged_header
+from gpures.io.fits_planes import fetch, planes_of
+from gpures.io.input import VARIANCES, Input, exposure_seconds
+from gpures.io.planes import Place, Planes
+from gpures.io.reading import Reading
+from gpures.io.times import days
 from gpures.wcs.transforms import compute_mean_pixel_area
 
 __all__ = ["inputs", "recognizes"]
 
-EXTENSIONS = {"err": ("ERR",), "dq": ("DQ",)}
+# What FILETYPE calls files of DQ flags.
+FLAGS = ("SDQ", "UDQ", "SHF", "UDM")
 
 # Units as BUNIT has them: what the rate is called, and whether the data are one already.
 UNITS = {
@@ -53,40 +58,54 @@ def recognizes(hdus: fits.HDUList) -> bool:
     return header.get("TELESCOP") == "HST" and "SCI" in hdus and "NDRIZIM" not in header and "WHT" not in hdus
 
 
-def inputs(path: Path, hdus: fits.HDUList) -> list[Input]:
+def inputs(path: Path, hdus: fits.HDUList, reading: Reading) -> list[Input]:
     """Images of an exposure of HST.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    hdus : astropy.io.fits.HDUList
+        The same, open.
+    reading : Reading
+        What the user says.
 
     Raises
     ------
     FileError
         No chip has an image, or one has no WCS, or a unit that is not known.
+    NoExposureError
+        It holds the flags of another file.
     """
-    chips = [index for index, hdu in enumerate(hdus) if hdu.name == "SCI" and image_shape(hdu)]
-    if not chips:
-        raise FileError(path, "no SCI extension has an image of two dimensions.")
-    return [_chip(path, hdus, index) for index in chips]
+    kind = str(hdus[0].header.get("FILETYPE", "")).strip().upper()
+    if kind in FLAGS and not reading.ext:
+        raise NoExposureError(path, f"it holds the flags of another file (FILETYPE={kind!r}), and no exposure.")
+    images = FITSImages(path, hdus, reading)
+    chips = images.exposures
+    if len(chips) > 1 and not reading.ext and all("SAMPNUM" in hdus[chip.index].header for chip in chips):
+        raise FileError(path, f"it holds {len(chips)} readouts of one exposure: its _flt file is for mosaics.")
+    planes = planes_of(path, hdus, images, reading)
+    return [_chip(path, hdus, images, chip, planes[chip.index], reading) for chip in chips]
 
 
-def _chip(path: Path, hdus: fits.HDUList, index: int) -> Input:
-    header = hdus[index].header
+def _chip(
+    path: Path, hdus: fits.HDUList, images: FITSImages, chip: Extension, planes: Planes, reading: Reading
+) -> Input:
+    header = hdus[chip.index].header
     headers = (header, hdus[0].header)
-    name = f"{path.name}[SCI,{hdus[index].ver}]"
+    name = planes.name
     time = exposure_seconds(header_value(headers, "EXPTIME"), name)
     unit, is_rate = _unit(path, name, header_value(headers, "BUNIT"))
     divisor = 1.0 if is_rate else time
     sky = header.get("MDRIZSKY")
-    wcs = fits_wcs(path, hdus, index)
+    wcs = images.wcs_of(chip)
     shape = wcs.array_shape
-    found = companions(path, hdus, index, EXTENSIONS)
-    sizes = {array: image_bytes(hdus[number]) for array, number in found.items()}
-    if "err" in found:
-        sizes["var_rnoise"] = sizes["err"]
     meta = {
         "group_id": header_value(headers, "EXPNAME", "ROOTNAME") or str(path),
         "exposure_time": time,
         "measurement_time": time,
-        "start_time": header_value(headers, "EXPSTART"),
-        "end_time": header_value(headers, "EXPEND"),
+        "start_time": days(header_value(headers, "EXPSTART")),
+        "end_time": days(header_value(headers, "EXPEND")),
         "duration": time,
         # The mean: scales differ by some per cent over a chip, and the flat field refers to no point of it.
         "pixelarea_steradians": _area(wcs, shape),
@@ -102,8 +121,8 @@ def _chip(path: Path, hdus: fits.HDUList, index: int) -> Input:
         wcs=wcs,
         unit=unit,
         meta=meta,
-        sizes=sizes,
-        load=partial(_load, path, found, divisor),
+        sizes=planes.sizes,
+        load=partial(planes.load, partial(_rates, reading.plane, divisor)),
         header=merged_header(headers),
     )
 
@@ -121,14 +140,17 @@ def _unit(path: Path, name: str, unit: Any) -> tuple[str, bool]:
     return known
 
 
-def _load(path: Path, extensions: Mapping[str, int], divisor: float, names: Collection[str]) -> dict[str, np.ndarray]:
-    needed = {array for array in extensions if array in names}
-    if "var_rnoise" in names:
-        needed.add("err")
-    found = arrays(path, {array: extensions[array] for array in needed})
+# Powers of the exposure time by which arrays become those of rates.
+POWERS = {"data": -1, "err": -1, "ivar": 2, "wht": 2} | dict.fromkeys(("variance", *VARIANCES), -2)
+
+
+def _rates(plane: int | None, divisor: float, places: Sequence[Place]) -> dict[Place, np.ndarray]:
+    """Arrays, those of numbers in the unit of the data as those of rates."""
+    found = fetch(plane, places)
     if divisor != 1.0:
-        for array in found.keys() & {"data", "err"}:
-            found[array] = np.divide(found[array], divisor, dtype=np.float32)
-    if "var_rnoise" in names:
-        found["var_rnoise"] = from_source("err", found["err"])
-    return {name: found[name] for name in names}
+        for place in found:
+            if power := POWERS.get(place.role):
+                scale = divisor ** abs(power)
+                change = np.multiply if power > 0 else np.divide
+                found[place] = change(found[place], scale, dtype=np.float32)
+    return found

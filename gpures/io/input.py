@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 VARIANCES = ("var_rnoise", "var_poisson", "var_flat")
 
+# Kinds of files whose bad pixels are left out by their flag alone, which their pipelines do not forgive.
+BY_FLAG = ("jwst", "roman")
+
 # Flag of a pixel that holds no number. It is DO_NOT_USE of JWST and Roman, and "lost data" of HST.
 DO_NOT_USE = 1
 
@@ -106,8 +109,10 @@ class Input:
         -------
         dict
             Model for `gpures.Resample.add_model`. Arrays that the file lacks, or that were not asked for, are None.
-            ``dq`` has the flag 1, DO_NOT_USE, at pixels that are NaN: in the data, or, of JWST, in any array that was
-            read, as its pipeline does it.
+            ``dq`` has the flag 1, DO_NOT_USE, at pixels that are no number: in the data, or, of JWST, NaN in any array
+            that was read, as its pipeline does it. But for JWST's and Roman's files, the data are a masked array where
+            that is so, where a mask leaves a pixel out, or where the file has weights and a pixel has none: whatever
+            ``good_bits`` forgives, these pixels have no weight.
 
         Raises
         ------
@@ -122,24 +127,53 @@ class Input:
         for name, array in found.items():
             if array.shape != self.shape:
                 raise FileError(self.path, f"{name} of {self.name} has the shape {array.shape}, expected {self.shape}.")
-        flagged = found.values() if self.kind == "jwst" else [found["data"]]
+        left_out = found.pop("mask", None)
+        missing = _missing(found["data"])
+        if self.kind == "jwst":
+            missing = _union(missing, *(_missing(array, np.isnan) for array in found.values()))
+        bad = _union(missing, left_out)
         model: dict[str, Any] = {**self.meta, **dict.fromkeys(("err", *VARIANCES)), **found}
         model["wcs"], model["filename"] = self.wcs, self.name
-        model["dq"] = _flagged(found.get("dq"), flagged, self.shape)
+        model["dq"] = _flagged(found.get("dq"), missing, self.shape)
+        self._tell_if_empty(model, missing, left_out)
+        if bad is not None and self.kind not in BY_FLAG:
+            model["data"] = np.ma.MaskedArray(model["data"], bad)
         if sky:
             model["var_sky"] = _var_sky(model)
         return cast(Model, model)
 
+    def _tell_if_empty(self, model: Mapping[str, Any], missing: Any, left_out: Any) -> None:
+        """Warn of an exposure of which no pixel can be used, and say why."""
+        variance = model["var_rnoise"]
+        none = None if variance is None else ~((variance > 0) & (variance < np.inf))
+        bad = _union(missing, left_out, none)
+        if bad is None or not bad.all():
+            return
+        reasons = {
+            "hold no number": missing,
+            "are left out by a mask or for lack of a weight": left_out,
+            "have no valid variance": none,
+        }
+        counts = [f"{np.count_nonzero(mask)} {words}" for words, mask in reasons.items() if mask is not None]
+        log.warning("%s has no good pixel: of its %d, %s.", self.name, math.prod(self.shape), ", ".join(counts))
 
-def _flagged(dq: np.ndarray | None, arrays: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """DQ with pixels flagged where an array is NaN; without a DQ array, of nothing else."""
-    missing = np.zeros(shape, bool)
-    for array in arrays:
-        if array.dtype.kind == "f":
-            missing |= np.isnan(array)
+
+def _missing(array: np.ndarray, is_missing: Callable[[Any], Any] = lambda array: ~np.isfinite(array)) -> Any:
+    """Pixels that hold no number; None where all do."""
+    missing = is_missing(array) if array.dtype.kind == "f" else None
+    return missing if missing is not None and missing.any() else None
+
+
+def _union(*masks: np.ndarray | None) -> np.ndarray | None:
+    there = [mask for mask in masks if mask is not None]
+    return np.logical_or.reduce(there) if there else None
+
+
+def _flagged(dq: np.ndarray | None, missing: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
+    """DQ with pixels flagged that hold no number; without a DQ array, of nothing else."""
     if dq is None:
-        return missing.astype(np.uint8)
-    return np.where(missing, dq | DO_NOT_USE, dq) if missing.any() else dq
+        return np.zeros(shape, np.uint8) if missing is None else missing.astype(np.uint8)
+    return dq if missing is None else np.where(missing, dq | DO_NOT_USE, dq)
 
 
 def _var_sky(model: Mapping[str, Any]) -> np.ndarray | None:
@@ -152,8 +186,8 @@ def _var_sky(model: Mapping[str, Any]) -> np.ndarray | None:
     if rnoise is None or poisson is None:
         log.warning("%s has no var_rnoise and var_poisson: there is no var_sky.", model["filename"])
         return None
-    data = data.astype(np.float32, copy=False)
-    good = (model["dq"] & DO_NOT_USE) == 0
+    good = ((model["dq"] & DO_NOT_USE) == 0) & ~np.ma.getmaskarray(data)
+    data = np.asarray(data).astype(np.float32, copy=False)
     level = np.median(data[good]) if good.any() else np.float32(0)
     sky = rnoise.astype(np.float32)
     np.add(sky, poisson / np.where(data == 0, 1, data) * level, out=sky, where=data != 0)

@@ -18,14 +18,17 @@ from astropy.io import fits
 from gpures.errors import FileError
 from gpures.io.asdf import asdf_extension, check_wcs, embedded_asdf
 from gpures.io.exposures import is_mosaic
-from gpures.io.fits import arrays, companions, fits_wcs, has_wcs, image_bytes, image_shape, merged_header
+from gpures.io.extensions import FITSImages
+from gpures.io.fits_images import image_bytes, image_shape, merged_header, read_images
+from gpures.io.fits_wcs import fits_wcs, has_sky
 from gpures.io.input import VARIANCES, Input, exposure_seconds
+from gpures.io.reading import Reading, refuse
 from gpures.io.two_wcs import chosen_wcs
 from gpures.wcs.transforms import is_imaging
 
 __all__ = ["inputs", "recognizes"]
 
-EXTENSIONS = {"err": ("ERR",), "dq": ("DQ",)} | {name: (name.upper(),) for name in VARIANCES}
+ARRAYS = ("err", "dq", *VARIANCES)
 
 # What makes up the name of a group of exposures that were taken together, in the pipeline's order.
 GROUP = "jw{program_number}{observation_number}{visit_number}_{visit_group}{sequence_id}{activity_id}_{exposure_number}"
@@ -37,14 +40,24 @@ def recognizes(hdus: fits.HDUList) -> bool:
     return header.get("TELESCOP") == "JWST" and ("DATAMODL" in header or "ASDF" in hdus) and not is_mosaic(header)
 
 
-def inputs(path: Path, hdus: fits.HDUList) -> list[Input]:
+def inputs(path: Path, hdus: fits.HDUList, reading: Reading) -> list[Input]:
     """The image of a file of JWST.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    hdus : astropy.io.fits.HDUList
+        The same, open.
+    reading : Reading
+        What the user says, which can't be about extensions: these files have one image.
 
     Raises
     ------
     FileError
         There is no image of two dimensions, or no imaging WCS.
     """
+    refuse(path, reading, "JWST")
     kind = hdus[0].header.get("DATAMODL", "no DATAMODL")
     shape = image_shape(hdus["SCI"]) if "SCI" in hdus else None
     if shape is None:
@@ -63,10 +76,11 @@ def inputs(path: Path, hdus: fits.HDUList) -> list[Input]:
     if wcs.array_shape is None:
         wcs.array_shape = shape
     name = f"{path.name}[SCI,1]"
-    if has_wcs(hdus[index].header):
+    if has_sky(hdus[index].header):
         wcs = _chosen(path, hdus, index, name, wcs)
     meta["exposure_time"] = exposure_seconds(meta["exposure_time"], name)
-    found = companions(path, hdus, index, EXTENSIONS)
+    companions = FITSImages(path, hdus, Reading(ext=index)).companions()[index]
+    found = {"data": index} | {role: each.index for role, each, _ in reversed(companions) if role in ARRAYS}
     return [
         Input(
             path=path,
@@ -93,7 +107,9 @@ def _chosen(path: Path, hdus: fits.HDUList, index: int, name: str, wcs: Any) -> 
 
 
 def _load(path: Path, extensions: Mapping[str, int], names: Collection[str]) -> dict[str, np.ndarray]:
-    return arrays(path, {array: number for array, number in extensions.items() if array in names})
+    needed = {array: number for array, number in extensions.items() if array in names}
+    images = read_images(path, needed.values(), as_flags=[extensions["dq"]] if "dq" in extensions else ())
+    return {array: images[number] for array, number in needed.items()}
 
 
 def _metadata(path: Path, hdus: fits.HDUList) -> tuple[dict[str, Any], Any]:

@@ -8,10 +8,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from gpures.io import fits
 from gpures.io.asdf import opened
-from gpures.io.detection import inputs
+from gpures.io.detection import first_image
 from gpures.io.exposures import records_of_table
+from gpures.io.fits_images import merged_header
+from gpures.io.fits_images import opened as opened_fits
 from gpures.io.fits_writer import KEYWORDS, NAMES
 from gpures.typing import MosaicModel
 
@@ -44,7 +45,7 @@ def read_mosaic(path: str | Path) -> MosaicModel:
     ImportError
         The package that reads this kind of file is not installed.
     """
-    first = inputs(path)[0]
+    first = first_image(path)
     if first.kind == "roman":
         return cast(MosaicModel, first.read())
     if first.kind == "asdf":
@@ -56,7 +57,8 @@ def read_mosaic(path: str | Path) -> MosaicModel:
             model["header"] = dict(file.tree.get("header") or {})
             model["history"] = [str(line) for line in file.tree.get("notes") or ()]
     else:
-        model = _from_fits(first.path, first.shape)
+        data = first.load({"data"})["data"]
+        model = _from_fits(first.path, first.shape) | {"data": data.astype(data.dtype.newbyteorder("="), copy=False)}
     return cast(MosaicModel, model | {"wcs": first.wcs, "bunit_data": first.unit})
 
 
@@ -66,13 +68,15 @@ def _loaded(value: Any) -> Any:
 
 
 def _from_fits(path: Path, shape: tuple[int, int]) -> dict[str, Any]:
-    with fits.opened(path) as hdus:
+    with opened_fits(path) as hdus:
         model: dict[str, Any] = _facts([hdu.header for hdu in hdus])
         model["exposures"] = [record.as_dict(k) for k, record in enumerate(records_of_table(hdus))]
-        model["header"] = fits.merged_header([hdus[0].header.copy(strip=True)])
+        model["header"] = merged_header([hdus[0].header.copy(strip=True)])
         model["history"] = [str(line) for line in hdus[0].header.get("HISTORY", ())]
         for hdu in hdus:
             key = IMAGES.get(hdu.name, hdu.name.lower() or "data")
+            if key in ("data", "primary"):
+                continue
             # The extension of a name that comes first is the first image's; its planes are (planes, Ny, Nx).
             if hdu.is_image and hdu.shape[-2:] == shape and key not in model:
                 model[key] = hdu.data.astype(hdu.data.dtype.newbyteorder("="), copy=False)

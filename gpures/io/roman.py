@@ -18,6 +18,7 @@ import numpy as np
 from gpures.errors import FileError
 from gpures.io.asdf import array_of, asdf_arrays, check_wcs, opened
 from gpures.io.input import Input, exposure_seconds
+from gpures.io.reading import Reading, refuse
 
 __all__ = ["inputs", "recognizes"]
 
@@ -44,7 +45,7 @@ def recognizes(file: Any) -> bool:
     return "roman" in file.tree
 
 
-def inputs(path: Path, file: Any, allow_external: bool = False) -> list[Input]:
+def inputs(path: Path, file: Any, reading: Reading, allow_external: bool = False) -> list[Input]:
     """The image of an open file of Roman's.
 
     Parameters
@@ -53,9 +54,12 @@ def inputs(path: Path, file: Any, allow_external: bool = False) -> list[Input]:
         The file.
     file : asdf.AsdfFile
         The same, as `gpures.io.asdf.opened` opens it.
+    reading : Reading
+        What the user says, which can't be about extensions: these files have one image.
     allow_external : bool, optional
         Whether arrays may lie in other files, once they are read.
     """
+    refuse(path, reading, "Roman")
     return [_input_of(path, file, allow_external)]
 
 

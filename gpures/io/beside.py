@@ -1,0 +1,261 @@
+"""Files that belong to other files: the weights, masks and errors of an image, as separate files beside it.
+
+Which file belongs to which shows from their names: a word such as ``weight`` or ``mask`` is added to the image's, or
+stands where the image has ``image`` or ``sci``; or both are named as an observatory does it (`gpures.io.roles.PAIRS`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from gpures.errors import FileError
+from gpures.io.extensions import WORDS, Extension, extensions_of
+from gpures.io.fits_images import opened
+from gpures.io.reading import Reading
+from gpures.io.roles import COMPANIONS, FILE_WORDS, IMAGE_WORDS, PAIRS, SOURCES
+
+__all__ = ["Beside", "belongs_to", "files_beside", "matched", "why_no_exposure"]
+
+SUFFIX = re.compile(r"\.(fits|fit|fts|fz)(\.(gz|fz|bz2|xz|z|zip))?$", re.IGNORECASE)
+PACKED = ("", ".fz", ".gz", ".bz2")
+BREAKS = re.compile(r"[._-]+")
+
+# Names of what belongs to others in `PAIRS`, whether there are those or not.
+PAIRED = re.compile(r"_o[a-z][wd](?=_|$)|_c1[mfh]$|_q0[mfh]$|_c?bunc$|_bimsk$|_munc$")
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A file that belongs to an image's.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file.
+    role : str
+        What it holds.
+    given : bool
+        Whether the user says so.
+    """
+
+    path: Path
+    role: str
+    given: bool = False
+
+
+@dataclass
+class _Folder:
+    """Which files of a folder belong to which, by name."""
+
+    owned: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    owner: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> _Folder:
+        stems: dict[str, list[str]] = {}
+        for name in names:
+            if SUFFIX.search(name):
+                stems.setdefault(_stem(name), []).append(name)
+        images: dict[tuple[str, ...], str] = {}
+        for stem in sorted(stems):
+            for key in _image_keys(stem):
+                images.setdefault(key, stem)
+        folder = cls()
+        for stem in stems:
+            for key, role in _companion_keys(stem):
+                if (image := images.get(key)) is not None and image != stem:
+                    folder._add(stems, image, stem, role)
+                    break
+            for pattern, other, role in PAIRS:
+                if (companion := re.sub(pattern, other, stem)) != stem and companion in stems:
+                    folder._add(stems, stem, companion, role)
+        return folder
+
+    def _add(self, stems: dict[str, list[str]], image: str, companion: str, role: str) -> None:
+        self.owner.update(dict.fromkeys(stems[companion], (stems[image][0], role)))
+        for name in stems[image]:
+            self.owned.setdefault(name, []).append((stems[companion][0], role))
+
+
+@lru_cache(maxsize=16)
+def _listed(folder: str, changed: int) -> _Folder:
+    try:
+        return _Folder.of(os.listdir(folder))
+    except OSError:
+        return _Folder()
+
+
+def _folder_of(path: Path) -> _Folder:
+    try:
+        return _listed(str(path.parent), os.stat(path.parent).st_mtime_ns)
+    except OSError:
+        return _Folder()
+
+
+def _stem(name: str) -> str:
+    return SUFFIX.sub("", name)
+
+
+def _parts(stem: str) -> tuple[str, ...]:
+    return tuple(BREAKS.split(stem))
+
+
+def _image_keys(stem: str) -> list[tuple[str, ...]]:
+    """What the names of an image's companions are without the word that makes them so."""
+    parts = _parts(stem)
+    cuts = [parts[:k] + parts[k + 1 :] for k, part in enumerate(parts) if part.lower() in IMAGE_WORDS]
+    return [parts, *cuts]
+
+
+def _companion_keys(stem: str) -> list[tuple[tuple[str, ...], str]]:
+    parts = _parts(stem)
+    words = [(k, FILE_WORDS[part.lower()]) for k, part in enumerate(parts) if part.lower() in FILE_WORDS]
+    return [(parts[:k] + parts[k + 1 :], role) for k, role in reversed(words)]
+
+
+def belongs_to(path: Path) -> tuple[Path, str] | None:
+    """The file that a file belongs to by its name, and its role; None if it belongs to none that is there.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A file.
+    """
+    owner = _folder_of(path).owner.get(path.name)
+    return None if owner is None else (path.parent / owner[0], owner[1])
+
+
+def why_no_exposure(path: Path) -> str | None:
+    """Why a file is no exposure, by its name; None if it may be one.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A file.
+    """
+    owner = belongs_to(path)
+    if owner is not None and owner[1] in WORDS:
+        return f"it is by its name {WORDS[owner[1]]} of {owner[0].name}, and no exposure"
+    stem = _stem(path.name)
+    parts = _parts(stem)
+    role = FILE_WORDS.get(parts[-1].lower(), "other") if len(parts) > 1 else "other"
+    if role in WORDS:
+        return f"it is by its name {WORDS[role]} of another file, and no exposure"
+    return "it belongs by its name to another file, and is no exposure" if PAIRED.search(stem) else None
+
+
+def files_beside(path: Path, reading: Reading) -> list[Beside]:
+    """Files that belong to an image's: those that the user names, else those that are there.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        File of an image.
+    reading : Reading
+        What the user says.
+
+    Raises
+    ------
+    FileError
+        One that the user names is not there.
+    """
+    found = []
+    for kind, pattern, selected in (
+        ("mask", reading.masks, reading.mask_ext),
+        ("weight", reading.weights, reading.weight_ext),
+    ):
+        if pattern is not None and pattern.lower() != "none":
+            found.append(_named(path, pattern, kind))
+        elif pattern is None and not selected:
+            found += [
+                Beside(path.parent / name, role)
+                for name, role in _folder_of(path).owned.get(path.name, [])
+                if role in COMPANIONS and (role in ("dq", "mask")) == (kind == "mask")
+            ]
+    return found
+
+
+def _named(path: Path, pattern: str, kind: str) -> Beside:
+    """The file that a pattern stands for: ``*`` is the image's name without its suffix."""
+    stems = [_stem(path.name)]
+    for match in re.finditer(r"[^._-]+", stems[0]):
+        if match[0].lower() in IMAGE_WORDS:
+            stems.append(stems[0][: max(match.start() - 1, 0)] + stems[0][match.end() :])
+    folder = Path() if os.path.dirname(pattern) else path.parent
+    tried = []
+    for stem in stems:
+        for suffix in PACKED:
+            file = folder / (pattern.replace("*", stem) + suffix)
+            tried.append(str(file))
+            if file.exists():
+                words = [FILE_WORDS.get(part.lower()) for part in reversed(_parts(_stem(file.name)))]
+                roles = ("dq", "mask") if kind == "mask" else SOURCES
+                role = next((word for word in words if word and word in roles), "mask" if kind == "mask" else "wht")
+                return Beside(file, role, given=True)
+    raise FileError(path, f"there is no {kind} for it: {kind}s={pattern!r} (--{kind}s) stands for {tried[0]}.")
+
+
+def matched(
+    path: Path, images: Sequence[Extension], beside: Beside, plane: int | None
+) -> dict[int, tuple[Extension, Any]]:
+    """Which extension of a file beside an image's belongs to which image.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The images' file.
+    images : sequence of Extension
+        All its images.
+    beside : Beside
+        The other file.
+    plane : int or None
+        Of cubes, the plane.
+
+    Returns
+    -------
+    dict
+        By the number of an image, the extension in the other file, and its HDU, without its pixels.
+
+    Raises
+    ------
+    FileError
+        It can't be told, or one has another shape than its image.
+    """
+    with opened(beside.path) as hdus:
+        there = [each for each in extensions_of(hdus, plane) if each.shape]
+        there = [each for each in there if each.role in ("image", "unknown", beside.role)] or there
+        pairs = _pairs(images, there)
+        if pairs is None:
+            raise FileError(
+                beside.path,
+                f"it can't be told which of its images {', '.join(each.label for each in there) or '(none)'} belong to "
+                f"which of {path.name}: neither their names nor their number say so. masks='none' and weights='none' "
+                "(--masks none, --weights none) leave such files alone.",
+            )
+        for image, each in pairs:
+            if each.shape != image.shape:
+                raise FileError(
+                    beside.path,
+                    f"{each.label} has the shape {each.shape}, expected that of {image.label} in {path.name}, "
+                    f"{image.shape}. masks='none' and weights='none' (--masks none, --weights none) leave such files "
+                    "alone.",
+                )
+        return {image.index: (each, hdus[each.index]) for image, each in pairs}
+
+
+def _pairs(images: Sequence[Extension], there: Sequence[Extension]) -> list[tuple[Extension, Extension]] | None:
+    if len(images) == 1 and len(there) == 1:
+        return [(images[0], there[0])]
+    names = [(image.name, image.version) for image in images]
+    by_name = {(each.name, each.version): each for each in there}
+    if all(name for name, _ in names) and len(set(names)) == len(names) and set(names) <= by_name.keys():
+        return [(image, by_name[name]) for image, name in zip(images, names, strict=True)]
+    if len(images) == len(there):
+        return list(zip(images, there, strict=True))
+    return None

@@ -1,0 +1,173 @@
+"""The WCS of an image of a FITS file, from headers as they come."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from gpures.errors import FileError, UnsupportedWCSError
+from gpures.io.fits_images import image_shape, label_of, sky_axes
+from gpures.wcs.transforms import as_wcs
+
+__all__ = ["fits_wcs", "has_sky"]
+
+log = logging.getLogger(__name__)
+
+# Keywords whose values are numbers; where they are text, wcslib takes its defaults without a word.
+NUMBERS = re.compile(
+    r"(CRVAL\d+|CRPIX\d+|CDELT\d+|CROTA\d+|CD\d+_\d+|PC\d+_\d+|PV\d+_\d+|LONPOLE|LATPOLE|EQUINOX)[A-Z]?"
+    r"|EPOCH|MJD-?OBS|[AB]P?_\d+_\d+|[AB]P?_ORDER|WCSAXES[A-Z]?"
+)
+
+# Names of frames that are not the standard's, and what they mean.
+FRAMES = {"J2000": "FK5", "FK5J2000": "FK5", "EQUATORIALJ2000": "FK5", "B1950": "FK4", "FK4B1950": "FK4"} | {
+    "ICRSJ2000": "ICRS",
+    "ICRF": "ICRS",
+    "FK4NOE": "FK4-NO-E",
+}
+STANDARD = ("ICRS", "FK5", "FK4", "FK4-NO-E")
+
+
+def has_sky(header: Any) -> bool:
+    """Whether a header has a WCS of the sky, be it an alternate one."""
+    return _key(header) is not None
+
+
+def _key(header: Any) -> str | None:
+    """Letter of the WCS that is taken: "" for the primary one; None where none is of the sky."""
+    return next((key for key in ("", *map(chr, range(65, 91))) if sky_axes(header, key)), None)
+
+
+def fits_wcs(path: Path, hdus: fits.HDUList, index: int, plane: int | None = None) -> WCS:
+    """WCS of an image's header, lookup tables included: of its two axes of the sky, if there are more.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, for the error's words.
+    hdus : astropy.io.fits.HDUList
+        The open file.
+    index : int
+        Number of the image's extension.
+    plane : int, optional
+        Of a cube, the plane.
+
+    Raises
+    ------
+    FileError
+        There is none, or it is not celestial and two-dimensional.
+    """
+    label = label_of(hdus, index)
+    header = hdus[index].header
+    key = _key(header)
+    if key is None and (not header.get("CTYPE1") or not header.get("CTYPE2")):
+        raise FileError(path, f"{label} has no WCS: its header has no CTYPE1 and CTYPE2.")
+    if key:
+        log.warning("%s: %s has no WCS of the sky but under the letter %s: that is taken.", path, label, key)
+    key = key or ""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            wcs = _of_sky(_mended(path, label, header, hdus[0].header), hdus, key)
+        as_wcs(wcs)
+    except FileError:
+        raise
+    except UnsupportedWCSError as error:
+        raise FileError(path, f"the WCS of {label} can't be used: {error}") from error
+    except Exception as error:
+        raise FileError(path, f"the WCS of {label} is damaged: {error}") from error
+    _name_frame(path, label, wcs)
+    wcs.array_shape = image_shape(hdus[index], plane or 0)
+    wcs.wcs.alt = " "  # else it would be written as an alternate one
+    return wcs
+
+
+def _of_sky(header: fits.Header, hdus: fits.HDUList, key: str) -> WCS:
+    axes = sky_axes(header, key)
+    if axes is None or axes == (1, 2):
+        count = max(header.get(f"WCSAXES{key}", 2), header.get("NAXIS", 2))
+        return WCS(header, fobj=hdus, key=key or " ", naxis=2 if axes and count > 2 else None)
+    if header.get("NAXIS", 2) < max(axes):
+        raise UnsupportedWCSError(f"its axes {axes} are those of the sky, and the image has {header.get('NAXIS')}.")
+    return WCS(header, fobj=hdus, key=key or " ").celestial
+
+
+def _mended(path: Path, label: str, header: fits.Header, primary: fits.Header) -> fits.Header:
+    """A header that wcslib understands: numbers that are written as text are numbers, and stray cards are not there.
+
+    Raises
+    ------
+    FileError
+        Where a number should be is something else.
+    """
+    texts = {
+        keyword: value
+        for keyword in header
+        if NUMBERS.fullmatch(keyword) and (not _is_number(value := header[keyword]))
+    }
+    inherited = [
+        keyword
+        for keyword in ("RADESYS", "RADECSYS", "EQUINOX")
+        if header.get("INHERIT") is True and keyword in primary and keyword not in header
+    ]
+    if not texts and not inherited and "CONTINUE" not in header:
+        return header
+    mended = fits.Header([card for card in header.cards if card.keyword != "CONTINUE"])
+    for keyword in inherited:
+        mended[keyword] = primary[keyword]
+    for keyword, text in texts.items():
+        try:
+            mended[keyword] = _number(keyword, text)
+        except (AttributeError, ValueError) as error:  # a switch or no value at all, or other words
+            if keyword.startswith("MJD"):  # of no use here
+                del mended[keyword]
+                continue
+            raise FileError(
+                path, f"the WCS of {label} is damaged: {keyword} is {text!r}, expected a number."
+            ) from error
+    if texts:
+        log.warning(
+            "%s: in %s, %s are numbers written as text: they are read as numbers.", path, label, ", ".join(texts)
+        )
+    return mended
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _number(keyword: str, text: str) -> float | int:
+    text = text.strip()
+    if keyword.startswith(("EQUINOX", "EPOCH")):
+        text = text.lstrip("JBjb")
+    if keyword.endswith("_ORDER") or keyword.startswith("WCSAXES"):
+        return int(text)
+    return float(text.upper().replace("D", "E"))
+
+
+def _name_frame(path: Path, label: str, wcs: WCS) -> None:
+    """Give the reference frame the name that the standard has for it."""
+    given = wcs.wcs.radesys
+    if given in ("", *STANDARD) or "RA" not in wcs.wcs.lngtyp:
+        return
+    plain = given.strip().upper()
+    frame = plain if plain in STANDARD else FRAMES.get(re.sub(r"[\W_]", "", plain.replace(".0", "")))
+    if frame is None and plain == "GAPPT":
+        raise FileError(
+            path, f"the WCS of {label} can't be used: apparent places (RADESYS={given!r}) are not converted."
+        )
+    if frame is None:
+        year = wcs.wcs.equinox
+        frame = "ICRS" if np.isnan(year) else "FK4" if year < 1984.0 else "FK5"
+    if plain != frame:
+        log.warning("%s: RADESYS is %r in %s: it is taken for %s.", path, given, label, frame)
+    wcs.wcs.radesys = frame
+    if frame != "ICRS" and np.isnan(wcs.wcs.equinox):
+        wcs.wcs.equinox = 2000.0 if frame == "FK5" else 1950.0
