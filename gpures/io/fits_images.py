@@ -174,11 +174,12 @@ def image_bytes(hdu: Any, plane: int | None = None) -> int:
 
 
 def label_of(hdus: Any, index: int) -> str:
-    """What an extension is called, as ``[SCI,2]``; by its number if it has no name."""
+    """What an extension is called, as ``[SCI,2]``; by its number if it has no name, or not alone."""
     hdu = hdus[index]
     if not index:
         return "[PRIMARY]"
-    return f"[{hdu.name},{hdu.ver}]" if hdu.name else f"[{index}]"
+    is_one_of_many = any((other.name, other.ver) == (hdu.name, hdu.ver) for other in hdus if other is not hdu)
+    return f"[{hdu.name},{hdu.ver}]" if hdu.name and not is_one_of_many else f"[{index}]"
 
 
 # ---- pixels ----------------------------------------------------------------------------------------------------------
