@@ -34,6 +34,9 @@ FRAMES = {"J2000": "FK5", "FK5J2000": "FK5", "EQUATORIALJ2000": "FK5", "B1950": 
 }
 STANDARD = ("ICRS", "FK5", "FK4", "FK4-NO-E")
 
+# Keywords of an observation's date, and what their values are.
+DATES = {"DATE-OBS": str, "MJD-OBS": float}
+
 
 def has_sky(header: Any) -> bool:
     """Whether a header has a WCS of the sky, be it an alternate one."""
@@ -117,6 +120,9 @@ def _mended(path: Path, label: str, header: fits.Header, primary: fits.Header) -
         for keyword in ("RADESYS", "RADECSYS", "EQUINOX")
         if header.get("INHERIT") is True and keyword in primary and keyword not in header
     ]
+    # FK4 turns with the date of the observation, which belongs to all of a file.
+    if not any(keyword in header for keyword in ("DATE-OBS", "MJD-OBS")):
+        inherited += [keyword for keyword, kind in DATES.items() if isinstance(primary.get(keyword), kind)]
     if not texts and not inherited and "CONTINUE" not in header:
         return header
     mended = fits.Header([card for card in header.cards if card.keyword != "CONTINUE"])

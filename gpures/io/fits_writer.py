@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,8 @@ from gpures.io.exposures import ExposureRecord, table_of
 from gpures.io.wcs import as_gwcs, header_of
 
 __all__ = ["WCSInFITS", "hdu_list"]
+
+log = logging.getLogger(__name__)
 
 # Extensions whose names are not those of the images in capitals. Images come in this order, others before DQ.
 NAMES = {"data": "SCI", "err": "ERR", "con": "CON", "wht": "WHT", "exptime_map": "EXPTIME", "dq": "DQ"}
@@ -77,7 +80,14 @@ class WCSInFITS:
         """What is made of a WCS of an image of a shape (Ny, Nx)."""
         keywords, tables = header_of(wcs, shape)
         gwcs = as_gwcs(wcs)
-        return cls(wcs, keywords, tables, None if gwcs is None else _asdf_of(gwcs))
+        try:
+            asdf = None if gwcs is None else _asdf_of(gwcs)
+        except Exception as error:  # asdf's own, of coordinates that it has no words for, such as ecliptic ones
+            if not keywords:
+                raise
+            log.info("The file has no gwcs, which asdf can't express: %s", error)
+            asdf = None
+        return cls(wcs, keywords, tables, asdf)
 
 
 def hdu_list(

@@ -102,8 +102,9 @@ def _name_sky(header: fits.Header, frame: Any) -> None:
         header["RADESYS"] = (system, "system of the coordinates")
     if (equinox := getattr(frame, "equinox", None)) is not None:
         header["EQUINOX"] = (equinox.byear if frame.name.startswith("fk4") else equinox.jyear, "[yr]")
-    if frame.name.startswith("fk4") and frame.obstime != frame.equinox:
-        header["DATE-OBS"] = (frame.obstime.utc.isot, "of the FK4 system, which turns")
+    if frame.name.startswith("fk4") and abs(frame.obstime.jd - frame.equinox.jd) > 1.0:
+        header["DATE-OBS"] = (frame.obstime.isot, "of the FK4 system, which turns")
+        header["MJD-OBS"] = (frame.obstime.mjd, "[d] the same")
 
 
 def _plainly(wcs: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ class SkySystem:
     """
 
     name: str
-    make: Callable[[], Any] | None = None
+    make: Callable[[], Any] | None = field(default=None, compare=False)
 
     @property
     def frame(self) -> Any:
@@ -89,7 +89,8 @@ class _OfKeywords:
         if self.kind == "FK5":
             return coordinates.FK5(equinox=Time(self.equinox, format="jyear"))
         # The FK4 system turns against others, by 0.4 arcsec in a century: it is that of the observation's date.
-        of_date = {} if math.isnan(self.mjd) else {"obstime": Time(self.mjd, format="mjd", scale="utc")}
+        # A minute between the scales of time is nothing here, and UTC is not defined for old plates.
+        of_date = {} if math.isnan(self.mjd) else {"obstime": Time(self.mjd, format="mjd", scale="tt")}
         kind = coordinates.FK4 if self.kind == "FK4" else coordinates.FK4NoETerms
         return kind(equinox=Time(self.equinox, format="byear"), **of_date)
 
@@ -200,10 +201,14 @@ class _ByAstropy:
 
     def __call__(self, lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         from astropy import units
-        from astropy.coordinates import SkyCoord, UnitSphericalRepresentation
+        from astropy.coordinates import UnitSphericalRepresentation
 
         with np.errstate(invalid="ignore"):
             lon, lat = angles(vectors(lon, lat))  # a latitude beyond a pole would be an error
-        given = UnitSphericalRepresentation(lon * units.deg, lat * units.deg)
-        found = SkyCoord(self.begin.realize_frame(given)).transform_to(self.end).spherical
-        return found.lon.deg % 360.0, found.lat.deg
+        known = np.isfinite(lon)
+        given = UnitSphericalRepresentation(lon[known] * units.deg, lat[known] * units.deg)
+        # Not as a SkyCoord, which keeps its equinox where the other frame has that of the default.
+        found = self.begin.realize_frame(given).transform_to(self.end).spherical
+        result = np.full((2, *np.shape(lon)), np.nan)
+        result[:, known] = found.lon.deg % 360.0, found.lat.deg
+        return result[0], result[1]
