@@ -103,7 +103,7 @@ def test_gwcs_that_asdf_has_no_words_for(tmp_path, system):
     starfield.assert_stars(tmp_path / "b.fits", system)
     with fits.open(tmp_path / "b.fits") as hdus:
         assert "ASDF" not in hdus
-    with pytest.raises(ValueError, match="not of type 'object'"):
+    with pytest.raises(ValueError, match="ASDF has no words for"):
         gpures.mosaic(icrs, tmp_path / "b.asdf", output_wcs=model["wcs"], progress=False, backend="cpu")
 
 

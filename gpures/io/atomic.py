@@ -23,7 +23,7 @@ from typing import BinaryIO
 
 from gpures.io.regular import kind_of
 
-__all__ = ["Destination", "check_space", "written"]
+__all__ = ["Destination", "check_space", "free_space", "written"]
 
 # What a file system answers that has no hard links; and one that has no files without a name.
 NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -197,12 +197,18 @@ def check_space(folder: str | os.PathLike[str], size: int) -> None:
     OSError
         Less than that is free.
     """
+    free = free_space(folder)
+    if free is not None and free < size:
+        raise OSError(errno.ENOSPC, f"needs {size / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free", str(folder))
+
+
+def free_space(folder: str | os.PathLike[str]) -> int | None:
+    """Bytes that are free where a folder is; None where nobody says."""
     try:
         total, _, free = shutil.disk_usage(folder)
     except OSError:
-        return
-    if total and free < size:
-        raise OSError(errno.ENOSPC, f"needs {size / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free", str(folder))
+        return None
+    return free if total else None
 
 
 # ---- before ----------------------------------------------------------------------------------------------------------

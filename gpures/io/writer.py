@@ -24,7 +24,7 @@ from gpures.wcs.transforms import as_wcs
 if TYPE_CHECKING:
     from gpures.io.fits_writer import WCSInFITS
 
-__all__ = ["SUFFIXES", "check_writable", "file_bytes", "write", "write_into"]
+__all__ = ["SUFFIXES", "check_writable", "file_bytes", "is_packed_name", "write", "write_into"]
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,9 @@ OF_A_FILE = ("FILENAME", "DATE", "CREATOR", "NEXPOS")
 NO_FACTS = ("wcs", "exposures", "header", "history")
 
 SUFFIXES = (".fits", ".fits.gz", ".asdf")
+
+# Bytes that gzip makes one of, at most.
+MOST_PACKED = 1032
 
 
 def write(
@@ -149,8 +152,14 @@ def write_into(
 
 
 def file_bytes(path: Path, images: Mapping[str, np.ndarray]) -> int:
-    """Bytes that images will take in a file; 0 where they are packed, and it shows when they are written."""
-    return 0 if path.name.lower().endswith(".gz") else sum(image.nbytes for image in images.values())
+    """Bytes that images will take in a file; where they are packed, those that they take at least."""
+    size = sum(image.nbytes for image in images.values())
+    return size // MOST_PACKED if is_packed_name(path) else size
+
+
+def is_packed_name(path: Path) -> bool:
+    """Whether a file of that name is packed."""
+    return path.name.lower().endswith(".gz")
 
 
 def check_writable(
@@ -229,7 +238,7 @@ def _content(
     from gpures.io.fits_writer import hdu_list
 
     hdus = hdu_list(path.name, in_fits, images, facts, unit, records, header, history, _creator())
-    if path.name.lower().endswith(".gz"):
+    if is_packed_name(path):
         return partial(_write_packed, hdus)
     return partial(hdus.writeto, checksum=True)
 
@@ -269,8 +278,12 @@ def _encodable(name: str) -> str:
 def _write_asdf(tree: dict[str, Any], file: BinaryIO) -> None:
     import asdf
 
-    with asdf.AsdfFile(tree) as content:
-        content.write_to(file)
+    try:
+        with asdf.AsdfFile(tree) as content:
+            content.write_to(file)
+    except asdf.exceptions.ValidationError as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"ASDF has no words for something of the mosaic or its WCS, write FITS: {reason}") from error
 
 
 def _write_packed(hdus: Any, file: BinaryIO) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,10 +13,12 @@ import numpy as np
 from gpures.arguments.arrays import got
 from gpures.backend.base import MosaicLayout
 from gpures.exposure.options import Options
-from gpures.io.atomic import Destination
-from gpures.io.writer import SUFFIXES, check_writable, file_bytes
+from gpures.io.atomic import Destination, free_space
+from gpures.io.writer import SUFFIXES, check_writable, file_bytes, is_packed_name
 
 __all__ = ["check_is_no_input", "check_output", "checked_output"]
+
+log = logging.getLogger(__name__)
 
 
 def checked_output(output: str | os.PathLike[str], overwrite: bool) -> Path:
@@ -109,6 +112,15 @@ def check_output(
     }
     facts = {"kernel": frame.kernel, "weight_type": options.weight_type}
     in_fits = check_writable(path, wcs, images, facts, unit, names, overwrite)
+    unpacked = sum(image.nbytes for image in images.values())
+    free = free_space(path.parent)
+    if is_packed_name(path) and free is not None and free < unpacked:
+        log.warning(
+            "%s has %.1f MB to be packed, and %.1f MB are free: it may turn out not to fit.",
+            path,
+            unpacked / 1e6,
+            free / 1e6,
+        )
     return file_bytes(path, images), in_fits
 
 

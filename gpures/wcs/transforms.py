@@ -100,8 +100,15 @@ class _FITSAdapter:
     def forward(self, x, y):
         return self.fits.all_pix2world(x, y, 0)
 
+    def _focal_to_world(self, x, y):
+        return self.axes.by_meaning(self.fits.wcs_pix2world(x, y, 0))
+
     def backward(self, *world):
         focal = np.stack(self.fits.wcs_world2pix(*(np.ravel(axis) for axis in world), 0))
+        lost = np.isinf(focal).any(axis=0)
+        if lost.any():  # wcslib's inverse of TPV's polynomial may run away; what has no pixel is NaN
+            inverse = NumericalInverse(self._focal_to_world, _area(self))
+            focal[:, lost] = inverse(*self.axes.by_meaning([np.ravel(axis)[lost] for axis in world]))
         if self.fits.sip is None and self.is_smooth:  # it needs no iteration
             return [axis.reshape(np.shape(world[0])) for axis in focal]
 
