@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,8 +18,13 @@ from gpures.io import Input, inputs
 from gpures.io.exposures import ExposureRecord
 from gpures.io.mosaic_reader import facts_of
 from gpures.machine.prefetch import interruptible
+from gpures.mosaicking.footprint import Footprint
+from gpures.wcs.sphere import angles
+from gpures.wcs.transforms import world_to_pixel
 
 __all__ = ["OPTIONS", "Begun", "as_text", "begun_mosaic", "recorded"]
+
+log = logging.getLogger(__name__)
 
 # Keyword of what a mosaic was made with; and which of the options that is: those that say what a pixel of it means.
 OPTIONS = "OPTIONS"
@@ -71,6 +77,21 @@ class Begun:
             "pixel_scale": None if area is None else math.sqrt(area),
             "pixel_scale_ratio": ratio,
         }
+
+    def warn_of_edges(self, footprints: Iterable[Footprint]) -> None:
+        """Say which exposures reach beyond the mosaic, so that a part of them is not in it.
+
+        Parameters
+        ----------
+        footprints : iterable of Footprint
+            Of those that reach it.
+        """
+        to_pixel = world_to_pixel(self.image.wcs)
+        ny, nx = self.image.shape
+        for footprint in footprints:
+            x, y = to_pixel(*angles(footprint.edge))
+            if not ((x > -1) & (x < nx) & (y > -1) & (y < ny)).all():
+                log.warning("%s reaches beyond the frame of %s: what is outside is lost.", footprint.name, self.path)
 
     def with_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Options to go on with: those that the mosaic was made with, and others that were given.

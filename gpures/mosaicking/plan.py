@@ -50,6 +50,9 @@ DEFAULTS: dict[str, Any] = {"fillval": "NaN", "compute_err": "from_var"}
 # What a call need not tell.
 NOT_GIVEN = {"output_wcs": None, "add_to": None, "skip_bad": False, "overwrite": False}
 
+# Exposures that a warning names.
+NAMED = 3
+
 # Exposures so many times their own radius apart leave most of a frame between them empty.
 APART = 10.0
 
@@ -289,6 +292,11 @@ def make_plan(
         if not any(reach):
             raise ValueError(all_beside(footprints, given["wcs"], shape))
         sources = [source for source, inside in zip(sources, reach, strict=True) if inside]
+        if outside:
+            some = ", ".join([*outside[:NAMED], *["..."][: len(outside) > NAMED]])
+            log.warning("%d exposures do not reach the frame, and are not read: %s", len(outside), some)
+        if begun is not None:
+            begun.warn_of_edges([footprint for footprint, inside in zip(footprints, reach, strict=True) if inside])
     count = len(sources) + (0 if begun is None else len(begun.records))
     layout = MosaicLayout.of(checked, shape, variance_names, count or None)
     backend, device, why = _backend(checked.backend, checked.device, layout)

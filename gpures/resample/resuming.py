@@ -15,6 +15,9 @@ __all__ = ["VARIANCE_WEIGHT", "resume", "variance_weights", "weights_to_keep"]
 # What the sum of the weights of variances is called in a mosaic: one for all, or, with a name behind it, of each.
 VARIANCE_WEIGHT = "vwht"
 
+# Rows of an image that are compared at a time.
+ROWS = 64
+
 # Largest relative difference of two sums of weights in float32 that are the same.
 ROUNDING = 2e-5
 
@@ -103,14 +106,15 @@ def weights_to_keep(resample: Resample, mosaic: Mapping[str, Any], weights: Mapp
     here = {name: as_host(weight) for name, weight in weights.items() if mosaic.get(name) is not None}
     if not here:
         return {}
-    first = next(iter(here.values()))
     if "var_rnoise" in here:
-        told = _told_by(as_host(mosaic["var_rnoise"]), resample._variance_scaling())
-        if all(_same(weight, told) for weight in here.values()):
+        rnoise, scaling = as_host(mosaic["var_rnoise"]), resample._variance_scaling()
+        parts = [slice(begin, begin + ROWS) for begin in range(0, len(rnoise), ROWS)]
+        if all(_same(weight[rows], _told_by(rnoise[rows], scaling)) for rows in parts for weight in here.values()):
             return {}
-    if all(np.array_equal(weight, first, equal_nan=True) for weight in here.values()):
-        return {VARIANCE_WEIGHT: first.astype(np.float32)}
-    return {f"{VARIANCE_WEIGHT}_{name}": weight.astype(np.float32) for name, weight in here.items()}
+    first, *others = here.values()
+    if all(np.array_equal(weight, first, equal_nan=True) for weight in others):
+        return {VARIANCE_WEIGHT: first.astype(np.float32, copy=False)}
+    return {f"{VARIANCE_WEIGHT}_{name}": weight.astype(np.float32, copy=False) for name, weight in here.items()}
 
 
 def _weights_of(mosaic: Mapping[str, Any], names: Iterable[str], scaling: float) -> dict[str, np.ndarray]:
