@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -345,6 +345,28 @@ class Accumulators(ABC):
         next_id : int, optional
             Number in the context image of the exposure that comes next.
         """
+
+    def resume(self, images: Mapping[str, Any], variances: Mapping[str, tuple[Any, Any]]) -> None:
+        """Go on, in new accumulators, with what others held.
+
+        Parameters
+        ----------
+        images : mapping
+            As `images` gives them, without what `gpures.Resample` makes of them at the end.
+        variances : mapping
+            Of each variance the image, without the factor of `finish_variances`, and the sum of its weights.
+        """
+        shape = self.layout.shape
+        held = self._places(images, variances)
+        self.put_back(Part(Box.whole(shape), held, np.array((0, *Box.nothing(shape)), np.int64), Box.whole(shape)))
+
+    @abstractmethod
+    def _places(self, images: Mapping[str, Any], variances: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+        """What `resume` takes, by the names that it has among what is held."""
+
+    @abstractmethod
+    def variance_weights(self) -> dict[str, Any]:
+        """Sums of the weights of each variance, in the accumulators' own memory."""
 
     @abstractmethod
     def image(self, name: str) -> Any:

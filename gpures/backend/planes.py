@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -142,6 +143,16 @@ class PlaneAccumulators(Accumulators):
     @abstractmethod
     def _taken(self, image: Any, dtype: np.dtype) -> Any:
         """An image as an array that can be accumulated in: itself where that is possible."""
+
+    def _places(self, images: Mapping[str, Any], variances: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+        names = _ATTRIBUTES | {"err": "_err", "exptime_map": "_time"}
+        held = {f"/{names[name]}" if name in names else f"/_extras/{name}": image for name, image in images.items()}
+        for name, both in variances.items():
+            held |= {f"/_variances/{name}/{k}": image for k, image in enumerate(both)}
+        return held
+
+    def variance_weights(self) -> dict[str, Any]:  # noqa: D102
+        return {name: weight for name, (_, weight) in self._variances.items()}
 
     def image(self, name: str) -> Any:  # noqa: D102
         if name == "wht":

@@ -16,6 +16,7 @@ Its weights are the package's float32: where they add up to more than 3.4e38, da
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -185,6 +186,24 @@ class DrizzleAccumulators(Accumulators):
             mask = (v >= 0) & np.isfinite(v) & (t > 0)
             self._wsum[name][mask] += v[mask] * t[mask] * t[mask]
             self._wt[name][mask] += t[mask]
+
+    def _places(self, images: Mapping[str, Any], variances: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+        names = {"data": "out_img", "wht": "out_wht", "con": "out_ctx", "dq": "out_dq"}
+        held = {f"/images//{names[name]}": image for name, image in images.items() if name in names}
+        for name, image in images.items():
+            if name == "exptime_map":
+                held["/time"] = image
+            elif name not in names:
+                object_name = ERR if name == "err" else name
+                held[f"/images/{object_name}/out_img"] = image
+                held[f"/images/{object_name}/out_wht"] = images["wht"]
+        for name, (variance, weight) in variances.items():
+            held[f"/wsum/{name}"] = variance * weight.astype(np.float64) ** 2
+            held[f"/wt/{name}"] = weight
+        return held
+
+    def variance_weights(self) -> dict[str, np.ndarray]:  # noqa: D102
+        return dict(self._wt)
 
     def weight_map(self, exposure: Exposure) -> np.ndarray:  # noqa: D102
         weight = exposure.weight

@@ -55,6 +55,12 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "-o", "--output", metavar="OUT", default=None, help="file for the mosaic: .fits, .fits.gz or .asdf"
     )
+    parser.add_argument(
+        "--add-to",
+        metavar="MOSAIC",
+        help="add the exposures to this mosaic, which gpures made, as if all had been there at once; it is replaced, "
+        "unless -o gives another name",
+    )
     for names, words in FLAGS.items():
         parser.add_argument(*names, action="store_true", default=False, help=words)
     _add_frame(parser.add_argument_group("frame"))
@@ -200,7 +206,7 @@ def _or_none(text: str) -> str | None:
 
 def _run(parsed: argparse.Namespace) -> int:
     """Make a mosaic, or show its plan; the exit status."""
-    if parsed.output is None and not parsed.dry_run:
+    if parsed.output is None and not parsed.dry_run and "add_to" not in parsed:
         parsed.usage_error("the following arguments are required: -o/--output")
     if parsed.threads is not None:
         if parsed.threads < 1:

@@ -50,6 +50,9 @@ KEYWORDS = {
 # Keywords of the WCS that the primary header has as well.
 SKY = ("RADESYS", "EQUINOX")
 
+# What begins like this is kept for those who go on with the mosaic, and is no image of the sky.
+NO_IMAGE = "vwht"
+
 # Said of a name that FITS can't hold as it is.
 ENCODED = "%-encoded UTF-8"
 
@@ -135,7 +138,8 @@ def hdu_list(
     order = [key for key in order if key not in last] + [key for key in images if key not in NAMES] + last
     for key in order:
         hdu = fits.ImageHDU(_storable(images[key]), name=NAMES.get(key, key.upper()))
-        hdu.header.update(keywords.copy())  # else all images share their cards
+        if not key.startswith(NO_IMAGE):
+            hdu.header.update(keywords.copy())  # else all images share their cards
         # The context's third axis counts words of 32 exposures, which a WCS of two axes does not cover; but distortions
         # are defined for two.
         if images[key].ndim == 3 and keywords and not (tables or "A_ORDER" in keywords):

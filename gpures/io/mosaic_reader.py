@@ -16,7 +16,10 @@ from gpures.io.fits_images import opened as opened_fits
 from gpures.io.fits_writer import KEYWORDS, NAMES
 from gpures.typing import MosaicModel
 
-__all__ = ["read_mosaic"]
+__all__ = ["facts_of", "read_mosaic"]
+
+# Keys of a tree that are told of in another way, or of the file alone.
+OF_THE_TREE = ("exposures", "inputs", "header", "notes", "creator", "unit", "asdf_library", "history")
 
 IMAGES = {name: key for key, name in NAMES.items()}
 
@@ -50,16 +53,67 @@ def read_mosaic(path: str | Path) -> MosaicModel:
         return cast(MosaicModel, first.read())
     if first.kind == "asdf":
         with opened(first.path) as file:
-            known = ("exposures", "inputs", "header", "notes", "creator", "unit", "asdf_library", "history")
-            model = {key: _loaded(value) for key, value in file.tree.items() if key not in known}
-            names = [{"name": name} for name in file.tree.get("exposures") or ()]
-            model["exposures"] = [dict(record) for record in file.tree.get("inputs") or names]
-            model["header"] = dict(file.tree.get("header") or {})
-            model["history"] = [str(line) for line in file.tree.get("notes") or ()]
+            model = {key: _loaded(value) for key, value in file.tree.items() if key not in OF_THE_TREE}
+            model |= _told_by_tree(file.tree)
     else:
         data = first.load({"data"})["data"]
         model = _from_fits(first.path, first.shape) | {"data": data.astype(data.dtype.newbyteorder("="), copy=False)}
     return cast(MosaicModel, model | {"wcs": first.wcs, "bunit_data": first.unit})
+
+
+def facts_of(path: str | Path) -> tuple[dict[str, Any], set[str]]:
+    """What a mosaic tells of itself beside its images, and which images it has; no pixels are read.
+
+    Parameters
+    ----------
+    path : str or path
+        A mosaic in FITS or ASDF.
+
+    Returns
+    -------
+    facts : dict
+        As `read_mosaic` gives them, and under ``"creator"`` the program that wrote it.
+    planes : set of str
+        Names of the images.
+    """
+    first = first_image(path)
+    if first.kind == "asdf":
+        with opened(first.path) as file:
+            planes = {key for key, value in file.tree.items() if hasattr(value, "dtype")}
+            facts = {key: value for key, value in file.tree.items() if key not in {*OF_THE_TREE, *planes}}
+            return facts | _told_by_tree(file.tree) | {"creator": str(file.tree.get("creator", ""))}, planes
+    with opened_fits(first.path) as hdus:
+        planes = {_key_of(hdu) for hdu in hdus if hdu.is_image and hdu.shape[-2:] == first.shape}
+        facts = _told_by(hdus)
+        return facts | {"creator": str(hdus[0].header.get("CREATOR", ""))}, planes
+
+
+def _told_by_tree(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """What an ASDF file tells of a mosaic's exposures and of how it was made."""
+    names = [{"name": name} for name in tree.get("exposures") or ()]
+    return {
+        "exposures": [dict(record) for record in tree.get("inputs") or names],
+        "header": dict(tree.get("header") or {}),
+        "history": [str(line) for line in tree.get("notes") or ()],
+    }
+
+
+def _told_by(hdus: Any) -> dict[str, Any]:
+    """The same of a FITS file, and the facts in its headers."""
+    return _facts([hdu.header for hdu in hdus]) | {
+        "exposures": [record.as_dict(k) for k, record in enumerate(records_of_table(hdus))],
+        "header": {
+            key: value
+            for key, value in merged_header([hdus[0].header.copy(strip=True)]).items()
+            if key not in ("CHECKSUM", "DATASUM")
+        },
+        "history": [str(line) for line in hdus[0].header.get("HISTORY", ())],
+    }
+
+
+def _key_of(hdu: Any) -> str:
+    """What an extension is called in a model."""
+    return IMAGES.get(hdu.name, hdu.name.lower() or "data")
 
 
 def _loaded(value: Any) -> Any:
@@ -69,12 +123,9 @@ def _loaded(value: Any) -> Any:
 
 def _from_fits(path: Path, shape: tuple[int, int]) -> dict[str, Any]:
     with opened_fits(path) as hdus:
-        model: dict[str, Any] = _facts([hdu.header for hdu in hdus])
-        model["exposures"] = [record.as_dict(k) for k, record in enumerate(records_of_table(hdus))]
-        model["header"] = merged_header([hdus[0].header.copy(strip=True)])
-        model["history"] = [str(line) for line in hdus[0].header.get("HISTORY", ())]
+        model: dict[str, Any] = _told_by(hdus)
         for hdu in hdus:
-            key = IMAGES.get(hdu.name, hdu.name.lower() or "data")
+            key = _key_of(hdu)
             if key in ("data", "primary"):
                 continue
             # The extension of a name that comes first is the first image's; its planes are (planes, Ny, Nx).

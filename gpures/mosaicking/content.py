@@ -103,20 +103,28 @@ def _why(data: np.ndarray, dq: np.ndarray, bad: int, variance: np.ndarray | None
 
 
 def _has_number(data: np.ndarray) -> Any:
-    finite = np.isfinite(data) if data.dtype.kind == "f" else np.ones(data.shape, bool)
+    finite = np.isfinite(_native(np.ma.getdata(data))) if data.dtype.kind == "f" else np.ones(data.shape, bool)
     return finite & ~np.ma.getmaskarray(data) if isinstance(data, np.ma.MaskedArray) else finite
 
 
+def _native(array: np.ndarray) -> np.ndarray:
+    """An array in the machine's byte order, in which it is compared faster."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
 def _is_good(dq: np.ndarray, bad: int) -> Any:
-    flags = np.ma.getdata(dq)
-    return (flags & np.array(bad, f"u{dq.dtype.itemsize}").view(f"{dq.dtype.kind}{dq.dtype.itemsize}")) == 0
+    flags = np.ascontiguousarray(np.ma.getdata(dq))
+    size = flags.dtype.itemsize
+    # Bits are where they are: in the array's byte order there is nothing to be swapped but the mask.
+    mask = np.array(bad, f"u{size}").astype(flags.dtype.str.replace("i", "u")).view(f"u{size}")
+    return (flags.view(f"u{size}") & mask) == 0
 
 
 def _has_weight(variance: np.ndarray | None, rows: slice) -> Any:
     """Whether the inverse is a weight; `gpures.exposure.weights` has which array it is made of."""
     if variance is None:
         return np.True_
-    block = np.ma.getdata(variance)[rows]
+    block = _native(np.ma.getdata(variance)[rows])
     with np.errstate(invalid="ignore"):
         return (block > 0) & (block < np.inf)
 

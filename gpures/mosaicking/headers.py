@@ -104,7 +104,11 @@ def filter_of(header: Mapping[str, Any]) -> str:
 
 
 def keywords_of(
-    headers: Sequence[Mapping[str, Any]], records: Sequence[ExposureRecord], unit: str | None, is_scaled: bool
+    headers: Sequence[Mapping[str, Any]],
+    records: Sequence[ExposureRecord],
+    unit: str | None,
+    is_scaled: bool,
+    before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Keywords of a mosaic's primary header that come from its exposures.
 
@@ -116,23 +120,26 @@ def keywords_of(
     headers : sequence of mapping
         Of each exposure, what its file's headers say.
     records : sequence of ExposureRecord
-        The same exposures.
+        Exposures in the mosaic, of which these are the last.
     unit : str or None
         Of the mosaic's data.
     is_scaled : bool
         Whether data were multiplied by something on the way, so that GAIN and SATURATE are not theirs any more.
+    before : mapping, optional
+        Header of the mosaic of the other exposures.
 
     Returns
     -------
     dict
         Values, or values and comments, by keyword.
     """
+    own, headers = headers, [*([] if before is None else [before]), *headers]
     kept = _agreed(headers)
     for name in FILTERS:
         values = {str(header[name]) for header in headers if header.get(name) is not None}
         if len(values) > 1:
             kept[name] = (SEVERAL, "the exposures' differ: see INPUTS")
-    return kept | _dates(records) | ({} if is_scaled else _levels(headers, records, unit))
+    return kept | _dates(records) | ({} if is_scaled else _levels(headers, own, records, unit))
 
 
 def _agreed(headers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -190,7 +197,10 @@ def _end(record: ExposureRecord) -> float | None:
 
 
 def _levels(
-    headers: Sequence[Mapping[str, Any]], records: Sequence[ExposureRecord], unit: str | None
+    headers: Sequence[Mapping[str, Any]],
+    own: Sequence[Mapping[str, Any]],
+    records: Sequence[ExposureRecord],
+    unit: str | None,
 ) -> dict[str, Any]:
     """GAIN and SATURATE of a mean of exposures."""
     found: dict[str, Any] = {}
@@ -200,7 +210,8 @@ def _levels(
     if is_count is None:
         return found
     is_rate = is_count[2] is not None
-    times = [(record.exposure_time or math.nan) if is_rate else 1.0 for record in records]
+    times = [(record.exposure_time or math.nan) if is_rate else 1.0 for record in records[-len(own) :]]
+    times = [1.0] * (len(headers) - len(own)) + times  # a mosaic's is a sum already
     for name in GAINS:
         total = math.fsum(gain * time for gain, time in zip(_numbers(headers, name), times, strict=False))
         if total > 0:  # neither none nor NaN

@@ -21,6 +21,7 @@ from gpures.io import FileError, check_units
 from gpures.io.atomic import check_space
 from gpures.machine.memory import available_memory
 from gpures.mosaicking.content import with_content
+from gpures.mosaicking.continuing import Begun, begun_mosaic, recorded
 from gpures.mosaicking.destination import check_is_no_input, check_output, checked_output
 from gpures.mosaicking.flags import default_good_bits, names_for
 from gpures.mosaicking.footprint import Footprint, footprint_of
@@ -47,7 +48,10 @@ AT_A_TIME = 3
 DEFAULTS: dict[str, Any] = {"fillval": "NaN", "compute_err": "from_var"}
 
 # What a call need not tell.
-NOT_GIVEN = {"output_wcs": None, "skip_bad": False, "overwrite": False}
+NOT_GIVEN = {"output_wcs": None, "add_to": None, "skip_bad": False, "overwrite": False}
+
+# Exposures that a warning names.
+NAMED = 3
 
 # Exposures so many times their own radius apart leave most of a frame between them empty.
 APART = 10.0
@@ -105,6 +109,10 @@ class Plan:
         Time that the plan took.
     call : str
         What was called, for the mosaic's history.
+    told : dict
+        What its file tells of the options that were asked for.
+    begun : gpures.mosaicking.continuing.Begun or None
+        The mosaic that is gone on with.
     """
 
     sources: Iterable[Source] = field(repr=False)
@@ -130,6 +138,8 @@ class Plan:
     skip_bad: bool = False
     seconds: float = 0.0
     call: str = ""
+    told: dict[str, Any] = field(default_factory=dict)
+    begun: Begun | None = field(default=None, repr=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -204,6 +214,7 @@ def make_plan(
     output: str | os.PathLike[str] | None = None,
     *,
     output_wcs: Any = None,
+    add_to: str | os.PathLike[str] | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
     progress: Any = None,
@@ -219,13 +230,20 @@ def make_plan(
     """
     begin = time.perf_counter()
     skip_bad, overwrite = checked_switch(skip_bad, "skip_bad"), checked_switch(overwrite, "overwrite")
+    if add_to is not None and output is None:
+        output, overwrite = add_to, True
     path = None if output is None else checked_output(output, overwrite)
-    others = {"output_wcs": output_wcs, "skip_bad": skip_bad, "overwrite": overwrite}
-    call = call_of(inputs, output, options | others, vars(FrameOptions()) | NOT_GIVEN)
+    others = {"output_wcs": output_wcs, "add_to": add_to, "skip_bad": skip_bad, "overwrite": overwrite}
+    arguments = options | others
     wanted = FrameOptions(**{name: options.pop(name) for name in FrameOptions.names() if name in options})
     if unknown := [name for name in options if name not in Options.names()]:
         known = ", ".join(Options.names())
         raise TypeError(f"mosaic() takes no argument {unknown[0]!r}. The options of Resample are {known}.")
+    begun = None if add_to is None else begun_mosaic(add_to)
+    if begun is not None:
+        if output_wcs is not None or wanted != FrameOptions():
+            raise ValueError(f"'add_to' is {add_to}, which has its own frame: none can be given beside it.")
+        options, output_wcs = begun.with_options(options), begun.output_wcs
     asked = Options(**(DEFAULTS | options))  # what can't be is found before files are read
     if asked.backend == "cuda":
         select(asked.device)
@@ -245,13 +263,13 @@ def make_plan(
         skipped.append((name, words_of(name, error)))
 
     sources = find(entries, progress, skip) if models is None else []
-    sources = once(sources, lambda name, reason: skipped.append((name, reason)))
+    sources = once(sources, lambda name, reason: skipped.append((name, reason)), begun)
     sky = common_sky(sources) if given is None else world_axes(given["wcs"]).sky
     if given is None or is_imaging(given["wcs"]):
         sources, footprints = _with_footprints(sources, sky, skip)
     else:
         footprints = []
-    unit = check_units(cast(Any, sources))
+    unit = check_units(cast(Any, sources if begun is None else [begun.image, *sources]))
     if models is None and not sources:
         raise ValueError(nothing_left(skipped))
 
@@ -260,7 +278,10 @@ def make_plan(
     options = DEFAULTS | {"good_bits": default_good_bits(kinds)} | options
     flag_names = names_for(options["good_bits"], kinds)
     checked = Options(**options)
+    told = recorded(checked)
     offered = None if models is not None else {name for source in sources for name in source.sizes}
+    if offered is not None and begun is not None:
+        offered |= begun.planes
     checked, variance_names = with_content(checked, offered)
     frame = OutputFrame(given)
     shape = frame.output_array_shape
@@ -271,7 +292,13 @@ def make_plan(
         if not any(reach):
             raise ValueError(all_beside(footprints, given["wcs"], shape))
         sources = [source for source, inside in zip(sources, reach, strict=True) if inside]
-    layout = MosaicLayout.of(checked, shape, variance_names, len(sources) or None)
+        if outside:
+            some = ", ".join([*outside[:NAMED], *["..."][: len(outside) > NAMED]])
+            log.warning("%d exposures do not reach the frame, and are not read: %s", len(outside), some)
+        if begun is not None:
+            begun.warn_of_edges([footprint for footprint, inside in zip(footprints, reach, strict=True) if inside])
+    count = len(sources) + (0 if begun is None else len(begun.records))
+    layout = MosaicLayout.of(checked, shape, variance_names, count or None)
     backend, device, why = _backend(checked.backend, checked.device, layout)
     file_bytes, in_fits = 0, None
     if path is not None:
@@ -285,7 +312,9 @@ def make_plan(
         overwrite=overwrite,
         skip_bad=skip_bad,
         seconds=time.perf_counter() - begin,
-        call=call,
+        call=call_of(inputs, output, arguments, vars(FrameOptions()) | NOT_GIVEN),
+        told=told,
+        begun=begun,
         flag_names=flag_names,
         sources=(ModelSource(model) for model in models) if models is not None else sources,
         total=None if models is not None else len(sources),

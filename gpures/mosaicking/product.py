@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from gpures.io import Input
+from gpures.io import Input, read_mosaic
 from gpures.io.atomic import Destination
 from gpures.io.empty_planes import empty_planes
 from gpures.io.exposures import ExposureRecord
 from gpures.io.writer import write_into
 from gpures.mosaicking.content import content_of, idle_exposures, pixels_with_data, resampler_of
+from gpures.mosaicking.continuing import OPTIONS, as_text
 from gpures.mosaicking.headers import keywords_of
 from gpures.mosaicking.history import history_of
 from gpures.mosaicking.plan import Plan, make_plan, nothing_left
@@ -26,6 +27,7 @@ from gpures.mosaicking.stream import Stream
 from gpures.reporting.progress import shown
 from gpures.reporting.timing import stage, watched
 from gpures.resample.resampler import Resample
+from gpures.resample.resuming import resume, variance_weights, weights_to_keep
 from gpures.typing import ModelLike, MosaicModel
 
 __all__ = ["Mosaic", "build", "mosaic"]
@@ -120,6 +122,7 @@ def mosaic(
     crval: Sequence[float] | None = None,
     output_shape: Sequence[int] | None = None,
     align: str = "first",
+    add_to: str | os.PathLike[str] | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
     progress: bool | Callable[[int, int | None], object] | None = True,
@@ -162,6 +165,9 @@ def mosaic(
         already keeps its pixels as they are, if it is the first, and so do others of that grid; others make pixels at
         whole multiples of the scale around the tangent point, which "tangent" does in any case. "footprint" begins
         where the exposures do, in the middle of the first pixels, as the pipelines have it.
+    add_to : path, optional
+        A mosaic that this function wrote, to which the exposures are added as if all had been there at once: it becomes
+        a new file, ``output``, or takes the old one's place where that is not given. It has its frame and its options.
     skip_bad : bool, optional
         Whether exposures that can't be used are left out, with a warning. Else the first one is an error.
     overwrite : bool, optional
@@ -204,6 +210,7 @@ def mosaic(
         crval=crval,
         output_shape=output_shape,
         align=align,
+        add_to=add_to,
         skip_bad=skip_bad,
         overwrite=overwrite,
         progress=progress,
@@ -228,34 +235,46 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
         if plan.flag_names is not None:
             resample.dq_flag_name_map = plan.flag_names
         content = partial(content_of, options=plan.options, flag_names=plan.flag_names)
-        stream = Stream(plan.sources, plan.arrays, plan.skip_bad, content)
+        begun = plan.begun
+        if begun is not None:
+            images: Any = read_mosaic(begun.path)
+            resume(resample, images, [record.group for record in begun.records], len(begun.records))
+            del images
+        before = () if begun is None else begun.records
+        seen = {} if begun is None else {(each.digest, each.extension): begun.path for each in before if each.digest}
+        stream = Stream(plan.sources, plan.arrays, plan.skip_bad, content, seen)
         with shown(progress, plan.total) as show:
             resample.add_models(stream, lambda done, _: show(done + stream.unread), stream.on_error)
         skipped = plan.skipped + stream.skipped
-        records = stream.records
-        if not records:
+        unit = stream.unit or plan.unit
+        records = [*before, *stream.records]
+        if not stream.records:
             raise ValueError(nothing_left(skipped))
+        weights = variance_weights(resample)
         resample.finalize()
         model: Any = resample.output_model
         for name in empty_planes(model):
             del model[name]
-        data_pixels = _data_pixels(model, stream, skipped)
+        kept = weights_to_keep(resample, model, weights) if destination is not None else {}
+        del weights
+        data_pixels = _data_pixels(model, records, skipped)
         if destination is not None:
             with stage("writing"):
+                history = history_of(plan.call, plan.options)
                 write_into(
                     destination,
-                    model,
-                    unit=stream.unit,
+                    {**model, **kept},
+                    unit=unit,
                     exposures=records,
-                    header=keywords_of(stream.headers, records, stream.unit, is_scaled=False),
-                    history=history_of(plan.call, plan.options),
+                    header=_keywords(plan, stream, records, unit),
+                    history=history if begun is None else [*begun.history, *history],
                     in_fits=plan.in_fits,
                 )
     return Mosaic(
         model=model,
         plan=plan,
         exposures=records,
-        unit=stream.unit,
+        unit=unit,
         backend=resample.backend,
         pixels=stream.pixels,
         data_pixels=data_pixels,
@@ -269,7 +288,16 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
     )
 
 
-def _data_pixels(model: Mapping[str, Any], stream: Stream, skipped: Sequence[tuple[str, str]]) -> int:
+def _keywords(plan: Plan, stream: Stream, records: Sequence[ExposureRecord], unit: str | None) -> dict[str, Any]:
+    """What the primary header tells of exposures and options."""
+    before = None if plan.begun is None else plan.begun.header
+    keywords = keywords_of(stream.headers, records, unit, is_scaled=False, before=before)
+    return keywords | {OPTIONS: (as_text(plan.told), "")}
+
+
+def _data_pixels(
+    model: Mapping[str, Any], records: Sequence[ExposureRecord], skipped: Sequence[tuple[str, str]]
+) -> int:
     """Number of a mosaic's pixels that have data; exposures that nothing is there of are told of.
 
     Raises
@@ -279,11 +307,11 @@ def _data_pixels(model: Mapping[str, Any], stream: Stream, skipped: Sequence[tup
     """
     with stage("counting"):
         count = pixels_with_data(model["wht"])
-        idle = [] if model.get("con") is None else idle_exposures(model["con"], len(stream.records))
+        idle = [] if model.get("con") is None else idle_exposures(model["con"], len(records))
     if not count:
         words = "Nothing of the exposures is in the mosaic: none of their pixels that can be used lies in its frame."
         raise ValueError(words + "".join(f"\n  {reason}" for _, reason in skipped))
     for number in idle:
-        name = stream.records[number].name
+        name = records[number].name
         log.warning("%s: nothing of it is in the mosaic: its pixels that can be used lie outside of the frame.", name)
     return count

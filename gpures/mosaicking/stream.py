@@ -56,6 +56,8 @@ class Stream:
     content : callable
         Tells of a model what there is in it, as `gpures.mosaicking.content.content_of` does; one in which no pixel is
         used is left out, with a warning.
+    seen : mapping, optional
+        Exposures that are there already: the file that they are in, by their digest and extension.
 
     Attributes
     ----------
@@ -79,6 +81,7 @@ class Stream:
         arrays: Collection[str],
         skip_bad: bool,
         content: Callable[[Mapping[str, Any]], Content | None],
+        seen: Mapping[tuple[str, str], Any] | None = None,
     ):
         self.skipped: list[tuple[str, str]] = []
         self.unread = 0
@@ -88,7 +91,7 @@ class Stream:
         self._skip_bad = skip_bad
         self._content = content
         self._handed: list[_Told | None] = []
-        self._seen: dict[tuple[str, str], Any] = {}
+        self._seen = dict(seen or {})
         self._alike = alike(sources) if isinstance(sources, Sequence) else set()
         self._first: _Told | None = None
 

@@ -16,6 +16,7 @@ from gpures.errors import FileError
 from gpures.io.digest import digest_of
 from gpures.io.exposures import ExposureRecord
 from gpures.machine.prefetch import interruptible
+from gpures.mosaicking.continuing import Begun
 from gpures.mosaicking.headers import times_of
 from gpures.mosaicking.records import extension_of
 from gpures.mosaicking.sources import Source
@@ -40,7 +41,7 @@ OF_FILE = re.compile(r"(CHECKSUM|DATASUM|Z\w*|FILENAME|DATE|CREATOR|IRAF.*|EXTNA
 Left = Callable[[str, str], Any]
 
 
-def once(sources: Sequence[Source], left: Left) -> list[Source]:
+def once(sources: Sequence[Source], left: Left, begun: Begun | None = None) -> list[Source]:
     """Exposures, each of them once, as far as headers and names of files tell.
 
     Parameters
@@ -49,6 +50,8 @@ def once(sources: Sequence[Source], left: Left) -> list[Source]:
         All that were given.
     left : callable
         Called with the name of each that is left out, and why.
+    begun : gpures.mosaicking.continuing.Begun, optional
+        The mosaic that they are added to: those that are in it already are left out.
 
     Returns
     -------
@@ -57,7 +60,28 @@ def once(sources: Sequence[Source], left: Left) -> list[Source]:
     """
     kept = _first_of_each(sources, _file_of, "is the same file as {first}", left)
     kept = _first_of_each(kept, _exposure_of, "is the same exposure as {first}", left)
-    return _without_mosaics_of(kept, left)
+    return _without_mosaics_of(kept if begun is None else _not_in(begun, kept, left), left)
+
+
+def _not_in(begun: Begun, sources: Sequence[Source], left: Left) -> list[Source]:
+    """Sources that are not in a mosaic, nor the mosaic itself; copies of its files show when they are read."""
+    names = _names_in(begun.records)
+    there = {(_root(record.name), record.extension) for record in begun.records}
+    digests = {record.digest for record in begun.records} - {""}
+    kept = []
+    for source in sources:
+        if source.kind != "model" and os.path.exists(source.path) and os.path.samefile(source.path, begun.path):
+            reason = f"{source.path} is the mosaic that others are added to: it is no exposure."
+        elif _root(source.path) in names and (_root(source.path), extension_of(source)) in there:
+            reason = f"{source.name} is in {begun.path} already: it is not added again."
+        elif _made_of(source) and _shares(source, begun.image, names, digests):
+            reason = f"{source.path} shares exposures with {begun.path}: it is left out."
+        else:
+            kept.append(source)
+            continue
+        log.warning("Left out: %s", reason)
+        left(source.name, reason)
+    return kept
 
 
 def _first_of_each(
@@ -73,7 +97,7 @@ def _first_of_each(
             continue
         reason = f"{source.path} {words.format(first=first[key].path)}: {source.name} is used once."
         if not repeated:
-            log.warning("%s", reason)
+            log.warning("Left out: %s", reason)
         left(source.name, reason)
         repeated += 1
     if repeated > 1:
@@ -122,7 +146,7 @@ def _without_mosaics_of(sources: Sequence[Source], left: Left) -> list[Source]:
             f"{mosaic.path} {what}: the mosaic is left out, with all {len(_made_of(mosaic))} exposures in it. Give "
             "either the mosaic or exposures."
         )
-        log.warning("%s", reason)
+        log.warning("Left out: %s", reason)
         left(mosaic.name, reason)
     return kept
 

@@ -725,9 +725,8 @@ class Resample(Hooks, OutputFrame, TimeCounters):
         """Variances and error, which are made of what is accumulated, in its place."""
         if self.enable_var:
             self.finalize_resample_variance(model)
-        ratio = self._pixel_scale_ratio
         if self.compute_err == "driz_err":
-            scaling = 1.0 if ratio is None else ratio if is_imaging(self._output_wcs) else 1.0 / math.sqrt(ratio)
+            scaling = self._error_scaling()
             if scaling != 1.0:
                 with self._accumulators.context():
                     model["err"] = (model["err"] / scaling).astype(self.output_array_types["err"], copy=False)
@@ -745,12 +744,21 @@ class Resample(Hooks, OutputFrame, TimeCounters):
         output_model : dict
             Gets an image of float32 (Ny, Nx), in the square of the data's unit, for each of the variance arrays.
         """
-        ratio = self._pixel_scale_ratio
-        scaling = 1.0 if ratio is None else 1.0 / ratio**2 if is_imaging(self._output_wcs) else ratio
+        scaling = self._variance_scaling()
         with stage("variances"), self._accumulators.context():
             for name, image in self._accumulators.finish_variances(scaling).items():
                 output_model[name] = image.astype(self.output_array_types[name], copy=False)
         self._finalized = True
+
+    def _error_scaling(self) -> float:
+        """What averaged errors are divided by at the end."""
+        ratio = self._pixel_scale_ratio
+        return 1.0 if ratio is None else ratio if is_imaging(self._output_wcs) else 1.0 / math.sqrt(ratio)
+
+    def _variance_scaling(self) -> float:
+        """What variances are multiplied by at the end."""
+        ratio = self._pixel_scale_ratio
+        return 1.0 if ratio is None else 1.0 / ratio**2 if is_imaging(self._output_wcs) else ratio
 
     def _error_from_variances(self, model: Mapping[str, Any]) -> np.ndarray:
         """Root of the sum of the variances that the error is made of; NaN where all of them are."""
