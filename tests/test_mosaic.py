@@ -38,6 +38,7 @@ class Exposure:
     unit = property(lambda self: self.model["bunit_data"])
     exposure_time = property(lambda self: self.model["exposure_time"])
     path = property(lambda self: self.name)
+    group_id = property(lambda self: self.model["group_id"])
     sizes = property(lambda self: {name: value.nbytes for name, value in images(self.model).items()})
 
     def read(self, arrays):

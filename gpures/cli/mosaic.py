@@ -63,6 +63,7 @@ def add_to(commands: Any) -> None:
     )
     for names, words in FLAGS.items():
         parser.add_argument(*names, action="store_true", default=False, help=words)
+    _add_reading(parser.add_argument_group("reading"))
     _add_frame(parser.add_argument_group("frame"))
     _add_resampling(parser.add_argument_group("resampling"))
     _add_planes(parser.add_argument_group("what the mosaic has besides data and weight"))
@@ -75,6 +76,39 @@ def _arguments_of(line: str) -> list[str]:
     """Arguments in a line of a list."""
     line = line.strip()
     return [] if not line or line.startswith("#") else [line]
+
+
+def _add_reading(group: Any) -> None:
+    group.add_argument(
+        "--ext",
+        action="append",
+        metavar="EXT",
+        help="extension of FITS files that is an exposure: number (the primary is 0), name or pattern of names, or "
+        "name and EXTVER, as SCI,2; repeatable (default: all images with a WCS of the sky that belong to no other)",
+    )
+    group.add_argument("--plane", type=int, metavar="K", help="plane of cubes, from 0")
+    group.add_argument(
+        "--mask-ext", action="append", metavar="EXT", help="extension that is a mask (default: by names); repeatable"
+    )
+    group.add_argument(
+        "--weight-ext",
+        action="append",
+        metavar="EXT",
+        help="extension that is a weight, or by its name an error or variance (default: by names); repeatable",
+    )
+    group.add_argument(
+        "--masks",
+        metavar="PATTERN",
+        help="files that are masks, as '*.mask.fits', where * is the exposure's name without suffix; 'none' leaves "
+        "files beside the exposures alone (default: by names)",
+    )
+    group.add_argument("--weights", metavar="PATTERN", help="files that are weights or errors, like --masks")
+    group.add_argument(
+        "--bad-bits",
+        metavar="BITS",
+        help="bits of masks and DQ flags that make a pixel bad, such as 1+16 (default: any of a mask; for DQ see "
+        "--good-bits)",
+    )
 
 
 def _add_frame(group: Any) -> None:

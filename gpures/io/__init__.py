@@ -14,6 +14,7 @@ How each kind of file is understood stands in its reader: `gpures.io.jwst`, `gpu
 """
 
 from gpures.errors import FileError, MissingFileError, NoExposureError
+from gpures.io.beside import belongs_to
 from gpures.io.detection import inputs, read, read_wcs
 from gpures.io.input import Input, check_units
 from gpures.io.mosaic_reader import read_mosaic
@@ -26,6 +27,7 @@ __all__ = [
     "MissingFileError",
     "NoExposureError",
     "Reading",
+    "belongs_to",
     "check_units",
     "inputs",
     "read",

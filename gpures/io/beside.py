@@ -26,6 +26,8 @@ SUFFIX = re.compile(r"\.(fits|fit|fts|fz)(\.(gz|fz|bz2|xz|z|zip))?$", re.IGNOREC
 PACKED = ("", ".fz", ".gz", ".bz2")
 BREAKS = re.compile(r"[._-]+")
 
+ALONE = "'masks' and 'weights' leave such files alone where they are \"none\"."
+
 # Names of what belongs to others in `PAIRS`, whether there are those or not.
 PAIRED = re.compile(r"_o[a-z][wd](?=_|$)|_c1[mfh]$|_q0[mfh]$|_c?bunc$|_bimsk$|_munc$")
 
@@ -198,7 +200,7 @@ def _named(path: Path, pattern: str, kind: str) -> Beside:
                 roles = ("dq", "mask") if kind == "mask" else SOURCES
                 role = next((word for word in words if word and word in roles), "mask" if kind == "mask" else "wht")
                 return Beside(file, role, given=True)
-    raise FileError(path, f"there is no {kind} for it: {kind}s={pattern!r} (--{kind}s) stands for {tried[0]}.")
+    raise FileError(path, f"there is no {kind} for it: '{kind}s' is {pattern!r}, which stands for {tried[0]}.")
 
 
 def matched(
@@ -235,16 +237,14 @@ def matched(
             raise FileError(
                 beside.path,
                 f"it can't be told which of its images {', '.join(each.label for each in there) or '(none)'} belong to "
-                f"which of {path.name}: neither their names nor their number say so. masks='none' and weights='none' "
-                "(--masks none, --weights none) leave such files alone.",
+                f"which of {path.name}: neither their names nor their number say so. {ALONE}",
             )
         for image, each in pairs:
             if each.shape != image.shape:
                 raise FileError(
                     beside.path,
                     f"{each.label} has the shape {each.shape}, expected that of {image.label} in {path.name}, "
-                    f"{image.shape}. masks='none' and weights='none' (--masks none, --weights none) leave such files "
-                    "alone.",
+                    f"{image.shape}. {ALONE}",
                 )
         return {image.index: (each, hdus[each.index]) for image, each in pairs}
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from gpures.errors import FileError, NoExposureError
-from gpures.io.fits_images import axes_of, image_shape, label_of
+from gpures.io.fits_images import axes_of, image_shape, label_of, labels
 from gpures.io.fits_wcs import fits_wcs, has_sky
 from gpures.io.reading import Reading, selected
 from gpures.io.roles import COMPANIONS, IMAGES, SOURCES, Named, named, role_of_header
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 # shapes, in pixels of the larger kind.
 SAME_PIXELS, SAME_PLACE = 0.01, 0.75
 
-TAKEN = "ext, mask_ext and weight_ext (--ext, --mask-ext, --weight-ext) say what they are."
+TAKEN = "'ext', 'mask_ext' and 'weight_ext' say what they are."
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ class Extension:
 def extensions_of(hdus: Any, plane: int | None = None) -> list[Extension]:
     """All images of an open file that have pixels."""
     found = []
+    called = labels(hdus)
     for index, hdu in enumerate(hdus):
         if axes_of(hdu) is None and (not hdu.is_image or not hdu.header["NAXIS"] or 0 in hdu.shape):
             continue
@@ -101,7 +102,7 @@ def extensions_of(hdus: Any, plane: int | None = None) -> list[Extension]:
         found.append(
             Extension(
                 index=index,
-                label=label_of(hdus, index),
+                label=called[index],
                 name=name,
                 version=hdu.ver,
                 shape=image_shape(hdu, plane),
@@ -133,6 +134,7 @@ class FITSImages:
         self._hdus = hdus
         self._reading = reading
         self._has_gwcs = has_gwcs
+        self._wcs: dict[int, Any] = {}
         self.all = extensions_of(hdus, reading.plane)
         self._given = {
             extension.index
@@ -147,6 +149,8 @@ class FITSImages:
         found = [each for each in found if each.index not in self._given]
         if strong := [each for each in found if each.said.word in IMAGES or role_of_header(self._header(each))]:
             found = strong
+        families = {each.family for each in found if each.has_sky}
+        found = [each for each in found if each.family in families] or found
         more = [each for each in self._selected(self._reading.ext) if each not in found]
         return sorted([*found, *more], key=lambda each: each.index)
 
@@ -187,8 +191,10 @@ class FITSImages:
         return extension.has_sky or (self._has_gwcs and len(self.images) == 1)
 
     def wcs_of(self, extension: Extension) -> Any:
-        """WCS of an image, by its header."""
-        return fits_wcs(self.path, self._hdus, extension.index, self._reading.plane)
+        """WCS of an image, by its header; made once."""
+        if extension.index not in self._wcs:
+            self._wcs[extension.index] = fits_wcs(self.path, self._hdus, extension.index, self._reading.plane)
+        return self._wcs[extension.index]
 
     def _header(self, extension: Extension) -> Any:
         return self._hdus[extension.index].header
@@ -222,7 +228,7 @@ class FITSImages:
             return (
                 f"{cubes[0].label} has the planes 0 to {others[0] - 1}, and plane {self._reading.plane} was asked for."
             )
-        return f"{words} {cubes[0].label} is a cube: say which plane, plane=K (--plane K), from 0 to {others[0] - 1}."
+        return f"{words} {cubes[0].label} is a cube: 'plane' says which, from 0 to {others[0] - 1}."
 
     # ---- several images ----------------------------------------------------------------------------------------------
 

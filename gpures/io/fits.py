@@ -137,4 +137,4 @@ def check_name(path: Path, reading: Reading) -> None:
         It is.
     """
     if not reading.ext and (why := why_no_exposure(path)) is not None:
-        raise NoExposureError(path, f"{why}. ext=0 (--ext 0), say, takes it for one all the same.")
+        raise NoExposureError(path, f"{why}. With 'ext', its image is taken for one all the same.")

@@ -6,6 +6,7 @@ import logging
 import math
 import re
 import warnings
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = [
     "image_bytes",
     "image_shape",
     "label_of",
+    "labels",
     "merged_header",
     "opened",
     "read_images",
@@ -156,7 +158,17 @@ def image_shape(hdu: Any, plane: int | None = None) -> tuple[int, int] | None:
 
 
 def cut(hdu: Any, data: np.ndarray, plane: int | None) -> np.ndarray:
-    """The image, of the shape that `image_shape` has, in the array of an extension."""
+    """The image, of the shape that `image_shape` has, in the array of an extension.
+
+    Parameters
+    ----------
+    hdu : HDU
+        The extension.
+    data : ndarray
+        Its array.
+    plane : int or None
+        Of a cube, the plane.
+    """
     axes = axes_of(hdu)
     if data.ndim == 2 or axes is None:
         return data
@@ -175,11 +187,22 @@ def image_bytes(hdu: Any, plane: int | None = None) -> int:
 
 def label_of(hdus: Any, index: int) -> str:
     """What an extension is called, as ``[SCI,2]``; by its number if it has no name, or not alone."""
-    hdu = hdus[index]
-    if not index:
-        return "[PRIMARY]"
-    is_one_of_many = any((other.name, other.ver) == (hdu.name, hdu.ver) for other in hdus if other is not hdu)
-    return f"[{hdu.name},{hdu.ver}]" if hdu.name and not is_one_of_many else f"[{index}]"
+    return labels(hdus)[index]
+
+
+def labels(hdus: Any) -> list[str]:
+    """What the extensions of an open file are called.
+
+    Parameters
+    ----------
+    hdus : astropy.io.fits.HDUList
+        The file.
+    """
+    names = [(hdu.name, hdu.ver) for hdu in hdus]
+    counts = Counter(names)
+    called = [f"[{name},{version}]" if name else f"[{k}]" for k, (name, version) in enumerate(names)]
+    called = [f"[{k}]" if counts[names[k]] > 1 else label for k, label in enumerate(called)]
+    return ["[PRIMARY]", *called[1:]]
 
 
 # ---- pixels ----------------------------------------------------------------------------------------------------------
@@ -252,12 +275,16 @@ def _blank(hdu: Any) -> int | None:
 def _without_blanks(header: Mapping[str, Any], stored: np.ndarray, blank: int, is_flags: bool) -> np.ndarray:
     scale, zero = header.get("BSCALE", 1), header.get("BZERO", 0)
     is_blank = stored == blank
-    if is_flags and scale == 1 and zero == int(zero):
-        flags = stored.astype(np.int64) + int(zero)
-        flags[is_blank] = 1
-        return flags.astype(f"u{stored.dtype.itemsize}")  # the highest bit is a flag, and no sign
     kind = np.dtype(np.float32 if stored.dtype.itemsize < 4 else np.float64)
-    values: np.ndarray = stored.astype(kind) * kind.type(scale) + kind.type(zero)
+    if scale == 1 and zero == int(zero):
+        whole: np.ndarray = stored.astype(np.int64)
+        whole = whole.view(np.uint64) ^ np.uint64(zero) if zero == 2.0**63 else whole + int(zero)
+        if is_flags:
+            whole[is_blank] = 1
+            return whole.astype(f"u{stored.dtype.itemsize}")  # the highest bit is a flag, and no sign
+        values: np.ndarray = whole.astype(kind)
+    else:
+        values = stored.astype(kind) * kind.type(scale) + kind.type(zero)
     values[is_blank] = np.nan
     return values
 

@@ -60,7 +60,8 @@ def planes_of(path: Path, hdus: Any, images: FITSImages, reading: Reading) -> di
         if beside.given:
             given_kinds.add("mask" if beside.role in ("mask", "dq") else "weight")
         else:
-            log.warning("%s is taken as %s of %s.", beside.path.name, WORDS[beside.role], path.name)
+            own = f"*{_ending(beside.path.name, path.name)}"
+            log.warning("%s: %s beside it is by its name %s, and taken for that.", path, own, WORDS[beside.role])
     planes = {}
     for each in images.exposures:
         places = found.get(each.index, [])
@@ -73,6 +74,12 @@ def planes_of(path: Path, hdus: Any, images: FITSImages, reading: Reading) -> di
     if any(each.is_relative for each in planes.values()):
         log.warning("%s has weights and no variances: its variances are 1 / weight, right but for a factor.", path.name)
     return planes
+
+
+def _ending(name: str, other: str) -> str:
+    """What a name does not begin with in common with another."""
+    count = next((k for k, (one, two) in enumerate(zip(name, other, strict=False)) if one != two), len(other))
+    return name[count:]
 
 
 def _place(

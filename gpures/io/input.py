@@ -88,6 +88,11 @@ class Input:
         return self.meta["exposure_time"]
 
     @property
+    def group_id(self) -> Any:
+        """What it has in common with exposures that were taken at the same time: such of other chips."""
+        return self.meta["group_id"]
+
+    @property
     def nbytes(self) -> int:
         """Memory in bytes of all its arrays, once they are read."""
         dq = 0 if "dq" in self.sizes else self.shape[0] * self.shape[1]  # made where the file has none

@@ -219,16 +219,16 @@ def variance_from(role: str, array: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         if role == "err":
             variance = np.square(array, dtype=kind)
-            variance[~((array > 0) & (array < NONE_FROM))] = np.inf
+            variance[(array <= 0) | (array >= NONE_FROM)] = np.inf
         else:
             variance = np.divide(1.0, array, dtype=kind)
-            variance[~(array > 0)] = np.inf
+            variance[array <= 0] = np.inf
     return variance
 
 
 def _valid(variance: np.ndarray) -> np.ndarray:
-    """A variance, infinite where it is none."""
-    is_none = ~((variance > 0) & (variance < NONE_FROM))
+    """A variance, infinite where it is none; NaN stays, and has no weight either."""
+    is_none = (variance <= 0) | (variance >= NONE_FROM)
     if not is_none.any():
         return variance
     kind = np.result_type(variance.dtype.newbyteorder("="), np.float32)
@@ -257,7 +257,7 @@ def _has_content(array: np.ndarray, role: str) -> bool:
         return array.dtype.kind != "f" or bool(np.isfinite(array).any())
     if role in ("ivar", "wht"):
         return bool(((array > 0) & (array < np.inf)).any())
-    return bool(((array > 0) & (array < NONE_FROM)).any())
+    return bool(((array > 0) & ((array < NONE_FROM) | (array == np.inf))).any())  # infinite ones say that it is bad
 
 
 def _described(array: np.ndarray) -> str:

@@ -65,8 +65,10 @@ class Reading:
         """Names of all that can be said."""
         return tuple(field.name for field in fields(cls))
 
-    def __bool__(self) -> bool:
-        return self != Reading()
+    @property
+    def good_bits(self) -> dict[str, Any]:
+        """The option of `gpures.Resample` by which the bits of DQ that are bad are those; none where none are said."""
+        return {} if self.bad_bits is None else {"good_bits": f"~{self.bad_bits}" if self.bad_bits else None}
 
 
 def _selectors(given: Any, name: str) -> tuple[Selector, ...]:
@@ -145,7 +147,4 @@ def refuse(path: Path, reading: Reading, whose: str) -> None:
     """
     for name in ("ext", "mask_ext", "weight_ext"):
         if getattr(reading, name):
-            option = name.replace("_", "-")
-            raise FileError(
-                path, f"it is a file of {whose}, whose images are known: {name} (--{option}) is not for it."
-            )
+            raise FileError(path, f"it is a file of {whose}, whose images are known: '{name}' is not for it.")

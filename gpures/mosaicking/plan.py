@@ -17,7 +17,7 @@ from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import why_unavailable
 from gpures.backend.cuda.device import devices, select
 from gpures.exposure.options import Options
-from gpures.io import FileError, check_units
+from gpures.io import FileError, Reading, check_units
 from gpures.io.atomic import check_space
 from gpures.machine.memory import available_memory
 from gpures.mosaicking.content import with_content
@@ -222,7 +222,8 @@ def make_plan(
 ) -> Plan:
     """Plan a mosaic; of files, only the headers are read, and nothing is written.
 
-    Parameters and errors are those of `gpures.mosaic`: the options are those of `FrameOptions` and of `Options`.
+    Parameters and errors are those of `gpures.mosaic`: the options are those of `FrameOptions`, `Reading`,
+    `Options`.
 
     Returns
     -------
@@ -236,6 +237,7 @@ def make_plan(
     others = {"output_wcs": output_wcs, "add_to": add_to, "skip_bad": skip_bad, "overwrite": overwrite}
     arguments = options | others
     wanted = FrameOptions(**{name: options.pop(name) for name in FrameOptions.names() if name in options})
+    reading = Reading(**{name: options.pop(name) for name in Reading.names() if name in options})
     if unknown := [name for name in options if name not in Options.names()]:
         known = ", ".join(Options.names())
         raise TypeError(f"mosaic() takes no argument {unknown[0]!r}. The options of Resample are {known}.")
@@ -244,6 +246,8 @@ def make_plan(
         if output_wcs is not None or wanted != FrameOptions():
             raise ValueError(f"'add_to' is {add_to}, which has its own frame: none can be given beside it.")
         options, output_wcs = begun.with_options(options), begun.output_wcs
+    if reading.good_bits and "good_bits" in options:
+        raise ValueError("'good_bits' and 'bad_bits' say the same: give one of them.")
     asked = Options(**(DEFAULTS | options))  # what can't be is found before files are read
     if asked.backend == "cuda":
         select(asked.device)
@@ -262,7 +266,7 @@ def make_plan(
         log.warning("Skipped: %s", words_of(name, error))
         skipped.append((name, words_of(name, error)))
 
-    sources = find(entries, progress, skip) if models is None else []
+    sources = find(entries, progress, skip, reading) if models is None else []
     sources = once(sources, lambda name, reason: skipped.append((name, reason)), begun)
     sky = common_sky(sources) if given is None else world_axes(given["wcs"]).sky
     if given is None or is_imaging(given["wcs"]):
@@ -275,7 +279,7 @@ def make_plan(
 
     given, angle = (given, None) if given is not None else made_wcs(sources, footprints, wanted, sky)
     kinds = {source.kind for source in sources}
-    options = DEFAULTS | {"good_bits": default_good_bits(kinds)} | options
+    options = DEFAULTS | {"good_bits": default_good_bits(kinds)} | reading.good_bits | options
     flag_names = names_for(options["good_bits"], kinds)
     checked = Options(**options)
     told = recorded(checked)
@@ -312,7 +316,7 @@ def make_plan(
         overwrite=overwrite,
         skip_bad=skip_bad,
         seconds=time.perf_counter() - begin,
-        call=call_of(inputs, output, arguments, vars(FrameOptions()) | NOT_GIVEN),
+        call=call_of(inputs, output, arguments, vars(FrameOptions()) | vars(Reading()) | NOT_GIVEN),
         told=told,
         begun=begun,
         flag_names=flag_names,

@@ -123,6 +123,13 @@ def mosaic(
     output_shape: Sequence[int] | None = None,
     align: str = "first",
     add_to: str | os.PathLike[str] | None = None,
+    ext: int | str | Sequence[int | str] = (),
+    plane: int | None = None,
+    mask_ext: int | str | Sequence[int | str] = (),
+    weight_ext: int | str | Sequence[int | str] = (),
+    masks: str | None = None,
+    weights: str | None = None,
+    bad_bits: int | str | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
     progress: bool | Callable[[int, int | None], object] | None = True,
@@ -168,6 +175,20 @@ def mosaic(
     add_to : path, optional
         A mosaic that this function wrote, to which the exposures are added as if all had been there at once: it becomes
         a new file, ``output``, or takes the old one's place where that is not given. It has its frame and its options.
+    ext : int, str, or sequence of such, optional
+        Extensions of FITS files that are exposures: numbers (the primary one is 0), names or patterns of names, or name
+        and EXTVER, ``"SCI,2"``. By default all images with a WCS of the sky, but for those that belong to others.
+    plane : int, optional
+        Of cubes, the number of the plane, from 0.
+    mask_ext, weight_ext : int, str, or sequence of such, optional
+        Extensions that are masks, and weights or errors, in place of those that are so by their names.
+    masks, weights : str, optional
+        Files of masks, and of weights or errors: a path in which ``*`` stands for the exposure's name without its
+        suffix, such as ``"*.weight.fits"``; beside the exposure if it names no folder. ``"none"`` leaves files beside
+        the exposures alone that belong to them by their names.
+    bad_bits : int or str, optional
+        Which bits of masks and DQ flags make a pixel bad, such as ``"1+16"``. By default all of a mask do, and
+        ``good_bits`` says which of DQ flags.
     skip_bad : bool, optional
         Whether exposures that can't be used are left out, with a warning. Else the first one is an error.
     overwrite : bool, optional
@@ -211,6 +232,13 @@ def mosaic(
         output_shape=output_shape,
         align=align,
         add_to=add_to,
+        ext=ext,
+        plane=plane,
+        mask_ext=mask_ext,
+        weight_ext=weight_ext,
+        masks=masks,
+        weights=weights,
+        bad_bits=bad_bits,
         skip_bad=skip_bad,
         overwrite=overwrite,
         progress=progress,

@@ -88,7 +88,8 @@ def _exposures(plan: Plan, sources: Sequence[Any]) -> str:
     if plan.total is None:
         return "from a generator of models"
     kinds = ", ".join(f"{number} {kind}" for kind, number in Counter(source.kind for source in sources).items())
-    return f"{plan.total} ({kinds}), {sum(source.exposure_time for source in sources):.1f} s in all"
+    times = {str(source.group_id): source.exposure_time for source in reversed(sources)}
+    return f"{plan.total} ({kinds}), {sum(times.values()):.1f} s in all"
 
 
 def _short(name: str) -> str:

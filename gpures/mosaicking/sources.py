@@ -6,15 +6,17 @@ import glob
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from gpures.arguments.arrays import model_name
 from gpures.arguments.values import is_real
+from gpures.io import NoExposureError, Reading
 from gpures.machine.prefetch import interruptible
 from gpures.reporting.progress import shown
 from gpures.wcs.sky_systems import ICRS, SkySystem, are_the_same
@@ -51,6 +53,10 @@ class Source(Protocol):
     @property
     def exposure_time(self) -> float:
         """Seconds."""
+
+    @property
+    def group_id(self) -> Any:
+        """What it has in common with exposures that were taken at the same time."""
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -118,6 +124,11 @@ class ModelSource:
         return float(time) if is_real(time) else math.nan
 
     @property
+    def group_id(self) -> Any:
+        """What it has in common with models that were taken at the same time; of itself alone where it tells none."""
+        return self.model.get("group_id", id(self.model))
+
+    @property
     def sizes(self) -> Mapping[str, int]:
         """Its arrays, which are there already."""
         names = ("data", "dq", "err", *(name for name in self.model if str(name).startswith("var_")))
@@ -159,7 +170,10 @@ def _paths_of(entry: str | os.PathLike[str]) -> list[str]:
 
 
 def find(
-    entries: Sequence[Any], progress: Any = None, on_error: Callable[[str, Exception], Any] | None = None
+    entries: Sequence[Any],
+    progress: Any = None,
+    on_error: Callable[[str, Exception], Any] | None = None,
+    reading: Reading | None = None,
 ) -> list[Source]:
     """Exposures that entries stand for, in their order. Of files, only the headers are read.
 
@@ -171,6 +185,9 @@ def find(
         As in `gpures.Resample.add_models`, for the files.
     on_error : callable, optional
         Called with the name of a file that can't be used, and why; unless it raises, that file is left out.
+    reading : gpures.io.Reading, optional
+        What is said about how files are read. Those that are no exposures, but belong to one, are left out with a
+        warning; it is an error only if there is nothing else.
 
     Raises
     ------
@@ -191,24 +208,40 @@ def find(
                 raise
             on_error(os.fspath(entry), error)
     sources: list[Source] = []
+    beside: list[NoExposureError] = []
+    paths = {os.path.abspath(entry) for entry in expanded if isinstance(entry, str)}
     files = any(isinstance(entry, str) for entry in expanded)
     with shown(progress if files else None, len(expanded), "headers", "file") as show:
         for done, entry in enumerate(expanded, 1):
             try:
-                sources += _sources_in(entry)
+                sources += _sources_in(entry, reading, paths)
+            except NoExposureError as error:
+                beside.append(error)
             except (OSError, KeyError, ValueError) as error:
                 if on_error is None:
                     raise
                 on_error(entry if isinstance(entry, str) else model_name(entry), error)
             show(done)
+    _tell_of(beside, sources, on_error)
     return sources
 
 
-def _sources_in(entry: Any) -> Sequence[Source]:
-    if isinstance(entry, str):
-        from gpures import io
+def _tell_of(
+    beside: Sequence[NoExposureError], sources: Sequence[Source], on_error: Callable[[str, Exception], Any] | None
+) -> None:
+    """Say which files are no exposures; where there is nothing else, that is an error."""
+    if beside and sources:
+        log.warning("Not co-added: %s", " ".join(map(str, beside)))
+        return
+    for error in beside:
+        if on_error is None:
+            raise error
+        on_error(str(error.path), error)
 
-        return interruptible(partial(io.inputs, entry))
+
+def _sources_in(entry: Any, reading: Reading | None, paths: Collection[str]) -> Sequence[Source]:
+    if isinstance(entry, str):
+        return interruptible(partial(_inputs, entry, reading, paths))
     if isinstance(entry, Mapping):
         return [ModelSource(entry)]
     if hasattr(entry, "read") and hasattr(entry, "wcs"):
@@ -216,6 +249,16 @@ def _sources_in(entry: Any) -> Sequence[Source]:
     raise TypeError(
         f"'inputs' must be paths, models (dicts) or gpures.io.Input, or a list of such, got {type(entry).__name__}."
     )
+
+
+def _inputs(entry: str, reading: Reading | None, paths: Collection[str]) -> Sequence[Source]:
+    """Exposures of a file, unless it belongs by its name to one of the others, such as a map of its background."""
+    from gpures import io
+
+    owner = io.belongs_to(Path(entry))
+    if owner is not None and not (reading and reading.ext) and os.path.abspath(owner[0]) in paths:
+        raise NoExposureError(entry, f"it belongs by its name to {owner[0].name}, and is no exposure.")
+    return io.inputs(entry, reading=reading)
 
 
 def common_sky(sources: Sequence[Source]) -> SkySystem:
