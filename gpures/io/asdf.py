@@ -13,6 +13,7 @@ import numpy as np
 
 from gpures.errors import FileError
 from gpures.io.asdf_stream import checked, checked_bytes
+from gpures.io.exposure_time import count_time
 from gpures.io.input import VARIANCES, Input, damage_named, exposure_seconds
 from gpures.io.variance import from_source, source_of
 from gpures.wcs.transforms import infer_array_shape
@@ -104,6 +105,7 @@ def _mosaic(path: Path, tree: Mapping[str, Any], allow_external: bool) -> Input:
     meta = {name: tree.get(name) for name in META} | {"bunit_data": unit, "group_id": str(path)}
     meta["subtracted"] = bool(meta["subtracted"])
     meta["exposure_time"] = exposure_seconds(tree.get("exposure_time"), path.name)
+    header = dict(header) if isinstance(header := tree.get("header"), Mapping) else {}
     source = source_of(found, path.name)
     sizes = {name: array.size * array.dtype.itemsize for name, array in found.items() if name != "wht"}
     if source:
@@ -118,7 +120,8 @@ def _mosaic(path: Path, tree: Mapping[str, Any], allow_external: bool) -> Input:
         meta=meta,
         sizes=sizes,
         load=partial(_load, path, source, allow_external),
-        header=dict(header) if isinstance(header := tree.get("header"), Mapping) else {},
+        header=header,
+        count_time=count_time(header, tree.get("exposure_time")),
     )
 
 

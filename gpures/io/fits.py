@@ -7,7 +7,8 @@ ERR, DQ, VAR_RNOISE, VAR_POISSON, VAR_FLAT, VAR (or VARIANCE: the sum of all), a
   what one expects. WHT counts as an inverse variance up to a factor: weights are right, the variances that come out are
   relative, and a warning says so.
 - Data stay in the unit that BUNIT names.
-- The exposure time is EXPTIME (else EXPOSURE, XPOSURE, TEXPTIME), in seconds, of the image's header or the primary one.
+- The exposure time is a number under EXPTIME, XPOSURE, TEXPTIME, EXP_TIME, EXPOSURE, ITIME, INTTIME, INT_TIME,
+  EXPOSTIM, ONTIME, LIVETIME, ELAPTIME or TELAPSE, the first that there is, in seconds or in what its comment says.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from astropy.wcs import WCS
 
 from gpures.errors import FileError, MissingFileError, UnsupportedWCSError
 from gpures.io.asdf import embedded_wcs
+from gpures.io.exposure_time import count_time, exposure_time
 from gpures.io.fits_sizes import check_sizes, is_packed
 from gpures.io.input import VARIANCES, Input, damage_named, exposure_seconds
 from gpures.io.two_wcs import chosen_wcs
@@ -277,12 +279,13 @@ def _plain_image(path: Path, hdus: fits.HDUList, index: int) -> Input:
         wcs = chosen_wcs(name, wcs, fits_wcs(path, hdus, index), "fits")
     unit = header_value(headers, "BUNIT")
     start = header_value(headers, "EXPSTART", "MJD-BEG", "MJD-OBS")
+    header, time = merged_header(headers), exposure_time(headers, name)
     offered = {array: index for array, index in found.items() if array not in ("variance", "wht")}
     if source:
         offered["var_rnoise"] = found[source]
     meta = {
         "group_id": f"{path}{_label(hdus, index)}",
-        "exposure_time": exposure_seconds(header_value(headers, "EXPTIME", "EXPOSURE", "XPOSURE", "TEXPTIME"), name),
+        "exposure_time": exposure_seconds(time, name),
         "measurement_time": header_value(headers, "TMEASURE"),
         "start_time": start,
         "end_time": header_value(headers, "EXPEND", "MJD-END"),
@@ -302,7 +305,8 @@ def _plain_image(path: Path, hdus: fits.HDUList, index: int) -> Input:
         meta=meta,
         sizes={array: image_bytes(hdus[number]) for array, number in offered.items()},
         load=partial(_load, path, found, source),
-        header=merged_header(headers),
+        header=header,
+        count_time=count_time(header, time),
     )
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,10 @@ from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import why_unavailable
 from gpures.backend.cuda.device import devices, select
 from gpures.exposure.options import Options
-from gpures.io import FileError, check_units
+from gpures.io import FileError
 from gpures.io.atomic import check_space
 from gpures.machine.memory import available_memory
+from gpures.mosaicking.calibration import CalibrationOptions, calibrated
 from gpures.mosaicking.content import with_content
 from gpures.mosaicking.destination import check_is_no_input, check_output, checked_output
 from gpures.mosaicking.flags import default_good_bits, names_for
@@ -28,6 +29,7 @@ from gpures.mosaicking.frame import FrameOptions, farthest
 from gpures.mosaicking.history import call_of
 from gpures.mosaicking.output_wcs import given_wcs, made_wcs
 from gpures.mosaicking.reach import all_beside, reaching
+from gpures.mosaicking.scale import Scales
 from gpures.mosaicking.sources import ModelSource, Source, common_sky, find
 from gpures.mosaicking.twice import once
 from gpures.resample.output_frame import OutputFrame
@@ -83,6 +85,8 @@ class Plan:
         Position angle of +y at the tangent point, degrees; None where the output WCS was given.
     unit : str or None
         Of the data.
+    scales : Scales
+        What the values of the exposures are multiplied by.
     skipped : list of (str, str)
         Exposures and files that can't be used, and why.
     outside : list of str
@@ -117,6 +121,7 @@ class Plan:
     device: int
     why_no_gpu: str | None
     pixel_scale: float
+    scales: Scales
     rotation: float | None = None
     unit: str | None = None
     skipped: list[tuple[str, str]] = field(default_factory=list)
@@ -211,7 +216,8 @@ def make_plan(
 ) -> Plan:
     """Plan a mosaic; of files, only the headers are read, and nothing is written.
 
-    Parameters and errors are those of `gpures.mosaic`: the options are those of `FrameOptions` and of `Options`.
+    Parameters and errors are those of `gpures.mosaic`: the options are those of `FrameOptions`, `CalibrationOptions`
+    and `Options`.
 
     Returns
     -------
@@ -221,8 +227,11 @@ def make_plan(
     skip_bad, overwrite = checked_switch(skip_bad, "skip_bad"), checked_switch(overwrite, "overwrite")
     path = None if output is None else checked_output(output, overwrite)
     others = {"output_wcs": output_wcs, "skip_bad": skip_bad, "overwrite": overwrite}
-    call = call_of(inputs, output, options | others, vars(FrameOptions()) | NOT_GIVEN)
+    call = call_of(inputs, output, options | others, vars(FrameOptions()) | vars(CalibrationOptions()) | NOT_GIVEN)
     wanted = FrameOptions(**{name: options.pop(name) for name in FrameOptions.names() if name in options})
+    of_values = CalibrationOptions(
+        **{name: options.pop(name) for name in CalibrationOptions.names() if name in options}
+    )
     if unknown := [name for name in options if name not in Options.names()]:
         known = ", ".join(Options.names())
         raise TypeError(f"mosaic() takes no argument {unknown[0]!r}. The options of Resample are {known}.")
@@ -246,12 +255,12 @@ def make_plan(
 
     sources = find(entries, progress, skip) if models is None else []
     sources = once(sources, lambda name, reason: skipped.append((name, reason)))
+    calibration, sources = calibrated(sources, of_values, skip)
     sky = common_sky(sources) if given is None else world_axes(given["wcs"]).sky
     if given is None or is_imaging(given["wcs"]):
         sources, footprints = _with_footprints(sources, sky, skip)
     else:
         footprints = []
-    unit = check_units(cast(Any, sources))
     if models is None and not sources:
         raise ValueError(nothing_left(skipped))
 
@@ -271,13 +280,16 @@ def make_plan(
         if not any(reach):
             raise ValueError(all_beside(footprints, given["wcs"], shape))
         sources = [source for source, inside in zip(sources, reach, strict=True) if inside]
+    scales = Scales(calibration, given["wcs"])
+    for source in sources:
+        scales.settle(source)
     layout = MosaicLayout.of(checked, shape, variance_names, len(sources) or None)
     backend, device, why = _backend(checked.backend, checked.device, layout)
     file_bytes, in_fits = 0, None
     if path is not None:
         check_is_no_input(path, sources)
         names = [source.name for source in sources]
-        file_bytes, in_fits = check_output(path, given["wcs"], layout, checked, unit, names, overwrite)
+        file_bytes, in_fits = check_output(path, given["wcs"], layout, checked, calibration.unit, names, overwrite)
     return Plan(
         path=path,
         file_bytes=file_bytes,
@@ -298,7 +310,8 @@ def make_plan(
         why_no_gpu=why,
         pixel_scale=frame.output_pixel_scale,
         rotation=angle,
-        unit=unit,
+        unit=calibration.unit,
+        scales=scales,
         skipped=skipped,
         outside=outside,
         footprints=footprints,

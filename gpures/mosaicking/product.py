@@ -120,6 +120,9 @@ def mosaic(
     crval: Sequence[float] | None = None,
     output_shape: Sequence[int] | None = None,
     align: str = "first",
+    values: str = "auto",
+    flux_scale: str = "auto",
+    allow_mixed: bool = False,
     skip_bad: bool = False,
     overwrite: bool = False,
     progress: bool | Callable[[int, int | None], object] | None = True,
@@ -162,6 +165,16 @@ def mosaic(
         already keeps its pixels as they are, if it is the first, and so do others of that grid; others make pixels at
         whole multiples of the scale around the tangent point, which "tangent" does in any case. "footprint" begins
         where the exposures do, in the middle of the first pixels, as the pipelines have it.
+    values : {"auto", "per-pixel", "surface-brightness"}, optional
+        What values are: per pixel, and then scaled by the ratio of the output's and the exposure's pixel areas, so that
+        a star keeps its flux; or surface brightness, as they are. By default what their unit says; values without one
+        are per pixel, with a warning, but those of models, which are averaged as they are.
+    flux_scale : str, optional
+        What brings exposures to the scale of the first: a keyword of their headers; ``"time"``, by which counts are
+        divided by their exposure times; ``"none"``; or, by default, ``"auto"``, what their units and headers ask for.
+    allow_mixed : bool, optional
+        Whether exposures that can't be brought to one scale, or are of several filters, are averaged all the same, with
+        a warning. Else they are an error.
     skip_bad : bool, optional
         Whether exposures that can't be used are left out, with a warning. Else the first one is an error.
     overwrite : bool, optional
@@ -204,6 +217,9 @@ def mosaic(
         crval=crval,
         output_shape=output_shape,
         align=align,
+        values=values,
+        flux_scale=flux_scale,
+        allow_mixed=allow_mixed,
         skip_bad=skip_bad,
         overwrite=overwrite,
         progress=progress,
@@ -228,7 +244,7 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
         if plan.flag_names is not None:
             resample.dq_flag_name_map = plan.flag_names
         content = partial(content_of, options=plan.options, flag_names=plan.flag_names)
-        stream = Stream(plan.sources, plan.arrays, plan.skip_bad, content)
+        stream = Stream(plan.sources, plan.arrays, plan.scales, plan.skip_bad, content)
         with shown(progress, plan.total) as show:
             resample.add_models(stream, lambda done, _: show(done + stream.unread), stream.on_error)
         skipped = plan.skipped + stream.skipped
@@ -240,14 +256,16 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
         for name in empty_planes(model):
             del model[name]
         data_pixels = _data_pixels(model, stream, skipped)
+        scales = plan.scales
+        unit = scales.calibration.unit
         if destination is not None:
             with stage("writing"):
                 write_into(
                     destination,
                     model,
-                    unit=stream.unit,
+                    unit=unit,
                     exposures=records,
-                    header=keywords_of(stream.headers, records, stream.unit, is_scaled=False),
+                    header=keywords_of(stream.headers, records, unit, scales.is_scaled) | scales.calibration.facts,
                     history=history_of(plan.call, plan.options),
                     in_fits=plan.in_fits,
                 )
@@ -255,7 +273,7 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
         model=model,
         plan=plan,
         exposures=records,
-        unit=stream.unit,
+        unit=unit,
         backend=resample.backend,
         pixels=stream.pixels,
         data_pixels=data_pixels,
