@@ -256,16 +256,18 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
         for name in empty_planes(model):
             del model[name]
         data_pixels = _data_pixels(model, stream, skipped)
-        scales = plan.scales
-        unit = scales.calibration.unit
+        calibration = plan.scales.calibration
         if destination is not None:
             with stage("writing"):
                 write_into(
                     destination,
                     model,
-                    unit=unit,
+                    unit=calibration.unit,
                     exposures=records,
-                    header=keywords_of(stream.headers, records, unit, scales.is_scaled) | scales.calibration.facts,
+                    header=keywords_of(
+                        stream.headers, records, calibration.unit, plan.scales.is_scaled, plan.scales.keeps_gain
+                    )
+                    | calibration.facts,
                     history=history_of(plan.call, plan.options),
                     in_fits=plan.in_fits,
                 )
@@ -273,7 +275,7 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
         model=model,
         plan=plan,
         exposures=records,
-        unit=unit,
+        unit=calibration.unit,
         backend=resample.backend,
         pixels=stream.pixels,
         data_pixels=data_pixels,

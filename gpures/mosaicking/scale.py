@@ -201,6 +201,12 @@ class Scales:
         by_area = least <= most and max(abs(least - 1.0), abs(most - 1.0)) > NOTHING
         return by_area or any(by != 1.0 for _, by in self.fluxes())
 
+    @property
+    def keeps_gain(self) -> bool:
+        """Whether nothing but areas of pixels and exposure times makes values others than those of the files."""
+        sources = [source for source, _ in self._found.values()]
+        return all(self.calibration.of_keyword(each) * self.calibration.of_units(each) == 1.0 for each in sources)
+
     def words(self) -> tuple[str, str]:
         """What was done to values because of the pixels' areas, and to bring them to one scale."""
         least, most = self.areas
