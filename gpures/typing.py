@@ -62,6 +62,9 @@ class Model(TypedDict):
         Seconds for which the detector collected light, where that is another time.
     bunit_data : str or None, optional
         Unit of the data, which spectral data need.
+    values_area : float or None, optional
+        Solid angle, steradians, that values per pixel are of where it is the same for all pixels, as for flat-fielded
+        exposures of HST; `gpures.mosaic` else takes each pixel's own.
     """
 
     data: npt.NDArray[Any]
@@ -84,6 +87,7 @@ class Model(TypedDict):
     var_sky: NotRequired[npt.NDArray[Any] | None]
     effective_exposure_time: NotRequired[float | None]
     bunit_data: NotRequired[str | None]
+    values_area: NotRequired[float | None]
 
 
 class MosaicModel(TypedDict, total=False):

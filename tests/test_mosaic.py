@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -36,6 +37,9 @@ class Exposure:
     shape = property(lambda self: self.model["data"].shape)
     wcs = property(lambda self: self.model["wcs"])
     unit = property(lambda self: self.model["bunit_data"])
+    header = property(lambda self: {})
+    count_time = property(lambda self: self.exposure_time)
+    values_area = property(lambda self: None)
     exposure_time = property(lambda self: self.model["exposure_time"])
     path = property(lambda self: self.name)
     group_id = property(lambda self: self.model["group_id"])
@@ -319,7 +323,10 @@ def test_units():
     sources[2].model = sources[2].model | {"bunit_data": "electron/s"}
     words = r"the unit of /data/file2\.fits is 'electron/s', that of /data/file0\.fits is 'MJy/sr'"
     with pytest.raises(ValueError, match=words):
-        gpures.mosaic(sources, skip_bad=True, **QUIET)
+        gpures.mosaic(sources, **QUIET)
+    (skipped,) = gpures.mosaic(sources, skip_bad=True, **QUIET).skipped
+    assert skipped[0] == "/data/file2.fits"
+    assert re.search(words, skipped[1])
     models = (source.model for source in sources)
     with pytest.raises(ValueError, match=r"unit of exposure2\.fits is 'electron/s', that of exposure0\.fits"):
         gpures.mosaic(models, output_wcs=scenes.frame_around(SHAPE), **QUIET)

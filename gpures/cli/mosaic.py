@@ -65,6 +65,7 @@ def add_to(commands: Any) -> None:
         parser.add_argument(*names, action="store_true", default=False, help=words)
     _add_reading(parser.add_argument_group("reading"))
     _add_frame(parser.add_argument_group("frame"))
+    _add_values(parser.add_argument_group("values"))
     _add_resampling(parser.add_argument_group("resampling"))
     _add_planes(parser.add_argument_group("what the mosaic has besides data and weight"))
     _add_machine(parser.add_argument_group("machine"))
@@ -152,6 +153,28 @@ def _add_frame(group: Any) -> None:
         help="where pixels lie: on those of the first exposure, where it is on a grid of this kind, scale and "
         "rotation, else as with tangent; at whole multiples of the scale around the tangent point; or beginning where "
         "the exposures do, as in the pipelines (default: first)",
+    )
+
+
+def _add_values(group: Any) -> None:
+    from gpures.mosaicking.calibration import VALUES
+
+    group.add_argument(
+        "--values",
+        choices=VALUES,
+        help="what values are: per pixel, and scaled by the ratio of the pixels' areas, or surface brightness, and not "
+        "(default: what their unit says)",
+    )
+    group.add_argument(
+        "--flux-scale",
+        metavar="WHAT",
+        help="what brings exposures to one scale: a keyword of their headers, such as FLXSCALE or MAGZPT, 'time' "
+        "(counts are divided by exposure times) or 'none' (default: auto, what units and headers ask for)",
+    )
+    group.add_argument(
+        "--allow-mixed",
+        action="store_true",
+        help="average exposures all the same that can't be brought to one scale, or are of several filters",
     )
 
 

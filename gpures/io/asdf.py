@@ -14,6 +14,7 @@ import numpy as np
 
 from gpures.errors import FileError
 from gpures.io.asdf_stream import checked, checked_bytes
+from gpures.io.exposure_time import count_time
 from gpures.io.input import Input, damage_named, exposure_seconds
 from gpures.io.planes import Place, Planes
 from gpures.io.reading import Reading, refuse
@@ -126,6 +127,7 @@ def _mosaic(path: Path, tree: Mapping[str, Any], reading: Reading, allow_externa
     meta = {name: tree.get(name) for name in META} | {"bunit_data": unit, "group_id": str(path)}
     meta["subtracted"] = bool(meta["subtracted"])
     meta["exposure_time"] = exposure_seconds(tree.get("exposure_time"), path.name)
+    header = dict(header) if isinstance(header := tree.get("header"), Mapping) else {}
     return Input(
         path=path,
         name=path.name,
@@ -136,7 +138,8 @@ def _mosaic(path: Path, tree: Mapping[str, Any], reading: Reading, allow_externa
         meta=meta,
         sizes=planes.sizes,
         load=partial(planes.load, partial(_fetch, path, allow_external)),
-        header=dict(header) if isinstance(header := tree.get("header"), Mapping) else {},
+        header=header,
+        count_time=count_time(header, tree.get("exposure_time")),
     )
 
 

@@ -7,7 +7,8 @@ files beside it by `gpures.io.beside`; what is made of them by `gpures.io.planes
   the type "ivm" are what one expects. WHT counts as an inverse variance up to a factor: weights are right, the
   variances that come out are relative, and a warning says so.
 - Data stay in the unit that BUNIT names.
-- The exposure time is EXPTIME (else EXPOSURE, XPOSURE, TEXPTIME), in seconds, of the image's header or the primary one.
+- The exposure time is a number under EXPTIME, XPOSURE, TEXPTIME, EXP_TIME, EXPOSURE, ITIME, INTTIME, INT_TIME,
+  EXPOSTIM, ONTIME, LIVETIME, ELAPTIME or TELAPSE, the first that there is, in seconds or in what its comment says.
   The images of a file are one group, whose time counts once, unless they were taken at different times.
 """
 
@@ -23,6 +24,7 @@ from astropy.io import fits
 from gpures.errors import FileError, NoExposureError
 from gpures.io.asdf import embedded_wcs
 from gpures.io.beside import why_no_exposure
+from gpures.io.exposure_time import count_time, exposure_time
 from gpures.io.extensions import Extension, FITSImages
 from gpures.io.fits_images import header_value, image_bytes, merged_header
 from gpures.io.fits_planes import fetch, planes_of
@@ -73,9 +75,10 @@ def _plain_image(
     elif extension.has_sky:
         wcs = chosen_wcs(name, wcs, images.wcs_of(extension), "fits")
     unit = header_value(headers, "BUNIT")
+    header, time = merged_header(headers), exposure_time(headers, name)
     meta = {
         "group_id": str(path),
-        "exposure_time": exposure_seconds(header_value(headers, "EXPTIME", "EXPOSURE", "XPOSURE", "TEXPTIME"), name),
+        "exposure_time": exposure_seconds(time, name),
         "measurement_time": header_value(headers, "TMEASURE"),
         "start_time": days(header_value(headers, "EXPSTART", "MJD-BEG", "MJD-OBS", "DATE-BEG", "DATE-OBS")),
         "end_time": days(header_value(headers, "EXPEND", "MJD-END", "DATE-END")),
@@ -95,7 +98,8 @@ def _plain_image(
         meta=meta,
         sizes=planes.sizes,
         load=partial(planes.load, partial(fetch, reading.plane)),
-        header=merged_header(headers),
+        header=header,
+        count_time=count_time(header, time),
     )
 
 

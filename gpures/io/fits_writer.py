@@ -13,11 +13,11 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from astropy import units
 from astropy.io import fits
 
 from gpures.io.asdf import asdf_extension
 from gpures.io.exposures import ExposureRecord, table_of
+from gpures.io.units import power
 from gpures.io.wcs import as_gwcs, header_of
 
 __all__ = ["WCSInFITS", "hdu_list"]
@@ -198,21 +198,8 @@ def _units(images: Mapping[str, np.ndarray], unit: str | None, weight_type: Any)
     if unit is None:
         return known
     known |= {"data": unit, "err": unit}
-    known |= {key: _power(unit, 2) for key in images if key.startswith("var_")}
-    return {"wht": _power(unit, -2)} | known
-
-
-def _power(unit: str, exponent: int) -> str:
-    """A power of a unit, in the notation of the FITS standard.
-
-    ``electron`` is not among the standard's units, so that astropy's FITS format refuses it.
-    """
-    parsed = units.Unit(unit, parse_strict="silent")
-    if isinstance(parsed, units.UnrecognizedUnit):
-        return f"({unit}){exponent}"
-    powers = [float(power) * exponent for power in parsed.powers]
-    parts = sorted(zip(powers, map(str, parsed.bases), strict=True), reverse=True)
-    return " ".join(f"{base}{power:g}" for power, base in parts)
+    known |= {key: power(unit, 2) for key in images if key.startswith("var_")}
+    return {"wht": power(unit, -2)} | known
 
 
 def _asdf_of(gwcs: Any) -> bytes:

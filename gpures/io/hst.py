@@ -2,8 +2,10 @@
 
 - The WCS is the header's, with SIP and the lookup tables (D2IMARR, WCSDVARR) that lie in the file.
 - Data in ELECTRONS or COUNTS are divided by EXPTIME when they are read, and so are ERR and the sky: all chips and
-  exposures are then rates, as drizzlepac has them. A mosaic keeps the rate per area on the sky; for that per output
-  pixel, multiply it by the square of its ``pixel_scale_ratio``, as drizzlepac does.
+  exposures are then rates, as drizzlepac has them.
+- The flat field has made them rates per area on the sky: that of a square whose side is the scale of the distortion's
+  solution, IDCSCALE, whatever the pixel's own area. `gpures.mosaic` makes of it the rate per output pixel, as
+  drizzlepac does.
 - ``var_rnoise`` is the square of ERR, which covers read noise, dark current, photon noise and calibration. Weights of
   the type "ivm" are therefore what drizzlepac calls "ERR"; as the photon noise of sources is part of them, bright
   pixels weigh less. Weights of the type "exptime", drizzlepac's default "EXP", are free of that.
@@ -16,6 +18,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -25,6 +28,7 @@ import numpy as np
 from astropy.io import fits
 
 from gpures.errors import FileError, NoExposureError
+from gpures.io import units
 from gpures.io.extensions import Extension, FITSImages
 from gpures.io.fits_images import header_value, merged_header
 from gpures.io.fits_planes import fetch, planes_of
@@ -38,18 +42,6 @@ __all__ = ["inputs", "recognizes"]
 
 # What FILETYPE calls files of DQ flags.
 FLAGS = ("SDQ", "UDQ", "SHF", "UDM")
-
-# Units as BUNIT has them: what the rate is called, and whether the data are one already.
-UNITS = {
-    "ELECTRONS": ("electron/s", False),
-    "ELECTRON": ("electron/s", False),
-    "ELECTRONS/S": ("electron/s", True),
-    "ELECTRON/S": ("electron/s", True),
-    "COUNTS": ("ct/s", False),
-    "COUNT": ("ct/s", False),
-    "COUNTS/S": ("ct/s", True),
-    "COUNT/S": ("ct/s", True),
-}
 
 
 def recognizes(hdus: fits.HDUList) -> bool:
@@ -109,6 +101,7 @@ def _chip(
         "duration": time,
         # The mean: scales differ by some per cent over a chip, and the flat field refers to no point of it.
         "pixelarea_steradians": _area(wcs, shape),
+        "values_area": math.radians(_nominal_scale(header, wcs) / 3600.0) ** 2,
         "bunit_data": unit,
         "level": None if sky is None else float(sky) / divisor,
         "subtracted": False,
@@ -132,12 +125,22 @@ def _area(wcs: Any, shape: tuple[int, int]) -> float | None:
     return None if area is None else float(area)
 
 
+def _nominal_scale(header: fits.Header, wcs: Any) -> float:
+    """Arcsec along a side of the square that values are of, as drizzlepac finds it."""
+    if (scale := header.get("IDCSCALE") or 0.0) > 0.0:
+        return float(scale)
+    matrix = 3600.0 * wcs.pixel_scale_matrix
+    return float(np.hypot(*matrix[:, 0]) if wcs.sip is None else math.sqrt(abs(np.linalg.det(matrix))))
+
+
 def _unit(path: Path, name: str, unit: Any) -> tuple[str, bool]:
     """What the rate is called, and whether the data are one."""
-    known = UNITS.get(str(unit).strip().upper().replace("/SEC", "/S"))
-    if known is None:
-        raise FileError(path, f"the unit of {name} is BUNIT={unit!r}, expected one of {', '.join(UNITS)}.")
-    return known
+    is_rate = units.is_rate(unit)
+    if units.per(unit) != "pixel" or not (is_rate or units.is_count(unit)):
+        raise FileError(
+            path, f"the unit of {name} is BUNIT={unit!r}, expected electrons or counts, or such per second."
+        )
+    return units.rate_of(unit), is_rate
 
 
 # Powers of the exposure time by which arrays become those of rates.

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from gpures.errors import FileError
+from gpures.io import units
 from gpures.io.exposures import ExposureRecord
 from gpures.typing import Model
 
@@ -68,6 +69,8 @@ class Input:
         What the file's headers say, as FITS keywords: those of the image before those of the file.
     made_of : tuple of gpures.io.exposures.ExposureRecord
         Of a mosaic, the exposures in it, as far as it tells.
+    count_time : float or None
+        Exposure time, seconds, that values which are counts grew with; None where nobody knows it.
     """
 
     path: Path
@@ -81,6 +84,12 @@ class Input:
     load: Callable[[Collection[str]], dict[str, np.ndarray]] = field(repr=False)
     header: Mapping[str, Any] = field(repr=False, default_factory=dict)
     made_of: tuple[ExposureRecord, ...] = field(repr=False, default=())
+    count_time: float | None = None
+
+    @property
+    def values_area(self) -> float | None:
+        """Steradians that values per pixel are of; None for each pixel's own area."""
+        return self.meta.get("values_area")
 
     @property
     def exposure_time(self) -> float:
@@ -231,11 +240,11 @@ def check_units(inputs: Iterable[Input]) -> str | None:
     """
     first, unknown = None, None
     for image in inputs:
-        if image.unit is None:
+        if units.parsed(image.unit) is None:
             unknown = unknown or image
         elif first is None:
             first = image
-        elif not _same_unit(first.unit, image.unit):
+        elif units.factor_between(image.unit, first.unit) != 1.0:
             raise FileError(
                 image.path,
                 f"the unit of {image.name} is {image.unit!r}, that of {first.path} is {first.unit!r}. One mosaic has "
@@ -244,12 +253,3 @@ def check_units(inputs: Iterable[Input]) -> str | None:
     if first is not None and unknown is not None:
         log.warning("%s has no unit: it is taken for %r, as in %s.", unknown.path, first.unit, first.path)
     return None if first is None else first.unit
-
-
-def _same_unit(one: str | None, other: str | None) -> bool:
-    from astropy import units
-
-    if one == other:
-        return True
-    one, other = (units.Unit(unit, parse_strict="silent") for unit in (one, other))
-    return one == other

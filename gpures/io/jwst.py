@@ -141,6 +141,7 @@ def _metadata(path: Path, hdus: fits.HDUList) -> tuple[dict[str, Any], Any]:
             "end_time": value("exposure.end_time"),
             "duration": value("exposure.duration"),
             "pixelarea_steradians": value("photometry.pixelarea_steradians"),
+            "values_area": value("photometry.pixelarea_steradians"),
             "level": value("background.level"),
             "subtracted": bool(value("background.subtracted")),
         }

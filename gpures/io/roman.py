@@ -94,6 +94,7 @@ def _input_of(path: Path, file: Any, allow_external: bool) -> Input:
         "end_time": _days(_value(exposure, "end_time")),
         "duration": None,
         "pixelarea_steradians": None if area == NONE else area,
+        "values_area": None if area == NONE else area,
         "bunit_data": unit,
         "level": _value(background, "level"),
         "subtracted": bool(_value(background, "subtracted")),

@@ -18,6 +18,8 @@ from gpures.io import Input, inputs
 from gpures.io.exposures import ExposureRecord
 from gpures.io.mosaic_reader import facts_of
 from gpures.machine.prefetch import interruptible
+from gpures.mosaicking.alike import GAINS
+from gpures.mosaicking.calibration import CalibrationOptions
 from gpures.mosaicking.footprint import Footprint
 from gpures.wcs.sphere import angles
 from gpures.wcs.transforms import world_to_pixel
@@ -43,7 +45,7 @@ class Begun:
     path : pathlib.Path
         Its file.
     image : gpures.io.Input
-        The mosaic as an image.
+        The mosaic as an image, without the gains in its header, which are sums.
     records : tuple of gpures.io.exposures.ExposureRecord
         The exposures in it.
     options : dict
@@ -108,11 +110,31 @@ class Begun:
         """
         made = {name: value for name, value in self.options.items() if name in RECORDED}
         now = recorded(Options(**{name: value for name, value in given.items() if name in RECORDED}))
+        self._check_same(made, now, given)
+        return made | {name: value for name, value in given.items() if name not in made}
+
+    def with_values(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What is wanted of its values: what it was made with.
+
+        Parameters
+        ----------
+        given : mapping
+            What of `CalibrationOptions` was given.
+
+        Raises
+        ------
+        ValueError
+            Something is not what the mosaic was made with.
+        """
+        made = {name: self.options[name] for name in CalibrationOptions.names() if name in self.options}
+        self._check_same(made, given, given)
+        return {**given, **made}
+
+    def _check_same(self, made: Mapping[str, Any], now: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         for name in given:
             if name in made and _plain(now[name]) != _plain(made[name]):
                 before, after = f"{name}={made[name]!r}", f"{name}={given[name]!r}"
                 raise ValueError(f"{self.path} was made with {before}, and can't be gone on with {after}.")
-        return made | {name: value for name, value in given.items() if name not in made}
 
 
 def recorded(options: Options) -> dict[str, Any]:
@@ -181,7 +203,7 @@ def begun_mosaic(path: str | os.PathLike[str]) -> Begun:
         raise FileError(path, f"can't be gone on with: it has no {', '.join(missing)}, and was made with such.")
     return Begun(
         path=path,
-        image=image,
+        image=replace(image, header={key: value for key, value in image.header.items() if key not in GAINS}),
         records=tuple(replace(record, name=str(record.name)) for record in records),
         options=options,
         header={key: value for key, value in model["header"].items() if key != OPTIONS},

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gpures.arguments.values import is_real
+from gpures.io import units
 from gpures.io.exposures import ExposureRecord
 
 __all__ = ["filter_of", "keywords_of", "times_of"]
@@ -41,9 +42,6 @@ FILTERS = ("FILTER", "FILTER1", "FILTER2", "FILTER3", "FILTNAM1", "FILTNAM2", "P
 SEVERAL = "MULTIPLE"
 
 GAINS = ("GAIN", "EGAIN")
-
-# Units in which a gain is one of the data, by the time that they are per.
-COUNTS = re.compile(r"(adu|dn|counts?|ct)( *(/ *s(ec)?|\*? *s(\^|\*\*)?\(?-1\)?))?", re.IGNORECASE)
 
 STARTS, ENDS = ("EXPSTART", "MJD-BEG", "MJD-OBS"), ("EXPEND", "MJD-END")
 DATES = (("DATE-BEG", None), ("DATE-OBS", "TIME-OBS"), ("DATE-OBS", "UTC"), ("DATE-OBS", "UT"), ("DATE-OBS", None))
@@ -108,6 +106,7 @@ def keywords_of(
     records: Sequence[ExposureRecord],
     unit: str | None,
     is_scaled: bool,
+    keeps_gain: bool,
     before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Keywords of a mosaic's primary header that come from its exposures.
@@ -124,7 +123,9 @@ def keywords_of(
     unit : str or None
         Of the mosaic's data.
     is_scaled : bool
-        Whether data were multiplied by something on the way, so that GAIN and SATURATE are not theirs any more.
+        Whether data were multiplied by something on the way, so that SATURATE is not theirs any more.
+    keeps_gain : bool
+        Whether that was pixels' areas and exposure times at most, so that GAIN is.
     before : mapping, optional
         Header of the mosaic of the other exposures.
 
@@ -139,7 +140,10 @@ def keywords_of(
         values = {str(header[name]) for header in headers if header.get(name) is not None}
         if len(values) > 1:
             kept[name] = (SEVERAL, "the exposures' differ: see INPUTS")
-    return kept | _dates(records) | ({} if is_scaled else _levels(headers, own, records, unit))
+    kept |= _dates(records)
+    if not is_scaled and (levels := _numbers(headers, "SATURATE")):
+        kept["SATURATE"] = (min(levels), "least of the exposures'")
+    return kept | (_gains(headers, own, records, unit) if keeps_gain else {})
 
 
 def _agreed(headers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -196,20 +200,17 @@ def _end(record: ExposureRecord) -> float | None:
     return record.start + record.exposure_time / DAY
 
 
-def _levels(
+def _gains(
     headers: Sequence[Mapping[str, Any]],
     own: Sequence[Mapping[str, Any]],
     records: Sequence[ExposureRecord],
     unit: str | None,
 ) -> dict[str, Any]:
-    """GAIN and SATURATE of a mean of exposures."""
+    """GAIN of a mean of exposures."""
     found: dict[str, Any] = {}
-    if levels := _numbers(headers, "SATURATE"):
-        found["SATURATE"] = (min(levels), "least of the exposures'")
-    is_count = COUNTS.fullmatch((unit or "").strip())
-    if is_count is None:
+    is_rate = units.is_rate(unit)
+    if not (is_rate or units.is_count(unit)) or not units.depends_on_gain(unit):
         return found
-    is_rate = is_count[2] is not None
     times = [(record.exposure_time or math.nan) if is_rate else 1.0 for record in records[-len(own) :]]
     times = [1.0] * (len(headers) - len(own)) + times  # a mosaic's is a sum already
     for name in GAINS:

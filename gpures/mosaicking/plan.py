@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,10 @@ from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import why_unavailable
 from gpures.backend.cuda.device import devices, select
 from gpures.exposure.options import Options
-from gpures.io import FileError, Reading, check_units
+from gpures.io import FileError, Reading
 from gpures.io.atomic import check_space
 from gpures.machine.memory import available_memory
+from gpures.mosaicking.calibration import CalibrationOptions, calibrated
 from gpures.mosaicking.content import with_content
 from gpures.mosaicking.continuing import Begun, begun_mosaic, recorded
 from gpures.mosaicking.destination import check_is_no_input, check_output, checked_output
@@ -29,6 +30,7 @@ from gpures.mosaicking.frame import FrameOptions, farthest
 from gpures.mosaicking.history import call_of
 from gpures.mosaicking.output_wcs import given_wcs, made_wcs
 from gpures.mosaicking.reach import all_beside, reaching
+from gpures.mosaicking.scale import Scales
 from gpures.mosaicking.sources import ModelSource, Source, common_sky, find
 from gpures.mosaicking.twice import once
 from gpures.resample.output_frame import OutputFrame
@@ -87,6 +89,8 @@ class Plan:
         Position angle of +y at the tangent point, degrees; None where the output WCS was given.
     unit : str or None
         Of the data.
+    scales : Scales
+        What the values of the exposures are multiplied by.
     skipped : list of (str, str)
         Exposures and files that can't be used, and why.
     outside : list of str
@@ -125,6 +129,7 @@ class Plan:
     device: int
     why_no_gpu: str | None
     pixel_scale: float
+    scales: Scales
     rotation: float | None = None
     unit: str | None = None
     skipped: list[tuple[str, str]] = field(default_factory=list)
@@ -223,7 +228,7 @@ def make_plan(
     """Plan a mosaic; of files, only the headers are read, and nothing is written.
 
     Parameters and errors are those of `gpures.mosaic`: the options are those of `FrameOptions`, `Reading`,
-    `Options`.
+    `CalibrationOptions` and `Options`.
 
     Returns
     -------
@@ -236,8 +241,10 @@ def make_plan(
     path = None if output is None else checked_output(output, overwrite)
     others = {"output_wcs": output_wcs, "add_to": add_to, "skip_bad": skip_bad, "overwrite": overwrite}
     arguments = options | others
+    defaults = vars(FrameOptions()) | vars(Reading()) | vars(CalibrationOptions()) | NOT_GIVEN
     wanted = FrameOptions(**{name: options.pop(name) for name in FrameOptions.names() if name in options})
     reading = Reading(**{name: options.pop(name) for name in Reading.names() if name in options})
+    of_values = {name: options.pop(name) for name in CalibrationOptions.names() if name in options}
     if unknown := [name for name in options if name not in Options.names()]:
         known = ", ".join(Options.names())
         raise TypeError(f"mosaic() takes no argument {unknown[0]!r}. The options of Resample are {known}.")
@@ -245,9 +252,10 @@ def make_plan(
     if begun is not None:
         if output_wcs is not None or wanted != FrameOptions():
             raise ValueError(f"'add_to' is {add_to}, which has its own frame: none can be given beside it.")
-        options, output_wcs = begun.with_options(options), begun.output_wcs
+        options, of_values, output_wcs = begun.with_options(options), begun.with_values(of_values), begun.output_wcs
     if reading.good_bits and "good_bits" in options:
         raise ValueError("'good_bits' and 'bad_bits' say the same: give one of them.")
+    calibration_options = CalibrationOptions(**of_values)
     asked = Options(**(DEFAULTS | options))  # what can't be is found before files are read
     if asked.backend == "cuda":
         select(asked.device)
@@ -268,12 +276,12 @@ def make_plan(
 
     sources = find(entries, progress, skip, reading) if models is None else []
     sources = once(sources, lambda name, reason: skipped.append((name, reason)), begun)
+    calibration, sources = calibrated(sources, calibration_options, skip, None if begun is None else begun.image)
     sky = common_sky(sources) if given is None else world_axes(given["wcs"]).sky
     if given is None or is_imaging(given["wcs"]):
         sources, footprints = _with_footprints(sources, sky, skip)
     else:
         footprints = []
-    unit = check_units(cast(Any, sources if begun is None else [begun.image, *sources]))
     if models is None and not sources:
         raise ValueError(nothing_left(skipped))
 
@@ -282,7 +290,7 @@ def make_plan(
     options = DEFAULTS | {"good_bits": default_good_bits(kinds)} | reading.good_bits | options
     flag_names = names_for(options["good_bits"], kinds)
     checked = Options(**options)
-    told = recorded(checked)
+    told = recorded(checked) | vars(calibration_options)
     offered = None if models is not None else {name for source in sources for name in source.sizes}
     if offered is not None and begun is not None:
         offered |= begun.planes
@@ -301,6 +309,9 @@ def make_plan(
             log.warning("%d exposures do not reach the frame, and are not read: %s", len(outside), some)
         if begun is not None:
             begun.warn_of_edges([footprint for footprint, inside in zip(footprints, reach, strict=True) if inside])
+    scales = Scales(calibration, given["wcs"])
+    for source in sources:
+        scales.settle(source)
     count = len(sources) + (0 if begun is None else len(begun.records))
     layout = MosaicLayout.of(checked, shape, variance_names, count or None)
     backend, device, why = _backend(checked.backend, checked.device, layout)
@@ -308,7 +319,7 @@ def make_plan(
     if path is not None:
         check_is_no_input(path, sources)
         names = [source.name for source in sources]
-        file_bytes, in_fits = check_output(path, given["wcs"], layout, checked, unit, names, overwrite)
+        file_bytes, in_fits = check_output(path, given["wcs"], layout, checked, calibration.unit, names, overwrite)
     return Plan(
         path=path,
         file_bytes=file_bytes,
@@ -316,7 +327,7 @@ def make_plan(
         overwrite=overwrite,
         skip_bad=skip_bad,
         seconds=time.perf_counter() - begin,
-        call=call_of(inputs, output, arguments, vars(FrameOptions()) | vars(Reading()) | NOT_GIVEN),
+        call=call_of(inputs, output, arguments, defaults),
         told=told,
         begun=begun,
         flag_names=flag_names,
@@ -331,7 +342,8 @@ def make_plan(
         why_no_gpu=why,
         pixel_scale=frame.output_pixel_scale,
         rotation=angle,
-        unit=unit,
+        unit=calibration.unit,
+        scales=scales,
         skipped=skipped,
         outside=outside,
         footprints=footprints,

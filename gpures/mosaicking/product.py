@@ -130,6 +130,9 @@ def mosaic(
     masks: str | None = None,
     weights: str | None = None,
     bad_bits: int | str | None = None,
+    values: str = "auto",
+    flux_scale: str = "auto",
+    allow_mixed: bool = False,
     skip_bad: bool = False,
     overwrite: bool = False,
     progress: bool | Callable[[int, int | None], object] | None = True,
@@ -189,6 +192,16 @@ def mosaic(
     bad_bits : int or str, optional
         Which bits of masks and DQ flags make a pixel bad, such as ``"1+16"``. By default all of a mask do, and
         ``good_bits`` says which of DQ flags.
+    values : {"auto", "per-pixel", "surface-brightness"}, optional
+        What values are: per pixel, and then scaled by the ratio of the output's and the exposure's pixel areas, so that
+        a star keeps its flux; or surface brightness, as they are. By default what their unit says; values without one
+        are per pixel, with a warning, but those of models, which are averaged as they are.
+    flux_scale : str, optional
+        What brings exposures to the scale of the first: a keyword of their headers; ``"time"``, by which counts are
+        divided by their exposure times; ``"none"``; or, by default, ``"auto"``, what their units and headers ask for.
+    allow_mixed : bool, optional
+        Whether exposures that can't be brought to one scale, or are of several filters, are averaged all the same, with
+        a warning. Else they are an error.
     skip_bad : bool, optional
         Whether exposures that can't be used are left out, with a warning. Else the first one is an error.
     overwrite : bool, optional
@@ -239,6 +252,9 @@ def mosaic(
         masks=masks,
         weights=weights,
         bad_bits=bad_bits,
+        values=values,
+        flux_scale=flux_scale,
+        allow_mixed=allow_mixed,
         skip_bad=skip_bad,
         overwrite=overwrite,
         progress=progress,
@@ -270,11 +286,10 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
             del images
         before = () if begun is None else begun.records
         seen = {} if begun is None else {(each.digest, each.extension): begun.path for each in before if each.digest}
-        stream = Stream(plan.sources, plan.arrays, plan.skip_bad, content, seen)
+        stream = Stream(plan.sources, plan.arrays, plan.scales, plan.skip_bad, content, seen)
         with shown(progress, plan.total) as show:
             resample.add_models(stream, lambda done, _: show(done + stream.unread), stream.on_error)
         skipped = plan.skipped + stream.skipped
-        unit = stream.unit or plan.unit
         records = [*before, *stream.records]
         if not stream.records:
             raise ValueError(nothing_left(skipped))
@@ -286,6 +301,7 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
         kept = weights_to_keep(resample, model, weights) if destination is not None else {}
         del weights
         data_pixels = _data_pixels(model, records, skipped)
+        unit = plan.scales.calibration.unit
         if destination is not None:
             with stage("writing"):
                 history = history_of(plan.call, plan.options)
@@ -319,8 +335,9 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
 def _keywords(plan: Plan, stream: Stream, records: Sequence[ExposureRecord], unit: str | None) -> dict[str, Any]:
     """What the primary header tells of exposures and options."""
     before = None if plan.begun is None else plan.begun.header
-    keywords = keywords_of(stream.headers, records, unit, is_scaled=False, before=before)
-    return keywords | {OPTIONS: (as_text(plan.told), "")}
+    scales = plan.scales
+    keywords = keywords_of(stream.headers, records, unit, scales.is_scaled, scales.keeps_gain, before)
+    return keywords | scales.calibration.facts | {OPTIONS: (as_text(plan.told), "")}
 
 
 def _data_pixels(

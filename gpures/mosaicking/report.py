@@ -40,6 +40,7 @@ def plan_text(plan: Plan) -> str:
     lines += _frame(plan)
     lines += _options(plan)
     lines.append(fact("unit", plan.unit or "not told"))
+    lines += _values(plan)
     lines.append(fact("backend", _backend(plan)))
     lines.append(fact("memory", _memory(plan)))
     return "\n".join(lines)
@@ -70,6 +71,7 @@ def report_text(
     lines.append(fact("with data", f"{data_pixels} pixels of {size}, {100 * data_pixels / size:.4g} %"))
     lines += _options(plan)
     lines.append(fact("unit", unit or "not told"))
+    lines += _values(plan)
     lines.append(fact("backend", _backend(plan)))
     if path is not None:
         lines.append(fact("written", f"{path}, {path.stat().st_size / 1e6:.1f} MB"))
@@ -130,6 +132,17 @@ def _options(plan: Plan) -> list[str]:
     kernel = f"{plan.frame.kernel}, pixfrac {options.pixfrac:g}"
     weights = f"{options.weight_type}, good bits {options.good_bits}"
     return [fact("kernel", kernel), fact("weights", weights)]
+
+
+def _values(plan: Plan) -> list[str]:
+    """What became of the exposures' values, and, where they differ, what each was multiplied by."""
+    values, flux = plan.scales.words()
+    fluxes = plan.scales.fluxes()
+    lines = [fact("values", values), fact("flux scale", flux)]
+    if len({round(by, 9) for _, by in fluxes}) > 1:
+        lines += [row(("", _short(name), f"{by:.6g}"), ("<2", f"<{NAME + 1}", ">12")) for name, by in fluxes[:LISTED]]
+        lines += _more(fluxes)
+    return lines
 
 
 def _backend(plan: Plan) -> str:

@@ -70,6 +70,14 @@ class Source(Protocol):
     def header(self) -> Mapping[str, Any]:
         """What its file's headers say, as FITS keywords."""
 
+    @property
+    def count_time(self) -> float | None:
+        """Seconds that values which are counts grew with; None where nobody knows."""
+
+    @property
+    def values_area(self) -> float | None:
+        """Steradians that values per pixel are of, where they are the same for all pixels."""
+
     def read(self, arrays: Iterable[str]) -> Mapping[str, Any]:
         """Model with these arrays, as `gpures.Resample.add_model` takes it."""
 
@@ -143,6 +151,16 @@ class ModelSource:
     def header(self) -> Mapping[str, Any]:
         """A model has no headers."""
         return {}
+
+    @property
+    def count_time(self) -> float | None:
+        """Its exposure time; None where it has no such number."""
+        return self.exposure_time if self.exposure_time > 0 else None
+
+    @property
+    def values_area(self) -> float | None:
+        """Steradians that its values are of, where it says so."""
+        return self.model.get("values_area")
 
     def read(self, arrays: Iterable[str]) -> Mapping[str, Any]:
         """The model."""

@@ -9,17 +9,18 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from gpures.io import FileError, check_units
+from gpures.io import FileError
 from gpures.io.digest import digest_of
 from gpures.io.exposures import ExposureRecord
 from gpures.machine.prefetch import interruptible
 from gpures.mosaicking.content import Content
 from gpures.mosaicking.plan import words_of
 from gpures.mosaicking.records import extension_of, record_of
+from gpures.mosaicking.scale import Scale, Scales
 from gpures.mosaicking.sources import Source
 from gpures.mosaicking.twice import alike
 from gpures.reporting.timing import stage
@@ -36,7 +37,6 @@ class _Told:
     name: str
     path: Any
     kind: str
-    unit: str | None
     pixels: int
     header: Mapping[str, Any]
     record: ExposureRecord
@@ -51,6 +51,8 @@ class Stream:
         The exposures.
     arrays : collection of str
         Names of the arrays that are needed.
+    scales : Scales
+        What the exposures' values are multiplied by.
     skip_bad : bool
         Whether one that can't be used is left out; else the error names it.
     content : callable
@@ -71,29 +73,27 @@ class Stream:
         What the headers of their files say.
     pixels : int
         Of those.
-    unit : str or None
-        Of the data, once one is known.
     """
 
     def __init__(
         self,
         sources: Iterable[Source],
         arrays: Collection[str],
+        scales: Scales,
         skip_bad: bool,
         content: Callable[[Mapping[str, Any]], Content | None],
         seen: Mapping[tuple[str, str], Any] | None = None,
     ):
         self.skipped: list[tuple[str, str]] = []
         self.unread = 0
-        self.unit: str | None = None
         self._sources = sources
         self._arrays = frozenset(arrays)
+        self._scales = scales
         self._skip_bad = skip_bad
         self._content = content
         self._handed: list[_Told | None] = []
         self._seen = dict(seen or {})
         self._alike = alike(sources) if isinstance(sources, Sequence) else set()
-        self._first: _Told | None = None
 
     @property
     def records(self) -> list[ExposureRecord]:  # noqa: D102
@@ -110,10 +110,10 @@ class Stream:
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         for source in self._sources:
             told = _told_of(source)
-            self._check_unit(told)
             try:
+                scale = self._scales.of(source)
                 with stage("reading files"):
-                    model = interruptible(partial(source.read, self._arrays))
+                    model = interruptible(partial(self._read, source, scale))
             except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
                 self._bad(told, error)
                 self.unread += 1
@@ -137,19 +137,15 @@ class Stream:
             yield model
             del source, model  # or they would be held while the next one is read
 
+    def _read(self, source: Source, scale: Scale) -> Mapping[str, Any]:
+        return scale.applied(source.read(self._arrays))
+
     def on_error(self, number: int, error: Exception) -> None:
         """Leave out a model that can't be added, or say which it was."""
         told = self._handed[number]
         assert told is not None  # each is told of once
         self._bad(told, error)
         self._handed[number] = None
-
-    def _check_unit(self, told: _Told) -> None:
-        """Units of exposures in files and lists are known before; those of a generator's show one by one."""
-        if self._first is None and told.unit:
-            self._first, self.unit = told, told.unit
-        if self._first is not None and told.unit:
-            check_units(cast(Any, (self._first, told)))
 
     def _bad(self, told: _Told, error: Exception) -> None:
         words = words_of(told.name, error)
@@ -188,7 +184,6 @@ def _told_of(source: Source) -> _Told:
         name=source.name,
         path=source.path,
         kind=source.kind,
-        unit=source.unit,
         pixels=math.prod(source.shape),
         header=header,
         record=ExposureRecord(source.name),

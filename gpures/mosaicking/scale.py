@@ -1,0 +1,246 @@
+"""Values of exposures as a mosaic averages them: brought to one scale, and, where they are per pixel, to its pixels.
+
+A star of 1000 adu/s has 1000 adu/s in a mosaic, whatever the pixels of the exposures and of the mosaic: where values
+are per pixel, each is multiplied by the area of an output pixel over that of its own, both as they are there on the
+sky. What a flat field has made values per one nominal area, as HST's, JWST's and Roman's, is taken from that area.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpures.arguments.arrays import converted, on_device
+from gpures.exposure.from_model import sky_level
+from gpures.io import units
+from gpures.io.input import DO_NOT_USE
+from gpures.mosaicking.calibration import Calibration
+from gpures.mosaicking.sources import Source
+from gpures.wcs.area_ratio import AreaRatio, area_ratio
+from gpures.wcs.transforms import is_imaging, pixel_to_world, resample_range, world_to_pixel
+
+__all__ = ["Scale", "Scales"]
+
+# Less than a step of float32, and no less than the rounding of coordinates.
+NOTHING = 1e-7
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the values of an exposure are multiplied by.
+
+    Attributes
+    ----------
+    flux : float
+        What brings it to the scale of the others.
+    areas : AreaRatio or None
+        Output over input pixel areas; None where they do not matter.
+    """
+
+    flux: float = 1.0
+    areas: AreaRatio | None = None
+
+    def range(self) -> tuple[float, float]:
+        """Least and greatest ratio of areas."""
+        return (1.0, 1.0) if self.areas is None else self.areas.range()
+
+    def applied(self, model: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A model on the scale of the mosaic; nothing in the one that is given is changed.
+
+        Its data and error are multiplied, variances (all that is called ``var_…``) by the square, and the sky level is
+        subtracted before. Pixels without a finite ratio are flagged. Other arrays stay as they are.
+        """
+        least, most = self.range()
+        if abs(self.flux * least - 1.0) < NOTHING and abs(self.flux * most - 1.0) < NOTHING:
+            return model
+        found = {name: 2 if name.startswith("var_") else 1 for name in model if _is_scaled(name, model)}
+        shape = np.shape(model["data"])
+        arrays, masks, made = {}, {}, {}
+        for name in found:
+            arrays[name], masks[name] = converted(model[name], name, model)
+            if arrays[name].shape == shape and arrays[name].dtype.kind in "fiu":
+                made[name] = _empty(arrays[name])
+        result = dict(model)
+        level = sky_level(model) if {"level", "subtracted"} <= model.keys() else 0.0
+        if level:
+            result["subtracted"] = True
+        lost = np.zeros(shape, bool)
+        for rows, factor in self._rows(shape):
+            lost[rows] = ~np.isfinite(factor)
+            factor[lost[rows]] = 1.0
+            for name, array in made.items():
+                values = arrays[name][rows] - level if name == "data" and level else arrays[name][rows]
+                _multiply(values, factor ** found[name], array[rows])
+        for name, array in made.items():
+            mask = masks[name]
+            result[name] = array if mask is None else np.ma.MaskedArray(array, mask)
+        if lost.any():
+            result["dq"] = _flagged(model, lost)
+        return result
+
+    def _rows(self, shape: tuple[int, ...]) -> Iterator[tuple[slice, np.ndarray]]:
+        """Blocks of rows, and what their values are multiplied by."""
+        if self.areas is None:
+            yield slice(0, shape[0]), np.full(shape, self.flux)
+            return
+        for rows, ratio in self.areas.rows():
+            yield rows, self.flux * ratio
+
+
+def _is_scaled(name: str, model: Mapping[str, Any]) -> bool:
+    return (name in ("data", "err") or name.startswith("var_")) and model[name] is not None
+
+
+def _empty(array: Any) -> Any:
+    """Room for an array that is multiplied: of the precision that it needs, where it lies."""
+    kind = np.result_type(array.dtype.newbyteorder("="), np.float32)
+    if on_device(array):
+        import cupy
+
+        return cupy.empty(array.shape, kind)
+    return np.empty(array.shape, kind)
+
+
+def _multiply(values: Any, factor: np.ndarray, into: Any) -> None:
+    if on_device(into):
+        import cupy
+
+        into[...] = values * cupy.asarray(factor)
+    else:
+        np.multiply(values, factor, out=into, casting="same_kind")
+
+
+def _flagged(model: Mapping[str, Any], lost: np.ndarray) -> Any:
+    """DQ of a model, with some pixels flagged."""
+    dq, _ = converted(model["dq"], "dq", model)
+    if on_device(dq):
+        import cupy
+
+        lost = cupy.asarray(lost)
+    return dq | lost.astype(dq.dtype) * dq.dtype.type(DO_NOT_USE) if dq.dtype.kind in "iu" else dq
+
+
+class Scales:
+    """What exposures of a mosaic are multiplied by.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        How they are brought to one scale.
+    output_wcs : gwcs.wcs.WCS or astropy.wcs.WCS
+        Of the mosaic.
+
+    Attributes
+    ----------
+    calibration : Calibration
+        The same.
+    areas : (float, float)
+        Least and greatest ratio of areas so far; infinite where there was none.
+    """
+
+    def __init__(self, calibration: Calibration, output_wcs: Any):
+        self.calibration = calibration
+        self.areas = math.inf, -math.inf
+        self._found: dict[int, tuple[Source, Scale]] = {}
+        self._is_imaging = is_imaging(output_wcs)
+        if self._is_imaging:
+            forward, backward = pixel_to_world(output_wcs), world_to_pixel(output_wcs)
+            # Files are read in another thread than that which makes pixel maps, and WCS objects keep state meanwhile.
+            if forward.can_be_copied and backward.can_be_copied:
+                forward, backward = forward.duplicate(), backward.duplicate()
+            self._output, self._to_output = forward, backward
+
+    def settle(self, source: Source) -> None:
+        """Find out what an exposure is multiplied by, before it is read.
+
+        Raises
+        ------
+        FileError
+            It can't be brought to the scale of the others.
+        """
+        self._found[id(source)] = source, self.of(source)
+
+    def of(self, source: Source) -> Scale:
+        """What an exposure is multiplied by; errors as of `settle`."""
+        if (known := self._found.get(id(source))) is not None:
+            return known[1]
+        if self.calibration.comes_one_by_one:
+            self.calibration.go_on(source)
+        scale = Scale(self.calibration.factor(source), self._areas(source))
+        if scale.areas is not None:
+            least, most = scale.areas.range()
+            self.areas = min(self.areas[0], least), max(self.areas[1], most)
+        return scale
+
+    def per_pixel(self, source: Source) -> bool:
+        """Whether the values of an exposure are per pixel."""
+        wanted = self.calibration.options.values
+        if not self._is_imaging or wanted == "surface-brightness":
+            return False
+        if wanted == "per-pixel":
+            return True
+        unit = self.calibration.unit if units.parsed(source.unit) is None else source.unit
+        kind = units.per(unit)
+        if kind == "unknown":
+            self._say_unknown(source, unit)
+            return source.kind != "model" or units.parsed(unit) is not None
+        return kind == "pixel"
+
+    def fluxes(self) -> list[tuple[str, float]]:
+        """What exposures that are settled are multiplied by to be on one scale, with their names."""
+        return [(source.name, scale.flux) for source, scale in self._found.values()]
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether values are others than those of the files."""
+        least, most = self.areas
+        by_area = least <= most and max(abs(least - 1.0), abs(most - 1.0)) > NOTHING
+        return by_area or any(by != 1.0 for _, by in self.fluxes())
+
+    @property
+    def keeps_gain(self) -> bool:
+        """Whether nothing but areas of pixels and exposure times makes values others than those of the files."""
+        sources = [source for source, _ in self._found.values()]
+        return all(self.calibration.of_keyword(each) * self.calibration.of_units(each) == 1.0 for each in sources)
+
+    def words(self) -> tuple[str, str]:
+        """What was done to values because of the pixels' areas, and to bring them to one scale."""
+        least, most = self.areas
+        if least <= most:
+            numbers = f"{least:.4g}" if f"{least:.4g}" == f"{most:.4g}" else f"{least:.4g} to {most:.4g}"
+            values = f"per pixel, scaled by the ratio of the pixels' areas, {numbers}"
+        elif units.per(self.calibration.unit) == "area":
+            values = "per area on the sky, as they are"
+        else:
+            values = "as they are"
+        return values, self.calibration.words([source for source, _ in self._found.values()])
+
+    def _say_unknown(self, source: Source, unit: Any) -> None:
+        what = "no unit" if units.parsed(unit) is None else f"the unit {unit!r}, which nobody knows"
+        taken = "per pixel"
+        if source.kind == "model" and units.parsed(unit) is None:
+            taken = "on the sky, and averaged as they are"
+        self.calibration.say(
+            f"{source.name} has {what}: its values are taken for those {taken}, unless 'values' says otherwise.", what
+        )
+
+    def _areas(self, source: Source) -> AreaRatio | None:
+        if not self.per_pixel(source):
+            return None
+        forward = pixel_to_world(source.wcs, self._to_output.axes.sky)
+        return area_ratio(
+            forward.duplicate() if forward.can_be_copied else forward,
+            self._output,
+            self._to_output,
+            source.shape,
+            resample_range(source.shape, source.wcs),
+            _positive(source.values_area),
+        )
+
+
+def _positive(area: Any) -> float | None:
+    return float(area) if isinstance(area, (int, float, np.number)) and np.isfinite(area) and area > 0 else None
