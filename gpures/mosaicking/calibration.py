@@ -227,7 +227,7 @@ class Calibration:
         found = {}
         if self.reference is not None and len(self.name_of_reference) <= 8:
             found[self.name_of_reference] = (self.reference, "of the first, to which all were brought")
-        if self.count_time is not None and units.is_count(self.unit):
+        if self.count_time is not None and (units.is_count(self.unit) or _is_unknown(self.unit)):
             found[COUNT_TIME] = (self.count_time, "[s] exposure time that the values are of")
         return found
 
