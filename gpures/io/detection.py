@@ -9,6 +9,7 @@ from typing import Any
 from gpures.errors import FileError
 from gpures.io import asdf, fits, hst, jwst, roman
 from gpures.io.fits_images import opened
+from gpures.io.header_alone import wcs_alone
 from gpures.io.input import Input
 from gpures.io.made_of import made_of_fits, made_of_tree
 from gpures.io.reading import Reading
@@ -129,7 +130,7 @@ def read_wcs(path: str | Path, *, allow_external: bool = False) -> Any:
     path : str or path
         A file as for `inputs`, or any other FITS image, of whose images the first counts; or an ASDF file with a WCS
         under ``wcs``, as the pipelines' ``output_wcs`` takes it. A FITS file needs no pixels if its header has NAXIS1
-        and NAXIS2.
+        and NAXIS2, and such a header may be a text with a card in each line.
     allow_external : bool, optional
         As for `inputs`.
 
@@ -144,6 +145,8 @@ def read_wcs(path: str | Path, *, allow_external: bool = False) -> Any:
         As `inputs`.
     """
     path = Path(path)
+    if (wcs := wcs_alone(path)) is not None:
+        return wcs
     if _container(path) == "asdf":
         with asdf.opened(path, allow_external) as file:
             if not roman.recognizes(file):
