@@ -422,6 +422,7 @@ EVERY_OPTION = {
     "--good-bits": (("~DO_NOT_USE",), {"good_bits": "~DO_NOT_USE"}),
     "--no-context": ((), {"enable_ctx": False}),
     "--no-variances": ((), {"enable_var": False}),
+    "--add-to": (("m.fits",), {"add_to": "m.fits"}),
     "--compute-err": (("driz_err",), {"compute_err": "driz_err"}),
     "--propagate-dq": ((), {"propagate_dq": True}),
     "--exptime-map": ((), {"enable_exptime_map": True}),
