@@ -411,6 +411,7 @@ EVERY_OPTION = {
     "--weight-ext": (("4",), {"weight_ext": ["4"]}),
     "--masks": (("*.bpm.fits",), {"masks": "*.bpm.fits"}),
     "--weights": (("none",), {"weights": "none"}),
+    "--wcs": (("fits",), {"wcs": "fits"}),
     "--bad-bits": (("1+16",), {"bad_bits": "1+16"}),
     "--values": (("per-pixel",), {"values": "per-pixel"}),
     "--flux-scale": (("MAGZPT",), {"flux_scale": "MAGZPT"}),
