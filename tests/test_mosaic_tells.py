@@ -92,16 +92,17 @@ def test_planes_that_turn_out_empty(tmp_path):
 
 # Exposures and mosaics without weight
 
-ERR = np.full(SHAPE, np.inf, "f4")
+FIRST = np.arange(SHAPE[0])[:, None] == 0
+ERR = np.where(FIRST, 1.0, np.full(SHAPE, np.inf)).astype("f4")  # of one row, whose data are NaN
 BAD = {
     "1020 NaN or infinite": {"data": np.nan},
     "1020 flagged as bad (DQ 4+16)": {"extensions": {"DQ": np.full(SHAPE, 20, "i2")}},
-    "1020 without weight": {"extensions": {"ERR": np.full(SHAPE, np.inf, "f4")}},
+    "34 NaN or infinite, 986 without weight": {"data": np.where(FIRST, np.nan, 1.0), "extensions": {"ERR": ERR}},
     "34 NaN or infinite, 30 flagged as bad (DQ 1), 956 without weight": {
-        "data": np.where(np.arange(SHAPE[0])[:, None] == 0, np.nan, 1.0),
+        "data": np.where(FIRST, np.nan, 1.0),
         "extensions": {
             "DQ": (np.arange(1020).reshape(SHAPE) // 34 == 1).astype("u1") * (np.arange(34) < 30),
-            "ERR": np.full(SHAPE, np.inf, "f4"),
+            "ERR": ERR,
         },
     },
 }

@@ -182,3 +182,8 @@ def test_keywords_of_jwst(tmp_path, caplog):
     (after,) = io.inputs(mended(path, 1.0))
     assert place(after) == place(same) == place(before)
     assert "the gwcs is taken" in caplog.text
+    (mended_one,) = io.inputs(path, reading=io.Reading(wcs="fits"))
+    assert (place(mended_one) - place(before)) * 3600 == pytest.approx(1.0, abs=1e-2)
+    assert gpures.mosaic(path, wcs="fits", **QUIET).wcs(0, 0)[1] != gpures.mosaic(path, **QUIET).wcs(0, 0)[1]
+    with pytest.raises(ValueError, match=r"'wcs' must be 'fits', 'gwcs' or None, got 'x'"):
+        gpures.mosaic(path, wcs="x", **QUIET)

@@ -110,6 +110,12 @@ def _add_reading(group: Any) -> None:
         help="bits of masks and DQ flags that make a pixel bad, such as 1+16 (default: any of a mask; for DQ see "
         "--good-bits)",
     )
+    group.add_argument(
+        "--wcs",
+        choices=("fits", "gwcs"),
+        help="which WCS is taken of files with both, FITS keywords and a gwcs (default: gwcs; where they differ the "
+        "keywords, but of JWST the gwcs)",
+    )
 
 
 def _add_frame(group: Any) -> None:

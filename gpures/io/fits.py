@@ -73,7 +73,7 @@ def _plain_image(
     if wcs is None:
         wcs = images.wcs_of(extension)
     elif extension.has_sky:
-        wcs = chosen_wcs(name, wcs, images.wcs_of(extension), "fits")
+        wcs = chosen_wcs(name, wcs, images.wcs_of(extension), "fits", reading.wcs)
     unit = header_value(headers, "BUNIT")
     header, time = merged_header(headers), exposure_time(headers, name)
     meta = {

@@ -77,7 +77,7 @@ def inputs(path: Path, hdus: fits.HDUList, reading: Reading) -> list[Input]:
         wcs.array_shape = shape
     name = f"{path.name}[SCI,1]"
     if has_sky(hdus[index].header):
-        wcs = _chosen(path, hdus, index, name, wcs)
+        wcs = _chosen(path, hdus, index, name, wcs, reading.wcs)
     meta["exposure_time"] = exposure_seconds(meta["exposure_time"], name)
     companions = FITSImages(path, hdus, Reading(ext=index)).companions()[index]
     found = {"data": index} | {role: each.index for role, each, _ in reversed(companions) if role in ARRAYS}
@@ -97,13 +97,13 @@ def inputs(path: Path, hdus: fits.HDUList, reading: Reading) -> list[Input]:
     ]
 
 
-def _chosen(path: Path, hdus: fits.HDUList, index: int, name: str, wcs: Any) -> Any:
+def _chosen(path: Path, hdus: fits.HDUList, index: int, name: str, wcs: Any, prefer: str | None) -> Any:
     """The gwcs, or, if the user wants so, the FITS keywords, which may be none that can be used."""
     try:
         keywords = fits_wcs(path, hdus, index)
     except FileError:
         return wcs
-    return chosen_wcs(name, wcs, keywords, "gwcs")
+    return chosen_wcs(name, wcs, keywords, "gwcs", prefer)
 
 
 def _load(path: Path, extensions: Mapping[str, int], names: Collection[str]) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from gpures.arguments.arrays import got
 from gpures.errors import FileError
 
 __all__ = ["Reading", "refuse", "selected"]
@@ -34,6 +35,9 @@ class Reading:
         ``"none"``: files beside the exposures are not looked for.
     bad_bits : int, str or list of int, optional
         Which bits make a pixel bad, of masks and of DQ; by default any in masks, and for DQ ``good_bits`` tells.
+    wcs : {"fits", "gwcs"}, optional
+        Which WCS is taken of a FITS file that has both keywords and a gwcs; by default the gwcs, or, where
+        they differ, what is more likely to be right.
 
     Raises
     ------
@@ -48,6 +52,7 @@ class Reading:
     masks: str | None = None
     weights: str | None = None
     bad_bits: Any = None
+    wcs: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("ext", "mask_ext", "weight_ext"):
@@ -59,6 +64,8 @@ class Reading:
         ):
             raise ValueError(f"'plane' must be the number of a plane, from 0, got {self.plane!r}.")
         object.__setattr__(self, "bad_bits", _bits(self.bad_bits))
+        if self.wcs not in (None, "fits", "gwcs"):
+            raise ValueError(f"'wcs' must be 'fits', 'gwcs' or None, got {got(self.wcs)}.")
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

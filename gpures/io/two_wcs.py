@@ -43,13 +43,11 @@ def chosen_wcs(name: str, gwcs: Any, keywords: Any, default: str, prefer: str | 
     if differ:
         other = "fits" if taken == "gwcs" else "gwcs"
         log.warning(
-            "%s: its gwcs and its FITS keywords differ by %.3g pixels: the %s %s taken. wcs=%r (--wcs %s) takes the "
-            "other.",
+            "%s: its gwcs and its FITS keywords differ by %.3g pixels: the %s %s taken (see 'wcs': %s is the other).",
             name,
             off,
             WORDS[taken],
             "is" if taken == "gwcs" else "are",
-            other,
             other,
         )
     return gwcs if taken == "gwcs" else keywords

@@ -127,7 +127,8 @@ class Begun:
             Something is not what the mosaic was made with.
         """
         made = {name: self.options[name] for name in CalibrationOptions.names() if name in self.options}
-        self._check_same(made, given, given)
+        defaults = vars(CalibrationOptions())
+        self._check_same(made, given, {name: value for name, value in given.items() if value != defaults[name]})
         return {**given, **made}
 
     def _check_same(self, made: Mapping[str, Any], now: Mapping[str, Any], given: Mapping[str, Any]) -> None:

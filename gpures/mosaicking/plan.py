@@ -248,13 +248,14 @@ def make_plan(
     if unknown := [name for name in options if name not in Options.names()]:
         known = ", ".join(Options.names())
         raise TypeError(f"mosaic() takes no argument {unknown[0]!r}. The options of Resample are {known}.")
+    if reading.good_bits and "good_bits" in options:
+        raise ValueError("'good_bits' and 'bad_bits' say the same: give one of them.")
+    options = options | reading.good_bits
     begun = None if add_to is None else begun_mosaic(add_to)
     if begun is not None:
         if output_wcs is not None or wanted != FrameOptions():
             raise ValueError(f"'add_to' is {add_to}, which has its own frame: none can be given beside it.")
         options, of_values, output_wcs = begun.with_options(options), begun.with_values(of_values), begun.output_wcs
-    if reading.good_bits and "good_bits" in options:
-        raise ValueError("'good_bits' and 'bad_bits' say the same: give one of them.")
     calibration_options = CalibrationOptions(**of_values)
     asked = Options(**(DEFAULTS | options))  # what can't be is found before files are read
     if asked.backend == "cuda":
@@ -287,7 +288,7 @@ def make_plan(
 
     given, angle = (given, None) if given is not None else made_wcs(sources, footprints, wanted, sky)
     kinds = {source.kind for source in sources}
-    options = DEFAULTS | {"good_bits": default_good_bits(kinds)} | reading.good_bits | options
+    options = DEFAULTS | {"good_bits": default_good_bits(kinds)} | options
     flag_names = names_for(options["good_bits"], kinds)
     checked = Options(**options)
     told = recorded(checked) | vars(calibration_options)

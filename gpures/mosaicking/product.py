@@ -130,6 +130,7 @@ def mosaic(
     masks: str | None = None,
     weights: str | None = None,
     bad_bits: int | str | None = None,
+    wcs: str | None = None,
     values: str = "auto",
     flux_scale: str = "auto",
     allow_mixed: bool = False,
@@ -192,6 +193,9 @@ def mosaic(
     bad_bits : int or str, optional
         Which bits of masks and DQ flags make a pixel bad, such as ``"1+16"``. By default all of a mask do, and
         ``good_bits`` says which of DQ flags.
+    wcs : {"fits", "gwcs"}, optional
+        Which WCS is taken of FITS files that have both keywords and a gwcs. By default the gwcs, unless the two differ,
+        which is said: then the keywords, which somebody may have mended; but of JWST the gwcs.
     values : {"auto", "per-pixel", "surface-brightness"}, optional
         What values are: per pixel, and then scaled by the ratio of the output's and the exposure's pixel areas, so that
         a star keeps its flux; or surface brightness, as they are. By default what their unit says; values without one
@@ -252,6 +256,7 @@ def mosaic(
         masks=masks,
         weights=weights,
         bad_bits=bad_bits,
+        wcs=wcs,
         values=values,
         flux_scale=flux_scale,
         allow_mixed=allow_mixed,
