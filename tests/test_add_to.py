@@ -113,6 +113,20 @@ def test_context_grows(tmp_path):
     assert_same(out, tmp_path / "all.fits")
 
 
+def test_flags_that_only_some_have(tmp_path):
+    """Flags may begin with a later exposure, or never, whatever was asked for."""
+    dq = RNG.integers(0, 4, SHAPE).astype("u1")
+    paths = [
+        image(tmp_path / f"{k}.fits", RNG.random(SHAPE), {"DQ": dq} if k == 2 else {}, (0.1 * k, 0)) for k in range(4)
+    ]
+    options = QUIET | {"overwrite": True, "propagate_dq": True, "dq_of_empty": 8, "good_bits": "~1"}
+    wcs = gpures.mosaic(paths, tmp_path / "all.fits", **options).plan.output_wcs
+    assert_same(in_steps(paths, [2, 3], tmp_path / "m.fits", output_wcs=wcs, **options), tmp_path / "all.fits")
+    gpures.mosaic(paths[:2], tmp_path / "two.fits", output_wcs=wcs, **options)
+    out = in_steps(paths[:2], [1], tmp_path / "m.fits", output_wcs=wcs, **options)
+    assert_same(out, tmp_path / "two.fits")
+
+
 def test_variances_that_only_some_have(tmp_path):
     """Variances that begin later, or are NaN here and there, are those of all at once."""
     models = scenes.dithered_models(SHAPE, 4)

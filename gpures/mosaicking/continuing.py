@@ -215,8 +215,8 @@ def begun_mosaic(path: str | os.PathLike[str]) -> Begun:
 
 
 def _needed(options: Mapping[str, Any]) -> list[str]:
-    """Names of the images that a mosaic made with such options has in any case."""
+    """Names of the images that a mosaic made with such options has, whatever its exposures have."""
     needed = ["data", "wht", *options.get("extra_array_names", ())]
-    switches = {"enable_ctx": "con", "propagate_dq": "dq", "enable_exptime_map": "exptime_map"}
+    switches = {"enable_ctx": "con", "enable_exptime_map": "exptime_map"}
     needed += [name for switch, name in switches.items() if options.get(switch)]
     return needed + (["err"] if options.get("compute_err") == "driz_err" else [])

@@ -39,10 +39,14 @@ def resume(resample: Resample, mosaic: Mapping[str, Any], groups: Iterable[str],
     layout, options = resample._accumulators.layout, resample._options
     empty = mosaic["wht"] == 0
     images: dict[str, Any] = {
-        name: mosaic[name] for name in ("data", "wht", "con", "dq", "exptime_map") if name in _kept(layout)
+        name: mosaic[name] for name in ("data", "wht", "con", "exptime_map") if name in _kept(layout)
     }
-    if options.dq_of_empty is not None and layout.has_dq:
-        images["dq"] = np.where(empty, np.uint32(0), mosaic["dq"])
+    if layout.has_dq:
+        flags = mosaic.get("dq")
+        is_told = flags is not None  # else no exposure in it had flags
+        images["dq"] = flags if is_told else np.zeros(layout.shape, np.uint32)
+        if is_told and options.dq_of_empty is not None:
+            images["dq"] = np.where(empty, np.uint32(0), flags)
     scaling = resample._error_scaling()
     if layout.has_err:
         images["err"] = mosaic["err"] * np.float32(scaling)
