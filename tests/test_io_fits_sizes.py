@@ -292,6 +292,8 @@ class TestPacked:
     @pytest.mark.parametrize("kind", [*PACK, "zip"])
     def test_honest(self, tmp_path, plain, kind):
         """Packed files are read, and refused where they break off or say what can't be."""
+        if kind == "xz" and not hasattr(fits.file, "HAS_LZMA"):
+            pytest.skip("this astropy does not read .xz")
         path = tmp_path / f"hostile.fits.{kind}"
 
         def pack(content):

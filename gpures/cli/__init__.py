@@ -59,18 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status.
     """
-    parsed = build_parser().parse_args(arguments)
-    startup.end()
-    parsed.call = shlex.join(["gpures", *(sys.argv[1:] if arguments is None else arguments)])
-    if "own_signals" in parsed:  # of a program that is run
-        return parsed.run(parsed)
     try:
-        with _told_to_end():
-            status: int = parsed.run(parsed)
+        parsed = build_parser().parse_args(arguments)
+        startup.end()
+        parsed.call = shlex.join(["gpures", *(sys.argv[1:] if arguments is None else arguments)])
+        if "own_signals" not in parsed:
+            with _told_to_end():
+                status: int = parsed.run(parsed)
+                return status
     except KeyboardInterrupt:
         print("gpures: interrupted.", file=sys.stderr)
         return startup.INTERRUPTED
-    return status
+    return parsed.run(parsed)  # a program, whose own errors are its own
 
 
 @contextmanager

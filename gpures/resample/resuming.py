@@ -43,10 +43,9 @@ def resume(resample: Resample, mosaic: Mapping[str, Any], groups: Iterable[str],
     }
     if layout.has_dq:
         flags = mosaic.get("dq")
-        is_told = flags is not None  # else no exposure in it had flags
-        images["dq"] = flags if is_told else np.zeros(layout.shape, np.uint32)
-        if is_told and options.dq_of_empty is not None:
-            images["dq"] = np.where(empty, np.uint32(0), flags)
+        if flags is None:  # no exposure in it had any
+            flags = np.zeros(layout.shape, np.uint32)
+        images["dq"] = flags if options.dq_of_empty is None else np.where(empty, np.uint32(0), flags)
     scaling = resample._error_scaling()
     if layout.has_err:
         images["err"] = mosaic["err"] * np.float32(scaling)
