@@ -201,6 +201,27 @@ def test_other_options(tmp_path, options, words):
     gpures.mosaic(paths[1], add_to=tmp_path / "m.fits", pixfrac=1, fillval=np.nan, kernel="square", **QUIET)
 
 
+@pytest.mark.parametrize("options", [{}, {"flux_scale": "time"}, {"allow_mixed": True}, {"values": "per-pixel"}])
+@pytest.mark.parametrize("unit", ["adu", "electron/s", "MJy/sr", None])
+def test_scales(tmp_path, options, unit):
+    """Whatever brings exposures to one scale brings new ones to that of the mosaic."""
+    keywords = {} if unit is None else {"BUNIT": unit}
+    options = QUIET | {"pixel_scale_ratio": 0.7} | options
+    keywords |= {"PHOTFLAM": 2e-20} if unit == "electron/s" else {}
+    times = [30.0, 30.0, 30.0]
+    if options.get("flux_scale") == "time" or unit == "electron/s":
+        times = [30.0, 60.0, 20.0]
+    paths = [
+        image(tmp_path / f"x{k}.fits", RNG.random(SHAPE), shift=(0.3 * k, 0.2), **keywords | {"EXPTIME": time})
+        for k, time in enumerate(times)
+    ]
+    if unit == "electron/s":
+        fits.setval(paths[2], "PHOTFLAM", value=3e-20)
+    made = gpures.mosaic(paths, tmp_path / "all.fits", **options)
+    wcs = {"output_wcs": made.plan.output_wcs, "pixel_scale_ratio": 1.0}
+    assert_same(in_steps(paths, [1, 2], tmp_path / "m.fits", **options | wcs), tmp_path / "all.fits")
+
+
 def test_edges(tmp_path, caplog):
     """An exposure that reaches beyond the mosaic is told of, and one that is beside it is not read."""
     paths = [image(tmp_path / f"{k}.fits", 1.0 + k, shift=(12.0 * k, 0)) for k in range(5)]
