@@ -172,7 +172,7 @@ def test_what_is_in_it_already(tmp_path, caplog, capsys):
     assert made.added == [f"e{k}.fits[PRIMARY]" for k in range(3)]
     assert made.model["exposure_time"] == 120.0
     assert "m.fits is the mosaic that others are added to" in caplog.text
-    assert "copy.fits[PRIMARY] is the same as" in caplog.text
+    assert "copy.fits[PRIMARY] is in" in caplog.text
     assert main(["mosaic", str(tmp_path / "other.fits"), "--add-to", str(out), "-q"]) != 0
     assert "shares exposures with" in capsys.readouterr().err
     assert main(["mosaic", str(paths[0]), "--add-to", str(out), "-q"]) != 0
