@@ -186,7 +186,7 @@ def test_what_is_in_it_already(tmp_path, caplog, capsys):
     assert made.added == [f"e{k}.fits[PRIMARY]" for k in range(3)]
     assert made.model["exposure_time"] == 120.0
     assert "m.fits is the mosaic that others are added to" in caplog.text
-    assert "copy.fits[PRIMARY] is the same as" in caplog.text
+    assert "copy.fits[PRIMARY] is in" in caplog.text
     assert main(["mosaic", str(tmp_path / "other.fits"), "--add-to", str(out), "-q"]) != 0
     assert "shares exposures with" in capsys.readouterr().err
     assert main(["mosaic", str(paths[0]), "--add-to", str(out), "-q"]) != 0
@@ -213,6 +213,27 @@ def test_other_options(tmp_path, options, words):
     with pytest.raises(ValueError, match=words.replace("(", r"\(")):
         gpures.mosaic(paths[1], add_to=tmp_path / "m.fits", **QUIET, **options)
     gpures.mosaic(paths[1], add_to=tmp_path / "m.fits", pixfrac=1, fillval=np.nan, kernel="square", **QUIET)
+
+
+@pytest.mark.parametrize("options", [{}, {"flux_scale": "time"}, {"allow_mixed": True}, {"values": "per-pixel"}])
+@pytest.mark.parametrize("unit", ["adu", "electron/s", "MJy/sr", None])
+def test_scales(tmp_path, options, unit):
+    """Whatever brings exposures to one scale brings new ones to that of the mosaic."""
+    keywords = {} if unit is None else {"BUNIT": unit}
+    options = QUIET | {"pixel_scale_ratio": 0.7} | options
+    keywords |= {"PHOTFLAM": 2e-20} if unit == "electron/s" else {}
+    times = [30.0, 30.0, 30.0]
+    if options.get("flux_scale") == "time" or unit == "electron/s":
+        times = [30.0, 60.0, 20.0]
+    paths = [
+        image(tmp_path / f"x{k}.fits", RNG.random(SHAPE), shift=(0.3 * k, 0.2), **keywords | {"EXPTIME": time})
+        for k, time in enumerate(times)
+    ]
+    if unit == "electron/s":
+        fits.setval(paths[2], "PHOTFLAM", value=3e-20)
+    made = gpures.mosaic(paths, tmp_path / "all.fits", **options)
+    wcs = {"output_wcs": made.plan.output_wcs, "pixel_scale_ratio": 1.0}
+    assert_same(in_steps(paths, [1, 2], tmp_path / "m.fits", **options | wcs), tmp_path / "all.fits")
 
 
 def test_edges(tmp_path, caplog):

@@ -326,6 +326,15 @@ def test_history(tmp_path, monkeypatch):
     assert call.endswith(wanted)
 
 
+def test_long_words_in_the_history(tmp_path):
+    """A path that is longer than a card is whole when it is read."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    path = image(folder / "e.fits")
+    gpures.mosaic(path, tmp_path / "m.fits", **QUIET)
+    assert f"gpures.mosaic(['{path}']," in " ".join(io.read_mosaic(tmp_path / "m.fits")["history"])
+
+
 def test_checksums(tmp_path):
     """All HDUs have checksums that astropy verifies; asdf verifies those of its blocks."""
     models = scenes.dithered_models(SHAPE, 2)

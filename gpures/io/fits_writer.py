@@ -6,7 +6,7 @@ import io
 import logging
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ from gpures.io.exposures import ExposureRecord, table_of
 from gpures.io.units import power
 from gpures.io.wcs import as_gwcs, header_of
 
-__all__ = ["WCSInFITS", "hdu_list"]
+__all__ = ["WCSInFITS", "hdu_list", "history_cards", "history_lines"]
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,8 @@ KEYWORDS = {
 
 # Keywords of the WCS that the primary header has as well.
 SKY = ("RADESYS", "EQUINOX")
+
+CARD = 72  # characters of a HISTORY card
 
 # What begins like this is kept for those who go on with the mosaic, and is no image of the sky.
 NO_IMAGE = "vwht"
@@ -126,8 +128,7 @@ def hdu_list(
     for keyword, value in header.items():
         primary.header[_long(keyword)] = value
     for line in history:
-        line = line.encode("ascii", "backslashreplace").decode()
-        for part in textwrap.wrap(line, 70, break_on_hyphens=False):  # a card has room for 72; broken between words
+        for part in history_cards(line):
             primary.header.add_history(part)
 
     hdus = fits.HDUList([primary])
@@ -156,6 +157,38 @@ def hdu_list(
     if wcs.asdf is not None:
         hdus.append(asdf_extension(wcs.asdf))
     return hdus
+
+
+def history_cards(line: str) -> list[str]:
+    """Parts of a line, each of which fits on a card: broken between words, and in words that are longer than a card.
+
+    Parameters
+    ----------
+    line : str
+        Characters that FITS has not are written as in Python.
+    """
+    line = line.encode("ascii", "backslashreplace").decode()
+    parts = textwrap.wrap(line, CARD - 2, break_on_hyphens=False, break_long_words=False)
+    return [part[begin : begin + CARD] for part in parts for begin in range(0, len(part), CARD)]
+
+
+def history_lines(cards: Iterable[str]) -> list[str]:
+    """Lines of a history, where words that are longer than a card are whole again.
+
+    Parameters
+    ----------
+    cards : iterable of str
+        What its cards have.
+    """
+    lines: list[str] = []
+    is_full = False
+    for card in map(str, cards):
+        if is_full:
+            lines[-1] += card
+        else:
+            lines.append(card)
+        is_full = len(card) == CARD
+    return lines
 
 
 def _long(keyword: str) -> str:

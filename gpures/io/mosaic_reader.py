@@ -13,7 +13,7 @@ from gpures.io.detection import first_image
 from gpures.io.exposures import records_of_table
 from gpures.io.fits_images import merged_header
 from gpures.io.fits_images import opened as opened_fits
-from gpures.io.fits_writer import KEYWORDS, NAMES
+from gpures.io.fits_writer import KEYWORDS, NAMES, history_lines
 from gpures.typing import MosaicModel
 
 __all__ = ["facts_of", "read_mosaic"]
@@ -107,7 +107,7 @@ def _told_by(hdus: Any) -> dict[str, Any]:
             for key, value in merged_header([hdus[0].header.copy(strip=True)]).items()
             if key not in ("CHECKSUM", "DATASUM")
         },
-        "history": [str(line) for line in hdus[0].header.get("HISTORY", ())],
+        "history": history_lines(hdus[0].header.get("HISTORY", ())),
     }
 
 

@@ -227,8 +227,12 @@ class Calibration:
         found = {}
         if self.reference is not None and len(self.name_of_reference) <= 8:
             found[self.name_of_reference] = (self.reference, "of the first, to which all were brought")
-        if self.count_time is not None and (units.is_count(self.unit) or _is_unknown(self.unit)):
-            found[COUNT_TIME] = (self.count_time, "[s] exposure time that the values are of")
+        is_unknown = _is_unknown(
+            self.unit
+        )  # they may be counts, and have been divided by their times if that was asked
+        time = self.seconds or self.count_time if is_unknown else self.count_time
+        if time is not None and (is_unknown or units.is_count(self.unit)):
+            found[COUNT_TIME] = (time, "[s] exposure time that the values are of")
         return found
 
 

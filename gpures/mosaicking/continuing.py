@@ -14,8 +14,9 @@ from typing import Any
 
 from gpures.errors import FileError
 from gpures.exposure.options import Options
-from gpures.io import Input, inputs
-from gpures.io.exposures import ExposureRecord
+from gpures.io import Input
+from gpures.io.detection import first_image
+from gpures.io.exposures import ExposureRecord, records_of
 from gpures.io.mosaic_reader import facts_of
 from gpures.machine.prefetch import interruptible
 from gpures.mosaicking.alike import GAINS
@@ -185,11 +186,11 @@ def begun_mosaic(path: str | os.PathLike[str]) -> Begun:
         It is none, or lacks what is needed to go on; the text says what.
     """
     path = Path(path)
-    images = interruptible(partial(inputs, path))
+    image = interruptible(partial(first_image, path))
     model, planes = interruptible(partial(facts_of, path))
     if not model["creator"].startswith("gpures "):
         raise FileError(path, "can't be gone on with: it is no mosaic that gpures made.")
-    image, records = images[0], images[0].made_of
+    records = tuple(records_of(model["exposures"]))
     told = model["header"].get(OPTIONS)
     try:
         options = json.loads(told) if isinstance(told, str) else None
@@ -205,7 +206,7 @@ def begun_mosaic(path: str | os.PathLike[str]) -> Begun:
     return Begun(
         path=path,
         image=replace(image, header={key: value for key, value in image.header.items() if key not in GAINS}),
-        records=tuple(replace(record, name=str(record.name)) for record in records),
+        records=records,
         options=options,
         header={key: value for key, value in model["header"].items() if key != OPTIONS},
         facts=model,

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from gpures.exposure.options import Options
 
 __all__ = ["call_of", "history_of"]
@@ -42,7 +44,7 @@ def _shown(value: Any) -> str:
         value = os.fspath(value)
     if value is None or isinstance(value, (str, int, float, list, tuple)):
         return repr(value)
-    return f"<{type(value).__name__}>"
+    return repr(value.name) if isinstance(value, np.dtype) else f"<{type(value).__name__}>"
 
 
 def history_of(call: str, options: Options) -> list[str]:

@@ -290,7 +290,11 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
             resume(resample, images, [record.group for record in begun.records], len(begun.records))
             del images
         before = () if begun is None else begun.records
-        seen = {} if begun is None else {(each.digest, each.extension): begun.path for each in before if each.digest}
+        seen = (
+            {}
+            if begun is None
+            else {(each.digest, each.extension): f"in {begun.path} already" for each in before if each.digest}
+        )
         stream = Stream(plan.sources, plan.arrays, plan.scales, plan.skip_bad, content, seen)
         with shown(progress, plan.total) as show:
             resample.add_models(stream, lambda done, _: show(done + stream.unread), stream.on_error)

@@ -59,7 +59,7 @@ class Stream:
         Tells of a model what there is in it, as `gpures.mosaicking.content.content_of` does; one in which no pixel is
         used is left out, with a warning.
     seen : mapping, optional
-        Exposures that are there already: the file that they are in, by their digest and extension.
+        Exposures that are there already, by their digest and extension: what is said of them.
 
     Attributes
     ----------
@@ -125,12 +125,12 @@ class Stream:
             if content is not None and not content.used:
                 why = f"{told.name}: none of its {content.pixels} pixels can be used: {content.why}."
             elif (first := next((self._seen[digest] for digest in digests if digest in self._seen), None)) is not None:
-                why = f"{told.path}: {told.name} is the same as {first}: it is used once."
+                why = f"{told.path}: {told.name} is {first}: it is used once."
             if why is not None:
                 self._leave_out(told, why)
                 self.unread += 1
                 continue
-            self._seen |= dict.fromkeys(digests, told.path)
+            self._seen |= dict.fromkeys(digests, f"the same as {told.path}")
             digest = digests[0][0] if digests else ""
             record = record_of(source, model, digest, None if content is None else content.used)
             self._handed.append(replace(told, record=record))
