@@ -287,7 +287,15 @@ def _every_pixel(
     between = (full[start - 1 : start + 1, x0 : x1 + 1] for start in starts[1:])
     if any(has_long_steps) or any(seams.has_long_steps(rows, period) for rows in between):
         inside = full[y0 : y1 + 1, x0 : x1 + 1]
-        pixmap.jump = seams.jump_of(inside, (x0, y0), _composition(forward, backward), period)
+        pixel_to_pixel = _composition(forward, backward)
+        pixmap.jump = seams.jump_of(inside, (x0, y0), pixel_to_pixel, period)
+        if (lost := seams.shapeless(inside, (x0, y0), pixel_to_pixel, pixmap.jump, period)).any():
+            log.warning(
+                "%d pixels of the input lie around a point that the output's projection tears apart: they have no "
+                "shape there, and are left out.",
+                lost.sum(),
+            )
+            inside[lost] = np.nan
     return pixmap
 
 

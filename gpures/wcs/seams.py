@@ -18,7 +18,7 @@ import numpy as np
 from gpures.wcs.sphere import angles, turned, vectors
 from gpures.wcs.transforms import as_wcs, is_imaging, pixel_to_world, world_to_pixel
 
-__all__ = ["PixelToPixel", "has_long_steps", "jump_of", "period_of"]
+__all__ = ["PixelToPixel", "has_long_steps", "jump_of", "period_of", "shapeless"]
 
 log = logging.getLogger(__name__)
 
@@ -244,3 +244,79 @@ def jump_of(places: np.ndarray, first: tuple[int, int], pixel_to_pixel: PixelToP
         jumps = length[left > length / 2]
         shortest = min(shortest, jumps.min(initial=math.inf) / 2)
     return shortest
+
+
+# ---- places where pixels have no shape -----------------------------------------------------------------------------
+
+# A drop is bent where its edges leave straight lines by more than so many output pixels, and more than this part of
+# their length. It covers what it should not if its area is so many times that of the map in its middle.
+BENT_BY, BENT = 1.0, 0.02
+LARGER = 4.0
+
+# Or if it is so many times as long as most. Around a pole from which a seam goes out, neighbours are some steps apart,
+# and no shape is far from what it should be; on facets that meet in a corner they are as far apart as these are large.
+WIDE = 64.0
+
+# Input pixels between the points from which the area is taken.
+CLOSE = 0.02
+
+
+def shapeless(
+    places: np.ndarray, first: tuple[int, int], pixel_to_pixel: PixelToPixel, jump: float, period: Period
+) -> np.ndarray:
+    """Which pixels (n, m) of a part of a pixel map have no shape that four straight edges could have.
+
+    So it is around the point opposite to a projection's middle, where the sky is a circle's rim, and where facets meet
+    in a corner.
+
+    Parameters
+    ----------
+    places, first, pixel_to_pixel, period
+        As for `jump_of`.
+    jump : float
+        As that gives it. Where neighbours lie beyond a seam the kernels find that out, but for the corners of facets,
+        which have seams on all sides.
+    """
+    found, bent = np.zeros((2, *places.shape[:2]), bool)
+    for x, y in ((1, 0), (0, 1), (1, 1), (1, -1)):
+        begin, end = _ends(x, y)
+        steps = places[end] - places[begin]
+        lengths = _lengths(steps.copy(), period)
+        beside = np.full((2, *lengths.shape), -1.0)  # lengths of the steps before and after, as kernels/pixmap.h has it
+        beside[0][end], beside[1][begin] = lengths[begin], lengths[end]
+        beside = np.fmax.reduce(beside)
+        is_told = (lengths > jump) & (beside >= 0) & (lengths > TIMES_ITS_NEIGHBOURS * beside)
+        wide = WIDE * float(np.nanmedian(lengths)) if np.isfinite(lengths).any() else math.inf
+        for where in (begin, end):
+            found[where] |= (lengths > max(jump, wide)) & ~is_told
+        if (x and y) or any(period):  # with a period, a row at a pole is a circle, which may be bent
+            continue
+        off = np.abs(steps[end] - steps[begin]).max(axis=-1) / 8.0
+        longest = np.maximum(lengths[begin], lengths[end])
+        middle = slice(1, -1) if y else slice(None), slice(1, -1) if x else slice(None)
+        is_bent = (off > BENT_BY) & (off > BENT * longest) & ~is_told[begin] & ~is_told[end]
+        bent[middle] |= is_bent
+        found[middle] |= is_bent & (longest > wide)
+    rows, columns = np.nonzero(bent)
+    if rows.size:
+        along_y, along_x = np.gradient(places, axis=(0, 1))
+        drawn = np.abs(_cross(along_x[bent], along_y[bent]))
+        at = np.stack([columns + first[0], rows + first[1]]).astype(float)
+        around = [np.stack(pixel_to_pixel(*(at + CLOSE * np.array(step)[:, None])), axis=-1) for step in AROUND]
+        there = np.abs(_cross(around[0] - around[1], around[2] - around[3])) / (2.0 * CLOSE) ** 2
+        found[bent] |= drawn > LARGER * there
+    return found
+
+
+AROUND = (1, 0), (-1, 0), (0, 1), (0, -1)
+
+
+def _cross(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
+
+
+def _ends(x: int, y: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Where steps of x columns and y rows begin in an array, and where they end."""
+    rows = {0: (slice(None), slice(None)), 1: (slice(-1), slice(1, None)), -1: (slice(1, None), slice(-1))}[y]
+    columns = {0: (slice(None), slice(None)), 1: (slice(-1), slice(1, None))}[x]
+    return (rows[0], columns[0]), (rows[1], columns[1])
