@@ -126,7 +126,9 @@ def test_unnamed_at_the_same_place(tmp_path, caplog):
 def test_nothing_but_companions(tmp_path):
     """A file of weights and masks alone has no exposure; the user can say that it has."""
     path = write(tmp_path / "x.fits", hdu(full(1), "WHT", header()), hdu(full(0, "u1"), "MASK", header()))
-    with pytest.raises(io.NoExposureError, match=r"x\.fits: it has no exposure, but \[WHT,1\] \(by its name a weight\)"):
+    with pytest.raises(
+        io.NoExposureError, match=r"x\.fits: it has no exposure, but \[WHT,1\] \(by its name a weight\)"
+    ):
         io.inputs(path)
     (image,) = io.inputs(path, reading=io.Reading(ext="WHT"))
     assert image.read()["var_rnoise"] is None
@@ -222,7 +224,12 @@ def test_extensions_of_the_user(tmp_path):
 
 def test_masks_and_weights_of_the_user(tmp_path, caplog):
     """Extensions that the user names take the place of those that are masks and weights by their names."""
-    extensions = [hdu(spotted(), "MASK"), hdu(full(4), "WHT"), hdu(spotted(6, "i2", (8, 8)), "odd"), hdu(full(3), "sky")]
+    extensions = [
+        hdu(spotted(), "MASK"),
+        hdu(full(4), "WHT"),
+        hdu(spotted(6, "i2", (8, 8)), "odd"),
+        hdu(full(3), "sky"),
+    ]
     path = write(tmp_path / "x.fits", *extensions, primary=star(), head=header())
     (model,) = io.read(path, reading=io.Reading(mask_ext="odd", weight_ext=4))
     assert np.argwhere(np.ma.getmaskarray(model["data"])).tolist() == [[8, 8]]
@@ -283,7 +290,19 @@ def test_command_line(tmp_path, capsys):
     from gpures.cli import main
 
     path = write(tmp_path / "x.fits", *chips(["a", "b"]), hdu(spotted(), "odd"), hdu(full(9), "w"))
-    options = ["--ext", "a", "--ext", "2", "--mask-ext", "odd", "--weight-ext", "w", "-q", "-o", str(tmp_path / "m.fits")]
+    options = [
+        "--ext",
+        "a",
+        "--ext",
+        "2",
+        "--mask-ext",
+        "odd",
+        "--weight-ext",
+        "w",
+        "-q",
+        "-o",
+        str(tmp_path / "m.fits"),
+    ]
     assert main(["mosaic", str(path), *options]) == 2
     assert "it can't be told which of the images [A,1], [B,1] [ODD,1] belong to" in capsys.readouterr().err
     write(path, hdu(star(), "a", header()), hdu(spotted(), "odd"), hdu(full(9), "w"), hdu(star(), "b", header(70)))

@@ -257,7 +257,9 @@ def test_chips_beside_chips(tmp_path):
     with pytest.raises(io.FileError, match=r"x_ivar\.fits: it can't be told which of its images \[PRIMARY\] belong to"):
         io.inputs(path)
     write(tmp_path / "x_ivar.fits", *(hdu(full(1)[:5], name) for name in names))
-    with pytest.raises(io.FileError, match=r"x_ivar\.fits: \[A,1\] has the shape \(5, 64\), expected that of \[A,1\] in"):
+    with pytest.raises(
+        io.FileError, match=r"x_ivar\.fits: \[A,1\] has the shape \(5, 64\), expected that of \[A,1\] in"
+    ):
         io.inputs(path)
     assert len(io.inputs(path, reading=io.Reading(weights="none"))) == 3
 
