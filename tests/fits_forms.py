@@ -11,9 +11,8 @@ SCALE = 0.5  # arcsec
 QUIET = {"backend": "cpu", "progress": False}
 
 
-def header(x=0.0, y=0.0, shape=SHAPE, **keywords):
+def header(x=0.0, y=0.0, **keywords):
     """North-up TAN header around (150, 2), of pixels that begin so far from the first chip's."""
-    ny, nx = shape
     made = fits.Header()
     made.update({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.0})
     made.update({"CRPIX1": 32.5 - x, "CRPIX2": 32.5 - y, "CDELT1": -SCALE / 3600, "CDELT2": SCALE / 3600})

@@ -1,4 +1,4 @@
-"""That a plane is there does not mean that it says something; and single pixels of which nothing is known have no weight."""
+"""That a plane is there does not mean that it says something, and pixels of which nothing is known have no weight."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_pixels_without_weight(tmp_path, name, weight_type, variances):
 
 @pytest.mark.parametrize("name", ["ERR", "VAR", "VAR_RNOISE"])
 def test_pixels_without_error(tmp_path, name):
-    """A pixel whose error is zero, negative, NaN or a number that stands for none has no weight among inverse variances."""
+    """A pixel whose error is zero, negative, NaN or a number that stands for none has no weight."""
     error = full(4)
     error[1, :5] = 0, -1, np.nan, 1e30, np.inf
     path = one_image(tmp_path / "x.fits", **{name: error})
@@ -209,7 +209,7 @@ def blank_file(path, dtype, packed, name):
 @pytest.mark.filterwarnings("ignore::astropy.io.fits.verify.VerifyWarning")
 @pytest.mark.parametrize(("dtype", "packed"), PLAIN)
 def test_blank_pixels(tmp_path, dtype, packed):
-    """No blank pixel of integers of any size, signed or not, plain or in tiles, is data; the others are as they were."""
+    """No blank pixel of integers of any size, signed or not, plain or in tiles, is data; the others are unchanged."""
     values = blank_file(tmp_path / "x.fits", dtype, packed, "SCI")
     (image,) = io.inputs(tmp_path / "x.fits")
     model = image.read()

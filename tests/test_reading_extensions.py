@@ -27,7 +27,7 @@ def chips(names, packed=False, apart=70, **keywords):
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "fpack"])
 @pytest.mark.parametrize("names", [["ccd00", "ccd01", "ccd02"], ["im1", "im2", "im3"], ["N1", "S1", "S2"], [None] * 3])
 def test_all_chips(tmp_path, names, packed):
-    """Each chip of a file is in the mosaic, its star where it belongs with all of its light, and the time counts once."""
+    """Each chip of a file is in the mosaic, its star at its place with all of its light, and the time counts once."""
     path = write(tmp_path / "mef.fits", *chips(names, packed))
     made = gpures.mosaic(path, **QUIET)
     assert len(made.added) == len(set(made.added)) == CHIPS
@@ -110,7 +110,7 @@ def test_other_planes(tmp_path, caplog, name, first, has_sky):
 
 
 def test_unnamed_at_the_same_place(tmp_path, caplog):
-    """Images without names at the same place are exposures, which is said; where one may belong to another, an error."""
+    """Images without names at the same place are exposures, which is said; or an error, where that can't be told."""
     path = write(tmp_path / "x.fits", hdu(full(1), None, header()), hdu(full(2), None, header()))
     assert len(io.inputs(path)) == 2
     assert "[1], [2] have no names and lie at the same place" in caplog.text
@@ -172,7 +172,7 @@ def test_extver_out_of_order(tmp_path):
 
 
 def test_numbers_in_names(tmp_path, caplog):
-    """SCI1 and ERR1 belong together, as do ccd02 and ccd02_mask; an image of more than one chip without one is told of."""
+    """SCI1 and ERR1 belong together, as do ccd02 and ccd02_mask; chips without what others have are told of."""
     numbered = [hdu(full(1), f"SCI{k}", header(70 * k)) for k in (1, 2, 3)] + [
         hdu(full(k), f"ERR_{k}") for k in (3, 1, 2)
     ]

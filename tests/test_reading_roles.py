@@ -1,4 +1,4 @@
-"""What masks, weights and errors are called by the world, as extensions, arrays of a tree, and files beside an image."""
+"""What masks, weights and errors are called by the world: extensions, arrays of a tree, and files beside an image."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_files_beside(tmp_path, monkeypatch, caplog, image, beside, role, packed
 
 @pytest.mark.parametrize("name", ["x_mask.fits", "x.weight.fits", "c4d_ood_g.fits", "u1_c1m.fits", "x-rms.fits.gz"])
 def test_alone(tmp_path, name):
-    """A file that is by its name a mask or weight is no exposure where its image is not there; unless the user says so."""
+    """A file that is by its name a mask or weight is no exposure even alone; unless the user says so."""
     path = write(tmp_path / name, primary=full(1), head=header())
     with pytest.raises(io.NoExposureError, match=r"by its name.*no exposure\. With 'ext'"):
         gpures.mosaic(path, **QUIET)
