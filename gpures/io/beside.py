@@ -122,12 +122,17 @@ def _companion_keys(stem: str) -> list[tuple[tuple[str, ...], str]]:
 
 
 def belongs_to(path: Path) -> tuple[Path, str] | None:
-    """The file that a file belongs to by its name, and its role; None if it belongs to none that is there.
+    """The file that a file belongs to by its name, and what it is of that one.
 
     Parameters
     ----------
     path : pathlib.Path
         A file.
+
+    Returns
+    -------
+    (pathlib.Path, str) or None
+        The other file, and the role: "wht", "mask", "other" and so on. None if it belongs to none that is there.
     """
     owner = _folder_of(path).owner.get(path.name)
     return None if owner is None else (path.parent / owner[0], owner[1])

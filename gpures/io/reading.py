@@ -25,7 +25,7 @@ class Reading:
     ----------
     ext : int, str, or sequence of such, optional
         Extensions that are exposures: numbers (the primary one is 0), names, patterns of names such as ``"ccd*"``, or
-        name and EXTVER, ``"SCI,2"``. By default what `gpures.io.roles` and the WCS tell.
+        name and EXTVER, ``"SCI,2"``. By default all images with a WCS of the sky, but for those that belong to others.
     plane : int, optional
         Of cubes, the number of the plane, from 0.
     mask_ext, weight_ext : int, str, or sequence of such, optional
@@ -69,7 +69,13 @@ class Reading:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """Names of all that can be said."""
+        """Names of all that can be said.
+
+        Returns
+        -------
+        tuple of str
+            Those of the parameters.
+        """
         return tuple(field.name for field in fields(cls))
 
     @property

@@ -40,19 +40,7 @@ SOURCES = ("err", "variance", "ivar", "wht")
 # What is neither an exposure nor of use beside one: of mosaics and of HST's files, which nobody is told of, and others.
 KNOWN = (
     *("VWHT", "VWHTVARRNOISE", "VWHTVARPOISSON", "VWHTVARFLAT"),  # of mosaics that are gone on with
-    *(
-        "CON",
-        "CTX",
-        "CONTEXT",
-        "EXPTIME",
-        "EXPTIMEMAP",
-        "SAMP",
-        "TIME",
-        "AREA",
-        "WAVELENGTH",
-        "PSFIMAGE",
-        "PSF",
-    ),
+    *("CON", "CTX", "CONTEXT", "EXPTIME", "EXPTIMEMAP", "SAMP", "TIME", "AREA", "WAVELENGTH", "PSFIMAGE", "PSF"),
     *("D2IMARR", "WCSDVARR", "WCSCORR", "HDRLET", "VARSKY"),
 )
 OTHERS = (
