@@ -253,3 +253,33 @@ def test_masks_of_numbers(tmp_path):
     mask[6, 7] = np.nan
     assert masked(io.read(one_image(tmp_path / "x.fits", MASK=mask))[0]) == 2
     assert masked(io.read(tmp_path / "x.fits", reading=io.Reading(bad_bits=2))[0]) == 1
+
+
+def test_flags_of_whole_numbers(tmp_path):
+    """Flags that lie in the file as real numbers are flags where all of them are whole; of NaN pixels, 1."""
+    dq = spotted(4, "f4")
+    dq[6, 7] = np.nan
+    (model,) = io.read(one_image(tmp_path / "x.fits", DQ=dq))
+    assert (model["dq"][3, 4], model["dq"][6, 7], np.count_nonzero(model["dq"])) == (4, 1, 2)
+
+
+def test_masks_whose_zeros_are_bad(tmp_path, caplog):
+    """A mask that leaves out most of an image is told of."""
+    io.read(one_image(tmp_path / "x.fits", MASK=1 - spotted(1)))
+    assert "x.fits[PRIMARY]: the mask [MASK,1] leaves out 100 % of the pixels" in caplog.text
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("good_bits", [0, None])
+def test_models_in_memory(tmp_path, value, good_bits):
+    """Pixels of models that are no number have no weight in a mosaic, and the models stay as they are."""
+    path = one_image(tmp_path / "x.fits")
+    (model,) = io.read(path)
+    model["data"] = full(1)
+    model["data"][3, 4] = value
+    kept = model["data"].copy()
+    for inputs in ([model], iter([model])):
+        made = gpures.mosaic(inputs, output_wcs=path, good_bits=good_bits, **QUIET)
+        assert np.argwhere(made.model["wht"] == 0).tolist() == [[3, 4]]
+        np.testing.assert_array_equal(model["data"], kept)
+        assert type(model["data"]) is np.ndarray

@@ -214,6 +214,9 @@ def test_extensions_of_the_user(tmp_path):
         ([3, "ccd2"], ["AUX3,1", "CCD2,1"]),
         ("SCI,7", ["SCI,7"]),
         ("2", ["CCD2,1"]),
+        (np.int64(2), ["CCD2,1"]),
+        (("SCI", 7), ["SCI,7"]),
+        (["ccd1", 3], ["CCD1,1", "AUX3,1"]),
     ):
         found = io.inputs(path, reading=io.Reading(ext=ext))
         assert [image.name for image in found] == [f"x.fits[{name}]" for name in names]

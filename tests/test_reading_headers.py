@@ -288,7 +288,7 @@ def test_whatever_is_wrong(tmp_path, caplog, capsys):
         "two.fits": lambda path: write(path, hdu(star(), None, header()), primary=star(), head=header()),
         "complex.fits": lambda path: plain(path, CTYPE1="RA---XXX"),
         "shape.fits": lambda path: write(path, hdu(full(1)[:9], "ERR"), primary=full(1), head=header()),
-        "float.fits": lambda path: write(path, hdu(full(1), "DQ"), primary=full(1), head=header()),
+        "float.fits": lambda path: write(path, hdu(full(0.5), "DQ"), primary=full(1), head=header()),
         "words.asdf": lambda path: path.write_text("#ASDF 1.0.0\n"),
     }
     for name, make in bad.items():

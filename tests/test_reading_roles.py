@@ -211,6 +211,14 @@ def test_others_beside(tmp_path, name):
     assert gpures.mosaic(tmp_path / name, **QUIET).added == [f"{name}[PRIMARY]"]
 
 
+def test_what_is_unclear_beside(tmp_path, caplog):
+    """A file beside an image of which it is unclear what it is is named."""
+    for each in ("x.fits", "x.wt.fits"):
+        write(tmp_path / each, primary=full(1), head=header())
+    assert gpures.mosaic(str(tmp_path / "*.fits"), **QUIET).added == ["x.fits[PRIMARY]"]
+    assert "x.wt.fits beside it may be weights or variances, and is not read" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["mask.fits", "data_1.fits", "star_std.fits", "x_2.fits", "dq", "errata.fits"])
 def test_names_of_images(tmp_path, name):
     """Names that are those of an image are no others."""

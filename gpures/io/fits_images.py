@@ -41,8 +41,8 @@ COMMENTARY = ("COMMENT", "HISTORY", "", "CONTINUE")
 CONTINUED = re.compile(r"(.{8}|HIERARCH [^=]*)=\s*'([^']|'')*&\s*'")
 
 # Longitudes and latitudes of any system in CTYPE, with or without a projection.
-LONGITUDE = re.compile(r"(RA--|.LON|..LN)(-.*)?$")
-LATITUDE = re.compile(r"(DEC-|.LAT|..LT)(-.*)?$")
+LONGITUDE = re.compile(r"(RA|.LON|..LN)(-.*)?$")
+LATITUDE = re.compile(r"(DEC|.LAT|..LT)(-.*)?$")
 
 
 @contextmanager
@@ -318,7 +318,11 @@ def _data(hdus: Any, number: int) -> np.ndarray:
 
 
 def _unsigned(path: Path, label: str, flags: np.ndarray) -> np.ndarray:
-    """Flags as unsigned integers: the highest bit is a flag, and no sign."""
+    """Flags as unsigned integers: the highest bit is a flag, and no sign; where one is NaN, it is 1."""
+    if flags.dtype.kind == "f":
+        whole = np.nan_to_num(flags, nan=1.0, posinf=-1.0)
+        if ((whole >= 0) & (whole < 2**32) & (whole == np.rint(whole))).all():
+            return whole.astype(np.uint32)
     if flags.dtype.kind not in "iu":
         name = label.strip("[]").split(",")[0]
         raise FileError(path, f"{name} must hold integers, got {flags.dtype}.")
