@@ -6,6 +6,7 @@ stands where the image has ``image`` or ``sci``; or both are named as an observa
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,8 @@ from gpures.io.reading import Reading
 from gpures.io.roles import COMPANIONS, FILE_WORDS, IMAGE_WORDS, PAIRS, SOURCES
 
 __all__ = ["Beside", "belongs_to", "files_beside", "matched", "why_no_exposure"]
+
+log = logging.getLogger(__name__)
 
 SUFFIX = re.compile(r"\.(fits|fit|fts|fz)(\.(gz|fz|bz2|xz|z|zip))?$", re.IGNORECASE)
 PACKED = ("", ".fz", ".gz", ".bz2")
@@ -122,12 +125,17 @@ def _companion_keys(stem: str) -> list[tuple[tuple[str, ...], str]]:
 
 
 def belongs_to(path: Path) -> tuple[Path, str] | None:
-    """The file that a file belongs to by its name, and its role; None if it belongs to none that is there.
+    """The file that a file belongs to by its name, and what it is of that one.
 
     Parameters
     ----------
     path : pathlib.Path
         A file.
+
+    Returns
+    -------
+    (pathlib.Path, str) or None
+        The other file, and the role: "wht", "mask", "other" and so on. None if it belongs to none that is there.
     """
     owner = _folder_of(path).owner.get(path.name)
     return None if owner is None else (path.parent / owner[0], owner[1])
@@ -175,9 +183,12 @@ def files_beside(path: Path, reading: Reading) -> list[Beside]:
         if pattern is not None and pattern.lower() != "none":
             found.append(_named(path, pattern, kind))
         elif pattern is None and not selected:
+            owned = _folder_of(path).owned.get(path.name, [])
+            if unclear := [name for name, role in owned if role == "unclear" and kind == "weight"]:
+                log.warning("%s: %s beside it may be weights or variances, and is not read.", path, ", ".join(unclear))
             found += [
                 Beside(path.parent / name, role)
-                for name, role in _folder_of(path).owned.get(path.name, [])
+                for name, role in owned
                 if role in COMPANIONS and (role in ("dq", "mask")) == (kind == "mask")
             ]
     return found

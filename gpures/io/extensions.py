@@ -221,13 +221,9 @@ class FITSImages:
         sides, own = axes_of(self._hdus[cubes[0].index]) or ([], [])
         others = [side for axis, side in enumerate(sides) if axis not in own and side > 1]
         if len(others) > 1:
-            return (
-                f"{words} {cubes[0].label} has the shape {tuple(sides)}: more than one plane can't be told by a number."
-            )
-        if self._reading.plane is not None:
-            return (
-                f"{cubes[0].label} has the planes 0 to {others[0] - 1}, and plane {self._reading.plane} was asked for."
-            )
+            return f"{words} {cubes[0].label} has the shape {tuple(sides)}: a number tells no plane of it."
+        if (plane := self._reading.plane) is not None:
+            return f"{cubes[0].label} has the planes 0 to {others[0] - 1}, and 'plane' is {plane}."
         return f"{words} {cubes[0].label} is a cube: 'plane' says which, from 0 to {others[0] - 1}."
 
     # ---- several images ----------------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """FITS images with no mission behind them.
 
-Which images of a file are exposures, and what belongs to them, is told by `gpures.io.extensions` and `gpures.io.roles`;
-files beside it by `gpures.io.beside`; what is made of them by `gpures.io.planes`.
+Which images of a file are exposures, and what belongs to them, in it or beside it, stands in :doc:`files`.
 
 - Without variances, the square of the error (else the variance, else 1 / weight) is ``var_rnoise``, so that weights of
   the type "ivm" are what one expects. WHT counts as an inverse variance up to a factor: weights are right, the

@@ -37,9 +37,12 @@ log = logging.getLogger(__name__)
 
 COMMENTARY = ("COMMENT", "HISTORY", "", "CONTINUE")
 
+# The first of the cards of a long text.
+CONTINUED = re.compile(r"(.{8}|HIERARCH [^=]*)=\s*'([^']|'')*&\s*'")
+
 # Longitudes and latitudes of any system in CTYPE, with or without a projection.
-LONGITUDE = re.compile(r"(RA--|.LON|..LN)(-.*)?$")
-LATITUDE = re.compile(r"(DEC-|.LAT|..LT)(-.*)?$")
+LONGITUDE = re.compile(r"(RA|.LON|..LN)(-.*)?$")
+LATITUDE = re.compile(r"(DEC|.LAT|..LT)(-.*)?$")
 
 
 @contextmanager
@@ -55,7 +58,21 @@ def opened(path: Path) -> Iterator[fits.HDUList]:
                 for warning in seen:
                     if "Error validating header" in (text := str(warning.message)):
                         raise FileError(path, f"the file is damaged: {text}")
+                for hdu in hdus:
+                    _remove_strays(hdu.header)
                 yield hdus
+
+
+def _remove_strays(header: fits.Header) -> None:
+    """Take CONTINUE cards out of a header that continue nothing: astropy makes them part of the card before."""
+    strays = [
+        (place, image[:80])
+        for place, card in enumerate(header.cards)
+        if len(image := card._image or "") > 80 and not CONTINUED.match(image)
+    ]
+    for place, image in strays:
+        del header[place]
+        header.insert(place, fits.Card.fromstring(image))
 
 
 # ---- what headers say ------------------------------------------------------------------------------------------------
@@ -250,6 +267,7 @@ def read_images(
         found = {}
         for number in dict.fromkeys(numbers):
             hdu = hdus[number]
+            _remove_strays(hdu.header)
             if (blank := _blank(hdu)) is not None:
                 # Not left to astropy, which knows no blank pixels of unsigned integers.
                 raw = raw or stack.enter_context(fits.open(path, memmap=False, do_not_scale_image_data=True))
@@ -300,7 +318,11 @@ def _data(hdus: Any, number: int) -> np.ndarray:
 
 
 def _unsigned(path: Path, label: str, flags: np.ndarray) -> np.ndarray:
-    """Flags as unsigned integers: the highest bit is a flag, and no sign."""
+    """Flags as unsigned integers: the highest bit is a flag, and no sign; where one is NaN, it is 1."""
+    if flags.dtype.kind == "f":
+        whole = np.nan_to_num(flags, nan=1.0, posinf=-1.0)
+        if ((whole >= 0) & (whole < 2**32) & (whole == np.rint(whole))).all():
+            return whole.astype(np.uint32)
     if flags.dtype.kind not in "iu":
         name = label.strip("[]").split(",")[0]
         raise FileError(path, f"{name} must hold integers, got {flags.dtype}.")

@@ -103,7 +103,7 @@ def _of_sky(header: fits.Header, hdus: fits.HDUList, key: str) -> WCS:
 
 
 def _mended(path: Path, label: str, header: fits.Header, primary: fits.Header) -> fits.Header:
-    """A header that wcslib understands: numbers that are written as text are numbers, and stray cards are not there.
+    """A header that wcslib understands: numbers that are written as text are numbers.
 
     Raises
     ------
@@ -123,9 +123,9 @@ def _mended(path: Path, label: str, header: fits.Header, primary: fits.Header) -
     # FK4 turns with the date of the observation, which belongs to all of a file.
     if not any(keyword in header for keyword in ("DATE-OBS", "MJD-OBS")):
         inherited += [keyword for keyword, kind in DATES.items() if isinstance(primary.get(keyword), kind)]
-    if not texts and not inherited and "CONTINUE" not in header:
+    if not texts and not inherited:
         return header
-    mended = fits.Header([card for card in header.cards if card.keyword != "CONTINUE"])
+    mended = header.copy()
     for keyword in inherited:
         mended[keyword] = primary[keyword]
     for keyword, text in texts.items():
@@ -139,9 +139,7 @@ def _mended(path: Path, label: str, header: fits.Header, primary: fits.Header) -
                 path, f"the WCS of {label} is damaged: {keyword} is {text!r}, expected a number."
             ) from error
     if texts:
-        log.warning(
-            "%s: in %s, %s are numbers written as text: they are read as numbers.", path, label, ", ".join(texts)
-        )
+        log.warning("%s: %s has numbers written as text, read as numbers: %s.", path, label, ", ".join(texts))
     return mended
 
 

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 # Errors and variances from here on stand for none.
 NONE_FROM = 1e29
 
+# A mask that leaves out a larger part of an image is told of.
+MOST = 0.5
+
 # Under which name pixels that are left out are handed on.
 MASK = "mask"
 
@@ -159,11 +162,24 @@ class _Loading:
         if errors and self._says(errors[0]):
             found["err"] = self._read[errors[0]]
         found |= self._variances(variances)
-        bad = [_is_bad(self._read[place], place.bits) for place in masks]
+        bad = [self._left_out(place) for place in masks]
         bad += [~(self._read[place] > 0) for place in weights if self._says(place)]
         if bad:
             found[MASK] = np.logical_or.reduce(bad)
         return found
+
+    def _left_out(self, place: Place) -> np.ndarray:
+        """Pixels that a mask leaves out; that it is most of them is said, as there are masks whose zeros are bad."""
+        bad = _is_bad(self._read[place], place.bits)
+        if (share := np.count_nonzero(bad) / bad.size) > MOST:
+            log.warning(
+                "%s: the mask %s leaves out %.0f %% of the pixels. If its zeros are the bad ones, it is a weight: "
+                "'weight_ext' and 'weights' say so.",
+                self._planes.name,
+                place.label,
+                100 * share,
+            )
+        return bad
 
     def _get(self, places: Iterable[Place]) -> None:
         new = [place for place in places if place not in self._read]

@@ -6,6 +6,7 @@ import fnmatch
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ class Reading:
     ----------
     ext : int, str, or sequence of such, optional
         Extensions that are exposures: numbers (the primary one is 0), names, patterns of names such as ``"ccd*"``, or
-        name and EXTVER, ``"SCI,2"``. By default what `gpures.io.roles` and the WCS tell.
+        name and EXTVER, ``"SCI,2"`` or the tuple ``("SCI", 2)``. By default all images with a WCS of the sky, but for
+        those that belong to others.
     plane : int, optional
         Of cubes, the number of the plane, from 0.
     mask_ext, weight_ext : int, str, or sequence of such, optional
@@ -59,9 +61,7 @@ class Reading:
             object.__setattr__(self, name, _selectors(getattr(self, name), name))
         for name in ("masks", "weights"):
             object.__setattr__(self, name, _pattern(getattr(self, name), name))
-        if self.plane is not None and (
-            isinstance(self.plane, bool) or not isinstance(self.plane, int) or self.plane < 0
-        ):
+        if self.plane is not None and not (_is_whole(self.plane) and self.plane >= 0):
             raise ValueError(f"'plane' must be the number of a plane, from 0, got {self.plane!r}.")
         object.__setattr__(self, "bad_bits", _bits(self.bad_bits))
         if self.wcs not in (None, "fits", "gwcs"):
@@ -69,7 +69,13 @@ class Reading:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """Names of all that can be said."""
+        """Names of all that can be said.
+
+        Returns
+        -------
+        tuple of str
+            Those of the parameters.
+        """
         return tuple(field.name for field in fields(cls))
 
     @property
@@ -81,18 +87,24 @@ class Reading:
 def _selectors(given: Any, name: str) -> tuple[Selector, ...]:
     if given is None:
         return ()
-    if isinstance(given, (int, str)) or not isinstance(given, Iterable):
+    if isinstance(given, str) or not isinstance(given, Iterable):
         given = (given,)
+    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str) and _is_whole(given[1]):
+        given = (f"{given[0]},{given[1]}",)  # as astropy has it
     found: list[Selector] = []
     for each in given:
-        if isinstance(each, bool) or not isinstance(each, (int, str)) or each == "":
+        if not _is_whole(each) and (not isinstance(each, str) or not each.strip()):
             raise TypeError(f"{name!r} must be numbers or names of extensions, got {each!r}.")
-        if isinstance(each, str) and each.strip().isdecimal():
+        if not isinstance(each, str) or each.strip().isdecimal():
             each = int(each)
         if isinstance(each, int) and each < 0:
             raise ValueError(f"{name!r} must be numbers of extensions, from 0, or names, got {each}.")
         found.append(each)
     return tuple(found)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _pattern(given: Any, name: str) -> str | None:

@@ -40,19 +40,7 @@ SOURCES = ("err", "variance", "ivar", "wht")
 # What is neither an exposure nor of use beside one: of mosaics and of HST's files, which nobody is told of, and others.
 KNOWN = (
     *("VWHT", "VWHTVARRNOISE", "VWHTVARPOISSON", "VWHTVARFLAT"),  # of mosaics that are gone on with
-    *(
-        "CON",
-        "CTX",
-        "CONTEXT",
-        "EXPTIME",
-        "EXPTIMEMAP",
-        "SAMP",
-        "TIME",
-        "AREA",
-        "WAVELENGTH",
-        "PSFIMAGE",
-        "PSF",
-    ),
+    *("CON", "CTX", "CONTEXT", "EXPTIME", "EXPTIMEMAP", "SAMP", "TIME", "AREA", "WAVELENGTH", "PSFIMAGE", "PSF"),
     *("D2IMARR", "WCSDVARR", "WCSCORR", "HDRLET", "VARSKY"),
 )
 OTHERS = (
@@ -85,7 +73,8 @@ CLASSES = {
 IMAGE_WORDS = ("image", "img", "sci", "science", "data", "drz", "drc", "int", "signal")
 FILE_WORDS: dict[str, str] = {
     **{word.lower(): role for role, words in COMPANIONS.items() if not role.startswith("var_") for word in words},
-    **dict.fromkeys(("wt", "cov", "coverage", "expmap", "nexp", "seg", "segmap", "bkg", "background"), "other"),
+    "wt": "unclear",  # weights of some, variances of others
+    **dict.fromkeys(("cov", "coverage", "expmap", "nexp", "seg", "segmap", "bkg", "background"), "other"),
     **dict.fromkeys(("resid", "residual", "ctx", "con", "thumb", "thumbnail", "preview"), "other"),
 }
 for _word in ("stat", "std", "qual", "noise", "conf"):  # of images as well: x_std is a standard star's

@@ -163,7 +163,11 @@ class ModelSource:
         return self.model.get("values_area")
 
     def read(self, arrays: Iterable[str]) -> Mapping[str, Any]:
-        """The model."""
+        """The model; pixels of its data that are no number are masked, so that they have no weight."""
+        data = self.model["data"]
+        if type(data) in (np.ndarray, np.ma.MaskedArray) and data.dtype.kind == "f" and not np.isfinite(data).all():
+            mask = ~np.isfinite(np.ma.getdata(data)) | np.ma.getmaskarray(data)
+            return {**self.model, "data": np.ma.MaskedArray(np.ma.getdata(data), mask)}
         return self.model
 
 
