@@ -30,6 +30,9 @@ CHECKS = 11
 # pixels are smaller than 0.04 arcsec.
 APART = 1e-7
 
+# Parts of a step that are tried beside the edge of a map of the sky, where a whole one ends beyond it.
+EDGE_STEPS = 0.1, 0.01
+
 # Pixels that are computed at a time.
 AT_ONCE = 1 << 20
 
@@ -43,14 +46,22 @@ class _Areas:
 
     def __call__(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Steradians at pixel coordinates (n,)."""
+        areas = self._by_steps(x, y, self.step)
+        for part in EDGE_STEPS:
+            beside = np.isfinite(x) & np.isfinite(y) & ~np.isfinite(areas)
+            if beside.any():
+                areas[beside] = self._by_steps(x[beside], y[beside], part * self.step)
+        return areas
+
+    def _by_steps(self, x: np.ndarray, y: np.ndarray, step: float) -> np.ndarray:
         # Differences over a whole step and over half of one tell what there would be without (Richardson).
-        far, near = self.step, 0.5 * self.step
+        far, near = step, 0.5 * step
         none = np.zeros(4)
         along = np.array([far, -far, near, -near])
         dx, dy = np.concatenate([along, none]), np.concatenate([none, along])
         points = vectors(*self.forward((x + dx[:, None]).ravel(), (y + dy[:, None]).ravel())[:2]).reshape(2, 4, -1, 3)
         wide, narrow = (points[:, k] - points[:, k + 1] for k in (0, 2))
-        along_x, along_y = (8.0 * narrow - wide) / (6.0 * self.step)
+        along_x, along_y = (8.0 * narrow - wide) / (6.0 * step)
         return np.linalg.norm(np.cross(along_x, along_y), axis=-1)
 
     def stepped_for(self, x: float, y: float, most: float) -> _Areas:
