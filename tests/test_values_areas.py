@@ -196,6 +196,18 @@ def test_types(tmp_path, dtype):
     assert total(left) == pytest.approx(float(values.sum(dtype=float)), rel=1e-5)
 
 
+def test_arrays_on_a_gpu(tmp_path, cuda):
+    """Arrays that lie on a GPU stay there."""
+    (model,) = io.read(stars.star_file(tmp_path / "a.fits", planes={"ERR": np.full((64, 64), 2.0, "f4")}))
+    there = {name: cuda.asarray(model[name]) for name in ("data", "dq", "var_rnoise", "err")}
+    options = {"pixel_scale_ratio": 0.5, "good_bits": None, "progress": False}
+    expected = gpures.mosaic(model, backend="cuda", **options).model
+    made = gpures.mosaic(model | there, backend="cuda", **options).model
+    for name in ("data", "wht", "var_rnoise"):
+        np.testing.assert_array_equal(made[name], expected[name], err_msg=name)
+    assert float(np.nansum(made["data"])) == pytest.approx(FLUX, rel=1e-4)
+
+
 def test_models(tmp_path, caplog):
     """Models in memory are what files are, from a list and from a generator; without a unit they stay as they are."""
     path = stars.star_file(tmp_path / "a.fits", stars.tan_wcs(sip=0.1))

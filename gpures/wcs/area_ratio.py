@@ -17,7 +17,7 @@ from gpures.box import Box
 from gpures.wcs.sphere import vectors
 from gpures.wcs.transforms import Transform
 
-__all__ = ["AreaRatio", "area_ratio", "local_areas"]
+__all__ = ["AreaRatio", "area_ratio", "row_blocks"]
 
 # Terms of the polynomial along each axis, tried in turn, and how well it must hold between its points.
 TERMS = (6, 12, 24, 48)
@@ -33,8 +33,8 @@ APART = 1e-7
 # Parts of a step that are tried beside the edge of a map of the sky, where a whole one ends beyond it.
 EDGE_STEPS = 0.1, 0.01
 
-# Pixels that are computed at a time.
-AT_ONCE = 1 << 20
+# Pixels that are computed at a time, so that they stay in the cache of a core.
+AT_ONCE = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -71,19 +71,6 @@ class _Areas:
         return replace(self, step=min(max(0.5, wanted), max(0.5, most)))
 
 
-def local_areas(forward: Transform, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Areas of pixels on the sky, steradians, at pixel coordinates (n,).
-
-    Parameters
-    ----------
-    forward : Transform
-        Pixels to the sky.
-    x, y : ndarray of float64 (n,)
-        Pixel coordinates.
-    """
-    return _Areas(forward)(x, y)
-
-
 @dataclass(frozen=True)
 class AreaRatio:
     """Output over input pixel area, at all pixels of an exposure.
@@ -104,11 +91,9 @@ class AreaRatio:
 
     def rows(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of rows, and the ratio in them; NaN where no output pixel lies under a pixel."""
-        ny, nx = self.shape
-        several = max(1, AT_ONCE // nx)
-        for first in range(0, ny, several):
-            block = slice(first, min(first + several, ny))
-            yield block, self.at(np.arange(nx, dtype=float), np.arange(block.start, block.stop, dtype=float))
+        columns = np.arange(self.shape[1], dtype=float)
+        for rows in row_blocks(self.shape):
+            yield rows, self.at(columns, np.arange(rows.start, rows.stop, dtype=float))
 
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The ratio (m, n) in columns x (n,) and rows y (m,)."""
@@ -124,6 +109,13 @@ class AreaRatio:
         ratio = self.at(np.linspace(x0, x1, 17), np.linspace(y0, y1, 17))
         found = ratio[np.isfinite(ratio)]
         return (float(found.min()), float(found.max())) if found.size else (np.nan, np.nan)
+
+
+def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Rows of an image (Ny, Nx), so many at a time that what is made of them fits in memory."""
+    several = max(1, AT_ONCE // max(1, shape[1]))
+    for first in range(0, shape[0], several):
+        yield slice(first, min(first + several, shape[0]))
 
 
 def area_ratio(
@@ -199,7 +191,8 @@ class _Polynomial:
         terms_y, terms_x = (n - 1 for n in self.coefficients.shape)
         along_x = chebyshev.chebvander(_unit(x, x0, x1), terms_x)
         along_y = chebyshev.chebvander(_unit(y, y0, y1), terms_y)
-        return along_y @ (self.coefficients @ along_x.T)
+        # Not by BLAS, whose threads wait for those that resample meanwhile.
+        return np.einsum("yk,kx->yx", along_y, np.einsum("kl,xl->kx", self.coefficients, along_x))
 
 
 def _unit(v: np.ndarray, first: float, last: float) -> np.ndarray:
