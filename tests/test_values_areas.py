@@ -359,6 +359,18 @@ def test_whole_sky(projection):
         np.testing.assert_allclose(ratio[3:-3, 3:-3] * cosine[3:-3, None], ratio[ny // 2, nx // 2], rtol=2e-3)
 
 
+def test_ratio_of_large_images(monkeypatch):
+    """Where it is no polynomial, as at the pole of a map of the sky, that of large images is linear between points."""
+    wcs = stars.tan_wcs(101, 600.0, centre=(0.0, 89.0))
+    car = whole_sky("CAR", 1.0)
+    _, everywhere = ratio_of(wcs, car, (101, 101))
+    monkeypatch.setattr("gpures.wcs.area_ratio.AFFORDABLE", 1000)
+    _, linear = ratio_of(wcs, car, (101, 101))
+    assert (linear != everywhere).mean() > 0.8
+    far = everywhere > 0.1 * everywhere.max()
+    np.testing.assert_allclose(linear[far], everywhere[far], rtol=0.01)
+
+
 def test_whole_sky_of_counts(tmp_path):
     """Counts of a map of the sky that are brought to another projection add up to what they were."""
     rng = np.random.default_rng(1)

@@ -7,6 +7,7 @@ every pixel, when it is needed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -32,6 +33,9 @@ APART = 1e-7
 
 # Parts of a step that are tried beside the edge of a map of the sky, where a whole one ends beyond it.
 EDGE_STEPS = 0.1, 0.01
+
+# Pixels at each of which a ratio that is no polynomial is computed, for some seconds.
+AFFORDABLE = 1 << 20
 
 # Pixels that are computed at a time, so that they stay in the cache of a core.
 AT_ONCE = 1 << 17
@@ -158,8 +162,19 @@ def area_ratio(
     made = _polynomial(inverse, shape, window)
     if made is None:
         inner = _within(xmin, xmax, max(edge, 0.5)) + _within(ymin, ymax, max(edge, 0.5))
-        made = _polynomial(inverse, shape, inner) or AreaRatio(shape, inner, _OnGrid(inverse))
+        made = _polynomial(inverse, shape, inner) or AreaRatio(shape, inner, _pixel_by_pixel(inverse, shape, inner))
     return made
+
+
+def _pixel_by_pixel(
+    inverse: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    shape: tuple[int, int],
+    window: tuple[float, float, float, float],
+) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """What no polynomial is: computed at every pixel, or, in a large image, at every few and linear between them."""
+    on_grid = _OnGrid(inverse)
+    every = math.isqrt(shape[0] * shape[1] // AFFORDABLE)
+    return on_grid if every < 2 else _Lattice(on_grid, window, every)
 
 
 def _within(first: int, last: int, edge: float) -> tuple[float, float]:
@@ -177,6 +192,34 @@ class _OnGrid:
         at_x, at_y = (axis.ravel() for axis in np.meshgrid(x, y))
         with np.errstate(divide="ignore", invalid="ignore"):
             return self.function(at_x, at_y).reshape(y.size, x.size)
+
+
+class _Lattice:
+    """A function that is known at every few pixels, when it is first asked for; where one of them has none, by that."""
+
+    def __init__(self, function: _OnGrid, window: tuple[float, float, float, float], every: int):
+        x0, x1, y0, y1 = window
+        self._function = function
+        self._x = np.linspace(x0, x1, max(2, round((x1 - x0) / every) + 1))
+        self._y = np.linspace(y0, y1, max(2, round((y1 - y0) / every) + 1))
+        self._values: np.ndarray | None = None
+
+    def __call__(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        if self._values is None:
+            parts = np.array_split(self._y, max(1, self._x.size * self._y.size // AT_ONCE))
+            self._values = np.concatenate([self._function(self._x, part) for part in parts])
+        (i, along_x), (j, along_y) = _cells(self._x, x), _cells(self._y, y)
+        rows = self._values[j] + along_y[:, None] * (self._values[j + 1] - self._values[j])
+        between = rows[:, i] + along_x * (rows[:, i + 1] - rows[:, i])
+        nearest = self._values[np.ix_(j + (along_y > 0.5), i + (along_x > 0.5))]
+        return np.where(np.isfinite(between), between, nearest)
+
+
+def _cells(nodes: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cells between nodes of equal spacing that coordinates lie in, and where in them."""
+    at = (v - nodes[0]) / (nodes[1] - nodes[0])
+    cell = np.clip(at.astype(int), 0, nodes.size - 2)
+    return cell, at - cell
 
 
 @dataclass(frozen=True)
