@@ -151,7 +151,8 @@ class Calibration:
         if value is not None and self.reference is not None:
             return self.keyword.factor(self.reference, value)
         if value is None and self.reference is None:
-            self.mixed(source, f"{source.name} has no {' or '.join(self.keyword.names)} in its header")
+            if self.options.flux_scale.strip().upper() in self.keyword.names:  # somebody asked for it
+                self.mixed(source, f"{source.name} has no {self.keyword.names[0]} in its header")
             return 1.0
         has, lacks = (self.first, source.name) if value is None else (source.name, self.first)
         name = name or self.name_of_reference

@@ -8,19 +8,19 @@ sky. What a flat field has made values per one nominal area, as HST's, JWST's an
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from gpures.arguments.arrays import converted, on_device
+from gpures.arguments.arrays import as_host, converted, on_device
 from gpures.exposure.from_model import sky_level
 from gpures.io import units
 from gpures.io.input import DO_NOT_USE
 from gpures.mosaicking.calibration import Calibration
 from gpures.mosaicking.sources import Source
-from gpures.wcs.area_ratio import AreaRatio, area_ratio
+from gpures.wcs.area_ratio import AreaRatio, area_ratio, row_blocks
 from gpures.wcs.transforms import is_imaging, pixel_to_world, resample_range, world_to_pixel
 
 __all__ = ["Scale", "Scales"]
@@ -48,80 +48,105 @@ class Scale:
         """Least and greatest ratio of areas."""
         return (1.0, 1.0) if self.areas is None else self.areas.range()
 
-    def applied(self, model: Mapping[str, Any]) -> Mapping[str, Any]:
+    def applied(self, model: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
         """A model on the scale of the mosaic; nothing in the one that is given is changed.
 
         Its data and error are multiplied, variances (all that is called ``var_…``) by the square, and the sky level is
         subtracted before. Pixels without a finite ratio are flagged. Other arrays stay as they are.
+
+        Parameters
+        ----------
+        model : mapping
+            As `gpures.Resample.add_model` takes it.
+        names : collection of str
+            Names of the arrays that are needed.
         """
         least, most = self.range()
         if abs(self.flux * least - 1.0) < NOTHING and abs(self.flux * most - 1.0) < NOTHING:
             return model
-        found = {name: 2 if name.startswith("var_") else 1 for name in model if _is_scaled(name, model)}
         shape = np.shape(model["data"])
-        arrays, masks, made = {}, {}, {}
-        for name in found:
-            arrays[name], masks[name] = converted(model[name], name, model)
-            if arrays[name].shape == shape and arrays[name].dtype.kind in "fiu":
-                made[name] = _empty(arrays[name])
+        scaled = _Scaled(model, shape, {"data", *names})
         result = dict(model)
         level = sky_level(model) if {"level", "subtracted"} <= model.keys() else 0.0
         if level:
             result["subtracted"] = True
         lost = np.zeros(shape, bool)
         for rows, factor in self._rows(shape):
-            lost[rows] = ~np.isfinite(factor)
-            factor[lost[rows]] = 1.0
-            for name, array in made.items():
-                values = arrays[name][rows] - level if name == "data" and level else arrays[name][rows]
-                _multiply(values, factor ** found[name], array[rows])
-        for name, array in made.items():
-            mask = masks[name]
-            result[name] = array if mask is None else np.ma.MaskedArray(array, mask)
+            if not (finite := np.isfinite(factor)).all():
+                lost[rows] = ~finite
+                factor[~finite] = 1.0
+            scaled.multiply(rows, factor, level)
         if lost.any():
             result["dq"] = _flagged(model, lost)
-        return result
+        return result | scaled.arrays()
 
     def _rows(self, shape: tuple[int, ...]) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of rows, and what their values are multiplied by."""
-        if self.areas is None:
-            yield slice(0, shape[0]), np.full(shape, self.flux)
+        if self.areas is not None:
+            for rows, ratio in self.areas.rows():
+                yield rows, self.flux * ratio
             return
-        for rows, ratio in self.areas.rows():
-            yield rows, self.flux * ratio
+        for rows in row_blocks(shape):
+            yield rows, np.full((rows.stop - rows.start, *shape[1:]), self.flux)
 
 
-def _is_scaled(name: str, model: Mapping[str, Any]) -> bool:
-    return (name in ("data", "err") or name.startswith("var_")) and model[name] is not None
+class _Scaled:
+    """Arrays of a model that are multiplied, block by block, in the precision that they need."""
 
+    def __init__(self, model: Mapping[str, Any], shape: tuple[int, ...], names: Collection[str]):
+        self._given: dict[str, np.ndarray] = {}
+        self._masks: dict[str, Any] = {}
+        self._made: dict[str, np.ndarray] = {}
+        self._on_device: set[str] = set()
+        for name in model:
+            if name not in names or model[name] is None or not (name in ("data", "err") or name.startswith("var_")):
+                continue
+            values, mask = converted(model[name], name, model)
+            if values.shape == shape and values.dtype.kind in "fiu":  # of others the resampler tells what is wrong
+                if on_device(values):
+                    self._on_device.add(name)
+                self._given[name], self._masks[name] = as_host(values), mask
+                self._made[name] = np.empty(shape, np.result_type(values.dtype.newbyteorder("="), np.float32))
 
-def _empty(array: Any) -> Any:
-    """Room for an array that is multiplied: of the precision that it needs, where it lies."""
-    kind = np.result_type(array.dtype.newbyteorder("="), np.float32)
-    if on_device(array):
-        import cupy
+    def multiply(self, rows: slice, factor: np.ndarray, level: float) -> None:
+        """Make a block of rows: variances with the square of a factor, data less a level with the factor itself."""
+        factors = {np.dtype(np.float64): factor}
+        for name, array in self._made.items():
+            values = self._given[name][rows]
+            if name == "data" and level:
+                values = values - level
+            if array.dtype not in factors:
+                factors[array.dtype] = factor.astype(array.dtype)
+            by = factors[array.dtype]
+            np.multiply(values, by, out=array[rows], casting="same_kind")
+            if name.startswith("var_"):
+                array[rows] *= by
 
-        return cupy.empty(array.shape, kind)
-    return np.empty(array.shape, kind)
+    def arrays(self) -> dict[str, Any]:
+        """All of them, masked where they were, and where they lay."""
+        return {name: self._as_it_was(name, array) for name, array in self._made.items()}
 
+    def _as_it_was(self, name: str, array: np.ndarray) -> Any:
+        if name in self._on_device:
+            import cupy
 
-def _multiply(values: Any, factor: np.ndarray, into: Any) -> None:
-    if on_device(into):
-        import cupy
-
-        into[...] = values * cupy.asarray(factor)
-    else:
-        np.multiply(values, factor, out=into, casting="same_kind")
+            return cupy.asarray(array)
+        mask = self._masks[name]
+        return array if mask is None else np.ma.MaskedArray(array, mask)
 
 
 def _flagged(model: Mapping[str, Any], lost: np.ndarray) -> Any:
-    """DQ of a model, with some pixels flagged."""
-    dq, _ = converted(model["dq"], "dq", model)
-    if on_device(dq):
+    """DQ of a model, with some pixels flagged; what is no DQ stays, for the resampler to tell."""
+    given, mask = converted(model["dq"], "dq", model)
+    if given.dtype.kind not in "iu" or given.shape != lost.shape:
+        return model["dq"]
+    dq = as_host(given).copy()
+    dq[lost] |= dq.dtype.type(DO_NOT_USE)
+    if on_device(given):
         import cupy
 
-        lost = cupy.asarray(lost)
-    return dq | lost.astype(dq.dtype) * dq.dtype.type(DO_NOT_USE) if dq.dtype.kind in "iu" else dq
+        return cupy.asarray(dq)
+    return dq if mask is None else np.ma.MaskedArray(dq, mask)
 
 
 class Scales:

@@ -138,7 +138,7 @@ class Stream:
             del source, model  # or they would be held while the next one is read
 
     def _read(self, source: Source, scale: Scale) -> Mapping[str, Any]:
-        return scale.applied(source.read(self._arrays))
+        return scale.applied(source.read(self._arrays), self._arrays)
 
     def on_error(self, number: int, error: Exception) -> None:
         """Leave out a model that can't be added, or say which it was."""

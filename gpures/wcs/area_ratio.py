@@ -7,6 +7,7 @@ every pixel, when it is needed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,7 @@ from gpures.box import Box
 from gpures.wcs.sphere import vectors
 from gpures.wcs.transforms import Transform
 
-__all__ = ["AreaRatio", "area_ratio", "local_areas"]
+__all__ = ["AreaRatio", "area_ratio", "row_blocks"]
 
 # Terms of the polynomial along each axis, tried in turn, and how well it must hold between its points.
 TERMS = (6, 12, 24, 48)
@@ -30,8 +31,14 @@ CHECKS = 11
 # pixels are smaller than 0.04 arcsec.
 APART = 1e-7
 
-# Pixels that are computed at a time.
-AT_ONCE = 1 << 20
+# Parts of a step that are tried beside the edge of a map of the sky, where a whole one ends beyond it.
+EDGE_STEPS = 0.1, 0.01
+
+# Pixels at each of which a ratio that is no polynomial is computed, for some seconds.
+AFFORDABLE = 1 << 20
+
+# Pixels that are computed at a time, so that they stay in the cache of a core.
+AT_ONCE = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -43,14 +50,22 @@ class _Areas:
 
     def __call__(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Steradians at pixel coordinates (n,)."""
+        areas = self._by_steps(x, y, self.step)
+        for part in EDGE_STEPS:
+            beside = np.isfinite(x) & np.isfinite(y) & ~np.isfinite(areas)
+            if beside.any():
+                areas[beside] = self._by_steps(x[beside], y[beside], part * self.step)
+        return areas
+
+    def _by_steps(self, x: np.ndarray, y: np.ndarray, step: float) -> np.ndarray:
         # Differences over a whole step and over half of one tell what there would be without (Richardson).
-        far, near = self.step, 0.5 * self.step
+        far, near = step, 0.5 * step
         none = np.zeros(4)
         along = np.array([far, -far, near, -near])
         dx, dy = np.concatenate([along, none]), np.concatenate([none, along])
         points = vectors(*self.forward((x + dx[:, None]).ravel(), (y + dy[:, None]).ravel())[:2]).reshape(2, 4, -1, 3)
         wide, narrow = (points[:, k] - points[:, k + 1] for k in (0, 2))
-        along_x, along_y = (8.0 * narrow - wide) / (6.0 * self.step)
+        along_x, along_y = (8.0 * narrow - wide) / (6.0 * step)
         return np.linalg.norm(np.cross(along_x, along_y), axis=-1)
 
     def stepped_for(self, x: float, y: float, most: float) -> _Areas:
@@ -58,19 +73,6 @@ class _Areas:
         size = float(np.sqrt(self(np.array([x]), np.array([y]))[0]))
         wanted = APART / (2.0 * size) if size > 0 else 0.5
         return replace(self, step=min(max(0.5, wanted), max(0.5, most)))
-
-
-def local_areas(forward: Transform, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Areas of pixels on the sky, steradians, at pixel coordinates (n,).
-
-    Parameters
-    ----------
-    forward : Transform
-        Pixels to the sky.
-    x, y : ndarray of float64 (n,)
-        Pixel coordinates.
-    """
-    return _Areas(forward)(x, y)
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,9 @@ class AreaRatio:
 
     def rows(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of rows, and the ratio in them; NaN where no output pixel lies under a pixel."""
-        ny, nx = self.shape
-        several = max(1, AT_ONCE // nx)
-        for first in range(0, ny, several):
-            block = slice(first, min(first + several, ny))
-            yield block, self.at(np.arange(nx, dtype=float), np.arange(block.start, block.stop, dtype=float))
+        columns = np.arange(self.shape[1], dtype=float)
+        for rows in row_blocks(self.shape):
+            yield rows, self.at(columns, np.arange(rows.start, rows.stop, dtype=float))
 
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The ratio (m, n) in columns x (n,) and rows y (m,)."""
@@ -113,6 +113,13 @@ class AreaRatio:
         ratio = self.at(np.linspace(x0, x1, 17), np.linspace(y0, y1, 17))
         found = ratio[np.isfinite(ratio)]
         return (float(found.min()), float(found.max())) if found.size else (np.nan, np.nan)
+
+
+def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Rows of an image (Ny, Nx), so many at a time that what is made of them fits in memory."""
+    several = max(1, AT_ONCE // max(1, shape[1]))
+    for first in range(0, shape[0], several):
+        yield slice(first, min(first + several, shape[0]))
 
 
 def area_ratio(
@@ -155,8 +162,19 @@ def area_ratio(
     made = _polynomial(inverse, shape, window)
     if made is None:
         inner = _within(xmin, xmax, max(edge, 0.5)) + _within(ymin, ymax, max(edge, 0.5))
-        made = _polynomial(inverse, shape, inner) or AreaRatio(shape, inner, _OnGrid(inverse))
+        made = _polynomial(inverse, shape, inner) or AreaRatio(shape, inner, _pixel_by_pixel(inverse, shape, inner))
     return made
+
+
+def _pixel_by_pixel(
+    inverse: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    shape: tuple[int, int],
+    window: tuple[float, float, float, float],
+) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """What no polynomial is: computed at every pixel, or, in a large image, at every few and linear between them."""
+    on_grid = _OnGrid(inverse)
+    every = math.isqrt(shape[0] * shape[1] // AFFORDABLE)
+    return on_grid if every < 2 else _Lattice(on_grid, window, every)
 
 
 def _within(first: int, last: int, edge: float) -> tuple[float, float]:
@@ -176,6 +194,34 @@ class _OnGrid:
             return self.function(at_x, at_y).reshape(y.size, x.size)
 
 
+class _Lattice:
+    """A function that is known at every few pixels, when it is first asked for; where one of them has none, by that."""
+
+    def __init__(self, function: _OnGrid, window: tuple[float, float, float, float], every: int):
+        x0, x1, y0, y1 = window
+        self._function = function
+        self._x = np.linspace(x0, x1, max(2, round((x1 - x0) / every) + 1))
+        self._y = np.linspace(y0, y1, max(2, round((y1 - y0) / every) + 1))
+        self._values: np.ndarray | None = None
+
+    def __call__(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        if self._values is None:
+            parts = np.array_split(self._y, max(1, self._x.size * self._y.size // AT_ONCE))
+            self._values = np.concatenate([self._function(self._x, part) for part in parts])
+        (i, along_x), (j, along_y) = _cells(self._x, x), _cells(self._y, y)
+        rows = self._values[j] + along_y[:, None] * (self._values[j + 1] - self._values[j])
+        between = rows[:, i] + along_x * (rows[:, i + 1] - rows[:, i])
+        nearest = self._values[np.ix_(j + (along_y > 0.5), i + (along_x > 0.5))]
+        return np.where(np.isfinite(between), between, nearest)
+
+
+def _cells(nodes: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cells between nodes of equal spacing that coordinates lie in, and where in them."""
+    at = (v - nodes[0]) / (nodes[1] - nodes[0])
+    cell = np.clip(at.astype(int), 0, nodes.size - 2)
+    return cell, at - cell
+
+
 @dataclass(frozen=True)
 class _Polynomial:
     """Chebyshev polynomials in x and y over a window."""
@@ -188,7 +234,8 @@ class _Polynomial:
         terms_y, terms_x = (n - 1 for n in self.coefficients.shape)
         along_x = chebyshev.chebvander(_unit(x, x0, x1), terms_x)
         along_y = chebyshev.chebvander(_unit(y, y0, y1), terms_y)
-        return along_y @ (self.coefficients @ along_x.T)
+        # Not by BLAS, whose threads wait for those that resample meanwhile.
+        return np.einsum("yk,kx->yx", along_y, np.einsum("kl,xl->kx", self.coefficients, along_x))
 
 
 def _unit(v: np.ndarray, first: float, last: float) -> np.ndarray:
