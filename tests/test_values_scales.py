@@ -139,6 +139,12 @@ RIGHT = {
         "adu/s",
         1000.0,
     ),
+    "filters that one does not tell": (
+        ({"FILTER": "V"}, {"FILTER": ""}, {"FILTER": "N/A", "BAND": "J"}, {}),
+        {},
+        "adu/s",
+        1000.0,
+    ),
     "gains of electrons": (({"unit": "e-/s", "GAIN": 1.0}, {"unit": "electron/s", "GAIN": 2.0}), {}, "e-/s", 1000.0),
     "gains of calibrated ADU": (
         ({"GAIN": 1.0, "MAGZPT": 25.0}, {"flux": 500.0, "GAIN": 2.0, "MAGZPT": 25.0 - 2.5 * np.log10(2.0)}),

@@ -23,7 +23,10 @@ FILTERS = (
 )
 
 # What stands there for no filter.
-NO_FILTER = re.compile(r"(CLEAR\w*|OPEN|NONE|EMPTY|N/?A|NOFILTER|AIR|BLANK|-*)")
+NO_FILTER = re.compile(r"CLEAR\w*|OPEN|NONE|EMPTY|NO ?FILTER|AIR|BLANK")
+
+# What stands there where nobody knows it.
+NOT_TOLD = re.compile(r"|-+|\?+|N/?A|UNKNOWN|UNDEFINED")
 
 GAINS = ("GAIN", "EGAIN", "CCDGAIN", "ATODGAIN")
 
@@ -66,10 +69,10 @@ def filters_of(header: Mapping[str, Any]) -> dict[tuple[str, ...], tuple[str, ..
     """Filters in a header by the keywords that have them, spelt alike, and without those that stand for none."""
     found: dict[tuple[str, ...], tuple[str, ...]] = {}
     for keywords in FILTERS:
-        words = [str(header[name]) for name in keywords if header.get(name) is not None]
-        if words:
-            spelt = (re.sub(r"[\s_]+", " ", word).strip().upper() for word in words)
-            found[keywords] = tuple(sorted(word for word in spelt if not NO_FILTER.fullmatch(word)))
+        values = (str(header[name]) for name in keywords if header.get(name) is not None)
+        words = [re.sub(r"[\s_]+", " ", value).strip().upper() for value in values]
+        if told := [word for word in words if not NOT_TOLD.fullmatch(word)]:
+            found[keywords] = tuple(sorted(word for word in told if not NO_FILTER.fullmatch(word)))
     return found
 
 

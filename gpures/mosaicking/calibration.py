@@ -209,7 +209,7 @@ class Calibration:
         """Warn, once of a thing, which is that of the words unless told otherwise."""
         if (what or words) not in self._said:
             self._said.add(what or words)
-            log.warning("%s", words)
+            log.warning(words)
 
     def words(self, sources: Sequence[Source]) -> str:
         """What was done to exposures."""
