@@ -25,11 +25,11 @@ SPELLINGS = (
     ("count/sec", "COUNTS/S", "cps", "ct s-1"),
     ("photon", "photons", "PH"),
     ("MJy/sr", "MJY/SR", "MJy sr-1", "1e6 Jy/sr"),
-    ("Jy/beam", "JY/BEAM", "beam-1 Jy"),
+    ("Jy/beam", "JY/BEAM", "beam-1 Jy", "Jy/bm", "Jy beam^{-1}"),
     ("nanomaggy", "nanomaggies", "nmgy"),
     ("uJy", "uJy/pixel", "1e-6 Jy", "µJy"),
     ("10**(-20) erg s-1 cm-2", "1e-20 erg/s/cm2", "10^-20 ergs/s/cm^2", "10**(-20)*erg/s/cm**2"),
-    ("10**(-20)*erg/s/cm**2/Angstrom", "1E-20 erg/s/cm2/A", "1e-20 erg s-1 cm-2 AA-1"),
+    ("10**(-20)*erg/s/cm**2/Angstrom", "1E-20 erg/s/cm2/A", "1e-20 erg s-1 cm-2 AA-1", "1E-20 erg/s/cm^2/Ang/spaxel"),
     ("furlong", "FURLONG"),
 )
 
@@ -56,7 +56,7 @@ def test_factors():
 PER = {
     "pixel": ("adu", "ELECTRONS/S", "photon", "nJy", "uJy/pixel", "nanomaggy", "1e-20 erg/s/cm2/A", "W/m2", "ct/s"),
     "area": ("MJy/sr", "mJy/arcsec2", "Jy/beam", "ct/s/arcmin2", "erg/s/cm2/arcsec2", "adu/arcsec2", "Rayleigh"),
-    "nothing": ("K", "km/s", "KELVIN", "cm-2", "1"),
+    "nothing": ("K", "km/s", "KELVIN", "cm-2", "1", "uK_CMB", "mK"),
     "unknown": (None, "", "  ", "none", "furlong", "MJY"),
 }
 

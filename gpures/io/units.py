@@ -47,14 +47,14 @@ SPELLINGS = {
     "ct": "ct cts cnt cnts count counts",
     "ph": "ph photon photons",
     "s": "s sec secs second seconds",
-    "pix": "pix pixel pixels px",
-    "beam": "beam beams",
+    "pix": "pix pixel pixels px spaxel spaxels",
+    "beam": "beam beams bm",
     "sr": "sr ster steradian steradians",
     "arcsec": "arcsec arcsecs arcseconds",
     "arcmin": "arcmin arcmins arcminutes",
     "deg": "deg degs degrees",
     "K": "k kelvin kelvins",
-    "Angstrom": "a aa angstrom angstroms å",
+    "Angstrom": "a aa ang angstrom angstroms å",
     "um": "um micron microns µm μm",
     "nm": "nm",
     "cm": "cm",
@@ -73,6 +73,9 @@ WORDS = {word: name for name, spellings in SPELLINGS.items() for word in spellin
 MEGA_OR_MILLI = "MJY"
 
 PIECE = re.compile(r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<word>[A-Za-z_%µμÅå]+)(?P<minus>-(?![\d(]))?")
+
+# Of the microwave background, or by Rayleigh & Jeans.
+TEMPERATURE = re.compile(r"([munk]?K)_?(?:CMB|RJ|cmb|rj)")
 
 # Texts of units that are none of astropy's, and tell of logarithms: "ABmag", "log10(Jy)", "mag (Vega)".
 LOGARITHM = re.compile(r"\b(log\w*|ln|dex|[a-z]*mags?|[a-z]*magnitudes?|db)\b", re.IGNORECASE)
@@ -110,7 +113,7 @@ def parsed(unit: Any) -> UnitBase | FunctionUnitBase | None:
 def _parsed(text: str) -> UnitBase | FunctionUnitBase | None:
     if text.lower() in BLANK:
         return None
-    bare = text[1:-1] if text[0] == "[" and text[-1] == "]" else text
+    bare = text[1:-1] if text[0] == "[" and text[-1] == "]" else text.replace("{", "(").replace("}", ")")
     spelt = PIECE.sub(_word, re.sub(r"(?i)\s+per\s+", "/", bare))
     if MEGA_OR_MILLI in spelt and re.search(r"(?i)\bsr\b", spelt):
         spelt = spelt.replace(MEGA_OR_MILLI, "MJy")
@@ -129,6 +132,8 @@ def _word(piece: re.Match[str]) -> str:
     word = piece["word"]
     if word is None:
         return piece[0]
+    if (kelvin := TEMPERATURE.fullmatch(word)) is not None:
+        return kelvin[1] + (piece["minus"] or "")
     # "e-" is an electron, and its minus no sign.
     name = WORDS.get(word.lower())
     return (word if name is None else name) + ((piece["minus"] or "") if name != "electron" else "")
