@@ -20,7 +20,7 @@ from gpures.exposure.options import Options
 from gpures.io import FileError, Reading
 from gpures.io.atomic import check_space
 from gpures.machine.memory import available_memory
-from gpures.mosaicking.calibration import CalibrationOptions, calibrated
+from gpures.mosaicking.calibration import CalibrationOptions
 from gpures.mosaicking.content import with_content
 from gpures.mosaicking.continuing import Begun, begun_mosaic, recorded
 from gpures.mosaicking.destination import check_is_no_input, check_output, checked_output
@@ -28,6 +28,7 @@ from gpures.mosaicking.flags import default_good_bits, names_for
 from gpures.mosaicking.footprint import Footprint, footprint_of
 from gpures.mosaicking.frame import FrameOptions, farthest
 from gpures.mosaicking.history import call_of
+from gpures.mosaicking.one_scale import calibrated
 from gpures.mosaicking.output_wcs import given_wcs, made_wcs
 from gpures.mosaicking.reach import all_beside, reaching
 from gpures.mosaicking.scale import Scales
