@@ -15,6 +15,7 @@ from reproject import reproject_exact
 import gpures
 from gpures import io
 from gpures.box import Box
+from gpures.demo.hst import find_exposure
 from gpures.mosaicking.plan import make_plan
 from gpures.mosaicking.report import plan_text
 from gpures.wcs.area_ratio import area_ratio
@@ -269,6 +270,17 @@ def test_hst(tmp_path, scale):
     assert made.unit == "electron/s"
     models = gpures.mosaic(io.read(path), pixel_scale=0.04, good_bits=None, **QUIET)
     np.testing.assert_array_equal(models.model["data"], data)
+
+
+def test_an_old_file_of_hst():
+    """The exposure of 47 Tuc, whose header has no IDCSCALE, is of squares of 0.025 arcsec, and keeps its flux."""
+    (image,) = io.inputs(find_exposure())
+    assert image.values_area == pytest.approx(np.radians(0.025 / 3600) ** 2)
+    options = {"good_bits": None, "weight_type": "exptime"}
+    made = mosaic(image, pixel_scale=0.025, **options)
+    assert "scaled by the ratio of the pixels' areas, 1\n" in made.report
+    total_of_25 = total(made)
+    assert total(mosaic(image, pixel_scale=0.03, **options)) == pytest.approx(total_of_25, rel=2e-3)
 
 
 @pytest.mark.parametrize(("mission", "is_calibrated"), [("jwst", True), ("jwst", False), ("roman", False)])

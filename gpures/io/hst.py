@@ -19,7 +19,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,11 @@ __all__ = ["inputs", "recognizes"]
 
 # What FILETYPE calls files of DQ flags.
 FLAGS = ("SDQ", "UDQ", "SHF", "UDM")
+
+
+# Arcsec, where old headers have no IDCSCALE: of those detectors whose pixels are so far from squares that the WCS does
+# not tell it either.
+NOMINAL_SCALES = {"HRC": 0.025}
 
 
 def recognizes(hdus: fits.HDUList) -> bool:
@@ -101,7 +106,7 @@ def _chip(
         "duration": time,
         # The mean: scales differ by some per cent over a chip, and the flat field refers to no point of it.
         "pixelarea_steradians": _area(wcs, shape),
-        "values_area": math.radians(_nominal_scale(header, wcs) / 3600.0) ** 2,
+        "values_area": math.radians(_nominal_scale(headers, wcs) / 3600.0) ** 2,
         "bunit_data": unit,
         "level": None if sky is None else float(sky) / divisor,
         "subtracted": False,
@@ -125,9 +130,10 @@ def _area(wcs: Any, shape: tuple[int, int]) -> float | None:
     return None if area is None else float(area)
 
 
-def _nominal_scale(header: fits.Header, wcs: Any) -> float:
-    """Arcsec along a side of the square that values are of, as drizzlepac finds it."""
-    if (scale := header.get("IDCSCALE") or 0.0) > 0.0:
+def _nominal_scale(headers: Collection[fits.Header], wcs: Any) -> float:
+    """Arcsec along a side of the square that values are of: that of the header, else as drizzlepac finds it."""
+    scale = header_value(headers, "IDCSCALE") or NOMINAL_SCALES.get(header_value(headers, "DETECTOR"))
+    if scale is not None and scale > 0.0:
         return float(scale)
     matrix = 3600.0 * wcs.pixel_scale_matrix
     return float(np.hypot(*matrix[:, 0]) if wcs.sip is None else math.sqrt(abs(np.linalg.det(matrix))))
