@@ -182,10 +182,6 @@ WRONG = {
         (counts(100, 30.0), {"unit": "adu", "EXPTIME": None}),
         r"1\.fits\[PRIMARY\] has counts of an unknown exposure time, beside others",
     ),
-    "no units": (
-        (counts(100, 30.0, None), counts(100, 300.0, None)),
-        r"1\.fits.* is of 300 s, 0\.fits.* of 30 s, and nobody knows their unit.*'time'.*'none'",
-    ),
     "filters": (
         ({"FILTER": "V"}, {"FILTER": "R"}),
         r"1\.fits\[PRIMARY\] is of the filter R, and 0\.fits\[PRIMARY\] of V",
@@ -215,6 +211,16 @@ def test_refused(make, caplog, case):
     caplog.clear()
     assert len(mosaic(paths, allow_mixed=True).exposures) == 2
     assert "They are averaged as they are." in caplog.text
+
+
+def test_times_without_a_unit(make, caplog):
+    """Exposures of different times that may be of counts are averaged as they are, and it is said once."""
+    made = mosaic(make(counts(100, 30.0, None), counts(100, 300.0, None), counts(101, 300.0, None)))
+    assert caplog.text.count("of 30 to 300 s, and nobody knows their unit") == 1
+    assert total(made) == pytest.approx((3000 + 30000 + 30300) / 3, rel=1e-4)
+    caplog.clear()
+    mosaic(make(counts(100, 30.0, None), counts(100, 30.1, None)))
+    assert "nobody knows their unit" not in caplog.text
 
 
 def test_options():

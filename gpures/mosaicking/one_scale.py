@@ -156,8 +156,13 @@ def _with_times(sources: Sequence[Source], made: Calibration, skip: Callable[[st
         if scale != "auto" or not differ:
             return list(sources)
         return _that_pass(sources, lambda source: _check_meaning(source, sources[0], made), skip)
-    if scale == "auto" and is_unknown and made.keyword is None and differ:
-        return _that_pass(sources, lambda source: _check_unknown(source, sources[0], made), skip)
+    if scale == "auto" and is_unknown and made.keyword is None:
+        if differ:
+            made.say(
+                f"The exposures are of {min(known):g} to {max(known):g} s, and nobody knows their unit: they are "
+                "averaged as they are. If they are counts, give 'flux_scale' as 'time'."
+            )
+        return list(sources)
     if differ or partly or is_mixed or scale == "time":
         made.seconds = 1.0
         if units.is_count(made.unit):
@@ -183,16 +188,4 @@ def _check_meaning(source: Source, first: Source, made: Calibration) -> None:
         f"{source.name} has {name}={value:g} and {time:g} s, {first.name} {made.reference:g} and "
         f"{time_of_first:g} s, and nobody knows what that means. If it is of counts per second, give 'flux_scale' as "
         f"'time'; if it is of the values as they are, as {name!r}",
-    )
-
-
-def _check_unknown(source: Source, first: Source, made: Calibration) -> None:
-    """Refuse exposures of different times that may be of counts and may be of rates."""
-    time, time_of_first = made.time(source), made.time(first)
-    if time is None or time_of_first is None or abs(time / time_of_first - 1.0) <= UNKNOWN:
-        return
-    made.mixed(
-        source,
-        f"{source.name} is of {time:g} s, {first.name} of {time_of_first:g} s, and nobody knows their unit. If they "
-        "are counts, give 'flux_scale' as 'time'; if they are rates or fluxes, as 'none'",
     )

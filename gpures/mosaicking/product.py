@@ -199,7 +199,7 @@ def mosaic(
     values : {"auto", "per-pixel", "surface-brightness"}, optional
         What values are: per pixel, and then scaled by the ratio of the output's and the exposure's pixel areas, so that
         a star keeps its flux; or surface brightness, as they are. By default what their unit says; values without one
-        are per pixel, with a warning, but those of models, which are averaged as they are.
+        are averaged as they are, with a warning.
     flux_scale : str, optional
         What brings exposures to the scale of the first: a keyword of their headers; ``"time"``, by which counts are
         divided by their exposure times; ``"none"``; or, by default, ``"auto"``, what their units and headers ask for.

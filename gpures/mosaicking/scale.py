@@ -212,7 +212,6 @@ class Scales:
         kind = units.per(unit)
         if kind == "unknown":
             self._say_unknown(source, unit)
-            return source.kind != "model" or units.parsed(unit) is not None
         return kind == "pixel"
 
     def fluxes(self) -> list[tuple[str, float]]:
@@ -246,11 +245,10 @@ class Scales:
 
     def _say_unknown(self, source: Source, unit: Any) -> None:
         what = "no unit" if units.parsed(unit) is None else f"the unit {unit!r}, which nobody knows"
-        taken = "per pixel"
-        if source.kind == "model" and units.parsed(unit) is None:
-            taken = "on the sky, and averaged as they are"
         self.calibration.say(
-            f"{source.name} has {what}: its values are taken for those {taken}, unless 'values' says otherwise.", what
+            f"{source.name} has {what}: its values are averaged as they are, which is right for surface brightness. If "
+            "they are per pixel, as counts are, give 'values' as 'per-pixel'.",
+            what,
         )
 
     def _areas(self, source: Source) -> AreaRatio | None:
