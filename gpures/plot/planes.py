@@ -409,7 +409,8 @@ def overview(
     model = model_of(model)
     known = ("data", "wht", "con", *list(LOOKS)[2:], "dq")
     if planes is None:
-        planes = [key for key in known if model.get(key) is not None and (key not in BITS or is_of_bits(model[key]))]
+        there = [key for key in known if model.get(key) is not None]
+        planes = [key for key in there if key not in BITS or is_of_bits(image_of(model, key))]
     for key in planes:
         image_of(model, key)
     across = min(ACROSS, len(planes))
