@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gpures.cli.positions import Position, take_negative
+from gpures.cli.words import in_options, option_names, printable, said_once
+
 __all__ = ["add_to"]
 
 
@@ -16,7 +19,7 @@ def add_to(commands: Any) -> None:
         "plot",
         help="draw a mosaic and what comes with it",
         description="Draw the planes of a mosaic's file (FITS or ASDF) beside each other: data, weight, depth, error, "
-        "and what else there is, on axes of the sky.",
+        "and what else there is, on axes of the sky. Any FITS image will do; one without a WCS is drawn on pixels.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the mosaic")
     parser.add_argument(
@@ -34,13 +37,18 @@ def add_to(commands: Any) -> None:
         help="draw this plane only: data, wht, con (its depth), err, dq, var_rnoise, ...; may be given more than once",
     )
     parser.add_argument(
-        "--around", nargs=2, type=float, metavar=("RA", "DEC"), help="draw the part around this position, degrees"
+        "--around",
+        action=Position,
+        nargs=2,
+        metavar=("RA", "DEC"),
+        help="draw the part around this position: degrees, or 10:00:00 +02:00:00, or 10h0m0s +2d0m0s",
     )
     parser.add_argument(
         "--size", type=float, metavar="ARCSEC", help="width and height of that part (default: a fifth of the frame)"
     )
     parser.add_argument("--dpi", type=float, default=150, help="dots per inch (default: %(default)s)")
-    parser.set_defaults(run=_run)
+    take_negative(parser)
+    parser.set_defaults(run=_run, names=option_names(parser))
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -52,12 +60,13 @@ def _run(arguments: argparse.Namespace) -> int:
         from gpures.io.atomic import written
 
         path = arguments.output if arguments.output.suffix else arguments.output.with_suffix(".png")
-        with written(path, overwrite=True) as file:
+        with said_once(arguments.names), written(path, overwrite=True) as file:
             figure = plot.overview(
                 arguments.file, Figure(), planes=arguments.plane, around=arguments.around, size=arguments.size
             )
             figure.savefig(file, format=path.suffix.removeprefix(".").lower(), dpi=arguments.dpi)
     except (ImportError, OSError, ValueError) as error:
-        print(f"gpures plot: {error}", file=sys.stderr)
+        words = in_options(str(error), arguments.names)
+        print(printable(f"gpures plot: {words}", getattr(sys.stderr, "encoding", None)), file=sys.stderr)
         return 2
     return 0

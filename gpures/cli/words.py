@@ -53,7 +53,7 @@ def printable(text: str, encoding: str | None) -> str:
 
 
 class _Once(logging.Handler):
-    """Prints warnings; one that is the same for many files, whose names it begins with, is printed for the first."""
+    """Prints warnings; one that is the same for many files, which it names first, is printed for the first of them."""
 
     def __init__(self, names: Mapping[str, str]):
         super().__init__(logging.WARNING)
@@ -63,17 +63,18 @@ class _Once(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = in_options(record.getMessage(), self.names)
         arguments = record.args if isinstance(record.args, tuple) else ()
-        of_a_file = record.msg.startswith("%s") and bool(arguments)
+        # What ends in a reason, such as "Skipped: %s", is another one each time.
+        of_a_file = bool(arguments) and "%s" in record.msg and not (len(arguments) == 1 and record.msg.endswith("%s"))
         key = (record.msg, *arguments[1:]) if of_a_file else (text,)
-        if key not in self.more:
-            self.more[key] = []
+        names = self.more.setdefault(key, [])
+        if not names:
             self._print(text)
-        elif of_a_file:
-            self.more[key].append(str(arguments[0]))
+        if (name := str(arguments[0]) if of_a_file else "") not in names:
+            names.append(name)
 
     def finish(self) -> None:
         """Tell of how many more that was to be said."""
-        for key, names in self.more.items():
+        for key, (_, *names) in self.more.items():
             if names:
                 such = ", ".join([*names[:LISTED], *["..."][: len(names) > LISTED]])
                 self._print(f"... and {len(names)} more, {such}: {key[0] % ('...', *key[1:])}")

@@ -39,7 +39,7 @@ def whole_shift(
         if not own.size:
             return None
         whole = float(np.round(there.flat[0] - own.flat[0]))
-        if not np.abs(there - own - whole).max() <= tolerance:
+        if not float(np.abs(there - own - whole).max()) <= tolerance:  # which may be an integer of any size
             return None
         shift.append(whole)
     return shift[0], shift[1]

@@ -85,11 +85,23 @@ def fits_wcs(path: Path, hdus: fits.HDUList, index: int, plane: int | None = Non
     except UnsupportedWCSError as error:
         raise FileError(path, f"the WCS of {label} can't be used: {error}") from error
     except Exception as error:
-        raise FileError(path, f"the WCS of {label} is damaged: {error}") from error
+        words = " ".join(str(error).split())  # wcslib's are lines
+        raise FileError(path, f"the WCS of {label} is damaged: {words}") from error
+    _check_matrix(path, label, header, key)
     _name_frame(path, label, wcs)
     wcs.array_shape = image_shape(hdus[index], plane or 0)
     wcs.wcs.alt = " "  # else it would be written as an alternate one
     return wcs
+
+
+def _check_matrix(path: Path, label: str, header: fits.Header, key: str) -> None:
+    """Refuse a matrix of which astropy mends what it should not, and say where there is none."""
+    for axis in sky_axes(header, key) or (1, 2):
+        row = {name: header[name] for name in header if re.fullmatch(rf"CD{axis}_\d+{key}", name)}
+        if row and not any(row.values()):
+            raise FileError(path, f"the WCS of {label} is damaged: {' and '.join(row)} are 0.")
+    if not any(re.fullmatch(rf"(CD\d+_\d+|CDELT\d+|PC\d+_\d+){key}", keyword) for keyword in header):
+        log.warning("%s: %s tells no size of its pixels: it is 1 degree, as the standard has it.", path, label)
 
 
 def _of_sky(header: fits.Header, hdus: fits.HDUList, key: str) -> WCS:

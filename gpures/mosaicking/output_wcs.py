@@ -48,7 +48,31 @@ def given_wcs(output_wcs: Any, wanted: FrameOptions) -> dict[str, Any]:
 def made_wcs(
     sources: Sequence[Source], footprints: Sequence[Footprint], wanted: FrameOptions, sky: SkySystem | None
 ) -> tuple[dict[str, Any], float]:
-    """Output WCS around exposures, as `gpures.Resample` takes it, and its rotation."""
+    """Make an output WCS around exposures.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        The exposures.
+    footprints : sequence of Footprint
+        Of each, in the system ``sky``.
+    wanted : FrameOptions
+        What is wanted of the frame.
+    sky : SkySystem or None
+        System of its coordinates.
+
+    Returns
+    -------
+    dict
+        As `gpures.Resample` takes it.
+    float
+        Position angle of +y, degrees.
+
+    Raises
+    ------
+    ValueError
+        There is no such frame.
+    """
     first = sources[0]
     if sky is None or sky.frame is None:
         system = "unknown coordinates" if sky is None else sky.name

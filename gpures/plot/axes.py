@@ -15,6 +15,7 @@ from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap
 
 from gpures.plot.layout import LEFT, figure_or_new, inch_axes, lay_out, panel_size
 from gpures.plot.pixels import Part, Pixels, scale_of
+from gpures.wcs.transforms import world_axes
 
 __all__ = [
     "EMPTY",
@@ -66,7 +67,7 @@ def label(axes: Any, x: bool = True, y: bool = True) -> None:
         axes.tick_params(labelleft=y)
         return
     frame = _frame_name(axes.wcs)
-    names = {"longitude": "Right ascension", "latitude": "Declination"} if frame in EQUATORIAL else {}
+    names = NAMES_OF_AXES.get(frame, {})
     width, _ = _inches(axes)
     latitude_first = axes.coords[0].coord_type == "latitude"
     below, left = axes.coords[int(latitude_first)], axes.coords[int(not latitude_first)]
@@ -81,7 +82,7 @@ def label(axes: Any, x: bool = True, y: bool = True) -> None:
         if not show:
             coord.set_axislabel(" ")  # an empty one is replaced by the coordinate's name
         elif name:
-            coord.set_axislabel(f"{name} ({frame})", minpad=(1.0, 0.6)[index])
+            coord.set_axislabel(name, minpad=(1.0, 0.6)[index])
     left.set_ticklabel_visible(y)
 
 
@@ -91,16 +92,27 @@ def _inches(axes: Any) -> tuple[float, float]:
     return float(size[0]), float(size[1])
 
 
-EQUATORIAL = ("ICRS", "FK5", "FK4")
+# What longitude and latitude are called, by the celestial frame.
+NAMES_OF_AXES = {
+    name: {"longitude": f"Right ascension ({name})", "latitude": f"Declination ({name})"}
+    for name in ("ICRS", "FK5", "FK4", "FK4-NO-E")
+} | {
+    name: {"longitude": f"{words} longitude", "latitude": f"{words} latitude"}
+    for name, words in (
+        ("GALACTIC", "Galactic"),
+        ("SUPERGALACTIC", "Supergalactic"),
+        ("ECLIPTIC", "Ecliptic"),
+    )
+}
 
 
 def _frame_name(wcs: Any) -> str:
-    """Name of a WCS's celestial frame; nothing where it doesn't say."""
-    classes = getattr(wcs, "world_axis_object_classes", {})
-    for _, _, keywords, *_ in classes.values():
-        if "frame" in keywords:
-            return str(keywords["frame"].name).upper()
-    return ""
+    """Name of a WCS's celestial frame, without its equinox; nothing where it doesn't say."""
+    try:
+        sky = world_axes(getattr(wcs, "_wcs", wcs)).sky  # of what `Unbounded` wraps
+    except (RuntimeError, ValueError):
+        return ""
+    return "" if sky is None else sky.name.partition(" (")[0]
 
 
 def draw(axes: Any, pixels: Pixels, part: Part, norm: Any, cmap: Colormap) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
@@ -27,6 +29,8 @@ __all__ = [
     "plane_pixels",
     "scale_of",
 ]
+
+log = logging.getLogger(__name__)
 
 # Most pixels drawn along a side: more than a panel has on any screen or page.
 MOST = 2000
@@ -86,15 +90,35 @@ Drawable: TypeAlias = MosaicLike | _Made | str | os.PathLike[str]
 
 
 def model_of(given: Drawable) -> Mapping[str, Any]:
-    """The output model of a mosaic that is given as such, as `gpures.mosaic` gives it, or by the path of its file."""
-    if isinstance(given, (str, os.PathLike)):
-        from gpures.io import read_mosaic
+    """The output model of a mosaic that is given as such, as `gpures.mosaic` gives it, or by the path of its file.
 
-        return read_mosaic(os.fspath(given))
+    Any FITS image will do; where it has no WCS that can be used, the log says why, and it is drawn on pixels.
+    """
+    if isinstance(given, (str, os.PathLike)):
+        return _of_file(Path(given))
     if hasattr(given, "model"):
         made = cast(_Made, given)
         return dict(made.model) | {"bunit_data": made.unit}
     return cast(Mapping[str, Any], given)
+
+
+def _of_file(path: Path) -> Mapping[str, Any]:
+    from gpures.io import FileError, MissingFileError, read_mosaic
+    from gpures.io.any_image import pixels_of
+
+    try:
+        return read_mosaic(path)
+    except MissingFileError:
+        raise
+    except FileError as error:
+        try:
+            model = pixels_of(path)
+        except FileError:
+            model = None
+        if model is None:
+            raise
+        log.warning("%s Axes are numbered in pixels.", error)
+        return model
 
 
 def image_of(model: Mapping[str, Any], key: str) -> Any:
@@ -108,6 +132,22 @@ def image_of(model: Mapping[str, Any], key: str) -> Any:
     if model.get(key) is None:
         raise ValueError(f"The output model has no image {key!r}{WANTED.get(key, '')}.")
     return model[key]
+
+
+# Images whose bits tell something; in any FITS file one of that name may be something else.
+BITS = ("con", "dq")
+
+
+def is_of_bits(image: Any) -> bool:
+    """Whether an image holds integers."""
+    return image.dtype.kind in "iu"
+
+
+def _bits_of(model: Mapping[str, Any], key: str) -> Any:
+    image = image_of(model, key)
+    if not is_of_bits(image):
+        raise ValueError(f"{key!r} must hold integers, got {image.dtype}.")
+    return image
 
 
 # What to do where an image is missing.
@@ -151,6 +191,8 @@ def part_of(model: Mapping[str, Any], around: Any = None, size: Any = None) -> P
         if size is not None:
             raise ValueError("'size' needs 'around', the position in the middle.")
         return Part(slice(0, ny), slice(0, nx), (-0.5, nx - 0.5), (-0.5, ny - 0.5))
+    if model.get("wcs") is None:
+        raise ValueError("'around' needs a WCS, and the image has none.")
     if hasattr(around, "icrs"):
         x, y = model["wcs"].world_to_pixel(around)
     else:
@@ -238,13 +280,14 @@ def sampled(image: Any, part: Part) -> np.ndarray:
 
 def depth_pixels(model: Mapping[str, Any], part: Part) -> Pixels:
     """Number of exposures that contributed to each pixel: the bits set in all planes of the context."""
-    bits = np.ascontiguousarray(sampled(image_of(model, "con"), part)).view(np.uint32)
+    bits = np.ascontiguousarray(sampled(_bits_of(model, "con"), part)).view(np.uint32)
     depth = np.bitwise_count(bits).sum(axis=0, dtype=np.int64)
     return _blocked(np.ma.masked_equal(depth, 0), part, _side(part))
 
 
 def flag_pixels(model: Mapping[str, Any], part: Part) -> Pixels:
     """DQ flags, masked where no exposure contributed."""
-    flags = sampled(image_of(model, "dq"), part)
-    empty = sampled(image_of(model, "wht"), part) == 0
+    flags = sampled(_bits_of(model, "dq"), part)
+    weight = model.get("wht")
+    empty = np.zeros(flags.shape, bool) if weight is None else sampled(weight, part) == 0
     return _blocked(np.ma.MaskedArray(flags, empty), part, _side(part))

@@ -27,7 +27,18 @@ from gpures.plot.axes import (
     unit_text,
 )
 from gpures.plot.layout import BARS, LEFT, figure_or_new, inch_axes, lay_out, panel_size
-from gpures.plot.pixels import Drawable, Part, depth_pixels, flag_pixels, image_of, model_of, part_of, plane_pixels
+from gpures.plot.pixels import (
+    BITS,
+    Drawable,
+    Part,
+    depth_pixels,
+    flag_pixels,
+    image_of,
+    is_of_bits,
+    model_of,
+    part_of,
+    plane_pixels,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -398,7 +409,8 @@ def overview(
     model = model_of(model)
     known = ("data", "wht", "con", *list(LOOKS)[2:], "dq")
     if planes is None:
-        planes = [key for key in known if model.get(key) is not None]
+        there = [key for key in known if model.get(key) is not None]
+        planes = [key for key in there if key not in BITS or is_of_bits(image_of(model, key))]
     for key in planes:
         image_of(model, key)
     across = min(ACROSS, len(planes))
