@@ -171,6 +171,15 @@ def test_extver_out_of_order(tmp_path):
     assert [None if model["err"] is None else float(model["err"][0, 0]) for model in models] == [1, None, 3]
 
 
+def test_one_mask_for_numbered_chips(tmp_path):
+    """A mask whose header has no EXTVER is not that of the first chip, as which astropy counts it."""
+    images = [hdu(full(1), "SCI", header(70 * k), k) for k in (1, 2)]
+    with pytest.raises(io.FileError, match=r"can't be told which of the images \[SCI,1\], \[SCI,2\] \[MASK,1\] belong"):
+        io.inputs(write(tmp_path / "x.fits", *images, hdu(spotted(), "MASK")))
+    (first, second) = io.read(write(tmp_path / "x.fits", *images, hdu(spotted(), "MASK", None, 2)))
+    assert (masked(first), masked(second)) == (0, 1)
+
+
 def test_numbers_in_names(tmp_path, caplog):
     """SCI1 and ERR1 belong together, as do ccd02 and ccd02_mask; chips without what others have are told of."""
     numbered = [hdu(full(1), f"SCI{k}", header(70 * k)) for k in (1, 2, 3)] + [
