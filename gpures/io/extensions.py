@@ -89,6 +89,7 @@ def extensions_of(hdus: Any, plane: int | None = None) -> list[Extension]:
         if axes_of(hdu) is None and (not hdu.is_image or not hdu.header["NAXIS"] or 0 in hdu.shape):
             continue
         name = "" if hdu.name == "PRIMARY" and not index else hdu.name.strip().upper()
+        name = "" if name == "COMPRESSED_IMAGE" else name  # which packing gives to those that have none
         said = named(name)
         role = role_of_header(hdu.header)
         if role is not None and said.role in ("unknown", "image", *COMPANIONS):
@@ -132,7 +133,7 @@ def matched(images: Sequence[Extension], group: Sequence[Extension]) -> list[tup
     pairs, rest = [], []
     for each in group:
         stem = each.said.stem
-        targets = [image for image in images if stem and image.flat == stem]
+        targets = [image for image in images if stem and stem in (image.flat, image.said.stem)]
         if len(targets) == 1:
             pairs.append((targets[0], each))
         elif not stem or targets or stem in (*IMAGES, "PRIMARY"):

@@ -259,7 +259,7 @@ class FITSImages:
             for each in self.all
             if each.index not in used
             and each.role != "known"
-            and (each.has_sky or each.shape in shapes or each.role in ("image", "unknown"))
+            and (each.has_sky or each.shape in shapes or (each.shape and each.role in ("image", "unknown")))
             and not (each.role in COMPANIONS and self._replaced(each))
         ]
         if left:
