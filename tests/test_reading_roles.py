@@ -187,6 +187,8 @@ def test_files_beside(tmp_path, monkeypatch, caplog, image, beside, role, packed
     made = gpures.mosaic("*.fits*", **QUIET)
     assert [name.split("[")[0] for name in made.added] == [image]
     assert f"Not co-added: {beside}" in caplog.text
+    if packed != ".fz":
+        assert gpures.mosaic("*.fits*", ext=0, **QUIET).added == made.added
     assert len(io.inputs(image, reading=io.Reading(masks="none", weights="none"))[0].sizes) == 1
     assert io.read_wcs(beside + packed).array_shape == (64, 64)
 
