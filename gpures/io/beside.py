@@ -31,7 +31,7 @@ PACKED = ("", ".fz", ".gz", ".bz2")
 BREAKS = re.compile(r"[._-]+")
 
 # Nanoseconds after which the time of a folder's last change tells whether it is the same.
-SETTLED = 5 * 10**9
+SETTLED = 2 * 10**9
 
 ALONE = "'masks' and 'weights' leave such files alone where they are \"none\"."
 
