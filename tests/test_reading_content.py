@@ -105,8 +105,9 @@ def test_no_good_pixel(tmp_path, caplog, data, planes, words):
     path = one_image(tmp_path / "x.fits", data, **planes)
     io.read(path)
     assert f"x.fits[PRIMARY] has no good pixel: of its 4096, {words}" in caplog.text
-    with pytest.raises(ValueError, match=r"x\.fits"):
+    with pytest.raises(ValueError, match=r"x\.fits") as caught:
         gpures.mosaic(path, tmp_path / "m.fits", **QUIET)
+    assert ("by a mask" in words) == ("left out by a mask, or for lack of a weight" in str(caught.value))
     assert not (tmp_path / "m.fits").exists()
 
 

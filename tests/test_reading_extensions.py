@@ -111,6 +111,8 @@ def test_other_planes(tmp_path, caplog, name, first, has_sky):
 
 def test_unnamed_at_the_same_place(tmp_path, caplog):
     """Images without names at the same place are exposures, which is said; or an error, where that can't be told."""
+    path = write(tmp_path / "x.fits", *(hdu(full(k), None, header(), packed=True) for k in (1, 2)))
+    assert len(io.inputs(path)) == 2
     path = write(tmp_path / "x.fits", hdu(full(1), None, header()), hdu(full(2), None, header()))
     assert len(io.inputs(path)) == 2
     assert "[1], [2] have no names and lie at the same place" in caplog.text
@@ -171,6 +173,15 @@ def test_extver_out_of_order(tmp_path):
     assert [None if model["err"] is None else float(model["err"][0, 0]) for model in models] == [1, None, 3]
 
 
+def test_one_mask_for_numbered_chips(tmp_path):
+    """A mask whose header has no EXTVER is not that of the first chip, as which astropy counts it."""
+    images = [hdu(full(1), "SCI", header(70 * k), k) for k in (1, 2)]
+    with pytest.raises(io.FileError, match=r"can't be told which of the images \[SCI,1\], \[SCI,2\] \[MASK,1\] belong"):
+        io.inputs(write(tmp_path / "x.fits", *images, hdu(spotted(), "MASK")))
+    (first, second) = io.read(write(tmp_path / "x.fits", *images, hdu(spotted(), "MASK", None, 2)))
+    assert (masked(first), masked(second)) == (0, 1)
+
+
 def test_numbers_in_names(tmp_path, caplog):
     """SCI1 and ERR1 belong together, as do ccd02 and ccd02_mask; chips without what others have are told of."""
     numbered = [hdu(full(1), f"SCI{k}", header(70 * k)) for k in (1, 2, 3)] + [
@@ -183,6 +194,14 @@ def test_numbers_in_names(tmp_path, caplog):
     assert [float(1 / m["var_rnoise"][0, 0]) for m in models] == pytest.approx([1, 2, 3])
     assert [masked(m) for m in models] == [0, 1, 0]
     assert "1 of its 3 exposures have a mask" in caplog.text
+    parts = (("SCI", 1), ("RMS", 2), ("FLG", 0))
+    extensions = [
+        hdu(full(value + k, "f4" if value else "i2"), f"CCDID 1-{k}.{name}", header(70 * k) if name == "SCI" else None)
+        for k in (1, 2)
+        for name, value in parts[::-1]
+    ]
+    models = io.read(write(tmp_path / "z.fits", *extensions))
+    assert [(m["data"][0, 0], m["err"][0, 0], m["dq"][0, 0]) for m in models] == [(2, 3, 1), (3, 4, 2)]
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -284,8 +303,10 @@ def test_files_whose_images_are_known(tmp_path):
     """ASDF files and those of JWST have one image: extensions of them can't be named."""
     path = write(tmp_path / "x.fits", primary=full(1), head=header())
     gpures.mosaic(path, tmp_path / "m.asdf", **QUIET)
-    with pytest.raises(io.FileError, match=r"m\.asdf: it is a file of ASDF, .* 'ext' is not for it"):
-        io.inputs(tmp_path / "m.asdf", reading=io.Reading(ext=1))
+    for name, value in (("ext", 1), ("mask_ext", "MASK"), ("weights", "*.w.fits")):
+        with pytest.raises(io.FileError, match=rf"m\.asdf: it is a file of ASDF, .* '{name}' is not for it"):
+            io.inputs(tmp_path / "m.asdf", reading=io.Reading(**{name: value}))
+    assert len(io.inputs(tmp_path / "m.asdf", reading=io.Reading(masks="none", plane=3))) == 1
 
 
 def test_command_line(tmp_path, capsys):

@@ -260,7 +260,7 @@ def test_more_than_one_plane(tmp_path, capsys):
     "starts",
     [
         ({"EXPSTART": 57000.5}, {"EXPSTART": "57000.7"}),
-        ({"EXPSTART": 57000.5}, {"DATE-OBS": "2014-12-09T18:00:00"}),
+        ({"EXPSTART": 57000.5}, {"DATE-OBS": "2014-12-09T18:00:00Z"}),
         ({"MJD-OBS": 57000.5}, {"MJD-OBS": "unknown"}),
         ({"DATE-OBS": "2014-12-09T12:00:00"}, {"DATE-OBS": "2014-12-10"}),
         ({"EXPSTART": 57000.5}, {"EXPSTART": True}),

@@ -187,6 +187,8 @@ def test_files_beside(tmp_path, monkeypatch, caplog, image, beside, role, packed
     made = gpures.mosaic("*.fits*", **QUIET)
     assert [name.split("[")[0] for name in made.added] == [image]
     assert f"Not co-added: {beside}" in caplog.text
+    if packed != ".fz":
+        assert gpures.mosaic("*.fits*", ext=0, **QUIET).added == made.added
     assert len(io.inputs(image, reading=io.Reading(masks="none", weights="none"))[0].sizes) == 1
     assert io.read_wcs(beside + packed).array_shape == (64, 64)
 
@@ -299,3 +301,13 @@ def test_masked_pixels_are_not_in_the_mosaic(tmp_path):
     write(tmp_path / "x_mask.fits", primary=mask)
     made = gpures.mosaic(path, output_wcs=path, **QUIET)
     assert np.nansum(made.model["data"]) == pytest.approx(1000.0, rel=1e-6)
+
+
+def test_files_that_appear_later(tmp_path):
+    """A file that comes to lie beside an image is found, however soon."""
+    path = write(tmp_path / "x.fits", primary=full(1), head=header())
+    for k in range(30):
+        assert masked(io.read(path)[0]) == 0
+        mask = write(tmp_path / f"x_mask{'.fits' if k % 2 else '.fits.gz'}", primary=spotted())
+        assert masked(io.read(path)[0]) == 1
+        mask.unlink()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 SUFFIX = re.compile(r"\.(fits|fit|fts|fz)(\.(gz|fz|bz2|xz|z|zip))?$", re.IGNORECASE)
 PACKED = ("", ".fz", ".gz", ".bz2")
 BREAKS = re.compile(r"[._-]+")
+
+# Nanoseconds after which the time of a folder's last change tells whether it is the same.
+SETTLED = 2 * 10**9
 
 ALONE = "'masks' and 'weights' leave such files alone where they are \"none\"."
 
@@ -98,9 +102,12 @@ def _listed(folder: str, changed: int) -> _Folder:
 
 def _folder_of(path: Path) -> _Folder:
     try:
-        return _listed(str(path.parent), os.stat(path.parent).st_mtime_ns)
+        changed = os.stat(path.parent).st_mtime_ns
     except OSError:
         return _Folder()
+    # One that has just changed may do so again within what its time tells apart.
+    listed = _listed if abs(time.time_ns() - changed) > SETTLED else _listed.__wrapped__
+    return listed(str(path.parent), changed)
 
 
 def _stem(name: str) -> str:

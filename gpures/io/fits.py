@@ -24,7 +24,8 @@ from gpures.errors import FileError, NoExposureError
 from gpures.io.asdf import embedded_wcs
 from gpures.io.beside import why_no_exposure
 from gpures.io.exposure_time import count_time, exposure_time
-from gpures.io.extensions import Extension, FITSImages
+from gpures.io.extensions import Extension
+from gpures.io.fits_exposures import FITSImages
 from gpures.io.fits_images import header_value, image_bytes, merged_header
 from gpures.io.fits_planes import fetch, planes_of
 from gpures.io.input import Input, exposure_seconds

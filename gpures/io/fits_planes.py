@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from gpures.io.beside import files_beside, matched
-from gpures.io.extensions import WORDS, Extension, FITSImages
+from gpures.io.extensions import WORDS, Extension
+from gpures.io.fits_exposures import FITSImages
 from gpures.io.fits_images import image_bytes, read_images
 from gpures.io.planes import Place, Planes
 from gpures.io.reading import Reading

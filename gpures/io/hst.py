@@ -29,7 +29,8 @@ from astropy.io import fits
 
 from gpures.errors import FileError, NoExposureError
 from gpures.io import units
-from gpures.io.extensions import Extension, FITSImages
+from gpures.io.extensions import Extension
+from gpures.io.fits_exposures import FITSImages
 from gpures.io.fits_images import header_value, merged_header
 from gpures.io.fits_planes import fetch, planes_of
 from gpures.io.input import VARIANCES, Input, exposure_seconds

@@ -18,7 +18,7 @@ from astropy.io import fits
 from gpures.errors import FileError
 from gpures.io.asdf import asdf_extension, check_wcs, embedded_asdf
 from gpures.io.exposures import is_mosaic
-from gpures.io.extensions import FITSImages
+from gpures.io.fits_exposures import FITSImages
 from gpures.io.fits_images import image_bytes, image_shape, merged_header, read_images
 from gpures.io.fits_wcs import fits_wcs, has_sky
 from gpures.io.input import VARIANCES, Input, exposure_seconds

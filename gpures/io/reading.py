@@ -162,8 +162,8 @@ def refuse(path: Path, reading: Reading, whose: str) -> None:
     Raises
     ------
     FileError
-        Extensions are named.
+        Extensions are named, or files beside it.
     """
-    for name in ("ext", "mask_ext", "weight_ext"):
-        if getattr(reading, name):
+    for name in ("ext", "mask_ext", "weight_ext", "masks", "weights"):
+        if getattr(reading, name) not in ((), None, "none"):
             raise FileError(path, f"it is a file of {whose}, whose images are known: '{name}' is not for it.")

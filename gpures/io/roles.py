@@ -22,9 +22,9 @@ COMPANIONS: dict[str, tuple[str, ...]] = {
         *("STDDEV", "STDEV", "STD", "NOISE", "NOISEMAP"),
     ),
     "variance": ("VAR", "VARIANCE", "VARIANCEMAP", "STAT"),
-    "ivar": ("IVAR", "INVVAR", "INVVARIANCE", "INVERSEVARIANCE"),
+    "ivar": ("IVAR", "IVM", "INVVAR", "INVVARIANCE", "INVERSEVARIANCE"),
     "wht": ("WHT", "WEIGHT", "WEIGHTS", "WEIGHTMAP", "WHTMAP", "WTMAP", "WGT", "CONF", "CONFIDENCE", "CONFMAP"),
-    "dq": ("DQ", "DQF", "FLAGS", "FLAG", "FLAGMAP", "QUALITY", "QUAL", "DATAQUALITY"),
+    "dq": ("DQ", "DQF", "FLAGS", "FLAG", "FLG", "FLAGMAP", "QUALITY", "QUAL", "DATAQUALITY"),
     "mask": (
         *("MASK", "MSK", "BPM", "BADPIX", "BADPIXEL", "BADPIXELS", "BADPIXMASK", "BADPIXELMASK", "BADMASK"),
         *("PIXELMASK", "PIXMASK"),
@@ -138,6 +138,12 @@ def named(name: str) -> Named:
         word = "".join(parts[:last])
         if ROLES.get(word) in COMPANIONS:
             return Named(ROLES[word], word, "".join(parts[last:]))
+    word, number = _numbered(parts[-1]) if parts else ("", None)
+    if word in IMAGES:  # ccd00.sci
+        stem = "".join(parts[:-1])
+        return Named(
+            "image" if ROLES.get(_numbered(stem)[0]) is None else ROLES[_numbered(stem)[0]], word, stem, number
+        )
     return Named("unknown", whole, "", _numbered(whole)[1])
 
 

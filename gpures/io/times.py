@@ -34,7 +34,7 @@ def days(value: Any) -> float | None:
 def _date(text: str) -> float | None:
     from astropy.time import Time  # here, as it takes longer to import than gpures
 
-    text = text.strip()
+    text = text.strip().removesuffix("Z")
     if "T" not in text and ":" not in text:
         return None
     try:

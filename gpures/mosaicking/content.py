@@ -93,8 +93,10 @@ def _why(data: np.ndarray, dq: np.ndarray, bad: int, variance: np.ndarray | None
     flagged, weightless = numbers & ~good, numbers & good & ~_has_weight(variance, whole)
     bits = int(np.bitwise_or.reduce(dq[flagged], axis=None)) & bad if flagged.any() else 0
     names = "+".join(str(1 << k) for k in range(bits.bit_length()) if bits >> k & 1)
+    masked = np.ma.getmaskarray(data) & _is_finite(data)
     reasons = {
-        "NaN or infinite": ~numbers,
+        "NaN or infinite": ~numbers & ~masked,
+        "left out by a mask, or for lack of a weight": masked,
         f"flagged as bad (DQ {names})": flagged,
         "without weight (variance that is zero, negative, infinite or NaN)": weightless,
     }
@@ -103,8 +105,12 @@ def _why(data: np.ndarray, dq: np.ndarray, bad: int, variance: np.ndarray | None
 
 
 def _has_number(data: np.ndarray) -> Any:
-    finite = np.isfinite(_native(np.ma.getdata(data))) if data.dtype.kind == "f" else np.ones(data.shape, bool)
+    finite = _is_finite(data)
     return finite & ~np.ma.getmaskarray(data) if isinstance(data, np.ma.MaskedArray) else finite
+
+
+def _is_finite(data: np.ndarray) -> np.ndarray:
+    return np.isfinite(_native(np.ma.getdata(data))) if data.dtype.kind == "f" else np.ones(data.shape, bool)
 
 
 def _native(array: np.ndarray) -> np.ndarray:

@@ -278,7 +278,7 @@ def _inputs(entry: str, reading: Reading | None, paths: Collection[str]) -> Sequ
     from gpures import io
 
     owner = io.belongs_to(Path(entry))
-    if owner is not None and not (reading and reading.ext) and os.path.abspath(owner[0]) in paths:
+    if owner is not None and os.path.abspath(owner[0]) in paths:
         raise NoExposureError(entry, f"it belongs by its name to {owner[0].name}, and is no exposure.")
     return io.inputs(entry, reading=reading)
 
