@@ -108,9 +108,21 @@ def test_context_grows(tmp_path):
     """The 33rd exposure gets a plane of its own."""
     paths = [image(tmp_path / f"{k}.fits", RNG.random(SHAPE), shift=(0.1 * k, 0)) for k in range(34)]
     wcs = gpures.mosaic(paths, tmp_path / "all.fits", **QUIET).plan.output_wcs
-    out = in_steps(paths, [31, 32], tmp_path / "m.fits", output_wcs=wcs, **QUIET)
-    assert fits.getdata(out, "CON").shape[0] == 2
-    assert_same(out, tmp_path / "all.fits")
+    for steps in ([31, 32], [33]):
+        out = in_steps(paths, steps, tmp_path / "m.fits", output_wcs=wcs, overwrite=True, **QUIET)
+        assert fits.getdata(out, "CON").shape[0] == 2
+        assert_same(out, tmp_path / "all.fits")
+
+
+def test_a_generator(tmp_path):
+    """Models that come one by one are added like others."""
+    models = scenes.dithered_models(SHAPE, 4)
+    for k, model in enumerate(models):
+        model["filename"], model["group_id"] = f"model{k}", str(k)
+    wcs = gpures.mosaic(models, tmp_path / "all.fits", **QUIET).plan.output_wcs
+    gpures.mosaic(models[:2], tmp_path / "m.fits", output_wcs=wcs, **QUIET)
+    gpures.mosaic(iter(models[2:]), add_to=tmp_path / "m.fits", **QUIET)
+    assert_same(tmp_path / "m.fits", tmp_path / "all.fits")
 
 
 def test_flags_that_only_some_have(tmp_path):
@@ -166,7 +178,9 @@ def test_the_file(tmp_path, capsys):
     assert main(["mosaic", str(paths[2]), "--add-to", out, "-o", new, "-q"]) == 2
     assert "exists" in capsys.readouterr().err
     assert main(["mosaic", str(paths[2]), "--add-to", out]) == 0
-    assert "exposures       3" in capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert "exposures       3" in table
+    assert f"added to        {out}, of 2" in " ".join(table.splitlines())
     history = " ".join(io.read_mosaic(out)["history"])
     assert "--pixfrac 0.9" in history
     assert "--add-to" in history
@@ -260,6 +274,11 @@ def test_what_is_no_mosaic_of_ours(tmp_path):
         hdus.writeto(tmp_path / "less.fits")
     with pytest.raises(FileError, match="it has no wht"):
         gpures.mosaic(paths[1], add_to=tmp_path / "less.fits", **QUIET)
+    with fits.open(tmp_path / "m.fits") as hdus:
+        hdus["WHT"].data[3, 3] = np.inf
+        hdus.writeto(tmp_path / "large.fits")
+    with pytest.raises(ValueError, match="sums of weights are infinite"):
+        gpures.mosaic(paths[1], add_to=tmp_path / "large.fits", **QUIET)
     fits.setval(paths[1], "BUNIT", value="MJy/sr")
     before = (tmp_path / "m.fits").read_bytes()
     with pytest.raises(FileError, match="unit"):

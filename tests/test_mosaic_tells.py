@@ -154,6 +154,18 @@ def test_counts(tmp_path):
     assert f"{made.data_pixels} pixels of 1020" in made.report
 
 
+def test_sums_of_weights(tmp_path):
+    """They are those of the pixels that are used: inverse variances, or times."""
+    (model,) = scenes.dithered_models(SHAPE, 1)
+    model["measurement_time"] = 50.0
+    good = model["dq"] & ~np.uint32(1) == 0
+    variance = model["var_rnoise"][good]
+    (record,) = gpures.mosaic(model, good_bits=1, **QUIET).exposures
+    assert record.weight == pytest.approx(np.sum(1 / variance[variance > 0], dtype=float), rel=1e-5)
+    (record,) = gpures.mosaic(model, good_bits=1, weight_type="exptime", **QUIET).exposures
+    assert record.weight == 50.0 * record.used == 50.0 * np.count_nonzero(good)
+
+
 def test_models_without_weight(caplog):
     """The same for models in memory, masked ones included, and names of flags."""
     models = scenes.dithered_models(SHAPE, 3)
@@ -245,6 +257,20 @@ def test_without_dates(tmp_path):
     assert header["MJD-END"] == pytest.approx(52000.5 + 30 / 86400)
 
 
+def test_models(tmp_path):
+    """Models in memory have no headers, but times, and may lack these."""
+    models = scenes.dithered_models(SHAPE, 2)
+    models[0] |= {"start_time": 52000.5, "end_time": 52000.75}
+    models[1] |= {"start_time": None, "end_time": None, "group_id": 7}
+    gpures.mosaic(models, tmp_path / "m.fits", **QUIET)
+    model = io.read_mosaic(tmp_path / "m.fits")
+    assert (model["header"]["MJD-BEG"], model["header"]["MJD-END"]) == (52000.5, 52000.75)
+    assert "MJD-AVG" not in model["header"]
+    assert [each.get("start") for each in model["exposures"]] == [52000.5, None]
+    assert model["exposures"][1]["group"] == "7"
+    assert "digest" not in model["exposures"][0]
+
+
 @pytest.mark.parametrize("mission", ["jwst", "hst"])
 def test_a_mosaic_of_a_mission_is_no_exposure_of_it(tmp_path, mission):
     """A mosaic with TELESCOP and all is read as the mosaic that it is."""
@@ -269,6 +295,7 @@ def test_table_of_exposures(tmp_path, name):
     for k, (each, path) in enumerate(zip(found, paths, strict=True)):
         assert each["digest"] == hashlib.sha256(path.read_bytes()).hexdigest()
         assert (each["plane"], each["bit"], each["used"], each["extension"]) == (0, k, 1020, "PRIMARY")
+        assert each["weight"] == 1020.0
         assert (each["filter"], each["unit"], each["exposure_time"]) == ("r", "adu/s", 30.0 + 10 * k)
         assert each["start"] == pytest.approx(Time(f"2001-02-03T04:0{k}:00.5").mjd, abs=1e-9)
         words = each["footprint"].split()
