@@ -245,6 +245,20 @@ def test_without_dates(tmp_path):
     assert header["MJD-END"] == pytest.approx(52000.5 + 30 / 86400)
 
 
+def test_models(tmp_path):
+    """Models in memory have no headers, but times, and may lack these."""
+    models = scenes.dithered_models(SHAPE, 2)
+    models[0] |= {"start_time": 52000.5, "end_time": 52000.75}
+    models[1] |= {"start_time": None, "end_time": None, "group_id": 7}
+    gpures.mosaic(models, tmp_path / "m.fits", **QUIET)
+    model = io.read_mosaic(tmp_path / "m.fits")
+    assert (model["header"]["MJD-BEG"], model["header"]["MJD-END"]) == (52000.5, 52000.75)
+    assert "MJD-AVG" not in model["header"]
+    assert [each.get("start") for each in model["exposures"]] == [52000.5, None]
+    assert model["exposures"][1]["group"] == "7"
+    assert "digest" not in model["exposures"][0]
+
+
 @pytest.mark.parametrize("mission", ["jwst", "hst"])
 def test_a_mosaic_of_a_mission_is_no_exposure_of_it(tmp_path, mission):
     """A mosaic with TELESCOP and all is read as the mosaic that it is."""

@@ -71,6 +71,11 @@ class Begun:
     planes: frozenset[str]
 
     @property
+    def seen(self) -> dict[tuple[str, str], str]:
+        """What is to be said of a file that is in it already, by its digest and extension."""
+        return {(each.digest, each.extension): f"in {self.path} already" for each in self.records if each.digest}
+
+    @property
     def output_wcs(self) -> dict[str, Any]:
         """Its frame, as `gpures.Resample` takes it."""
         area = self.facts.get("pixelarea_arcsecsq")

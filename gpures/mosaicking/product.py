@@ -286,15 +286,11 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
         content = partial(content_of, options=plan.options, flag_names=plan.flag_names)
         begun = plan.begun
         if begun is not None:
-            images: Any = read_mosaic(begun.path)
+            with stage("reading files"):
+                images: Any = read_mosaic(begun.path)
             resume(resample, images, [record.group for record in begun.records], len(begun.records))
             del images
-        before = () if begun is None else begun.records
-        seen = (
-            {}
-            if begun is None
-            else {(each.digest, each.extension): f"in {begun.path} already" for each in before if each.digest}
-        )
+        before, seen = ((), {}) if begun is None else (begun.records, begun.seen)
         stream = Stream(plan.sources, plan.arrays, plan.scales, plan.skip_bad, content, seen)
         with shown(progress, plan.total) as show:
             resample.add_models(stream, lambda done, _: show(done + stream.unread), stream.on_error)
@@ -309,7 +305,7 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
             del model[name]
         kept = weights_to_keep(resample, model, weights) if destination is not None else {}
         del weights
-        data_pixels = _data_pixels(model, records, skipped)
+        data_pixels = _data_pixels(model, records, len(before), skipped)
         unit = plan.scales.calibration.unit
         if destination is not None:
             with stage("writing"):
@@ -350,9 +346,9 @@ def _keywords(plan: Plan, stream: Stream, records: Sequence[ExposureRecord], uni
 
 
 def _data_pixels(
-    model: Mapping[str, Any], records: Sequence[ExposureRecord], skipped: Sequence[tuple[str, str]]
+    model: Mapping[str, Any], records: Sequence[ExposureRecord], before: int, skipped: Sequence[tuple[str, str]]
 ) -> int:
-    """Number of a mosaic's pixels that have data; exposures that nothing is there of are told of.
+    """Number of a mosaic's pixels that have data; exposures, from that number on, that nothing is there of are told of.
 
     Raises
     ------
@@ -365,7 +361,6 @@ def _data_pixels(
     if not count:
         words = "Nothing of the exposures is in the mosaic: none of their pixels that can be used lies in its frame."
         raise ValueError(words + "".join(f"\n  {reason}" for _, reason in skipped))
-    for number in idle:
-        name = records[number].name
+    for name in (records[number].name for number in idle if number >= before):
         log.warning("%s: nothing of it is in the mosaic: its pixels that can be used lie outside of the frame.", name)
     return count

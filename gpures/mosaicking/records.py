@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -39,7 +40,7 @@ def record_of(source: Source, model: Mapping[str, Any], digest: str, used: int |
         group=str(model.get("group_id")),
         start=start,
         end=end,
-        exposure_time=source.exposure_time,
+        exposure_time=source.exposure_time if math.isfinite(source.exposure_time) else None,
         filter=filter_of(header),
         unit=source.unit or "",
         footprint=outline_of(source.wcs, source.shape),
