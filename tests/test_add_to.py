@@ -260,6 +260,11 @@ def test_what_is_no_mosaic_of_ours(tmp_path):
         hdus.writeto(tmp_path / "less.fits")
     with pytest.raises(FileError, match="it has no wht"):
         gpures.mosaic(paths[1], add_to=tmp_path / "less.fits", **QUIET)
+    with fits.open(tmp_path / "m.fits") as hdus:
+        hdus["WHT"].data[3, 3] = np.inf
+        hdus.writeto(tmp_path / "large.fits")
+    with pytest.raises(ValueError, match="sums of weights are infinite"):
+        gpures.mosaic(paths[1], add_to=tmp_path / "large.fits", **QUIET)
     fits.setval(paths[1], "BUNIT", value="MJy/sr")
     before = (tmp_path / "m.fits").read_bytes()
     with pytest.raises(FileError, match="unit"):

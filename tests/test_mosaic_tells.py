@@ -154,6 +154,18 @@ def test_counts(tmp_path):
     assert f"{made.data_pixels} pixels of 1020" in made.report
 
 
+def test_sums_of_weights(tmp_path):
+    """They are those of the pixels that are used: inverse variances, or times."""
+    (model,) = scenes.dithered_models(SHAPE, 1)
+    model["measurement_time"] = 50.0
+    good = model["dq"] & ~np.uint32(1) == 0
+    variance = model["var_rnoise"][good]
+    (record,) = gpures.mosaic(model, good_bits=1, **QUIET).exposures
+    assert record.weight == pytest.approx(np.sum(1 / variance[variance > 0], dtype=float), rel=1e-5)
+    (record,) = gpures.mosaic(model, good_bits=1, weight_type="exptime", **QUIET).exposures
+    assert record.weight == 50.0 * record.used == 50.0 * np.count_nonzero(good)
+
+
 def test_models_without_weight(caplog):
     """The same for models in memory, masked ones included, and names of flags."""
     models = scenes.dithered_models(SHAPE, 3)
@@ -283,6 +295,7 @@ def test_table_of_exposures(tmp_path, name):
     for k, (each, path) in enumerate(zip(found, paths, strict=True)):
         assert each["digest"] == hashlib.sha256(path.read_bytes()).hexdigest()
         assert (each["plane"], each["bit"], each["used"], each["extension"]) == (0, k, 1020, "PRIMARY")
+        assert each["weight"] == 1020.0
         assert (each["filter"], each["unit"], each["exposure_time"]) == ("r", "adu/s", 30.0 + 10 * k)
         assert each["start"] == pytest.approx(Time(f"2001-02-03T04:0{k}:00.5").mjd, abs=1e-9)
         words = each["footprint"].split()

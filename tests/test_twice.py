@@ -166,6 +166,8 @@ def test_keywords_that_were_mended(tmp_path, caplog):
     assert (place(after) - place(before)) * 3600 == pytest.approx(1.0, abs=1e-6)
     assert "m.fits[SCI,1]: its gwcs and its FITS keywords differ by" in caplog.text
     assert "FITS keywords are taken" in caplog.text
+    frame = gpures.mosaic(tmp_path / "e.fits", output_wcs=tmp_path / "m.fits", **QUIET)
+    np.testing.assert_allclose(frame.wcs.wcs.crval, after.wcs.wcs.crval, rtol=0, atol=1e-12)
 
 
 def test_keywords_of_jwst(tmp_path, caplog):

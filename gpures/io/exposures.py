@@ -27,6 +27,7 @@ COLUMNS = {
     "unit": ("BUNIT", "A", None),
     "footprint": ("S_REGION", "A", None),
     "used": ("NPIXUSED", "K", "pixel"),
+    "weight": ("WEIGHT", "D", None),
 }
 
 BITS_PER_PLANE = 32
@@ -56,6 +57,8 @@ class ExposureRecord:
         Outline on the sky, as S_REGION has it: ``POLYGON ICRS`` and the corners' longitudes and latitudes, degrees.
     used : int or None
         Number of its pixels that have a number and a weight.
+    weight : float or None
+        Sum of their weights.
     """
 
     name: str
@@ -69,6 +72,7 @@ class ExposureRecord:
     unit: str = ""
     footprint: str = ""
     used: int | None = None
+    weight: float | None = None
 
     def as_dict(self, number: int) -> dict[str, Any]:
         """What is known of it, and where it is in the context image, by name.

@@ -75,7 +75,7 @@ def write(
     exposures : sequence of str or mapping, optional
         Names of the exposures, or what is known of each, as `read_mosaic` gives it: dicts with ``name`` and some of
         ``digest``, ``extension``, ``group``, ``start``, ``end`` (MJD), ``exposure_time`` (s), ``filter``, ``unit``,
-        ``footprint`` and ``used``. Bit ``k % 32`` of plane ``k // 32`` of the context stands for number k.
+        ``footprint``, ``used`` and ``weight``. Bit ``k % 32`` of plane ``k // 32`` of the context stands for number k.
     header : mapping, optional
         Further keywords of the primary header, each a value or ``(value, comment)``; in ASDF a dict ``header``.
     history : sequence of str, optional

@@ -11,7 +11,7 @@ import numpy as np
 
 from gpures.arguments.arrays import on_device
 from gpures.exposure.options import Options
-from gpures.exposure.weights import VARIANCE_OF, bad_bits
+from gpures.exposure.weights import VARIANCE_OF, bad_bits, measured_time
 from gpures.io.empty_planes import blocks
 from gpures.resample.resampler import Resample
 
@@ -37,12 +37,15 @@ class Content:
         Of all.
     used : int
         Those that have a number and a weight.
+    weight : float
+        Sum of their weights.
     why : str
         Why the others have none, where that is all of them.
     """
 
     pixels: int
     used: int
+    weight: float
     why: str = ""
 
 
@@ -78,19 +81,29 @@ def content_of(
     if variance is not None and (variance.shape != data.shape or variance.dtype.kind not in "fiu"):
         variance = None  # its pixels have weight 1
     bad = bad_bits(options.good_bits, flag_names, dq.dtype)
-    used = sum(
-        int(np.count_nonzero(_has_number(data[rows]) & _is_good(dq[rows], bad) & _has_weight(variance, rows)))
-        for rows in blocks(data)
-    )
-    return Content(data.size, used, "" if used else _why(data, dq, bad, variance))
+    used, weight = 0, 0.0
+    for rows in blocks(data):
+        pixels = _has_number(data[rows]) & _is_good(dq[rows], bad)
+        block = None if variance is None else _native(np.ma.getdata(variance)[rows])
+        if block is not None:
+            pixels &= _has_weight(block)
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                weights = np.float32(1) / block
+            weights[~pixels] = 0
+            weight += float(weights.sum())
+        used += int(np.count_nonzero(pixels))
+    if variance is None:
+        weight = used * (measured_time(model)[0] if options.weight_type == "exptime" else 1.0)
+    return Content(data.size, used, weight, "" if used else _why(data, dq, bad, variance))
 
 
 def _why(data: np.ndarray, dq: np.ndarray, bad: int, variance: np.ndarray | None) -> str:
     """What is wrong with pixels none of which is used; each counts once, for what is said first."""
-    whole = slice(None)
     numbers = _has_number(data)
     good = _is_good(dq, bad)
-    flagged, weightless = numbers & ~good, numbers & good & ~_has_weight(variance, whole)
+    flagged, weightless = numbers & ~good, numbers & good
+    if variance is not None:
+        weightless &= ~_has_weight(_native(np.ma.getdata(variance)))
     bits = int(np.bitwise_or.reduce(dq[flagged], axis=None)) & bad if flagged.any() else 0
     names = "+".join(str(1 << k) for k in range(bits.bit_length()) if bits >> k & 1)
     reasons = {
@@ -120,13 +133,10 @@ def _is_good(dq: np.ndarray, bad: int) -> Any:
     return (flags.view(f"u{size}") & mask) == 0
 
 
-def _has_weight(variance: np.ndarray | None, rows: slice) -> Any:
+def _has_weight(variance: np.ndarray) -> Any:
     """Whether the inverse is a weight; `gpures.exposure.weights` has which array it is made of."""
-    if variance is None:
-        return np.True_
-    block = _native(np.ma.getdata(variance)[rows])
     with np.errstate(invalid="ignore"):
-        return (block > 0) & (block < np.inf)
+        return (variance > 0) & (variance < np.inf)
 
 
 # ---- planes of a mosaic ----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpures.io.exposures import ExposureRecord
+from gpures.mosaicking.content import Content
 from gpures.mosaicking.headers import filter_of, times_of
 from gpures.mosaicking.sources import Source
 from gpures.wcs.transforms import axes_type, celestial_frame, pixel_to_world
@@ -17,7 +18,7 @@ from gpures.wcs.transforms import axes_type, celestial_frame, pixel_to_world
 __all__ = ["extension_of", "outline_of", "record_of"]
 
 
-def record_of(source: Source, model: Mapping[str, Any], digest: str, used: int | None) -> ExposureRecord:
+def record_of(source: Source, model: Mapping[str, Any], digest: str, content: Content | None) -> ExposureRecord:
     """What is told of an exposure in a mosaic.
 
     Parameters
@@ -28,8 +29,8 @@ def record_of(source: Source, model: Mapping[str, Any], digest: str, used: int |
         As it was read.
     digest : str
         SHA-256 of its file.
-    used : int or None
-        Number of its pixels that are used.
+    content : gpures.mosaicking.content.Content or None
+        What there is in it.
     """
     header = getattr(source, "header", {})
     start, end = times_of(header, model.get("start_time"), model.get("end_time"))
@@ -44,7 +45,8 @@ def record_of(source: Source, model: Mapping[str, Any], digest: str, used: int |
         filter=filter_of(header),
         unit=source.unit or "",
         footprint=outline_of(source.wcs, source.shape),
-        used=used,
+        used=None if content is None else content.used,
+        weight=None if content is None or not math.isfinite(content.weight) else content.weight,
     )
 
 

@@ -132,7 +132,7 @@ class Stream:
                 continue
             self._seen |= dict.fromkeys(digests, f"the same as {told.path}")
             digest = digests[0][0] if digests else ""
-            record = record_of(source, model, digest, None if content is None else content.used)
+            record = record_of(source, model, digest, content)
             self._handed.append(replace(told, record=record))
             yield model
             del source, model  # or they would be held while the next one is read

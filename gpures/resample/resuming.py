@@ -35,7 +35,16 @@ def resume(resample: Resample, mosaic: Mapping[str, Any], groups: Iterable[str],
         Group IDs of the exposures in it.
     count : int
         Their number.
+
+    Raises
+    ------
+    ValueError
+        Weights were too large for the image of their sums.
     """
+    if not np.isfinite(mosaic["wht"]).all():
+        raise ValueError(
+            "The mosaic can't be gone on with: its sums of weights are infinite, beyond what float32 holds."
+        )
     layout, options = resample._accumulators.layout, resample._options
     empty = mosaic["wht"] == 0
     images: dict[str, Any] = {
