@@ -108,9 +108,21 @@ def test_context_grows(tmp_path):
     """The 33rd exposure gets a plane of its own."""
     paths = [image(tmp_path / f"{k}.fits", RNG.random(SHAPE), shift=(0.1 * k, 0)) for k in range(34)]
     wcs = gpures.mosaic(paths, tmp_path / "all.fits", **QUIET).plan.output_wcs
-    out = in_steps(paths, [31, 32], tmp_path / "m.fits", output_wcs=wcs, **QUIET)
-    assert fits.getdata(out, "CON").shape[0] == 2
-    assert_same(out, tmp_path / "all.fits")
+    for steps in ([31, 32], [33]):
+        out = in_steps(paths, steps, tmp_path / "m.fits", output_wcs=wcs, overwrite=True, **QUIET)
+        assert fits.getdata(out, "CON").shape[0] == 2
+        assert_same(out, tmp_path / "all.fits")
+
+
+def test_a_generator(tmp_path):
+    """Models that come one by one are added like others."""
+    models = scenes.dithered_models(SHAPE, 4)
+    for k, model in enumerate(models):
+        model["filename"], model["group_id"] = f"model{k}", str(k)
+    wcs = gpures.mosaic(models, tmp_path / "all.fits", **QUIET).plan.output_wcs
+    gpures.mosaic(models[:2], tmp_path / "m.fits", output_wcs=wcs, **QUIET)
+    gpures.mosaic(iter(models[2:]), add_to=tmp_path / "m.fits", **QUIET)
+    assert_same(tmp_path / "m.fits", tmp_path / "all.fits")
 
 
 def test_flags_that_only_some_have(tmp_path):

@@ -280,17 +280,18 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
         except RuntimeError:  # somebody times the stages already: theirs are the figures
             seconds = {}
         resampler = resampler_of(plan.frame.variance_names) if plan.options.enable_var else Resample
-        resample = resampler(plan.output_wcs, n_input_models=plan.total, **plan.options.chosen())
+        begun = plan.begun
+        before, seen = ((), {}) if begun is None else (begun.records, begun.seen)
+        count = (plan.total or 0) + len(before)
+        resample = resampler(plan.output_wcs, n_input_models=count or None, **plan.options.chosen())
         if plan.flag_names is not None:
             resample.dq_flag_name_map = plan.flag_names
         content = partial(content_of, options=plan.options, flag_names=plan.flag_names)
-        begun = plan.begun
         if begun is not None:
             with stage("reading files"):
                 images: Any = read_mosaic(begun.path)
             resume(resample, images, [record.group for record in begun.records], len(begun.records))
             del images
-        before, seen = ((), {}) if begun is None else (begun.records, begun.seen)
         stream = Stream(plan.sources, plan.arrays, plan.scales, plan.skip_bad, content, seen)
         with shown(progress, plan.total) as show:
             resample.add_models(stream, lambda done, _: show(done + stream.unread), stream.on_error)
