@@ -178,7 +178,9 @@ def test_the_file(tmp_path, capsys):
     assert main(["mosaic", str(paths[2]), "--add-to", out, "-o", new, "-q"]) == 2
     assert "exists" in capsys.readouterr().err
     assert main(["mosaic", str(paths[2]), "--add-to", out]) == 0
-    assert "exposures       3" in capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert "exposures       3" in table
+    assert f"added to        {out}, of 2" in " ".join(table.splitlines())
     history = " ".join(io.read_mosaic(out)["history"])
     assert "--pixfrac 0.9" in history
     assert "--add-to" in history

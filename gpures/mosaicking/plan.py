@@ -177,7 +177,10 @@ class Plan:
     @property
     def needed(self) -> int:
         """Memory that is needed where the frame lies."""
-        return self.frame.bytes + (self.waiting_bytes if self.backend != "cuda" else 0)
+        if self.backend == "cuda":
+            return self.frame.bytes
+        of_begun = 0 if self.begun is None else self.frame.bytes  # which is read before others are
+        return self.frame.bytes + max(self.waiting_bytes, of_begun)
 
     def check_room(self) -> None:
         """Refuse a mosaic that does not fit in memory, or on the disk.

@@ -36,7 +36,7 @@ def plan_text(plan: Plan) -> str:
         cells = "", _short(source.name), source.kind, f"{nx} x {ny}", source.exposure_time, f" s  {source.unit or '-'}"
         lines.append(row(cells, SOURCE))
     lines += _more(sources)
-    lines += _left_out(plan.skipped, plan.outside)
+    lines += _left_out(plan.skipped, plan.outside) + _begun(plan)
     lines += _frame(plan)
     lines += _options(plan)
     lines.append(fact("unit", plan.unit or "not told"))
@@ -64,7 +64,7 @@ def report_text(
     for name, count in zip(added[:LISTED], used, strict=False):
         lines.append(row(("", _short(name), "?" if count is None else str(count), " pixels used"), USED))
     lines += _more(added)
-    lines += _left_out(skipped, plan.outside)
+    lines += _left_out(skipped, plan.outside) + _begun(plan)
     lines.append(fact("exposure time", f"{exposure_time:.1f} s"))
     lines += _frame(plan)
     size = plan.shape[0] * plan.shape[1]
@@ -112,6 +112,11 @@ def _left_out(skipped: Sequence[tuple[str, str]], outside: Sequence[str]) -> lis
         lines.append(fact("not read", f"{len(outside)} that do not reach the frame"))
         lines += [f"  {_short(name)}" for name in outside[:LISTED]] + _more(outside)
     return lines
+
+
+def _begun(plan: Plan) -> list[str]:
+    """The mosaic that was gone on with."""
+    return [] if plan.begun is None else [fact("added to", f"{plan.begun.path}, of {len(plan.begun.records)}")]
 
 
 def _frame(plan: Plan) -> list[str]:
