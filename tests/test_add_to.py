@@ -229,8 +229,19 @@ def test_other_options(tmp_path, options, words):
     gpures.mosaic(paths[1], add_to=tmp_path / "m.fits", pixfrac=1, fillval=np.nan, kernel="square", **QUIET)
 
 
-@pytest.mark.parametrize("options", [{}, {"flux_scale": "time"}, {"allow_mixed": True}, {"values": "per-pixel"}])
-@pytest.mark.parametrize("unit", ["adu", "electron/s", "MJy/sr", None])
+@pytest.mark.parametrize(
+    ("unit", "options"),
+    [
+        ("adu", {}),
+        ("adu", {"flux_scale": "time"}),
+        ("electron/s", {}),
+        ("electron/s", {"allow_mixed": True}),
+        ("MJy/sr", {}),
+        (None, {}),
+        (None, {"flux_scale": "time"}),
+        (None, {"values": "per-pixel"}),
+    ],
+)
 def test_scales(tmp_path, options, unit):
     """Whatever brings exposures to one scale brings new ones to that of the mosaic."""
     keywords = {} if unit is None else {"BUNIT": unit}
