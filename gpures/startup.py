@@ -33,7 +33,7 @@ def _is_the_program() -> bool:
     if threading.current_thread() is not threading.main_thread():
         return False
     name = os.path.basename(sys.argv[0]) if getattr(sys, "argv", None) else ""
-    return name in ("gpures", "gpures.exe") or sys.orig_argv[1:3] == ["-m", "gpures"]
+    return name in ("gpures", "gpures.exe") or ("-m", "gpures") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False)
 
 
 def _leave(*_: object) -> None:

@@ -63,7 +63,8 @@ def _difference(gwcs: Any, keywords: Any, at_reference: bool) -> float:
         x, y = (np.array([place - 1.0]) for place in keywords.wcs.crpix)
     else:
         x, y = (grid.ravel() for grid in np.meshgrid(np.linspace(0, nx - 1, 3), np.linspace(0, ny - 1, 3)))
-    one, other = pixel_to_world(gwcs), pixel_to_world(keywords)
+    one = pixel_to_world(gwcs)
+    other = pixel_to_world(keywords, one.axes.sky)
     here, there, beside = vectors(*one(x, y)), vectors(*other(x, y)), vectors(*other(x + 1.0, y))
     with np.errstate(invalid="ignore", divide="ignore"):
         off = separation(here, there) / separation(there, beside)

@@ -12,6 +12,7 @@ from gpures.backend.cuda.device import devices
 from gpures.machine.threads import thread_count
 from gpures.mosaicking.plan import AT_A_TIME, GIB, Plan
 from gpures.reporting.tables import line, row
+from gpures.wcs.transforms import world_axes
 
 __all__ = ["plan_text", "report_text"]
 
@@ -121,12 +122,18 @@ def _begun(plan: Plan) -> list[str]:
 
 def _frame(plan: Plan) -> list[str]:
     ny, nx = plan.shape
-    ra, dec = plan.centre
+    lon, lat = plan.centre
+    sky = world_axes(plan.output_wcs["wcs"]).sky
+    system = "ICRS" if sky is None else sky.name
+    if system.startswith(("ICRS", "FK")):
+        middle = f"RA {lon:.6f}, Dec {lat:+.6f}" + f" ({system})" * (system != "ICRS")
+    else:
+        middle = f"longitude {lon:.6f}, latitude {lat:+.6f} ({system})"
     ratio = plan.output_wcs.get("pixel_scale_ratio")
     scale = f"{plan.pixel_scale:.5g} arcsec" + (f", {ratio:.4g} times the first exposure's" if ratio else "")
     turned = "as the given WCS" if plan.rotation is None else f"+y at position angle {plan.rotation:.3f} degrees"
     return [
-        fact("frame", f"{nx} x {ny} pixels, middle at RA {ra:.6f}, Dec {dec:+.6f}"),
+        fact("frame", f"{nx} x {ny} pixels, middle at {middle}"),
         fact("scale", scale),
         fact("orientation", turned),
     ]

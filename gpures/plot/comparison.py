@@ -106,7 +106,8 @@ def _corners(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where the lower left corners of an exposure's pixels lie in the frame."""
     y, x = np.meshgrid(rows - 0.5, columns - 0.5, indexing="ij")
-    px, py = world_to_pixel(model["wcs"])(*pixel_to_world(exposure["wcs"])(x.ravel(), y.ravel()))
+    onto = world_to_pixel(model["wcs"])
+    px, py = onto(*pixel_to_world(exposure["wcs"], onto.axes.sky)(x.ravel(), y.ravel()))
     return np.reshape(px, x.shape), np.reshape(py, x.shape)
 
 
@@ -364,7 +365,8 @@ def _check_frames(
         return
     ny, nx = shape[-2:]
     x, y = np.array([0.0, nx - 1.0, 0.0, nx - 1.0]), np.array([0.0, 0.0, ny - 1.0, ny - 1.0])
-    px, py = world_to_pixel(wcses[1])(*pixel_to_world(wcses[0])(x, y))
+    onto = world_to_pixel(wcses[1])
+    px, py = onto(*pixel_to_world(wcses[0], onto.axes.sky)(x, y))
     apart = float(np.max(np.hypot(px - x, py - y)))
     if not apart <= SAME_PLACE:
         raise ValueError(f"The mosaics' pixels lie {apart:.3g} pixels apart at a corner: {hint}")
