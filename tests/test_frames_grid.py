@@ -212,13 +212,28 @@ def test_tangent_planes_are_told(tmp_path, kind):
     [
         {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN"},
         {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 2, "B_ORDER": 2, "A_2_0": 1e-6},
-        {"LONPOLE": 170.0},
         {"CTYPE1": "RA---TPV", "CTYPE2": "DEC--TPV", "PV1_4": 1e-3, "PV1_1": 1.0, "PV2_1": 1.0},
     ],
-    ids=["SIN", "SIP", "pole", "TPV"],
+    ids=["SIN", "SIP", "TPV"],
 )
 def test_what_is_no_tangent_plane(cards):
     """Another projection, a distortion and a pole elsewhere are told, even where they are small."""
     header = starfield.header_in()
     header.update(cards)
     assert tangent_plane_of(WCS(header), starfield.SHAPE) is None
+
+
+@pytest.mark.parametrize("latitude", [90.0, -90.0, 35.0])
+@pytest.mark.parametrize("longitude_of_pole", [None, 20.0])
+def test_planes_around_a_pole(tmp_path, latitude, longitude_of_pole):
+    """An exposure in the middle of which the pole lies, or one with another LONPOLE, is kept along its own axes."""
+    header = starfield.header_in()
+    header["CRVAL1"], header["CRVAL2"] = 77.0, latitude
+    if longitude_of_pole is not None:
+        header["LONPOLE"] = longitude_of_pole
+    image = noise(starfield.SHAPE)
+    fits.writeto(tmp_path / "one.fits", image, header)
+    made = gpures.mosaic(tmp_path / "one.fits", tmp_path / "m.fits", rotation=None, **QUIET)
+    np.testing.assert_array_equal(made.model["data"], image)
+    again = gpures.mosaic(tmp_path / "m.fits", rotation=None, **QUIET)
+    np.testing.assert_array_equal(again.model["data"], image)

@@ -57,9 +57,9 @@ def wcs_alone(path: Path) -> Any:
 
 def _cards(content: bytes) -> str | None:
     """The cards of a header that is all of a file; None where it is another one."""
-    if len(content) > LARGEST or not content.isascii():
+    if len(content) > LARGEST or b"\0" in content:
         return None
-    text = content.decode("ascii")
+    text = content.decode("ascii", "replace").replace("\ufffd", "?")  # in comments
     lines = [line.rstrip() for line in text.splitlines()]
     if len(lines) > 1:
         is_header = any(line[8:9] == "=" for line in lines) and max(map(len, lines)) <= 80

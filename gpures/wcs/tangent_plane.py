@@ -99,7 +99,16 @@ def _of_keywords(wcs: Any) -> TangentPlane | None:
     factors = np.array(as_wcs(wcs).axes.factors)
     lon, lat = np.asarray(header.crval)[order] * factors
     crpix = header.crpix - 1.0
-    return TangentPlane((lon % 360.0, lat), tuple(crpix.tolist()), wcs.pixel_scale_matrix[order] * factors[:, None])
+    matrix = _north_up(header.lonpole) @ (wcs.pixel_scale_matrix[order] * factors[:, None])
+    return TangentPlane((lon % 360.0, lat), tuple(crpix.tolist()), matrix)
+
+
+def _north_up(lonpole: float) -> np.ndarray:
+    """From a plane whose native longitude of the pole is any, such as 0 at the pole itself, to one of 180 degrees."""
+    if lonpole == 180.0:
+        return np.eye(2)
+    c, s = np.cos(np.radians(180.0 - lonpole)), np.sin(np.radians(180.0 - lonpole))
+    return np.array([[c, -s], [s, c]])
 
 
 def _of_models(wcs: Any) -> TangentPlane | None:
@@ -113,12 +122,13 @@ def _of_models(wcs: Any) -> TangentPlane | None:
         return None
     at = projections[0]
     rotation = steps[at + 1]
-    if not isinstance(rotation, models.RotateNative2Celestial) or float(rotation.lon_pole.value) != 180.0:
+    if not isinstance(rotation, models.RotateNative2Celestial):
         return None
     places = np.array([[0.0, 0.0], [APART, 0.0], [0.0, APART]])
     plane = np.stack(reduce(or_, steps[:at])(*places.T, with_bounding_box=False), axis=-1)
     matrix = (plane[1:] - plane[0]).T / APART
     crpix = -np.linalg.solve(matrix, plane[0])
+    matrix = _north_up(float(rotation.lon_pole.value)) @ matrix
     return TangentPlane((float(rotation.lon.value) % 360.0, float(rotation.lat.value)), tuple(crpix.tolist()), matrix)
 
 
