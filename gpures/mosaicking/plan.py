@@ -5,34 +5,32 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gpures.arguments.values import checked_switch
 from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import why_unavailable
 from gpures.backend.cuda.device import devices, select
 from gpures.exposure.options import Options
-from gpures.io import FileError, Reading
+from gpures.io import FileError
 from gpures.io.atomic import check_space
 from gpures.machine.memory import available_memory
-from gpures.mosaicking.calibration import CalibrationOptions
+from gpures.mosaicking.asked import asked_for
 from gpures.mosaicking.content import with_content
-from gpures.mosaicking.continuing import Begun, begun_mosaic, recorded
-from gpures.mosaicking.destination import check_is_no_input, check_output, checked_output
+from gpures.mosaicking.continuing import Begun, recorded
+from gpures.mosaicking.destination import check_is_no_input, check_output
 from gpures.mosaicking.flags import default_good_bits, names_for
 from gpures.mosaicking.footprint import Footprint, footprint_of
-from gpures.mosaicking.frame import FrameOptions, farthest
-from gpures.mosaicking.history import call_of
+from gpures.mosaicking.frame import farthest
 from gpures.mosaicking.one_scale import calibrated
-from gpures.mosaicking.output_wcs import given_wcs, made_wcs
+from gpures.mosaicking.output_wcs import made_wcs
 from gpures.mosaicking.reach import all_beside, reaching
 from gpures.mosaicking.scale import Scales
-from gpures.mosaicking.sources import ModelSource, Source, common_sky, find
+from gpures.mosaicking.sources import ModelSource, Source, common_sky, entries_of, find
 from gpures.mosaicking.twice import once
 from gpures.resample.output_frame import OutputFrame
 from gpures.wcs.sky_systems import SkySystem
@@ -46,12 +44,6 @@ GIB = 2.0**30
 
 # Models in memory at a time: one is added, and two wait or are read (`gpures.Resample.add_models`).
 AT_A_TIME = 3
-
-# Where the pipelines' choice for a mosaic in a file differs from that of stcal's class.
-DEFAULTS: dict[str, Any] = {"fillval": "NaN", "compute_err": "from_var"}
-
-# What a call need not tell.
-NOT_GIVEN = {"output_wcs": None, "add_to": None, "skip_bad": False, "overwrite": False}
 
 # Exposures that a warning names.
 NAMED = 3
@@ -219,53 +211,20 @@ class Plan:
 
 
 def make_plan(
-    inputs: Any,
-    output: str | os.PathLike[str] | None = None,
-    *,
-    output_wcs: Any = None,
-    add_to: str | os.PathLike[str] | None = None,
-    skip_bad: bool = False,
-    overwrite: bool = False,
-    progress: Any = None,
-    **options: Any,
+    inputs: Any, output: str | os.PathLike[str] | None = None, *, progress: Any = None, **arguments: Any
 ) -> Plan:
     """Plan a mosaic; of files, only the headers are read, and nothing is written.
 
-    Parameters and errors are those of `gpures.mosaic`: the options are those of `FrameOptions`, `Reading`,
-    `CalibrationOptions` and `Options`.
+    Parameters and errors are those of `gpures.mosaic`.
 
     Returns
     -------
     Plan
     """
     begin = time.perf_counter()
-    skip_bad, overwrite = checked_switch(skip_bad, "skip_bad"), checked_switch(overwrite, "overwrite")
-    if add_to is not None and output is None:
-        output, overwrite = add_to, True
-    path = None if output is None else checked_output(output, overwrite)
-    others = {"output_wcs": output_wcs, "add_to": add_to, "skip_bad": skip_bad, "overwrite": overwrite}
-    arguments = options | others
-    defaults = vars(FrameOptions()) | vars(Reading()) | vars(CalibrationOptions()) | NOT_GIVEN
-    wanted = FrameOptions(**{name: options.pop(name) for name in FrameOptions.names() if name in options})
-    reading = Reading(**{name: options.pop(name) for name in Reading.names() if name in options})
-    of_values = {name: options.pop(name) for name in CalibrationOptions.names() if name in options}
-    if unknown := [name for name in options if name not in Options.names()]:
-        known = ", ".join(Options.names())
-        raise TypeError(f"mosaic() takes no argument {unknown[0]!r}. The options of Resample are {known}.")
-    if reading.good_bits and "good_bits" in options:
-        raise ValueError("'good_bits' and 'bad_bits' say the same: give one of them.")
-    options = options | reading.good_bits
-    begun = None if add_to is None else begun_mosaic(add_to)
-    if begun is not None:
-        if output_wcs is not None or wanted != FrameOptions():
-            raise ValueError(f"'add_to' is {add_to}, which has its own frame: none can be given beside it.")
-        options, of_values, output_wcs = begun.with_options(options), begun.with_values(of_values), begun.output_wcs
-    calibration_options = CalibrationOptions(**of_values)
-    asked = Options(**(DEFAULTS | options))  # what can't be is found before files are read
-    if asked.backend == "cuda":
-        select(asked.device)
-    given = None if output_wcs is None else given_wcs(output_wcs, wanted)
-    entries, models = _entries(inputs)
+    asked = asked_for(inputs, output, arguments)
+    given, begun = asked.output_wcs, asked.begun
+    entries, models = entries_of(inputs)
     if models is not None and given is None:
         raise ValueError(
             "Models from a generator can be looked at only once, which is too late for a frame to be made around them: "
@@ -274,73 +233,61 @@ def make_plan(
     skipped: list[tuple[str, str]] = []
 
     def skip(name: str, error: Exception) -> None:
-        if not skip_bad:
+        if not asked.skip_bad:
             raise error
         log.warning("Skipped: %s", words_of(name, error))
         skipped.append((name, words_of(name, error)))
 
-    sources = find(entries, progress, skip, reading) if models is None else []
+    sources = find(entries, progress, skip, asked.reading) if models is None else []
     sources = once(sources, lambda name, reason: skipped.append((name, reason)), begun)
-    calibration, sources = calibrated(sources, calibration_options, skip, None if begun is None else begun.image)
+    calibration, sources = calibrated(sources, asked.calibration, skip, asked.image_begun)
     sky = common_sky(sources) if given is None else world_axes(given["wcs"]).sky
+    footprints: list[Footprint] = []
     if given is None or is_imaging(given["wcs"]):
         sources, footprints = _with_footprints(sources, sky, skip)
-    else:
-        footprints = []
     if models is None and not sources:
         raise ValueError(nothing_left(skipped))
 
-    given, angle = (given, None) if given is not None else made_wcs(sources, footprints, wanted, sky)
+    given, angle = (given, None) if given is not None else made_wcs(sources, footprints, asked.frame, sky)
     kinds = {source.kind for source in sources}
-    options = DEFAULTS | {"good_bits": default_good_bits(kinds)} | options
-    flag_names = names_for(options["good_bits"], kinds)
-    checked = Options(**options)
-    told = recorded(checked) | vars(calibration_options)
+    options = asked.options(default_good_bits(kinds))
+    told = recorded(options) | vars(asked.calibration)
     offered = None if models is not None else {name for source in sources for name in source.sizes}
     if offered is not None and begun is not None:
         offered |= begun.planes
-    checked, variance_names = with_content(checked, offered)
+    flag_names = names_for(options.good_bits, kinds)
+    options, variance_names = with_content(options, offered)
     frame = OutputFrame(given)
-    shape = frame.output_array_shape
-    outside: list[str] = []
-    if footprints:
-        reach = reaching(footprints, given["wcs"], shape)
-        outside = [source.name for source, inside in zip(sources, reach, strict=True) if not inside]
-        if not any(reach):
-            raise ValueError(all_beside(footprints, given["wcs"], shape))
-        sources = [source for source, inside in zip(sources, reach, strict=True) if inside]
-        if outside:
-            some = ", ".join([*outside[:NAMED], *["..."][: len(outside) > NAMED]])
-            log.warning("%d exposures do not reach the frame, and are not read: %s", len(outside), some)
-        if begun is not None:
-            begun.warn_of_edges([footprint for footprint, inside in zip(footprints, reach, strict=True) if inside])
+    sources, outside = _within(sources, footprints, given["wcs"], frame.output_array_shape, begun)
     scales = Scales(calibration, given["wcs"])
     for source in sources:
         scales.settle(source)
     count = len(sources) + (0 if begun is None else len(begun.records))
-    layout = MosaicLayout.of(checked, shape, variance_names, count or None)
-    backend, device, why = _backend(checked.backend, checked.device, layout)
+    layout = MosaicLayout.of(options, frame.output_array_shape, variance_names, count or None)
+    backend, device, why = _backend(options.backend, options.device, layout)
     file_bytes, in_fits = 0, None
-    if path is not None:
-        check_is_no_input(path, sources)
+    if asked.path is not None:
+        check_is_no_input(asked.path, sources)
         names = [source.name for source in sources]
-        file_bytes, in_fits = check_output(path, given["wcs"], layout, checked, calibration.unit, names, overwrite)
+        file_bytes, in_fits = check_output(
+            asked.path, given["wcs"], layout, options, calibration.unit, names, asked.overwrite
+        )
     return Plan(
-        path=path,
+        path=asked.path,
         file_bytes=file_bytes,
         in_fits=in_fits,
-        overwrite=overwrite,
-        skip_bad=skip_bad,
+        overwrite=asked.overwrite,
+        skip_bad=asked.skip_bad,
         seconds=time.perf_counter() - begin,
-        call=call_of(inputs, output, arguments, defaults),
+        call=asked.call,
         told=told,
         begun=begun,
         flag_names=flag_names,
         sources=(ModelSource(model) for model in models) if models is not None else sources,
         total=None if models is not None else len(sources),
         output_wcs=given,
-        options=replace(checked, backend=backend),
-        arrays=checked.arrays(variance_names),
+        options=replace(options, backend=backend),
+        arrays=options.arrays(variance_names),
         frame=layout,
         backend=backend,
         device=device,
@@ -362,31 +309,6 @@ def words_of(name: str, error: BaseException) -> str:
     return words if name in words or isinstance(error, FileError) else f"{name}: {words}"
 
 
-def _entries(inputs: Any) -> tuple[list[Any], Iterator[Any] | None]:
-    """What was given as a list; or an iterator of models that can't be listed, as they would all be in memory."""
-    if isinstance(inputs, (str, os.PathLike, Mapping)) or hasattr(inputs, "read"):
-        return [inputs], None
-    if not np.iterable(inputs):  # an array without dimensions says that it is Iterable
-        raise TypeError(f"'inputs' must be paths or models, or a list of such, got {type(inputs).__name__}.")
-    if not isinstance(inputs, Iterator):
-        entries = list(inputs)
-    else:
-        entries = []
-        for entry in inputs:
-            if isinstance(entry, Mapping) and not entries:
-                return [], _chain(entry, inputs)
-            entries.append(entry)
-    if not entries:
-        raise ValueError("'inputs' is empty: give paths or models.")
-    return entries, None
-
-
-def _chain(first: Any, others: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    del first  # or it would be held to the end
-    yield from others
-
-
 def _with_footprints(
     sources: Sequence[Source], sky: SkySystem | None, skip: Callable[[str, Exception], None]
 ) -> tuple[list[Source], list[Footprint]]:
@@ -404,6 +326,28 @@ def _with_footprints(
                 raise
             skip(source.name, FileError(source.path, f"the WCS of {source.name} can't be evaluated: {error!r}"))
     return good, footprints
+
+
+def _within(
+    sources: list[Source],
+    footprints: Sequence[Footprint],
+    wcs: Any,
+    shape: tuple[int, int],
+    begun: Begun | None,
+) -> tuple[list[Source], list[str]]:
+    """Exposures that reach a frame, and the names of others, which a warning tells of."""
+    if not footprints:
+        return sources, []
+    reach = reaching(footprints, wcs, shape)
+    if not any(reach):
+        raise ValueError(all_beside(footprints, wcs, shape))
+    outside = [source.name for source, inside in zip(sources, reach, strict=True) if not inside]
+    if outside:
+        some = ", ".join([*outside[:NAMED], *["..."][: len(outside) > NAMED]])
+        log.warning("%d exposures do not reach the frame, and are not read: %s", len(outside), some)
+    if begun is not None:
+        begun.warn_of_edges([footprint for footprint, inside in zip(footprints, reach, strict=True) if inside])
+    return [source for source, inside in zip(sources, reach, strict=True) if inside], outside
 
 
 def nothing_left(skipped: Sequence[tuple[str, str]]) -> str:

@@ -6,7 +6,7 @@ import glob
 import logging
 import math
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from gpures.reporting.progress import shown
 from gpures.wcs.sky_systems import ICRS, SkySystem, are_the_same
 from gpures.wcs.transforms import world_axes
 
-__all__ = ["ModelSource", "Source", "common_sky", "find"]
+__all__ = ["ModelSource", "Source", "common_sky", "entries_of", "find"]
 
 log = logging.getLogger(__name__)
 
@@ -169,6 +169,42 @@ class ModelSource:
             mask = ~np.isfinite(np.ma.getdata(data)) | np.ma.getmaskarray(data)
             return {**self.model, "data": np.ma.MaskedArray(np.ma.getdata(data), mask)}
         return self.model
+
+
+def entries_of(inputs: Any) -> tuple[list[Any], Iterator[Any] | None]:
+    """What was given as a list; or an iterator of models that can't be listed, as they would all be in memory.
+
+    Parameters
+    ----------
+    inputs : object
+        As `gpures.mosaic` takes them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is nothing that can be listed, or empty.
+    """
+    if isinstance(inputs, (str, os.PathLike, Mapping)) or hasattr(inputs, "read"):
+        return [inputs], None
+    if not np.iterable(inputs):  # an array without dimensions says that it is Iterable
+        raise TypeError(f"'inputs' must be paths or models, or a list of such, got {type(inputs).__name__}.")
+    if not isinstance(inputs, Iterator):
+        entries = list(inputs)
+    else:
+        entries = []
+        for entry in inputs:
+            if isinstance(entry, Mapping) and not entries:
+                return [], _chain(entry, inputs)
+            entries.append(entry)
+    if not entries:
+        raise ValueError("'inputs' is empty: give paths or models.")
+    return entries, None
+
+
+def _chain(first: Any, others: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    del first  # or it would be held to the end
+    yield from others
 
 
 def _paths_of(entry: str | os.PathLike[str]) -> list[str]:
