@@ -237,3 +237,20 @@ def test_planes_around_a_pole(tmp_path, latitude, longitude_of_pole):
     np.testing.assert_array_equal(made.model["data"], image)
     again = gpures.mosaic(tmp_path / "m.fits", rotation=None, **QUIET)
     np.testing.assert_array_equal(again.model["data"], image)
+
+
+@pytest.mark.parametrize("kernel", ["square", "turbo"])
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("rotation", [0.0, 90.0, 180.0, -90.0])
+def test_right_angles_and_mirrors(tmp_path, own_backend, rotation, mirrored, kernel):
+    """An exposure that is turned by right angles, or with east to the right, keeps its pixels on a north-up frame."""
+    if own_backend != "cpu" and rotation != 90.0:
+        pytest.skip("as on the CPU")
+    for k, shape in enumerate(SHAPES):
+        header, image = starfield.header_in(rotation=rotation, shape=shape), noise(shape)
+        if mirrored:
+            header["CD1_1"], header["CD2_1"] = -header["CD1_1"], -header["CD2_1"]
+        fits.writeto(tmp_path / f"{k}.fits", image, header)
+        made = gpures.mosaic(tmp_path / f"{k}.fits", **QUIET | {"backend": own_backend, "kernel": kernel})
+        upright = np.rot90(image[:, ::-1] if mirrored else image, {90.0: -1, 180.0: 2, -90.0: 1}.get(rotation, 0))
+        np.testing.assert_array_equal(made.model["data"], upright)

@@ -18,7 +18,7 @@ from gpures import _cpu
 from gpures.arguments.values import checked_number, checked_order, checked_shape
 from gpures.box import Box
 from gpures.exposure.structs import EXPOSURE, Place, in_memory
-from gpures.exposure.whole_shift import SUPPORT, shift_spline, whole_shift
+from gpures.exposure.whole_move import SUPPORT, move_spline, whole_move
 from gpures.machine.threads import thread_count
 from gpures.wcs import seams
 from gpures.wcs.seams import PixelToPixel
@@ -225,7 +225,7 @@ def calc_pixmap(
     if pixmap is None:
         pixmap = _every_pixel(forward, backward, shape, window, period)
         if stepsize == 1 and tolerance > 0 and pixmap.has_valid_pixels():
-            pixmap = _unless_shifted(pixmap, window, tolerance)
+            pixmap = _unless_moved(pixmap, window, tolerance)
     pixmap.period = period
     if not pixmap.has_valid_pixels():
         raise ValueError(
@@ -299,15 +299,15 @@ def _every_pixel(
     return pixmap
 
 
-def _unless_shifted(pixmap: PixelMap, window: Box, tolerance: float) -> PixelMap:
-    """The map itself, or the exact shift by whole pixels that it is."""
+def _unless_moved(pixmap: PixelMap, window: Box, tolerance: float) -> PixelMap:
+    """The map itself, or the exact move by whole pixels that it is."""
     x0, x1, y0, y1 = window
     places = pixmap.array()[y0 : y1 + 1, x0 : x1 + 1]
     pixels = np.broadcast_arrays(np.arange(x0, x1 + 1.0), np.arange(y0, y1 + 1.0)[:, None])
-    shift = whole_shift(pixels, (places[..., 0], places[..., 1]), tolerance)
-    if shift is None:
+    move = whole_move(pixels, (places[..., 0], places[..., 1]), tolerance)
+    if move is None:
         return pixmap
-    return PixelMap(pixmap.shape, spline=shift_spline(pixmap.shape, shift), window=window)
+    return PixelMap(pixmap.shape, spline=move_spline(pixmap.shape, move), window=window)
 
 
 def _composition(forward: Transform, backward: Transform) -> PixelToPixel:
@@ -345,8 +345,8 @@ def _spline_map(
     order_y, order_x = min(order, y.size - 1), min(order, x.size - 1)
     if tolerance is not None:
         at = np.concatenate([at_x, check_x]), np.concatenate([at_y, check_y])
-        if (shift := whole_shift(at, values, tolerance)) is not None:
-            return PixelMap(shape, spline=shift_spline(shape, shift), window=window)
+        if (move := whole_move(at, values, tolerance)) is not None:
+            return PixelMap(shape, spline=move_spline(shape, move), window=window)
     splines = [RectBivariateSpline(y, x, grid, kx=order_y, ky=order_x) for grid in grids]
     if tolerance is not None:
         errors = [np.abs(s.ev(check_y, check_x) - v[at_x.size :]) for s, v in zip(splines, values, strict=True)]

@@ -25,10 +25,10 @@ from gpures.arguments.arrays import got
 from gpures.arguments.values import LARGEST, checked_real, checked_scale, is_real
 from gpures.mosaicking.footprint import Footprint
 from gpures.wcs.sphere import angles, separation, vectors
-from gpures.wcs.tangent_plane import TangentPlane
+from gpures.wcs.tangent_plane import TURNS, TangentPlane
 from gpures.wcs.transforms import world_to_pixel
 
-__all__ = ["FAR", "FrameOptions", "Grid", "farthest", "grid_around", "keeps_grid", "tangent_wcs"]
+__all__ = ["FAR", "FrameOptions", "Grid", "farthest", "grid_around", "kept_grid", "tangent_wcs"]
 
 # Degrees from the tangent point to which a frame may reach. At 80 a pixel covers 191 times less sky than in the middle
 # (the cube of the cosine), and at 90 the plane is infinite.
@@ -163,7 +163,7 @@ def grid_around(
     reference_frame : astropy frame
         Of the sky coordinates.
     first : TangentPlane, optional
-        The grid of the first exposure, if that is kept (see `keeps_grid`).
+        The grid of the first exposure, if that is kept (see `kept_grid`).
 
     Raises
     ------
@@ -235,13 +235,15 @@ def _plane(
     return TangentPlane(crval, (0.0, 0.0), _matrix(scale, rotation))
 
 
-def keeps_grid(plane: TangentPlane, footprints: Sequence[Footprint], scale: float, options: FrameOptions) -> bool:
-    """Whether a frame has the pixels of an exposure.
+def kept_grid(
+    plane: TangentPlane, footprints: Sequence[Footprint], scale: float, options: FrameOptions
+) -> TangentPlane | None:
+    """The grid of an exposure as a frame has it, if the frame's pixels are those of the exposure.
 
     Parameters
     ----------
     plane : TangentPlane
-        The exposure's.
+        The exposure's; it may be turned by right angles, or mirrored.
     footprints : sequence of Footprint
         All that the frame must hold.
     scale : float
@@ -250,15 +252,18 @@ def keeps_grid(plane: TangentPlane, footprints: Sequence[Footprint], scale: floa
         What else is wanted of it.
     """
     if options.align != "first" or options.crpix is not None:
-        return False
+        return None
     point = vectors(*np.array(plane.crval))
     if options.crval is not None:
         away = float(separation(vectors(*np.array(options.crval)), point))
         if away > ROUNDING * scale / 3600.0:
-            return False
+            return None
+    if max(float(separation(footprint.edge, point).max()) for footprint in footprints) >= FAR:
+        return None
     wanted = _matrix(scale, _rotation(plane) if options.rotation is None else options.rotation)
-    reach = max(float(separation(footprint.edge, point).max()) for footprint in footprints)
-    return reach < FAR and bool(np.abs(plane.matrix - wanted).max() <= SAME_GRID * scale / 3600.0)
+    grids = (plane.turned(turn) for turn in TURNS)
+    same = SAME_GRID * scale / 3600.0
+    return next((grid for grid in grids if np.abs(grid.matrix - wanted).max() <= same), None)
 
 
 def _rotation(plane: TangentPlane) -> float:

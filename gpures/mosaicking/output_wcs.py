@@ -11,7 +11,7 @@ from typing import Any
 
 from gpures.machine.prefetch import interruptible
 from gpures.mosaicking.footprint import Footprint
-from gpures.mosaicking.frame import FrameOptions, grid_around, keeps_grid
+from gpures.mosaicking.frame import FrameOptions, grid_around, kept_grid
 from gpures.mosaicking.sources import Source
 from gpures.wcs.sky_systems import SkySystem, are_the_same
 from gpures.wcs.tangent_plane import tangent_plane_of
@@ -81,8 +81,9 @@ def made_wcs(
     scale = wanted.pixel_scale
     if plane is not None:
         own = 3600.0 * plane.scale
-        if keeps_grid(plane, footprints, wanted.pixel_scale_ratio * own if scale is None else scale, wanted):
-            grid = grid_around(footprints, own, wanted, sky.frame, plane)
+        kept = kept_grid(plane, footprints, wanted.pixel_scale_ratio * own if scale is None else scale, wanted)
+        if kept is not None:
+            grid = grid_around(footprints, own, wanted, sky.frame, kept)
             return {
                 "wcs": grid.wcs,
                 "pixel_scale": own if scale is None else scale,

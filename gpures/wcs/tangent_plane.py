@@ -12,12 +12,18 @@ import numpy as np
 from gpures.wcs.sphere import separation, vectors
 from gpures.wcs.transforms import as_wcs, pixel_to_world
 
-__all__ = ["TangentPlane", "tangent_plane_of"]
+__all__ = ["TURNS", "TangentPlane", "tangent_plane_of"]
 
 # Points per axis at which a plane is compared with its WCS, and how far apart they may be: pixels, and the rounding of
 # positions in degrees.
 POINTS = 9
 SAME_PIXEL, ROUNDING = 1e-7, 3e-12
+
+# Turns by right angles, and mirrored ones, which lead from pixels of a grid to pixels of it; none comes first.
+_QUARTERS = [
+    np.array(turn, float) for turn in ([[1, 0], [0, 1]], [[-1, 0], [0, -1]], [[0, -1], [1, 0]], [[0, 1], [-1, 0]])
+]
+TURNS = [*_QUARTERS, *(turn @ np.diag([-1.0, 1.0]) for turn in _QUARTERS)]
 
 # Pixels between the places from which a gwcs's matrix is taken: rounding falls with it.
 APART = 4096.0
@@ -45,6 +51,11 @@ class TangentPlane:
     def scale(self) -> float:
         """Root of the area of the pixel at the tangent point, degrees."""
         return float(np.sqrt(abs(np.linalg.det(self.matrix))))
+
+    def turned(self, turn: np.ndarray) -> TangentPlane:
+        """The same grid, with pixels that are counted in other directions: ``turn @ (x, y)``."""
+        x, y = turn @ np.array(self.crpix)
+        return TangentPlane(self.crval, (float(x), float(y)), self.matrix @ turn.T)
 
     def directions(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Vectors (..., 3), of any length, towards pixels."""

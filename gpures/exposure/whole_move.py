@@ -1,0 +1,67 @@
+"""Images that lie on the output's own pixels: a move by whole pixels, which loses nothing if it is exact.
+
+It may turn them by right angles, or mirror them. Between two WCS of one grid, world coordinates round by some 1e-9
+pixels. A drop that reaches into a neighbour by so much leaves a trace there: a pixel without data gets its neighbour's
+value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gpures.wcs.tangent_plane import TURNS
+
+__all__ = ["SUPPORT", "move_spline", "whole_move"]
+
+SUPPORT = 4  # coefficients per axis that a pixel depends on, as in kernels/pixmap.h
+
+
+def whole_move(pixels: Sequence[np.ndarray], places: Sequence[np.ndarray], tolerance: float) -> np.ndarray | None:
+    """Turn and shift, by whole pixels, that an image is moved by.
+
+    Parameters
+    ----------
+    pixels : (ndarray, ndarray)
+        x and y of pixels.
+    places : (ndarray, ndarray)
+        Where they are in the output, finite.
+    tolerance : float
+        By how much these may differ from such a move, output pixels.
+
+    Returns
+    -------
+    ndarray (2, 3) or None
+        x and y in the output are its products with (x, y, 1); None of what is no such move.
+    """
+    own, there = (np.stack([np.ravel(axis) for axis in pair]) for pair in (pixels, places))
+    if not own.size:
+        return None
+    few = slice(None, None, max(1, own.shape[1] // 7))
+    for turn in TURNS:
+        shift = np.round(there[:, :1] - turn @ own[:, :1])
+        if all(np.abs(there[:, k] - turn @ own[:, k] - shift).max() <= tolerance for k in (few, slice(None))):
+            return np.hstack([turn, shift])
+    return None
+
+
+def move_spline(shape: tuple[int, int], move: np.ndarray) -> dict[str, np.ndarray]:
+    """A move as what `kernels/pixmap.h` evaluates: coefficients and factors are whole, and so is the result.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Shape (Ny, Nx) of the image.
+    move : ndarray (2, 3)
+        As `whole_move` gives it.
+    """
+    # The factors of a column are 1 and its number, and of a row as well: x is the sum of m[2], m[0] * i and m[1] * j.
+    coefficients = np.zeros((2, 2 + SUPPORT, 2 + SUPPORT))
+    coefficients[:, 0, 0], coefficients[:, 0, 1], coefficients[:, 1, 0] = move[:, 2], move[:, 0], move[:, 1]
+    spline = {"coefficients_x": coefficients[0], "coefficients_y": coefficients[1]}
+    for axis, n in zip(("row", "column"), shape, strict=True):
+        factors = np.zeros((SUPPORT, n))
+        factors[0], factors[1] = 1.0, np.arange(n)
+        spline[f"first_{axis}"], spline[f"{axis}_factors"] = np.zeros(n, np.int32), factors
+    return spline
