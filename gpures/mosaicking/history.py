@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,8 @@ def _shown(value: Any) -> str:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if value is None or isinstance(value, (str, int, float, list, tuple)):
-        return repr(value)
+        with suppress(ValueError):  # of integers with thousands of digits
+            return repr(value)
     return repr(value.name) if isinstance(value, np.dtype) else f"<{type(value).__name__}>"
 
 
