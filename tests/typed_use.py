@@ -145,10 +145,12 @@ def drizzled(image: NDArray[np.float64], pixmap: NDArray[np.float64]) -> NDArray
 
 def of_files(path: Path) -> Mosaic:
     """A mosaic of files, and how it was made."""
-    images = io.inputs(path, allow_external=False)
+    images = io.inputs(path, reading=io.Reading(ext="SCI*", plane=0, bad_bits="1+16"), allow_external=False)
     assert_type(images, list[io.Input])
+    assert_type(io.belongs_to(path), tuple[Path, str] | None)
     for image in images:
         print(image.path, image.name, image.kind, image.shape, image.wcs, image.unit, image.meta, image.sizes)
+        assert_type(image.values_area, float | None)
         print(image.load(["data"])["data"].shape, image.nbytes + image.exposure_time)
         assert_type(image.read(["data", "err"]), Model)
     assert_type(io.read(path), list[Model])
@@ -197,6 +199,8 @@ def caught(path: Path) -> str:
     """What is told of errors."""
     try:
         of_files(path)
+    except io.NoExposureError as error:
+        return str(error.path)
     except io.MissingFileError as error:
         return error.filename or str(error.path)
     except (io.FileError, IncompleteError, MissingDependencyError, ProgramError) as error:

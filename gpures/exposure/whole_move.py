@@ -41,7 +41,9 @@ def whole_move(pixels: Sequence[np.ndarray], places: Sequence[np.ndarray], toler
     few = slice(None, None, max(1, own.shape[1] // 7))
     for turn in TURNS:
         shift = np.round(there[:, :1] - turn @ own[:, :1])
-        if all(np.abs(there[:, k] - turn @ own[:, k] - shift).max() <= tolerance for k in (few, slice(None))):
+        # As numbers of Python's, since the tolerance may be an integer of any size.
+        off = (float(np.abs(there[:, k] - turn @ own[:, k] - shift).max()) for k in (few, slice(None)))
+        if all(each <= tolerance for each in off):
             return np.hstack([turn, shift])
     return None
 
