@@ -67,6 +67,22 @@ def test_next_one(tmp_path, caplog, planes, variance):
     np.testing.assert_allclose(model["var_rnoise"], variance, rtol=1e-6)
 
 
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("weight", ["WHT", "IVAR"])
+def test_a_dead_chip(tmp_path, caplog, weight, beside):
+    """A weight of zeros beside those of other chips, which say something, leaves its chip out."""
+    chips = [hdu(full(1.0 + k), "SCI", header(x=70.0 * k), k + 1) for k in range(3)]
+    weights = [hdu(full(value), weight, ver=k + 1) for k, value in enumerate((2.0, 0.0, 3.0))]
+    path = write(tmp_path / "x.fits", *chips, *([] if beside else weights))
+    if beside:
+        write(tmp_path / f"x.{weight.lower()}.fits", *weights)
+    made = gpures.mosaic(path, **QUIET)
+    data = made.model["data"]
+    np.testing.assert_allclose(sorted(set(data[np.isfinite(data)].tolist())), [1.0, 3.0], rtol=1e-6)
+    assert [name for name, _ in made.skipped] == ["x.fits[SCI,2]"]
+    assert "none of its 4096 pixels can be used: 4096 left out by a mask, or for lack of a weight" in caplog.text
+
+
 def test_no_photons(tmp_path):
     """Variances of photons and flat field may be zero."""
     (model,) = io.read(one_image(tmp_path / "x.fits", VAR_RNOISE=2.0, VAR_POISSON=0.0, VAR_FLAT=np.nan))

@@ -14,6 +14,7 @@ from astropy.wcs import WCS
 
 from gpures.errors import FileError, UnsupportedWCSError
 from gpures.io.fits_images import image_shape, label_of, sky_axes
+from gpures.wcs.sky_systems import standard_name
 from gpures.wcs.transforms import as_wcs
 
 __all__ = ["fits_wcs", "has_sky"]
@@ -25,14 +26,6 @@ NUMBERS = re.compile(
     r"(CRVAL\d+|CRPIX\d+|CDELT\d+|CROTA\d+|CD\d+_\d+|PC\d+_\d+|PV\d+_\d+|LONPOLE|LATPOLE|EQUINOX)[A-Z]?"
     r"|EPOCH|MJD-?OBS|[AB]P?_\d+_\d+|[AB]P?_ORDER|WCSAXES[A-Z]?"
 )
-
-# Names of frames that are not the standard's, and what they mean.
-FRAMES = {"J2000": "FK5", "FK5J2000": "FK5", "EQUATORIALJ2000": "FK5", "B1950": "FK4", "FK4B1950": "FK4"} | {
-    "ICRSJ2000": "ICRS",
-    "ICRF": "ICRS",
-    "FK4NOE": "FK4-NO-E",
-}
-STANDARD = ("ICRS", "FK5", "FK4", "FK4-NO-E")
 
 # Keywords of an observation's date, and what their values are.
 DATES = {"DATE-OBS": str, "MJD-OBS": float}
@@ -171,10 +164,10 @@ def _number(keyword: str, text: str) -> float | int:
 def _name_frame(path: Path, label: str, wcs: WCS) -> None:
     """Give the reference frame the name that the standard has for it."""
     given = wcs.wcs.radesys
-    if given in ("", *STANDARD) or "RA" not in wcs.wcs.lngtyp:
+    frame = standard_name(given)
+    if not given or given == frame or "RA" not in wcs.wcs.lngtyp:
         return
     plain = given.strip().upper()
-    frame = plain if plain in STANDARD else FRAMES.get(re.sub(r"[\W_]", "", plain.replace(".0", "")))
     if frame is None and plain == "GAPPT":
         raise FileError(
             path, f"the WCS of {label} can't be used: apparent places (RADESYS={given!r}) are not converted."

@@ -83,11 +83,14 @@ class Planes:
         The image.
     others : tuple of Place
         What belongs to it.
+    siblings : tuple of Place
+        Weights of the other chips: where one of these says something, zeros everywhere are a weight as well.
     """
 
     name: str
     data: Place
     others: tuple[Place, ...] = ()
+    siblings: tuple[Place, ...] = ()
 
     def _of(self, *roles: str) -> list[Place]:
         return [place for place in self.others if place.role in roles]
@@ -190,7 +193,7 @@ class _Loading:
         """Whether an array says something; if not, that is told once."""
         self._get([place])
         array = self._read[place]
-        if _has_content(array, place.role):
+        if _has_content(array, place.role) or self._others_say(place):
             return True
         if place not in self._told:
             self._told.add(place)
@@ -199,6 +202,11 @@ class _Loading:
                 raise FileError(place.path, f"{words}, and no weight for {self._planes.name}.")
             log.warning("%s: %s: it is not taken.", self._planes.name, words)
         return False
+
+    def _others_say(self, place: Place) -> bool:
+        """Whether another chip has a weight of this kind that says something."""
+        siblings = [other for other in self._planes.siblings if other.role == place.role]
+        return any(_has_content(self._fetch([other])[other], other.role) for other in siblings)
 
     def _variances(self, places: dict[str, Place]) -> dict[str, np.ndarray]:
         found = {role: self._read[place] for role, place in places.items() if self._says(place)}

@@ -8,6 +8,7 @@ astropy point by point.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,16 @@ import numpy as np
 from gpures.errors import UnsupportedWCSError
 from gpures.wcs.sphere import angles, vectors
 
-__all__ = ["ICRS", "Conversion", "SkySystem", "are_the_same", "conversion_between", "system_of_fits", "system_of_frame"]
+__all__ = [
+    "ICRS",
+    "Conversion",
+    "SkySystem",
+    "are_the_same",
+    "conversion_between",
+    "standard_name",
+    "system_of_fits",
+    "system_of_frame",
+]
 
 # Longitudes and latitudes in degrees of one system to those of another.
 Conversion = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -25,8 +35,13 @@ Conversion = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 # What differs by 0.02 arcsec at most, and what headers often confuse.
 TAKEN_AS_ONE = {"ICRS", "FK5 (J2000)"}
 
-# What some headers say, in the standard's words.
-ALIASES = {"J2000": "FK5", "J2000.0": "FK5", "B1950": "FK4", "B1950.0": "FK4"}
+# Names of RADESYS, and what some headers say in their place, without blanks and the like.
+STANDARD = ("ICRS", "FK5", "FK4", "FK4-NO-E")
+ALIASES = {"J2000": "FK5", "FK5J2000": "FK5", "EQUATORIALJ2000": "FK5", "B1950": "FK4", "FK4B1950": "FK4"} | {
+    "ICRSJ2000": "ICRS",
+    "ICRF": "ICRS",
+    "FK4NOE": "FK4-NO-E",
+}
 
 # Kinds of FITS axes, beside right ascension, that astropy has a frame for.
 KINDS = {"GLON": "GALACTIC", "SLON": "SUPERGALACTIC", "ELON": "ECLIPTIC"}
@@ -98,14 +113,25 @@ class _OfKeywords:
 ICRS = SkySystem("ICRS", _OfKeywords("ICRS", math.nan, math.nan))
 
 
+def standard_name(radesys: str) -> str | None:
+    """The FITS standard's name for what a header calls its reference frame; None of what nobody knows.
+
+    Parameters
+    ----------
+    radesys : str
+        Value of RADESYS.
+    """
+    plain = radesys.strip().upper()
+    return plain if plain in STANDARD else ALIASES.get(re.sub(r"[\W_]", "", plain.replace(".0", "")))
+
+
 def system_of_fits(header: Any) -> SkySystem:
     """System of a `astropy.wcs.Wcsprm`, by the FITS standard's rules.
 
     Where RADESYS is missing it is FK4 or FK5 by EQUINOX, before 1984.0 or not, and ICRS without that.
     """
     kind = header.lngtyp.strip().upper()
-    system = header.radesys.strip().upper()
-    system = ALIASES.get(system, system)
+    system = standard_name(header.radesys) or header.radesys.strip().upper()
     equinox = header.equinox
     if not system:
         system = "ICRS" if math.isnan(equinox) else "FK4" if equinox < 1984.0 else "FK5"
