@@ -73,12 +73,8 @@ def planes_of(path: Path, hdus: Any, images: FITSImages, reading: Reading) -> di
         planes[each.index] = Planes(
             path.name + each.label, Place(path, each.index, each.label, "data", size), tuple(places)
         )
-    weights = {
-        index: [place for place in each.others if place.role in ("ivar", "wht")] for index, each in planes.items()
-    }
-    for index, each_planes in planes.items():
-        siblings = [place for other, those in weights.items() if other != index for place in those]
-        planes[index] = replace(each_planes, siblings=tuple(siblings))
+    weights = tuple(place for each in planes.values() for place in each.others if place.role in ("ivar", "wht"))
+    planes = {index: replace(each, weights=weights) for index, each in planes.items()}
     if any(each.is_relative for each in planes.values()):
         log.warning("%s has weights and no variances: its variances are 1 / weight, right but for a factor.", path.name)
     return planes

@@ -83,14 +83,14 @@ class Planes:
         The image.
     others : tuple of Place
         What belongs to it.
-    siblings : tuple of Place
-        Weights of the other chips: where one of these says something, zeros everywhere are a weight as well.
+    weights : tuple of Place
+        Weights of all chips: where one of these says something, zeros everywhere are a weight as well.
     """
 
     name: str
     data: Place
     others: tuple[Place, ...] = ()
-    siblings: tuple[Place, ...] = ()
+    weights: tuple[Place, ...] = ()
 
     def _of(self, *roles: str) -> list[Place]:
         return [place for place in self.others if place.role in roles]
@@ -205,8 +205,10 @@ class _Loading:
 
     def _others_say(self, place: Place) -> bool:
         """Whether another chip has a weight of this kind that says something."""
-        siblings = [other for other in self._planes.siblings if other.role == place.role]
-        return any(_has_content(self._fetch([other])[other], other.role) for other in siblings)
+        others = set(self._planes.weights).difference(self._planes.others)
+        return any(
+            other.role == place.role and _has_content(self._fetch([other])[other], other.role) for other in others
+        )
 
     def _variances(self, places: dict[str, Place]) -> dict[str, np.ndarray]:
         found = {role: self._read[place] for role, place in places.items() if self._says(place)}
