@@ -1,12 +1,12 @@
 """What exposures are multiplied by so that one value means one brightness in all of them.
 
 A mosaic averages values. Those of exposures of 30 s and of 300 s, of two gains or two zero points, have no average that
-means anything, until they are brought to one scale: that of the first exposure, or counts per second. What a header
-says is used where it says it, and what can't be put right is an error, unless ``allow_mixed``.
+means anything, until they are brought to one scale: that of the first exposure, of FLXSCALE=1, or counts per second.
+What a header says is used where it says it, and what can't be put right is an error, unless ``allow_mixed``.
 
 - Values that are fluxes already (MJy/sr, nJy, erg/s/cm2) need nothing but one unit.
 - FLXSCALE, a zero point in magnitudes, PHOTFLAM, PHOTFNU or PHOTMJSR, whichever all exposures have first in this order,
-  brings the others to the first. The last three are of counts per second.
+  brings the others to the first, or, where FLXSCALE differ, all to 1. The last three are of counts per second.
 - Counts of different exposure times are divided by these. Where there are zero points or FLXSCALE besides, and these
   follow the times, they say it all; where they do not, nobody can know whether they are of counts or of a rate.
 """
@@ -85,7 +85,7 @@ class Calibration:
     keyword : Keyword or None
         What headers have that brings them to the scale of the first.
     reference : float or None
-        What the header of the first has there.
+        What all are brought to: what the header of the first has there, or, of factors that differ, 1.
     name_of_reference : str
         Under which keyword.
     first, of_unit : str
@@ -209,7 +209,7 @@ class Calibration:
         if self.seconds is not None:
             done.append("counts per second" if self.seconds == 1.0 else f"counts of {self.seconds:g} s")
         if any(self.of_keyword(source) != 1.0 for source in sources):
-            done.append(f"{self.name_of_reference} of all brought to that of the first, {self.reference:.6g}")
+            done.append(f"{self.name_of_reference} of all brought to {self.reference:.6g}")
         if any(self.of_units(source) != 1.0 for source in sources):
             done.append("units converted")
         return ", ".join(done) or "all alike"
@@ -219,7 +219,7 @@ class Calibration:
         """What the header of the mosaic has of this: keywords, their values and comments."""
         found = {}
         if self.reference is not None and len(self.name_of_reference) <= 8:
-            found[self.name_of_reference] = (self.reference, "of the first, to which all were brought")
+            found[self.name_of_reference] = (self.reference, "to which all exposures were brought")
         is_unknown = units.per(self.unit) == "unknown"
         # What may be counts has been divided by its times, where that was asked for.
         time = self.seconds or self.count_time if is_unknown else self.count_time

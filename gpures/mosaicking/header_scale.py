@@ -31,6 +31,11 @@ class Keyword:
     is_magnitude: bool = False
     of_rate: bool = False
 
+    @property
+    def to_one(self) -> bool:
+        """Whether it is a factor to a common scale, as SWarp has it: no matter which exposure is the first."""
+        return not (self.is_magnitude or self.of_rate)
+
     def found(self, header: Mapping[str, Any]) -> tuple[str, float | None]:
         """What a header has, and under which keyword; None for nothing that can be one."""
         for name in self.names:

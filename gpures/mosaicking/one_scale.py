@@ -81,18 +81,26 @@ def _calibrated(
     made.keyword = _keyword(good, made)
     if made.keyword is not None:
         made.name_of_reference, made.reference = made.keyword.found(good[0].header)
+        if made.reference is not None and made.keyword.to_one and len(_values(made.keyword, good)) > 1:
+            made.reference = 1.0
     good = _that_pass(good, made.of_keyword, skip)
     if made.keyword is None:
         good = _that_pass(good, OneGain(made.mixed), skip)
     good = _with_times(good, made, skip)
     if made.keyword is not None and made.reference is not None and not made.keyword.of_rate:
-        values = {value for source in good if (value := made.keyword.found(source.header)[1]) is not None}
+        values = _values(made.keyword, good)
         if len(values) > 1:
+            whose = "" if made.keyword.to_one else f", that of {made.first}"
             made.say(
                 f"The exposures have {made.name_of_reference} from {min(values):g} to {max(values):g}: all are brought "
-                f"to the scale of {made.first}, {made.reference:g}."
+                f"to {made.reference:g}{whose}."
             )
     return made, good
+
+
+def _values(keyword: Keyword, sources: Sequence[Source]) -> set[float]:
+    """What headers have under a keyword."""
+    return {value for source in sources if (value := keyword.found(source.header)[1]) is not None}
 
 
 def _that_pass(
@@ -180,12 +188,13 @@ def _check_meaning(source: Source, first: Source, made: Calibration) -> None:
     if time is None or time_of_first is None or made.keyword is None:
         return
     expected = math.log(time_of_first / time)
-    if abs(expected) <= ALIKE or abs(math.log(made.of_keyword(source)) - expected) <= 0.5 * abs(expected):
+    found = math.log(made.of_keyword(source) / made.of_keyword(first))
+    if abs(expected) <= ALIKE or abs(found - expected) <= 0.5 * abs(expected):
         return
-    name, value = made.keyword.found(source.header)
+    (_, of_first), (name, value) = (made.keyword.found(each.header) for each in (first, source))
     made.mixed(
         source,
-        f"{source.name} has {name}={value:g} and {time:g} s, {first.name} {made.reference:g} and "
+        f"{source.name} has {name}={value:g} and {time:g} s, {first.name} {of_first:g} and "
         f"{time_of_first:g} s, and nobody knows what that means. If it is of counts per second, give 'flux_scale' as "
         f"'time'; if it is of the values as they are, as {name!r}",
     )
