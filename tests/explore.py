@@ -14,7 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 #: Tests that draw.
-DRAWING = ["tests/test_scenes_property.py", "tests/test_properties.py", "tests/test_cuda.py"]
+SCENES = ["tests/test_scenes_property.py", "tests/test_scenes_wcs_property.py"]
+DRAWING = [*SCENES, "tests/test_properties.py", "tests/test_cuda.py"]
 
 
 def main() -> None:
