@@ -306,6 +306,9 @@ def test_whatever_is_wrong(tmp_path, caplog, capsys):
 def test_long_texts(tmp_path):
     """Texts that go on over several cards stay as they are."""
     text = "a long text " * 20
-    path = plain(tmp_path / "x.fits", LONG=text, **{"HIERARCH ESO LONG": text})
+    try:
+        path = plain(tmp_path / "x.fits", LONG=text, **{"HIERARCH ESO LONG": text})
+    except ValueError:
+        pytest.skip("this astropy does not write long texts under long keywords")
     header_of = io.inputs(path)[0].header
     assert header_of["LONG"].strip() == header_of["ESO LONG"].strip() == text.strip()
