@@ -1,10 +1,14 @@
-"""A part of an image or a frame."""
+"""Parts of an image or a frame."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["Box"]
+__all__ = ["AT_ONCE", "Box", "row_blocks"]
+
+# Pixels that are computed at a time, so that what is made of them stays in the cache of a core.
+AT_ONCE = 1 << 17
 
 
 class Box(NamedTuple):
@@ -48,3 +52,16 @@ class Box(NamedTuple):
             min(self.ymin, other.ymin),
             max(self.ymax, other.ymax),
         )
+
+
+def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Rows of an image (Ny, Nx), some at a time.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Its shape; what comes behind Nx does not count.
+    """
+    several = max(1, AT_ONCE // max(1, shape[1]))
+    for first in range(0, shape[0], several):
+        yield slice(first, min(first + several, shape[0]))

@@ -257,6 +257,47 @@ def test_without_dates(tmp_path):
     assert header["MJD-END"] == pytest.approx(52000.5 + 30 / 86400)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"DATE-OBS": "2001-02-03T04:05:06"},
+        {"DATE-OBS": "2001-02-03T04:05:06Z"},
+        {"DATE-OBS": "2001-02-03 04:05:06"},
+        {"DATE-OBS": "2001-02-03", "TIME-OBS": "04:05:06"},
+        {"DATE-OBS": "2001-02-03", "UT": "04:05:06"},
+        {"DATE-BEG": "", "DATE-OBS": "2001-02-03T04:05:06"},
+    ],
+)
+def test_dates_as_headers_have_them(tmp_path, header):
+    """A date and a time of day, in one keyword or two."""
+    path = image(tmp_path / "a.fits")
+    for keyword, value in header.items():
+        fits.setval(path, keyword, value=value)
+    gpures.mosaic(path, tmp_path / "m.fits", **QUIET)
+    assert header_of(tmp_path / "m.fits")["DATE-BEG"] == "2001-02-03T04:05:06.000"
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ({"FILTER1": "CLEAR1L", "FILTER2": "F814W"}, "F814W"),
+        ({"FILTER": "F150W2", "PUPIL": "F162M"}, "F150W2+F162M"),
+        ({"FILTER": "Sloan_r", "FILTER1": "sloan r", "FILTER2": "open"}, "sloan r"),
+        ({"INSFLNAM": "N708"}, "N708"),
+        ({"FILTER": "unknown", "BAND": "Ks"}, "Ks"),
+        ({"FILTER": "NONE"}, None),
+    ],
+)
+def test_filters_in_the_table(tmp_path, header, told):
+    """Wheels that are open, and what nobody knows, are no filters; two names of one are one."""
+    path = image(tmp_path / "a.fits")
+    for keyword, value in header.items():
+        fits.setval(path, keyword, value=value)
+    gpures.mosaic(path, tmp_path / "m.fits", **QUIET)
+    (record,) = io.read_mosaic(tmp_path / "m.fits")["exposures"]
+    assert record.get("filter") == told
+
+
 def test_models(tmp_path):
     """Models in memory have no headers, but times, and may lack these."""
     models = scenes.dithered_models(SHAPE, 2)

@@ -18,16 +18,7 @@ def take_negative(parser: argparse.ArgumentParser) -> None:
 
 
 class Position(argparse.Action):
-    """An option with a right ascension and a declination, which become degrees.
-
-    Parameters
-    ----------
-    *args, **kwargs : object
-        As for `argparse.Action`.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
+    """An option with a right ascension and a declination, which become degrees."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         """Set the two numbers."""

@@ -35,17 +35,24 @@ def whole_move(pixels: Sequence[np.ndarray], places: Sequence[np.ndarray], toler
     ndarray (2, 3) or None
         x and y in the output are its products with (x, y, 1); None of what is no such move.
     """
-    own, there = (np.stack([np.ravel(axis) for axis in pair]) for pair in (pixels, places))
-    if not own.size:
+    size = pixels[0].size
+    if not size:
         return None
-    few = slice(None, None, max(1, own.shape[1] // 7))
+    # A few pixels tell of nearly all maps that they are none.
+    few = np.unravel_index(np.arange(0, size, max(1, size // 7)), pixels[0].shape)
+    own, there = ([axis[few] for axis in pair] for pair in (pixels, places))
     for turn in TURNS:
-        shift = np.round(there[:, :1] - turn @ own[:, :1])
-        # As numbers of Python's, since the tolerance may be an integer of any size.
-        off = (float(np.abs(there[:, k] - turn @ own[:, k] - shift).max()) for k in (few, slice(None)))
-        if all(each <= tolerance for each in off):
-            return np.hstack([turn, shift])
+        shift = np.round([there[k][0] - (turn[k, 0] * own[0][0] + turn[k, 1] * own[1][0]) for k in (0, 1)])
+        move = np.column_stack([turn, shift])
+        if _miss(move, own, there) <= tolerance and _miss(move, pixels, places) <= tolerance:
+            return move
     return None
+
+
+def _miss(move: np.ndarray, pixels: Sequence[np.ndarray], places: Sequence[np.ndarray]) -> float:
+    """How far from their places a move has pixels; a number of Python's, since a tolerance may be any integer."""
+    x, y = pixels
+    return max(float(np.abs(a * x + b * y + c - place).max()) for (a, b, c), place in zip(move, places, strict=True))
 
 
 def move_spline(shape: tuple[int, int], move: np.ndarray) -> dict[str, np.ndarray]:

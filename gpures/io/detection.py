@@ -62,9 +62,9 @@ def inputs(path: str | Path, *, reading: Reading | None = None, allow_external: 
             made_of = made_of_tree(file.tree)
             return [replace(image, made_of=made_of) for image in images]
     with opened(path) as hdus:
-        if not jwst.recognizes(hdus):
-            fits.check_name(path, reading)
         reader = next((mission for mission in (jwst, hst) if mission.recognizes(hdus)), fits)
+        if reader is not jwst:
+            fits.check_name(path, reading)
         made_of = made_of_fits(hdus)
         return [replace(image, made_of=made_of) for image in reader.inputs(path, hdus, reading)]
 

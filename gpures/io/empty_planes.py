@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from gpures.box import row_blocks
 from gpures.exposure.options import IMAGES
 
-__all__ = ["blocks", "empty_planes"]
-
-# Pixels that are looked at together: what is made of them stays in the processor's cache.
-TOGETHER = 1 << 17
-
-
-def blocks(image: Any) -> Iterator[slice]:
-    """Rows of an image, some at a time.
-
-    Parameters
-    ----------
-    image : array (..., Ny, Nx)
-    """
-    rows = max(1, TOGETHER // max(1, image.shape[-1]))
-    return (slice(begin, begin + rows) for begin in range(0, image.shape[-2], rows))
+__all__ = ["empty_planes"]
 
 
 def empty_planes(model: Mapping[str, Any]) -> list[str]:
@@ -42,4 +29,4 @@ def _is_empty(image: Any) -> bool:
     """Whether something is an image of NaN alone."""
     if not hasattr(image, "dtype") or np.ndim(image) != 2 or image.dtype.kind != "f":
         return False
-    return not any(bool((image[rows] == image[rows]).any()) for rows in blocks(image))
+    return not any(bool((image[rows] == image[rows]).any()) for rows in row_blocks(image.shape))

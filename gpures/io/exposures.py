@@ -105,15 +105,16 @@ def records_of(exposures: Iterable[Any]) -> list[ExposureRecord]:
     ----------
     exposures : iterable of ExposureRecord, mapping or str
     """
-    names = [field.name for field in fields(ExposureRecord)]
-    return [
-        exposure
-        if isinstance(exposure, ExposureRecord)
-        else ExposureRecord(**{name: exposure[name] for name in names if name in exposure})
-        if isinstance(exposure, Mapping)
-        else ExposureRecord(str(exposure))
-        for exposure in exposures
-    ]
+    return [_record_of(exposure) for exposure in exposures]
+
+
+def _record_of(exposure: Any) -> ExposureRecord:
+    if isinstance(exposure, ExposureRecord):
+        return exposure
+    if isinstance(exposure, Mapping):
+        names = [field.name for field in fields(ExposureRecord)]
+        return ExposureRecord(**{name: exposure[name] for name in names if name in exposure})
+    return ExposureRecord(str(exposure))
 
 
 def table_of(records: Sequence[ExposureRecord], encoded: Sequence[str]) -> fits.BinTableHDU:

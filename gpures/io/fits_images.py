@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,17 @@ def sky_axes(header: Mapping[str, Any], key: str = "") -> tuple[int, int] | None
     return first, second
 
 
+def sky_key(header: Mapping[str, Any]) -> str | None:
+    """Letter of the WCS of the sky that is taken: "" for the primary one; None where none is of the sky.
+
+    Parameters
+    ----------
+    header : mapping
+        Header of an image.
+    """
+    return next((key for key in ("", *ascii_uppercase) if sky_axes(header, key)), None)
+
+
 def _whole(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
@@ -142,7 +154,8 @@ def axes_of(hdu: Any) -> tuple[list[int], list[int]] | None:
     sides = [header[f"NAXIS{axis}"] for axis in range(count, 0, -1)]
     if count < 2 or 0 in sides:
         return None
-    on_sky = next((axes for key in ("", *map(chr, range(65, 91))) if (axes := sky_axes(header, key))), None)
+    key = sky_key(header)
+    on_sky = None if key is None else sky_axes(header, key)
     if on_sky and max(on_sky) <= count:
         return sides, [count - on_sky[1], count - on_sky[0]]
     longer = [axis for axis, side in enumerate(sides) if side > 1]

@@ -13,8 +13,8 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from gpures.errors import FileError, UnsupportedWCSError
-from gpures.io.fits_images import image_shape, label_of, sky_axes
-from gpures.wcs.sky_systems import standard_name
+from gpures.io.fits_images import image_shape, label_of, sky_axes, sky_key
+from gpures.wcs.sky_systems import default_equinox, name_by_equinox, standard_name
 from gpures.wcs.transforms import as_wcs
 
 __all__ = ["fits_wcs", "has_sky"]
@@ -33,12 +33,7 @@ DATES = {"DATE-OBS": str, "MJD-OBS": float}
 
 def has_sky(header: Any) -> bool:
     """Whether a header has a WCS of the sky, be it an alternate one."""
-    return _key(header) is not None
-
-
-def _key(header: Any) -> str | None:
-    """Letter of the WCS that is taken: "" for the primary one; None where none is of the sky."""
-    return next((key for key in ("", *map(chr, range(65, 91))) if sky_axes(header, key)), None)
+    return sky_key(header) is not None
 
 
 def fits_wcs(path: Path, hdus: fits.HDUList, index: int, plane: int | None = None) -> WCS:
@@ -62,7 +57,7 @@ def fits_wcs(path: Path, hdus: fits.HDUList, index: int, plane: int | None = Non
     """
     label = label_of(hdus, index)
     header = hdus[index].header
-    key = _key(header)
+    key = sky_key(header)
     if key is None and (not header.get("CTYPE1") or not header.get("CTYPE2")):
         raise FileError(path, f"{label} has no WCS: its header has no CTYPE1 and CTYPE2.")
     if key:
@@ -173,10 +168,9 @@ def _name_frame(path: Path, label: str, wcs: WCS) -> None:
             path, f"the WCS of {label} can't be used: apparent places (RADESYS={given!r}) are not converted."
         )
     if frame is None:
-        year = wcs.wcs.equinox
-        frame = "ICRS" if np.isnan(year) else "FK4" if year < 1984.0 else "FK5"
+        frame = name_by_equinox(wcs.wcs.equinox)
     if plain != frame:
         log.warning("%s: RADESYS is %r in %s: it is taken for %s.", path, given, label, frame)
     wcs.wcs.radesys = frame
     if frame != "ICRS" and np.isnan(wcs.wcs.equinox):
-        wcs.wcs.equinox = 2000.0 if frame == "FK5" else 1950.0
+        wcs.wcs.equinox = default_equinox(frame)

@@ -44,10 +44,12 @@ __all__ = ["inputs", "recognizes"]
 # What FILETYPE calls files of DQ flags.
 FLAGS = ("SDQ", "UDQ", "SHF", "UDM")
 
-
 # Arcsec, where old headers have no IDCSCALE: of those detectors whose pixels are so far from squares that the WCS does
 # not tell it either.
 NOMINAL_SCALES = {"HRC": 0.025}
+
+# Powers of the exposure time by which arrays become those of rates.
+POWERS = {"data": -1, "err": -1, "ivar": 2, "wht": 2} | dict.fromkeys(("variance", *VARIANCES), -2)
 
 
 def recognizes(hdus: fits.HDUList) -> bool:
@@ -148,10 +150,6 @@ def _unit(path: Path, name: str, unit: Any) -> tuple[str, bool]:
             path, f"the unit of {name} is BUNIT={unit!r}, expected electrons or counts, or such per second."
         )
     return units.rate_of(unit), is_rate
-
-
-# Powers of the exposure time by which arrays become those of rates.
-POWERS = {"data": -1, "err": -1, "ivar": 2, "wht": 2} | dict.fromkeys(("variance", *VARIANCES), -2)
 
 
 def _rates(plane: int | None, divisor: float, places: Sequence[Place]) -> dict[Place, np.ndarray]:

@@ -14,6 +14,7 @@ from gpures.io.exposures import records_of_table
 from gpures.io.fits_images import merged_header
 from gpures.io.fits_images import opened as opened_fits
 from gpures.io.fits_writer import KEYWORDS, NAMES, history_lines
+from gpures.io.input import Input
 from gpures.typing import MosaicModel
 
 __all__ = ["facts_of", "read_mosaic"]
@@ -61,13 +62,13 @@ def read_mosaic(path: str | Path) -> MosaicModel:
     return cast(MosaicModel, model | {"wcs": first.wcs, "bunit_data": first.unit})
 
 
-def facts_of(path: str | Path) -> tuple[dict[str, Any], set[str]]:
+def facts_of(first: Input) -> tuple[dict[str, Any], set[str]]:
     """What a mosaic tells of itself beside its images, and which images it has; no pixels are read.
 
     Parameters
     ----------
-    path : str or path
-        A mosaic in FITS or ASDF.
+    first : gpures.io.Input
+        The image of a mosaic in FITS or ASDF.
 
     Returns
     -------
@@ -76,7 +77,6 @@ def facts_of(path: str | Path) -> tuple[dict[str, Any], set[str]]:
     planes : set of str
         Names of the images.
     """
-    first = first_image(path)
     if first.kind == "asdf":
         with opened(first.path) as file:
             planes = {key for key, value in file.tree.items() if hasattr(value, "dtype")}

@@ -141,9 +141,7 @@ def named(name: str) -> Named:
     word, number = _numbered(parts[-1]) if parts else ("", None)
     if word in IMAGES:  # ccd00.sci
         stem = "".join(parts[:-1])
-        return Named(
-            "image" if ROLES.get(_numbered(stem)[0]) is None else ROLES[_numbered(stem)[0]], word, stem, number
-        )
+        return Named(ROLES.get(_numbered(stem)[0], "image"), word, stem, number)
     return Named("unknown", whole, "", _numbered(whole)[1])
 
 

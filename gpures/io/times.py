@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["days", "groups"]
+__all__ = ["days", "groups", "mjd_of_date"]
 
 # Images of a file that began so close to each other, in exposure times, are of one exposure; and their exposure times
 # are the same but for so much.
 TOGETHER, ALIKE = 0.5, 0.1
+
+OLD_DATE = re.compile(r"(\d\d)/(\d\d)/(\d\d)$")  # before 1999: day, month, year
 
 
 def days(value: Any) -> float | None:
@@ -27,18 +30,23 @@ def days(value: Any) -> float | None:
     try:
         time = float(value)
     except (TypeError, ValueError):
-        return _date(str(value))
+        return mjd_of_date(str(value)) if ":" in str(value) else None
     return time if math.isfinite(time) else None
 
 
-def _date(text: str) -> float | None:
+def mjd_of_date(text: str) -> float | None:
+    """A date in UTC, or a date and a time of day, as MJD; None of what is none.
+
+    Parameters
+    ----------
+    text : str
+        As headers have it: ``2024-05-06T07:08:09.5``, with a Z behind it or a blank in the middle, or ``06/05/94``.
+    """
     from astropy.time import Time  # here, as it takes longer to import than gpures
 
-    text = text.strip().removesuffix("Z")
-    if "T" not in text and ":" not in text:
-        return None
+    words = [OLD_DATE.sub(r"19\3-\2-\1", word) for word in text.strip().removesuffix("Z").replace("T", " ").split()]
     try:
-        return float(Time(text, scale="utc").mjd)
+        return float(Time("T".join(words), format="isot", scale="utc").mjd)
     except ValueError:
         return None
 

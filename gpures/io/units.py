@@ -139,6 +139,12 @@ def _word(piece: re.Match[str]) -> str:
     return (word if name is None else name) + ((piece["minus"] or "") if name != "electron" else "")
 
 
+def _known(unit: Any) -> UnitBase | None:
+    """A unit that can be calculated with: no logarithm, and one that astropy knows; None of others."""
+    found = parsed(unit)
+    return found if isinstance(found, UnitBase) and not isinstance(found, units.UnrecognizedUnit) else None
+
+
 def is_logarithmic(unit: Any) -> bool:
     """Whether values are magnitudes, or other logarithms, whose average means nothing."""
     found = parsed(unit)
@@ -167,8 +173,8 @@ def per(unit: Any) -> Per:
 
 def is_flux(unit: Any) -> bool:
     """Whether values are calibrated: of a flux, or of a flux over an area on the sky."""
-    found = parsed(unit)
-    if found is None or isinstance(found, (units.UnrecognizedUnit, FunctionUnitBase)):
+    found = _known(unit)
+    if found is None:
         return False
     bare = _without_pixels(found)
     with_area = (bare, bare * units.sr, bare * units.beam)
@@ -187,19 +193,15 @@ def is_rate(unit: Any) -> bool:
 
 def depends_on_gain(unit: Any) -> bool:
     """Whether values are in units of a converter, ADU or counts, or may be so."""
-    found = parsed(unit)
-    if found is None or isinstance(found, (units.UnrecognizedUnit, FunctionUnitBase)):
-        return True
-    return _number(found) in (units.adu, units.DN, units.ct)
+    found = _known(unit)
+    return found is None or _number(found) in (units.adu, units.DN, units.ct)
 
 
 def _seconds(unit: Any) -> float | None:
     """Power of the time in a unit of counts; None of any other unit."""
-    found = parsed(unit)
-    if found is None or isinstance(found, (units.UnrecognizedUnit, FunctionUnitBase)):
-        return None
-    counted = _number(found)
-    if counted is None:
+    found = _known(unit)
+    counted = None if found is None else _number(found)
+    if found is None or counted is None:
         return None
     left = (_without_pixels(found) / counted).decompose()
     powers = {base: power for base, power in zip(left.bases, left.powers, strict=True) if power}
@@ -237,16 +239,20 @@ def factor_between(unit: Any, other: Any) -> float | None:
         Two that are equal by meaning, whatever their spelling, have the factor 1. Where there is none, there is no
         factor either.
     """
-    one, two = parsed(unit), parsed(other)
-    if one is None or two is None:
+    if parsed(unit) is None or parsed(other) is None:
         return None
-    if any(isinstance(each, (units.UnrecognizedUnit, FunctionUnitBase)) for each in (one, two)):
-        return 1.0 if str(one).lower().split() == str(two).lower().split() else None
+    one, two = _known(unit), _known(other)
+    if one is None or two is None:
+        return 1.0 if _words(unit) == _words(other) else None
     try:
         factor = float(_in_adu(_without_pixels(one)).to(_in_adu(_without_pixels(two))))
     except units.UnitConversionError:
         return None
     return 1.0 if abs(factor - 1.0) < 1e-12 else factor
+
+
+def _words(unit: Any) -> list[str]:
+    return str(parsed(unit)).lower().split()
 
 
 def rate(unit: Any) -> str:
@@ -265,10 +271,8 @@ def power(unit: str, exponent: int) -> str:
 
     ``electron`` is not among the standard's units, so that astropy's FITS format refuses it.
     """
-    found = parsed(unit)
-    if found is None or isinstance(found, (units.UnrecognizedUnit, FunctionUnitBase)):
-        return f"({unit}){exponent}"
-    return _text(found**exponent)
+    found = _known(unit)
+    return f"({unit}){exponent}" if found is None else _text(found**exponent)
 
 
 def _text(unit: UnitBase) -> str:

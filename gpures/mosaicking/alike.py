@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from gpures.io import units
+from gpures.mosaicking.filters import filters_of
 from gpures.mosaicking.sources import Source
 
 __all__ = ["GAINS", "OneFilter", "OneGain"]
-
-# Keywords of a filter. Those of one line say together what was in the beam.
-FILTERS = (
-    ("FILTER",),
-    ("FILTER1", "FILTER2", "FILTER3", "FILTER4"),
-    ("FILTNAM1", "FILTNAM2"),
-    ("FILTNAM",),
-    ("PUPIL",),
-    ("BAND",),
-    ("INSFLNAM",),
-)
-
-# What stands there for no filter.
-NO_FILTER = re.compile(r"CLEAR\w*|OPEN|NONE|EMPTY|NO ?FILTER|AIR|BLANK")
-
-# What stands there where nobody knows it.
-NOT_TOLD = re.compile(r"|-+|\?+|N/?A|UNKNOWN|UNDEFINED")
 
 GAINS = ("GAIN", "EGAIN", "CCDGAIN", "ATODGAIN")
 
@@ -63,17 +46,6 @@ class OneFilter:
             if found != before:
                 ours, theirs = (" + ".join(each) or "no filter" for each in (found, before))
                 self._refuse(source, f"{source.name} is of the filter {ours}, and {other.name} of {theirs}")
-
-
-def filters_of(header: Mapping[str, Any]) -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Filters in a header by the keywords that have them, spelt alike, and without those that stand for none."""
-    found: dict[tuple[str, ...], tuple[str, ...]] = {}
-    for keywords in FILTERS:
-        values = (str(header[name]) for name in keywords if header.get(name) is not None)
-        words = [re.sub(r"[\s_]+", " ", value).strip().upper() for value in values]
-        if told := [word for word in words if not NOT_TOLD.fullmatch(word)]:
-            found[keywords] = tuple(sorted(word for word in told if not NO_FILTER.fullmatch(word)))
-    return found
 
 
 class OneGain:

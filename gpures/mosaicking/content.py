@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from gpures.arguments.arrays import on_device
+from gpures.box import row_blocks
 from gpures.exposure.options import Options
 from gpures.exposure.weights import VARIANCE_OF, bad_bits, measured_time
-from gpures.io.empty_planes import blocks
 from gpures.resample.resampler import Resample
 
 __all__ = [
@@ -82,7 +82,7 @@ def content_of(
         variance = None  # its pixels have weight 1
     bad = bad_bits(options.good_bits, flag_names, dq.dtype)
     used, weight = 0, 0.0
-    for rows in blocks(data):
+    for rows in row_blocks(data.shape):
         pixels = _has_number(data[rows]) & _is_good(dq[rows], bad)
         block = None if variance is None else _native(np.ma.getdata(variance)[rows])
         if block is not None:
@@ -201,7 +201,7 @@ def pixels_with_data(wht: Any) -> int:
     wht : ndarray or cupy.ndarray
         Image of the weights.
     """
-    return sum(int((wht[rows] != 0).sum()) for rows in blocks(wht))
+    return sum(int((wht[rows] != 0).sum()) for rows in row_blocks(wht.shape))
 
 
 def idle_exposures(context: Any, count: int) -> list[int]:
@@ -217,7 +217,7 @@ def idle_exposures(context: Any, count: int) -> list[int]:
     seen = []
     for plane in context:
         bits = 0
-        for rows in blocks(plane):
+        for rows in row_blocks(plane.shape):
             block = plane[rows].ravel()
             bits |= int(np.bitwise_or.reduce(block.get() if on_device(block) else block))
         seen.append(bits)

@@ -192,7 +192,7 @@ def begun_mosaic(path: str | os.PathLike[str]) -> Begun:
     """
     path = Path(path)
     image = interruptible(partial(first_image, path))
-    model, planes = interruptible(partial(facts_of, path))
+    model, planes = interruptible(partial(facts_of, image))
     if not model["creator"].startswith("gpures "):
         raise FileError(path, "can't be gone on with: it is no mosaic that gpures made.")
     records = tuple(records_of(model["exposures"]))

@@ -10,8 +10,10 @@ from typing import Any
 from gpures.arguments.values import is_real
 from gpures.io import units
 from gpures.io.exposures import ExposureRecord
+from gpures.io.times import mjd_of_date
+from gpures.mosaicking.filters import KEYWORDS
 
-__all__ = ["filter_of", "keywords_of", "times_of"]
+__all__ = ["keywords_of", "times_of"]
 
 # What is not the mosaic's though all its exposures have it: how an array is stored, ...
 STRUCTURE = (
@@ -37,16 +39,14 @@ OWN = (
 )
 NOT_CARRIED = re.compile(f"({STRUCTURE}|{PLACES}|{OWN})$")
 
-# Names of what light passed through: of those that differ a mosaic says that there are several.
-FILTERS = ("FILTER", "FILTER1", "FILTER2", "FILTER3", "FILTNAM1", "FILTNAM2", "PUPIL", "BAND")
+# What a mosaic says of filters that differ.
 SEVERAL = "MULTIPLE"
 
+# Gains of an image's values. CCDGAIN and ATODGAIN, which tell exposures apart as well, are settings of a camera.
 GAINS = ("GAIN", "EGAIN")
 
 STARTS, ENDS = ("EXPSTART", "MJD-BEG", "MJD-OBS"), ("EXPEND", "MJD-END")
 DATES = (("DATE-BEG", None), ("DATE-OBS", "TIME-OBS"), ("DATE-OBS", "UTC"), ("DATE-OBS", "UT"), ("DATE-OBS", None))
-
-OLD_DATE = re.compile(r"^(\d\d)/(\d\d)/(\d\d)$")  # before 1999: day, month, year
 
 DAY = 86400.0
 
@@ -77,28 +77,8 @@ def _mjd(time: Any) -> float | None:
 
 def _date(header: Mapping[str, Any], name: str, time_name: str | None) -> float | None:
     """A date as FITS headers have it, as MJD; the time may have a keyword of its own."""
-    from astropy.time import Time
-
-    date = header.get(name)
-    if not isinstance(date, str) or (time_name is not None and not isinstance(header.get(time_name), str)):
-        return None
-    words = OLD_DATE.sub(r"19\3-\2-\1", date.strip()) + ("" if time_name is None else f"T{header[time_name].strip()}")
-    try:
-        return float(Time(words, format="fits", scale="utc").mjd)
-    except ValueError:
-        return None
-
-
-def filter_of(header: Mapping[str, Any]) -> str:
-    """What an exposure's light passed through; wheels that were at CLEAR are not told of.
-
-    Parameters
-    ----------
-    header : mapping
-        What its file's headers say.
-    """
-    words = [str(header[name]).strip() for name in FILTERS if header.get(name) is not None]
-    return "+".join(dict.fromkeys(word for word in words if word and not word.upper().startswith("CLEAR")))
+    words: list[Any] = [header.get(keyword) for keyword in (name, time_name) if keyword is not None]
+    return mjd_of_date(" ".join(words)) if all(isinstance(word, str) for word in words) else None
 
 
 def keywords_of(
@@ -136,7 +116,7 @@ def keywords_of(
     """
     own, headers = headers, [*([] if before is None else [before]), *headers]
     kept = _agreed(headers)
-    for name in FILTERS:
+    for name in KEYWORDS:
         values = {str(header[name]) for header in headers if header.get(name) is not None}
         if len(values) > 1:
             kept[name] = (SEVERAL, "the exposures' differ: see INPUTS")

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from gpures.errors import UnsupportedWCSError
 from gpures.io.exposures import ExposureRecord
 from gpures.mosaicking.content import Content
-from gpures.mosaicking.headers import filter_of, times_of
+from gpures.mosaicking.filters import filter_of
+from gpures.mosaicking.headers import times_of
 from gpures.mosaicking.sources import Source
-from gpures.wcs.transforms import axes_type, celestial_frame, pixel_to_world
+from gpures.wcs.sky_systems import ICRS, conversion_between
+from gpures.wcs.transforms import axes_type, pixel_to_world, world_axes
 
 __all__ = ["extension_of", "outline_of", "record_of"]
 
@@ -32,7 +35,7 @@ def record_of(source: Source, model: Mapping[str, Any], digest: str, content: Co
     content : gpures.mosaicking.content.Content or None
         What there is in it.
     """
-    header = getattr(source, "header", {})
+    header = source.header
     start, end = times_of(header, model.get("start_time"), model.get("end_time"))
     return ExposureRecord(
         name=source.name,
@@ -79,15 +82,11 @@ def outline_of(wcs: Any, shape: tuple[int, int]) -> str:
     longitude, latitude = pixel_to_world(wcs)(x, y)
     if not np.isfinite([longitude, latitude]).all():
         return ""
-    frame = celestial_frame(wcs)
-    if frame is not None and frame.name != "icrs":
-        from astropy import units
-        from astropy.coordinates import SkyCoord
-
-        try:
-            sky = SkyCoord(longitude * units.deg, latitude * units.deg, frame=frame).icrs
-        except Exception:  # frames that need to know where on the Earth, or when
-            return ""
-        longitude, latitude = sky.ra.deg, sky.dec.deg
+    try:
+        convert = conversion_between(world_axes(wcs).sky, ICRS)
+    except UnsupportedWCSError:  # such as frames that need to know where on the Earth, or when
+        return ""
+    if convert is not None:
+        longitude, latitude = convert(longitude, latitude)
     corners = zip(np.mod(longitude, 360.0), latitude, strict=True)
     return "POLYGON ICRS " + " ".join(f"{lon:.8f} {lat:.8f}" for lon, lat in corners)

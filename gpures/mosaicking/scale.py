@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from gpures.arguments.arrays import as_host, converted, on_device
+from gpures.box import row_blocks
 from gpures.exposure.from_model import sky_level
 from gpures.io import units
 from gpures.io.input import DO_NOT_USE
 from gpures.mosaicking.calibration import Calibration
 from gpures.mosaicking.sources import Source
-from gpures.wcs.area_ratio import AreaRatio, area_ratio, row_blocks
+from gpures.wcs.area_ratio import AreaRatio, area_ratio
 from gpures.wcs.transforms import is_imaging, pixel_to_world, resample_range, world_to_pixel
 
 __all__ = ["Scale", "Scales"]

@@ -121,21 +121,22 @@ class Stream:
             content = self._content(model)
             with stage("reading files"):
                 digests = interruptible(partial(self._digests_of, source, model))
-            why = None
-            if content is not None and not content.used:
-                why = f"{told.name}: none of its {content.pixels} pixels can be used: {content.why}."
-            elif (first := next((self._seen[digest] for digest in digests if digest in self._seen), None)) is not None:
-                why = f"{told.path}: {told.name} is {first}: it is used once."
-            if why is not None:
+            if (why := self._of_no_use(told, content, digests)) is not None:
                 self._leave_out(told, why)
                 self.unread += 1
                 continue
             self._seen |= dict.fromkeys(digests, f"the same as {told.path}")
             digest = digests[0][0] if digests else ""
-            record = record_of(source, model, digest, content)
-            self._handed.append(replace(told, record=record))
+            self._handed.append(replace(told, record=record_of(source, model, digest, content)))
             yield model
             del source, model  # or they would be held while the next one is read
+
+    def _of_no_use(self, told: _Told, content: Content | None, digests: Iterable[tuple[str, str]]) -> str | None:
+        """Why an exposure that was read is left out; None if it is not."""
+        if content is not None and not content.used:
+            return f"{told.name}: none of its {content.pixels} pixels can be used: {content.why}."
+        first = next((self._seen[digest] for digest in digests if digest in self._seen), None)
+        return None if first is None else f"{told.path}: {told.name} is {first}: it is used once."
 
     def _read(self, source: Source, scale: Scale) -> Mapping[str, Any]:
         return scale.applied(source.read(self._arrays), self._arrays)
@@ -179,12 +180,11 @@ class Stream:
 
 
 def _told_of(source: Source) -> _Told:
-    header = getattr(source, "header", {})
     return _Told(
         name=source.name,
         path=source.path,
         kind=source.kind,
         pixels=math.prod(source.shape),
-        header=header,
+        header=source.header,
         record=ExposureRecord(source.name),
     )

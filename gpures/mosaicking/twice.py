@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 from gpures.errors import FileError
@@ -118,7 +118,7 @@ def _file_of(source: Source) -> Hashable | None:
 
 def _exposure_of(source: Source) -> Hashable | None:
     """What a mission calls an exposure of one detector; None where its headers do not tell."""
-    header = getattr(source, "header", {})
+    header = source.header
     keywords = EXPOSURES.get(str(header.get("TELESCOP")), ())
     if not keywords or _made_of(source) or not all(header.get(keyword) is not None for keyword in keywords):
         return None
@@ -126,6 +126,7 @@ def _exposure_of(source: Source) -> Hashable | None:
 
 
 def _made_of(source: Source) -> Sequence[ExposureRecord]:
+    """The exposures in an image of a file that is a mosaic; other sources have none."""
     return getattr(source, "made_of", ())
 
 
@@ -196,8 +197,7 @@ def alike(sources: Iterable[Source]) -> set[tuple[str, str]]:
     """
     groups: dict[Hashable, list[tuple[str, str]]] = {}
     for source in sources:
-        header: Mapping[str, Any] = getattr(source, "header", {})
-        said = frozenset((key, str(value)) for key, value in header.items() if not OF_FILE.match(key))
-        if times_of(header)[0] is not None:  # else images that somebody made up may have one header
+        said = frozenset((key, str(value)) for key, value in source.header.items() if not OF_FILE.match(key))
+        if times_of(source.header)[0] is not None:  # else images that somebody made up may have one header
             groups.setdefault((said, source.shape), []).append((str(source.path), source.name))
     return {name for names in groups.values() if len(names) > 1 for name in names}

@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 
 from gpures.arguments.arrays import as_host
+from gpures.box import row_blocks
 from gpures.resample.resampler import Resample
 
 __all__ = ["VARIANCE_WEIGHT", "resume", "variance_weights", "weights_to_keep"]
 
 # What the sum of the weights of variances is called in a mosaic: one for all, or, with a name behind it, of each.
 VARIANCE_WEIGHT = "vwht"
-
-# Rows of an image that are compared at a time.
-ROWS = 64
 
 # Largest relative difference of two sums of weights in float32 that are the same.
 ROUNDING = 2e-5
@@ -120,7 +118,7 @@ def weights_to_keep(resample: Resample, mosaic: Mapping[str, Any], weights: Mapp
         return {}
     if "var_rnoise" in here:
         rnoise, scaling = as_host(mosaic["var_rnoise"]), resample._variance_scaling()
-        parts = [slice(begin, begin + ROWS) for begin in range(0, len(rnoise), ROWS)]
+        parts = list(row_blocks(rnoise.shape))
         if all(_same(weight[rows], _told_by(rnoise[rows], scaling)) for rows in parts for weight in here.values()):
             return {}
     first, *others = here.values()

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from gpures.box import Box
+from gpures.box import AT_ONCE, Box, row_blocks
 from gpures.wcs.sphere import vectors
 from gpures.wcs.transforms import Transform
 
-__all__ = ["AreaRatio", "area_ratio", "row_blocks"]
+__all__ = ["AreaRatio", "area_ratio"]
 
 # Terms of the polynomial along each axis, tried in turn, and how well it must hold between its points.
 TERMS = (6, 12, 24, 48)
@@ -36,9 +36,6 @@ EDGE_STEPS = 0.1, 0.01
 
 # Pixels at each of which a ratio that is no polynomial is computed, for some seconds.
 AFFORDABLE = 1 << 20
-
-# Pixels that are computed at a time, so that they stay in the cache of a core.
-AT_ONCE = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -113,13 +110,6 @@ class AreaRatio:
         ratio = self.at(np.linspace(x0, x1, 17), np.linspace(y0, y1, 17))
         found = ratio[np.isfinite(ratio)]
         return (float(found.min()), float(found.max())) if found.size else (np.nan, np.nan)
-
-
-def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Rows of an image (Ny, Nx), so many at a time that what is made of them fits in memory."""
-    several = max(1, AT_ONCE // max(1, shape[1]))
-    for first in range(0, shape[0], several):
-        yield slice(first, min(first + several, shape[0]))
 
 
 def area_ratio(

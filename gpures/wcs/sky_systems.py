@@ -24,6 +24,8 @@ __all__ = [
     "SkySystem",
     "are_the_same",
     "conversion_between",
+    "default_equinox",
+    "name_by_equinox",
     "standard_name",
     "system_of_fits",
     "system_of_frame",
@@ -36,7 +38,8 @@ Conversion = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 TAKEN_AS_ONE = {"ICRS", "FK5 (J2000)"}
 
 # Names of RADESYS, and what some headers say in their place, without blanks and the like.
-STANDARD = ("ICRS", "FK5", "FK4", "FK4-NO-E")
+OLD = ("FK4", "FK4-NO-E")
+STANDARD = ("ICRS", "FK5", *OLD)
 ALIASES = {"J2000": "FK5", "FK5J2000": "FK5", "EQUATORIALJ2000": "FK5", "B1950": "FK4", "FK4B1950": "FK4"} | {
     "ICRSJ2000": "ICRS",
     "ICRF": "ICRS",
@@ -125,19 +128,40 @@ def standard_name(radesys: str) -> str | None:
     return plain if plain in STANDARD else ALIASES.get(re.sub(r"[\W_]", "", plain.replace(".0", "")))
 
 
-def system_of_fits(header: Any) -> SkySystem:
-    """System of a `astropy.wcs.Wcsprm`, by the FITS standard's rules.
+def name_by_equinox(equinox: float) -> str:
+    """What RADESYS is where it is missing, by the FITS standard: FK4 or FK5, before 1984.0 or not, ICRS without.
 
-    Where RADESYS is missing it is FK4 or FK5 by EQUINOX, before 1984.0 or not, and ICRS without that.
+    Parameters
+    ----------
+    equinox : float
+        Value of EQUINOX; NaN where there is none.
     """
+    if math.isnan(equinox):
+        return "ICRS"
+    return "FK4" if equinox < 1984.0 else "FK5"
+
+
+def default_equinox(radesys: str) -> float:
+    """What EQUINOX is where it is missing.
+
+    Parameters
+    ----------
+    radesys : str
+        The standard's name for the reference frame.
+    """
+    return 1950.0 if radesys in OLD else 2000.0
+
+
+def system_of_fits(header: Any) -> SkySystem:
+    """System of a `astropy.wcs.Wcsprm`, by the FITS standard's rules."""
     kind = header.lngtyp.strip().upper()
     system = standard_name(header.radesys) or header.radesys.strip().upper()
     equinox = header.equinox
     if not system:
-        system = "ICRS" if math.isnan(equinox) else "FK4" if equinox < 1984.0 else "FK5"
-    old = system in ("FK4", "FK4-NO-E")
+        system = name_by_equinox(equinox)
+    old = system in OLD
     if not math.isfinite(equinox):
-        equinox = 1950.0 if old else 2000.0
+        equinox = default_equinox(system)
     of_date = f" ({'B' if old else 'J'}{equinox:g})"
     if kind == "RA":
         known = old or system in ("FK5", "ICRS")
@@ -162,7 +186,7 @@ def system_of_frame(frame: Any) -> SkySystem | None:
         name = "ECLIPTIC"
     if name in ("FK5", "ECLIPTIC"):
         name = f"{name} (J{frame.equinox.jyear:g})"
-    elif name in ("FK4", "FK4-NO-E"):
+    elif name in OLD:
         name = f"{name} (B{frame.equinox.byear:g})"
     else:
         facts = {key: getattr(frame, key, None) for key in getattr(frame, "frame_attributes", {})}
