@@ -152,8 +152,8 @@ def _add_frame(group: Any) -> None:
         action=Position,
         nargs=2,
         metavar=("RA", "DEC"),
-        help="tangent point: degrees, or 10:00:00 +02:00:00, or 10h0m0s +2d0m0s (default: the middle of the exposures, "
-        "or that of the first, where its pixels are kept)",
+        help="tangent point, in the exposures' system of coordinates: degrees, or 10:00:00 +02:00:00, or 10h0m0s "
+        "+2d0m0s (default: the middle of the exposures, or that of the first, where its pixels are kept)",
     )
     group.add_argument("--crpix", type=float, nargs=2, metavar=("X", "Y"), help="its pixel, from 0")
     group.add_argument(
