@@ -7,7 +7,7 @@
 ``.. commands::``
     the help of the command line, and of each command;
 ``:test:`name```
-    a test of that name, which must exist.
+    the test of that name, which must exist, and once.
 """
 
 from __future__ import annotations
@@ -110,10 +110,12 @@ def test_role(name: str, rawtext: str, text: str, lineno: int, inliner: Any, **_
     """Name of a test, or of a class's test as ``TestClass::test_name``, with its file."""
     owner, _, test = text.rpartition("::")
     place = rf"^class {re.escape(owner)}\b.*?^    def {re.escape(test)}\(" if owner else rf"^def {re.escape(test)}\("
-    for path in sorted((ROOT / "tests").glob("test_*.py")):
-        if re.search(place, path.read_text(), re.MULTILINE | re.DOTALL):
-            return [nodes.literal(rawtext, f"{path.name}::{text}", classes=["test"])], []
-    message = inliner.reporter.error(f"There is no test {text!r}.", line=lineno)
+    paths = sorted((ROOT / "tests").glob("test_*.py"))
+    found = [path.name for path in paths if re.search(place, path.read_text(), re.MULTILINE | re.DOTALL)]
+    if len(found) == 1:
+        return [nodes.literal(rawtext, f"{found[0]}::{text}", classes=["test"])], []
+    words = f"There are several tests {text!r}: in {', '.join(found)}." if found else f"There is no test {text!r}."
+    message = inliner.reporter.error(words, line=lineno)
     return [inliner.problematic(rawtext, rawtext, message)], [message]
 
 

@@ -140,7 +140,8 @@ def test_figures_that_are_not_there_are_not_made_up(tmp_path, monkeypatch):
 
 
 def test_names_of_tests_are_those_of_tests(tmp_path, monkeypatch):
-    """A test that a page names is shown with its file; one that does not exist is an error of the page."""
+    """A test that a page names is shown with its file; one that there is not, or not once, is an error of the page."""
     known = text_of(":test:`test_names_of_tests_are_those_of_tests`", monkeypatch, tmp_path)
     assert known == "test_docs.py::test_names_of_tests_are_those_of_tests"
     assert "There is no test 'test_of_nothing'" in text_of(":test:`test_of_nothing`", monkeypatch, tmp_path)
+    assert "There are several tests 'test_limits'" in text_of(":test:`test_limits`", monkeypatch, tmp_path)

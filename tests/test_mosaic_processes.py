@@ -221,7 +221,7 @@ def test_python_goes_down_beside_a_blocked_reader(inputs, tmp_path):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are counted in /proc")
-def test_limits(harness):
+def test_limits_of_a_process(harness):
     """With few file handles, or a limit of a file's size, a run fails with a word and without a file, or is whole."""
     program = """
         for free in range(9):

@@ -274,7 +274,7 @@ def test_chips_beside_chips(tmp_path):
     assert len(io.inputs(path, reading=io.Reading(weights="none"))) == 3
 
 
-def test_patterns(tmp_path, monkeypatch):
+def test_files_by_patterns(tmp_path, monkeypatch):
     """Files of the user's: a star is the exposure's name; in a folder of their own, packed, or one for all."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "w").mkdir()

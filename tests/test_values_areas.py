@@ -211,7 +211,7 @@ def test_arrays_on_a_gpu(tmp_path, cuda):
     assert float(np.nansum(made["data"])) == pytest.approx(FLUX, rel=1e-4)
 
 
-def test_models(tmp_path, caplog):
+def test_models_as_files(tmp_path, caplog):
     """Models in memory are what files are, from a list and from a generator; without a unit they stay as they are."""
     path = stars.star_file(tmp_path / "a.fits", stars.tan_wcs(sip=0.1))
     made = mosaic(path, pixel_scale_ratio=0.8)

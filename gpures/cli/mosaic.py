@@ -21,7 +21,7 @@ Many files: gpures mosaic @list.txt -o mosaic.fits reads arguments from list.txt
 begin with # are passed over. Patterns in quotes ('*_cal.fits') are expanded here.
 
 Exit status: 0 when the mosaic was made, 1 when that failed on the way, 2 when it could not be begun, 130 after Ctrl-C,
-143 after SIGTERM. In all cases but the first, no file is written.
+143 after SIGTERM, 129 after SIGHUP. In all cases but the first, no file is written.
 """
 
 FLAGS = {
@@ -101,14 +101,14 @@ def _add_reading(group: Any) -> None:
         "--masks",
         metavar="PATTERN",
         help="files that are masks, as '*.mask.fits', where * is the exposure's name without suffix; 'none' leaves "
-        "files beside the exposures alone (default: by names)",
+        "masks beside the exposures alone (default: by names)",
     )
     group.add_argument("--weights", metavar="PATTERN", help="files that are weights or errors, like --masks")
     group.add_argument(
         "--bad-bits",
         metavar="BITS",
-        help="bits of masks and DQ flags that make a pixel bad, such as 1+16 (default: any of a mask; for DQ see "
-        "--good-bits)",
+        help="bits of masks and DQ flags that make a pixel bad, such as 1+16 (default: any of a mask, those with a bad "
+        "name where its header names them; for DQ see --good-bits)",
     )
     group.add_argument(
         "--wcs",
@@ -119,7 +119,13 @@ def _add_reading(group: Any) -> None:
 
 
 def _add_frame(group: Any) -> None:
-    group.add_argument("--like", dest="output_wcs", metavar="FILE", help="take the frame of this file, FITS or ASDF")
+    group.add_argument(
+        "--like",
+        dest="output_wcs",
+        metavar="FILE",
+        help="take the frame of this file: FITS, ASDF, or a FITS header alone, also as text; of the other options of "
+        "the frame only --shape goes with it",
+    )
     scale = group.add_mutually_exclusive_group()
     scale.add_argument(
         "--scale",
@@ -146,8 +152,8 @@ def _add_frame(group: Any) -> None:
         action=Position,
         nargs=2,
         metavar=("RA", "DEC"),
-        help="tangent point: degrees, or 10:00:00 +02:00:00, or 10h0m0s +2d0m0s (default: the middle of the exposures, "
-        "or that of the first, where its pixels are kept)",
+        help="tangent point, in the exposures' system of coordinates: degrees, or 10:00:00 +02:00:00, or 10h0m0s "
+        "+2d0m0s (default: the middle of the exposures, or that of the first, where its pixels are kept)",
     )
     group.add_argument("--crpix", type=float, nargs=2, metavar=("X", "Y"), help="its pixel, from 0")
     group.add_argument(
@@ -175,12 +181,12 @@ def _add_values(group: Any) -> None:
         "--flux-scale",
         metavar="WHAT",
         help="what brings exposures to one scale: a keyword of their headers, such as FLXSCALE or MAGZPT, 'time' "
-        "(counts are divided by exposure times) or 'none' (default: auto, what units and headers ask for)",
+        "(counts are divided by exposure times) or 'none' but units (default: auto, what units and headers ask for)",
     )
     group.add_argument(
         "--allow-mixed",
         action="store_true",
-        help="average exposures all the same that can't be brought to one scale, or are of several filters",
+        help="average exposures all the same that can't be brought to one scale, or are of several filters or gains",
     )
 
 

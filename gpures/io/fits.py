@@ -2,13 +2,14 @@
 
 Which images of a file are exposures, and what belongs to them, in it or beside it, stands in :doc:`files`.
 
-- Without variances, the square of the error (else the variance, else 1 / weight) is ``var_rnoise``, so that weights of
-  the type "ivm" are what one expects. WHT counts as an inverse variance up to a factor: weights are right, the
-  variances that come out are relative, and a warning says so.
+- Without variances, the square of the error (else the variance, else 1 / inverse variance, else 1 / weight) is
+  ``var_rnoise``, so that weights of the type "ivm" are what one expects. WHT counts as an inverse variance up to a
+  factor: weights are right, the variances that come out are relative, and a warning says so.
 - Data stay in the unit that BUNIT names.
-- The exposure time is a number under EXPTIME, XPOSURE, TEXPTIME, EXP_TIME, EXPOSURE, ITIME, INTTIME, INT_TIME,
-  EXPOSTIM, ONTIME, LIVETIME, ELAPTIME or TELAPSE, the first that there is, in seconds or in what its comment says.
-  The images of a file are one group, whose time counts once, unless they were taken at different times.
+- The exposure time is a number, or else a text that is one, under EXPTIME, XPOSURE, TEXPTIME, EXP_TIME, EXPOSURE,
+  ITIME, INTTIME, INT_TIME, EXPOSTIM, ONTIME, LIVETIME, ELAPTIME or TELAPSE, the first that there is, in seconds or in
+  what its comment says. The images of a file are one group, whose time counts once, unless they were taken at
+  different times.
 """
 
 from __future__ import annotations

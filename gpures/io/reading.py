@@ -34,9 +34,10 @@ class Reading:
         Extensions that are masks, and weights, instead of those that are so by their names.
     masks, weights : str, optional
         Files of masks, and of weights: a path in which ``*`` stands for the exposure's name without its suffix.
-        ``"none"``: files beside the exposures are not looked for.
+        ``"none"``: such files beside the exposures are not looked for.
     bad_bits : int, str or list of int, optional
-        Which bits make a pixel bad, of masks and of DQ; by default any in masks, and for DQ ``good_bits`` tells.
+        Which bits make a pixel bad, of masks and of DQ; by default any in masks, or those with a bad name where their
+        headers name them, and for DQ ``good_bits`` tells.
     wcs : {"fits", "gwcs"}, optional
         Which WCS is taken of a FITS file that has both keywords and a gwcs; by default the gwcs, or, where
         they differ, what is more likely to be right.

@@ -188,11 +188,11 @@ def mosaic(
         Extensions that are masks, and weights or errors, in place of those that are so by their names.
     masks, weights : str, optional
         Files of masks, and of weights or errors: a path in which ``*`` stands for the exposure's name without its
-        suffix, such as ``"*.weight.fits"``; beside the exposure if it names no folder. ``"none"`` leaves files beside
-        the exposures alone that belong to them by their names.
+        suffix, such as ``"*.weight.fits"``; beside the exposure if it names no folder. ``"none"`` leaves masks, or
+        weights and errors, alone that lie in files beside the exposures.
     bad_bits : int or str, optional
-        Which bits of masks and DQ flags make a pixel bad, such as ``"1+16"``. By default all of a mask do, and
-        ``good_bits`` says which of DQ flags.
+        Which bits of masks and DQ flags make a pixel bad, such as ``"1+16"``. By default all of a mask do, but where
+        its header names them (MP_BAD and so on) those with a bad name; ``good_bits`` says which of DQ flags.
     wcs : {"fits", "gwcs"}, optional
         Which WCS is taken of FITS files that have both keywords and a gwcs. By default the gwcs, unless the two differ,
         which is said: then the keywords, which somebody may have mended; but of JWST the gwcs.
@@ -201,11 +201,12 @@ def mosaic(
         a star keeps its flux; or surface brightness, as they are. By default what their unit says; values without one
         are averaged as they are, with a warning.
     flux_scale : str, optional
-        What brings exposures to the scale of the first: a keyword of their headers; ``"time"``, by which counts are
-        divided by their exposure times; ``"none"``; or, by default, ``"auto"``, what their units and headers ask for.
+        What brings exposures to one scale, that of the first, of counts per second or of FLXSCALE=1: a keyword of
+        their headers; ``"time"``, by which counts are divided by their exposure times; ``"none"`` but their units; or,
+        by default, ``"auto"``, what their units and headers ask for.
     allow_mixed : bool, optional
-        Whether exposures that can't be brought to one scale, or are of several filters, are averaged all the same, with
-        a warning. Else they are an error.
+        Whether exposures that can't be brought to one scale, or are of several filters or gains, are averaged all the
+        same, with a warning. Else they are an error.
     skip_bad : bool, optional
         Whether exposures that can't be used are left out, with a warning. Else the first one is an error.
     overwrite : bool, optional
@@ -225,9 +226,9 @@ def mosaic(
     Raises
     ------
     FileNotFoundError, FileExistsError, gpures.io.FileError
-        An input or the output can't be used; the text names the file.
+        An input or the output can't be used, or exposures can't be brought to one scale; the text names the file.
     TypeError, ValueError, KeyError
-        An argument or a model can't be used, units differ, or no tangent plane holds the exposures.
+        An argument or a model can't be used, or no tangent plane holds the exposures.
     MemoryError
         The frame would not fit in memory; the text names exposures that are far apart.
     DeviceError
