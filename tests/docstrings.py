@@ -7,6 +7,7 @@ sentence what they are, and describe their parameters where there are more than 
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import importlib
 import inspect
@@ -98,7 +99,8 @@ def attributes(cls: Any) -> set[str]:
 def lacking(thing: Any) -> list[str]:
     """What the docstring of a shared name lacks."""
     found = found_in(thing, SENTENCE)
-    arguments = Validator(get_doc_object(thing)).signature_parameters
+    is_action = inspect.isclass(thing) and issubclass(thing, argparse.Action)  # which argparse makes
+    arguments = () if is_action else Validator(get_doc_object(thing)).signature_parameters
     described = set(arguments) <= attributes(thing) or re.search("Parameters|parameters", inspect.getdoc(thing) or "")
     if len(arguments) > FEW and not described:
         found.append(f"Parameters: {len(arguments)} arguments, and none is described")
