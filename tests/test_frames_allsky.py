@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 from reproject import reproject_exact
-from test_sky_systems import run
+from starfield import run
 
 from gpures import cli
 

@@ -8,7 +8,7 @@ import pytest
 import starfield
 from astropy.io import fits
 from astropy.wcs import WCS
-from test_sky_systems import gwcs_in
+from starfield import gwcs_in
 
 import gpures
 from gpures.exposure.pixmap import calc_pixmap

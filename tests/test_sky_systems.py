@@ -11,39 +11,18 @@ from astropy import coordinates, units
 from astropy.coordinates import SkyCoord, UnitSphericalRepresentation
 from astropy.io import fits
 from astropy.wcs import WCS
+from starfield import gwcs_in, image_in, run
 
 import gpures
 from gpures import cli, io
 from gpures.errors import UnsupportedWCSError
 from gpures.exposure.pixmap import calc_pixmap
-from gpures.mosaicking.frame import tangent_wcs
 from gpures.wcs import celestial_frame
 from gpures.wcs.sky_systems import SkySystem, conversion_between, system_of_frame
 from gpures.wcs.sphere import separation, vectors
 
 SYSTEMS = list(starfield.SYSTEMS)
 OTHERS = [system for system in SYSTEMS if system not in ("ICRS", "FK5")]
-
-
-def run(*arguments):
-    """``gpures mosaic``, which must succeed."""
-    assert cli.main(["mosaic", *map(str, arguments), "-q", "--backend", "cpu"]) == 0
-
-
-def gwcs_in(system, rotation=0.0, shape=starfield.SHAPE):
-    """The field's tangent plane as a gwcs."""
-    frame = starfield.SYSTEMS[system][0]
-    centre = starfield.CENTRE.transform_to(frame).spherical
-    c, s = np.cos(np.radians(rotation)), np.sin(np.radians(rotation))
-    matrix = np.array([[-c, s], [s, c]]) * starfield.SCALE / 3600
-    crpix = (shape[1] - 1) / 2, (shape[0] - 1) / 2
-    return tangent_wcs((centre.lon.deg, centre.lat.deg), crpix, matrix, shape, frame)
-
-
-def image_in(system, rotation):
-    """The field as a gwcs of `gwcs_in` sees it."""
-    header = starfield.header_in(system, rotation=rotation)
-    return starfield.image_of(starfield.pixels_of(WCS(header), starfield.SYSTEMS[system][0]))
 
 
 def asdf_file(path, system, rotation=0.0):
