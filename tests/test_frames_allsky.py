@@ -14,6 +14,7 @@ from gpures import cli
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 
 SHAPE = (180, 360)
+CYLINDRICAL = "CAR", "MER"
 EQUATORIAL, GALACTIC = ("RA---", "DEC--"), ("GLON-", "GLAT-")
 
 
@@ -69,9 +70,11 @@ def test_on_the_seam(tmp_path, projection, at):
     image, expected, weight = made(tmp_path, sky_header(projection), at, text=projection == "AIT")
     whole = weight > 0.99
     assert whole.any()
-    np.testing.assert_allclose(image[whole], expected[whole], rtol=0, atol=0.02)
+    # From one pixel to the next it is some 0.05; at the edge of the sky pixels are long and bent.
+    atol = 1e-3 if projection in CYLINDRICAL else 0.01 if at[1] < 75 else 0.02
+    np.testing.assert_allclose(image[whole], expected[whole], rtol=0, atol=atol)
     # Pixels that are cut by the edge of the sky are none of reproject's.
-    assert_same_columns(image, weight, 4 * (projection not in ("CAR", "MER")))
+    assert_same_columns(image, weight, 4 * (projection not in CYLINDRICAL))
 
 
 @pytest.mark.parametrize("projection", ["CAR", "MOL"])
@@ -82,8 +85,9 @@ def test_galactic_maps(tmp_path, projection, axes):
     image, expected, weight = made(tmp_path, sky_header(projection, GALACTIC), at, axes)
     whole = weight > 0.99
     assert whole.sum() > 50
-    np.testing.assert_allclose(image[whole], expected[whole], rtol=0, atol=0.02)
-    assert_same_columns(image, weight, 4 * (projection != "CAR"))
+    atol = 1e-3 if projection in CYLINDRICAL else 3e-3
+    np.testing.assert_allclose(image[whole], expected[whole], rtol=0, atol=atol)
+    assert_same_columns(image, weight, 4 * (projection not in CYLINDRICAL))
     header = fits.getheader(tmp_path / "m.fits", "SCI")
     assert header["CTYPE1"] == f"GLON-{projection}"
 
