@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -316,10 +319,13 @@ def test_masked_pixels_are_not_in_the_mosaic(tmp_path):
 
 
 def test_files_that_appear_later(tmp_path):
-    """A file that comes to lie beside an image is found, however soon."""
+    """A file that comes to lie beside an image is found, even so soon that the folder has the same time."""
     path = write(tmp_path / "x.fits", primary=full(1), head=header())
-    for k in range(30):
+    now = time.time_ns()
+    for suffix in (".fits", ".fits.gz"):
+        os.utime(tmp_path, ns=(now, now))
         assert masked(io.read(path)[0]) == 0
-        mask = write(tmp_path / f"x_mask{'.fits' if k % 2 else '.fits.gz'}", primary=spotted())
+        mask = write(tmp_path / f"x_mask{suffix}", primary=spotted())
+        os.utime(tmp_path, ns=(now, now))
         assert masked(io.read(path)[0]) == 1
         mask.unlink()
