@@ -13,6 +13,7 @@ from starfield import gwcs_in
 import gpures
 from gpures.exposure.pixmap import calc_pixmap
 from gpures.io import read_wcs
+from gpures.mosaicking.frame import FAR
 from gpures.mosaicking.plan import make_plan
 from gpures.wcs.tangent_plane import tangent_plane_of
 
@@ -133,10 +134,27 @@ def test_others_have_whole_pixels_around_the_tangent_point(tmp_path, options):
     plan = make_plan([one], pixel_scale=starfield.SCALE)
     np.testing.assert_allclose(phases(plan), 0.0, atol=1e-9)
     assert max(plan.shape) < 120
-    kept = make_plan([exposure(tmp_path / "kept.fits")], pixel_scale=starfield.SCALE)
+
+
+def test_with_whole_pixels_around_the_tangent_point_on_request(tmp_path):
+    """What would be kept makes such a grid, too, if that is asked for."""
+    one = exposure(tmp_path / "one.fits")
+    kept = make_plan([one], pixel_scale=starfield.SCALE)
     np.testing.assert_allclose(np.abs(phases(kept)), 0.5, atol=1e-9)
-    tangent = make_plan([tmp_path / "kept.fits"], align="tangent")
-    np.testing.assert_allclose(phases(tangent), 0.0, atol=1e-9)
+    np.testing.assert_allclose(phases(make_plan([one], align="tangent")), 0.0, atol=1e-9)
+
+
+def test_exposures_far_from_the_first_ones_tangent_point(tmp_path):
+    """Where its plane does not hold all of them the frame has its tangent point in the middle."""
+    paths = []
+    for k, away in enumerate((-0.6 * FAR, 0.6 * FAR)):
+        header = starfield.header_in(scale=600.0)
+        header["CRVAL1"], header["CRVAL2"] = 180.0 + away, 0.0
+        paths.append(tmp_path / f"{k}.fits")
+        fits.writeto(paths[-1], np.ones(starfield.SHAPE, np.float32), header)
+    plan = make_plan(paths)
+    plane = tangent_plane_of(plan.output_wcs["wcs"], plan.shape)
+    np.testing.assert_allclose(plane.crval, (180.0, 0.0), rtol=0, atol=1e-6)
 
 
 def test_with_a_tangent_point_and_its_pixel(tmp_path):
@@ -147,6 +165,10 @@ def test_with_a_tangent_point_and_its_pixel(tmp_path):
     np.testing.assert_allclose(np.abs(phases(own)), 0.5, atol=1e-9)
     plan = make_plan([one], crval=(starfield.CENTRE.ra.deg, starfield.CENTRE.dec.deg), crpix=(40.25, 35.0))
     np.testing.assert_allclose(phases(plan), (0.25, 0.0), atol=1e-9)
+    aside = exposure(tmp_path / "aside.fits", shift=(30, 0))
+    plan = make_plan([aside], crpix=(40.25, 35.0))
+    middle = WCS(fits.getheader(aside)).wcs_pix2world(39.5, 34.5, 0)
+    np.testing.assert_allclose(tangent_plane_of(plan.output_wcs["wcs"], plan.shape).crval, middle, rtol=0, atol=1e-7)
     shaped = make_plan([one], output_shape=(90, 75))
     assert shaped.shape == (75, 90)
     np.testing.assert_allclose(np.abs(phases(shaped)), 0.5, atol=1e-9)
