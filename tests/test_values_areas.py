@@ -11,6 +11,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from photutils.aperture import CircularAperture, aperture_photometry
 from reproject import reproject_exact
+from stars import QUIET, total
 
 import gpures
 from gpures import io
@@ -23,17 +24,11 @@ from gpures.mosaicking.scale import Scale
 from gpures.wcs.area_ratio import area_ratio
 from gpures.wcs.transforms import pixel_to_world, world_to_pixel
 
-QUIET = {"backend": "cpu", "progress": False}
 FLUX = 1000.0
 
 
 def mosaic(*inputs, **options):
     return gpures.mosaic(list(inputs), **QUIET | options)
-
-
-def total(made):
-    """Sum of a mosaic's pixels."""
-    return float(np.nansum(made.model["data"], dtype=float))
 
 
 def flux_at(made, ra, dec, radius=1.8):

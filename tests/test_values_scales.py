@@ -7,22 +7,16 @@ import numpy as np
 import pytest
 import stars
 from astropy.io import fits
+from stars import QUIET, total
 
 import gpures
 from gpures import cli, io
 from gpures.mosaicking.plan import make_plan
 from gpures.mosaicking.report import plan_text
 
-QUIET = {"backend": "cpu", "progress": False}
-
 
 def mosaic(inputs, **options):
     return gpures.mosaic(inputs, **QUIET | options)
-
-
-def total(made):
-    """Sum of a mosaic's pixels."""
-    return float(np.nansum(made.model["data"], dtype=float))
 
 
 @pytest.fixture
