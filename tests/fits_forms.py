@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
 
 SHAPE = (64, 64)
 SCALE = 0.5  # arcsec
@@ -64,8 +63,7 @@ def masked(model):
 def flux_at(made, lon, lat, radius=4):
     """Sum of a mosaic's data, above its median, in a box around a place on the sky; and the centroid's place there."""
     data = np.asarray(made.model["data"], float)
-    wcs = made.wcs if isinstance(made.wcs, WCS) else None
-    x, y = (wcs.wcs_world2pix if wcs else made.wcs.world_to_pixel_values)(lon, lat, *([0] if wcs else []))
+    x, y = made.wcs.world_to_pixel_values(lon, lat)
     i, j = round(float(x)), round(float(y))
     box = data[j - radius : j + radius + 1, i - radius : i + radius + 1] - np.nanmedian(data)
     rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]

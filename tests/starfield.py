@@ -12,6 +12,9 @@ from astropy.io import fits
 from astropy.time import Time
 from astropy.wcs import WCS
 
+from gpures import cli
+from gpures.mosaicking.frame import tangent_wcs
+
 CENTRE = SkyCoord(150.1, 2.2, unit="deg")
 SCALE = 0.5  # arcsec
 SHAPE = (70, 80)
@@ -90,6 +93,22 @@ def star_file(path, system="ICRS", *, cards=None, **options):
     return path
 
 
+def gwcs_in(system, rotation=0.0, shape=SHAPE):
+    """The field's tangent plane as a gwcs."""
+    frame = SYSTEMS[system][0]
+    centre = CENTRE.transform_to(frame).spherical
+    c, s = np.cos(np.radians(rotation)), np.sin(np.radians(rotation))
+    matrix = np.array([[-c, s], [s, c]]) * SCALE / 3600
+    crpix = (shape[1] - 1) / 2, (shape[0] - 1) / 2
+    return tangent_wcs((centre.lon.deg, centre.lat.deg), crpix, matrix, shape, frame)
+
+
+def image_in(system, rotation):
+    """The field as a gwcs of `gwcs_in` sees it."""
+    header = header_in(system, rotation=rotation)
+    return image_of(pixels_of(WCS(header), SYSTEMS[system][0]))
+
+
 def measured(image, pixels, radius=7):
     """Centroids near pixels."""
     y, x = np.indices(image.shape)
@@ -108,3 +127,8 @@ def assert_stars(path, system="ICRS", atol=0.01):
     ny, nx = image.shape
     assert ((expected > 5) & (expected < (nx - 6, ny - 6))).all()
     np.testing.assert_allclose(measured(image, expected), expected, rtol=0, atol=atol)
+
+
+def run(*arguments):
+    """``gpures mosaic``, which must succeed."""
+    assert cli.main(["mosaic", *map(str, arguments), "-q", "--backend", "cpu"]) == 0

@@ -6,6 +6,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS, Sip
 
+QUIET = {"backend": "cpu", "progress": False}
+
 RA, DEC = 150.0, 2.0
 SIGMA = 0.3  # arcsec, so that a pixel of 0.1 samples a star well
 
@@ -65,3 +67,8 @@ def star_file(path, wcs=None, unit="adu/s", flux=1000.0, at=((0.0, 0.0),), per_p
     hdus += [fits.ImageHDU(np.asarray(array), name=name) for name, array in (planes or {}).items()]
     fits.HDUList(hdus).writeto(path, overwrite=True)
     return path
+
+
+def total(made):
+    """Sum of a mosaic's pixels."""
+    return float(np.nansum(made.model["data"], dtype=float))

@@ -207,6 +207,17 @@ def test_what_is_in_it_already(tmp_path, caplog, capsys):
     assert fits.getheader(out)["NEXPOS"] == 2
 
 
+def test_another_product_of_what_is_in_it(tmp_path, caplog):
+    """An exposure of a mission is known by its name, whatever was made of it."""
+    flt = files.hst_file(tmp_path / "j8bt00nyq_flt.fits")
+    flc = files.hst_file(tmp_path / "j8bt00nyq_flc.fits", unit="ELECTRONS/S")
+    other = files.hst_file(tmp_path / "j8bt01nyq_flt.fits", seed=1)
+    gpures.mosaic(flt, tmp_path / "m.fits", **QUIET)
+    made = gpures.mosaic([flc, other], add_to=tmp_path / "m.fits", **QUIET)
+    assert made.added == [f"j8bt0{k}nyq_flt.fits[SCI,{chip}]" for k in (0, 1) for chip in (1, 2)]
+    assert caplog.text.count("m.fits already: it is not added again") == 2
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -7,13 +7,14 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 from reproject import reproject_exact
-from test_sky_systems import run
+from starfield import run
 
 from gpures import cli
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 
 SHAPE = (180, 360)
+CYLINDRICAL = "CAR", "MER"
 EQUATORIAL, GALACTIC = ("RA---", "DEC--"), ("GLON-", "GLAT-")
 
 
@@ -53,6 +54,13 @@ def made(tmp_path, header, at, axes=EQUATORIAL, text=False):
     return image, *reproject_exact((data, own), WCS(header), shape_out=SHAPE)
 
 
+def assert_same_columns(image, weight, more):
+    """A mosaic has the columns that reproject's image has, and on each side of them at most some more."""
+    ours, theirs = (np.flatnonzero(there.any(axis=0)) for there in (np.isfinite(image), weight > 0))
+    assert np.abs(ours[:, None] - theirs).min(axis=1).max() <= more
+    assert len(ours) - len(theirs) <= 2 * more
+
+
 @pytest.mark.parametrize("at", [(180.0, 0.0), (180.0, 47.0), (0.0, -20.0), (179.0, 80.0)])
 @pytest.mark.parametrize("projection", ["CAR", "MER", "AIT", "MOL", "SFL", "HPX"])
 def test_on_the_seam(tmp_path, projection, at):
@@ -62,14 +70,11 @@ def test_on_the_seam(tmp_path, projection, at):
     image, expected, weight = made(tmp_path, sky_header(projection), at, text=projection == "AIT")
     whole = weight > 0.99
     assert whole.any()
-    np.testing.assert_allclose(image[whole], expected[whole], rtol=0, atol=0.02)
+    # From one pixel to the next it is some 0.05; at the edge of the sky pixels are long and bent.
+    atol = 1e-3 if projection in CYLINDRICAL else 0.01 if at[1] < 75 else 0.02
+    np.testing.assert_allclose(image[whole], expected[whole], rtol=0, atol=atol)
     # Pixels that are cut by the edge of the sky are none of reproject's.
-    reached = np.isfinite(image)
-    assert not (whole & ~reached).any()
-    ours, theirs = (np.flatnonzero(there.any(axis=0)) for there in (reached, weight > 0))
-    on_edge = projection != "CAR" and projection != "MER"
-    assert np.abs(ours[:, None] - theirs).min(axis=1).max() <= 4 * on_edge
-    assert len(ours) - len(theirs) <= 8 * on_edge
+    assert_same_columns(image, weight, 4 * (projection not in CYLINDRICAL))
 
 
 @pytest.mark.parametrize("projection", ["CAR", "MOL"])
@@ -80,8 +85,9 @@ def test_galactic_maps(tmp_path, projection, axes):
     image, expected, weight = made(tmp_path, sky_header(projection, GALACTIC), at, axes)
     whole = weight > 0.99
     assert whole.sum() > 50
-    np.testing.assert_allclose(image[whole], expected[whole], rtol=0, atol=0.02)
-    assert np.isfinite(image).any(axis=0).sum() < (weight > 0).any(axis=0).sum() + 8
+    atol = 1e-3 if projection in CYLINDRICAL else 3e-3
+    np.testing.assert_allclose(image[whole], expected[whole], rtol=0, atol=atol)
+    assert_same_columns(image, weight, 4 * (projection not in CYLINDRICAL))
     header = fits.getheader(tmp_path / "m.fits", "SCI")
     assert header["CTYPE1"] == f"GLON-{projection}"
 
@@ -91,9 +97,7 @@ def test_where_facets_meet_in_a_corner(tmp_path, capsys):
     image, expected, weight = made(tmp_path, sky_header("HPX"), (10.0, 89.93))
     whole = weight > 0.99
     np.testing.assert_allclose(image[whole], expected[whole], rtol=0, atol=0.02)
-    columns = np.flatnonzero(np.isfinite(image).any(axis=0))
-    theirs = np.flatnonzero((weight > 0).any(axis=0))
-    assert np.abs(columns[:, None] - theirs).min(axis=1).max() <= 4
+    assert_same_columns(image, weight, 4)
     assert "projection tears apart" in capsys.readouterr().err
 
 

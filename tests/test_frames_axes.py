@@ -12,7 +12,7 @@ import starfield
 from astropy.io import fits
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
-from test_sky_systems import gwcs_in, image_in, run
+from starfield import gwcs_in, image_in, run
 
 from gpures.wcs import pixel_to_world, world_to_pixel
 

@@ -8,11 +8,12 @@ import pytest
 import starfield
 from astropy.io import fits
 from astropy.wcs import WCS
-from test_sky_systems import gwcs_in
+from starfield import gwcs_in
 
 import gpures
 from gpures.exposure.pixmap import calc_pixmap
 from gpures.io import read_wcs
+from gpures.mosaicking.frame import FAR
 from gpures.mosaicking.plan import make_plan
 from gpures.wcs.tangent_plane import tangent_plane_of
 
@@ -101,7 +102,6 @@ def test_several_on_one_grid(tmp_path, kind):
                 paths[-1]
             )
     made = gpures.mosaic(paths, rotation=None, **QUIET)
-    expected = np.full((2, *made.model["data"].shape), np.nan)
     # The reference pixel moves against the sky by as much as the exposure does.
     at = np.array([(-dx, -dy) for dx, dy in shifts])
     first = at.min(axis=0)
@@ -134,10 +134,27 @@ def test_others_have_whole_pixels_around_the_tangent_point(tmp_path, options):
     plan = make_plan([one], pixel_scale=starfield.SCALE)
     np.testing.assert_allclose(phases(plan), 0.0, atol=1e-9)
     assert max(plan.shape) < 120
-    kept = make_plan([exposure(tmp_path / "kept.fits")], pixel_scale=starfield.SCALE)
+
+
+def test_with_whole_pixels_around_the_tangent_point_on_request(tmp_path):
+    """What would be kept makes such a grid, too, if that is asked for."""
+    one = exposure(tmp_path / "one.fits")
+    kept = make_plan([one], pixel_scale=starfield.SCALE)
     np.testing.assert_allclose(np.abs(phases(kept)), 0.5, atol=1e-9)
-    tangent = make_plan([tmp_path / "kept.fits"], align="tangent")
-    np.testing.assert_allclose(phases(tangent), 0.0, atol=1e-9)
+    np.testing.assert_allclose(phases(make_plan([one], align="tangent")), 0.0, atol=1e-9)
+
+
+def test_exposures_far_from_the_first_ones_tangent_point(tmp_path):
+    """Where its plane does not hold all of them the frame has its tangent point in the middle."""
+    paths = []
+    for k, away in enumerate((-0.6 * FAR, 0.6 * FAR)):
+        header = starfield.header_in(scale=600.0)
+        header["CRVAL1"], header["CRVAL2"] = 180.0 + away, 0.0
+        paths.append(tmp_path / f"{k}.fits")
+        fits.writeto(paths[-1], np.ones(starfield.SHAPE, np.float32), header)
+    plan = make_plan(paths)
+    plane = tangent_plane_of(plan.output_wcs["wcs"], plan.shape)
+    np.testing.assert_allclose(plane.crval, (180.0, 0.0), rtol=0, atol=1e-6)
 
 
 def test_with_a_tangent_point_and_its_pixel(tmp_path):
@@ -148,6 +165,10 @@ def test_with_a_tangent_point_and_its_pixel(tmp_path):
     np.testing.assert_allclose(np.abs(phases(own)), 0.5, atol=1e-9)
     plan = make_plan([one], crval=(starfield.CENTRE.ra.deg, starfield.CENTRE.dec.deg), crpix=(40.25, 35.0))
     np.testing.assert_allclose(phases(plan), (0.25, 0.0), atol=1e-9)
+    aside = exposure(tmp_path / "aside.fits", shift=(30, 0))
+    plan = make_plan([aside], crpix=(40.25, 35.0))
+    middle = WCS(fits.getheader(aside)).wcs_pix2world(39.5, 34.5, 0)
+    np.testing.assert_allclose(tangent_plane_of(plan.output_wcs["wcs"], plan.shape).crval, middle, rtol=0, atol=1e-7)
     shaped = make_plan([one], output_shape=(90, 75))
     assert shaped.shape == (75, 90)
     np.testing.assert_allclose(np.abs(phases(shaped)), 0.5, atol=1e-9)
@@ -217,7 +238,7 @@ def test_tangent_planes_are_told(tmp_path, kind):
     ids=["SIN", "SIP", "TPV"],
 )
 def test_what_is_no_tangent_plane(cards):
-    """Another projection, a distortion and a pole elsewhere are told, even where they are small."""
+    """Another projection and distortions are told, even where they are small."""
     header = starfield.header_in()
     header.update(cards)
     assert tangent_plane_of(WCS(header), starfield.SHAPE) is None

@@ -112,16 +112,21 @@ def per_output_pixel(model, scale):
     return model | {name: model[name] * by for name, by in scaled.items() if model[name] is not None}
 
 
-@pytest.mark.parametrize("mission", MAKE)
-def test_missions(tmp_path, mission):
+@pytest.mark.parametrize(
+    ("mission", "values"),
+    [(mission, values) for mission in MAKE for values in ("auto", "surface-brightness")],
+)
+def test_missions(tmp_path, mission, values):
     """Files of a mission become what the resampler makes of their models, with the flags that the mission forgives.
 
-    Values per pixel, as Roman's in DN/s and HST's, are those of the output's pixels before.
+    Values per pixel, as Roman's in DN/s and HST's, are those of the output's pixels before, unless told otherwise.
     """
     make, good_bits = MAKE[mission]
+    is_scaled = values == "auto" and mission != "jwst"
     paths = [make(tmp_path, k) for k in range(2)]
-    made = gpures.mosaic(paths, tmp_path / "out.asdf", backend="cpu", progress=False, propagate_dq=True)
-    by_name = gpures.mosaic(paths, good_bits=good_bits, backend="cpu", progress=False, propagate_dq=True)
+    options = {"backend": "cpu", "progress": False, "propagate_dq": True, "values": values}
+    made = gpures.mosaic(paths, tmp_path / "out.asdf", **options)
+    by_name = gpures.mosaic(paths, good_bits=good_bits, **options)
     resample = gpures.Resample(
         made.plan.output_wcs,
         fillval="NaN",
@@ -132,7 +137,7 @@ def test_missions(tmp_path, mission):
     )
     for path in paths:
         for model in gpures.io.read(path):
-            resample.add_model(model if mission == "jwst" else per_output_pixel(model, made.plan.pixel_scale))
+            resample.add_model(per_output_pixel(model, made.plan.pixel_scale) if is_scaled else model)
     resample.finalize()
     assert np.isfinite(made.model["err"]).sum() > 1000
     assert made.model["exposure_time"] == resample.output_model["exposure_time"]
@@ -141,7 +146,7 @@ def test_missions(tmp_path, mission):
             assert name.startswith("var_"), name
             assert np.isnan(image).all(), name
         elif isinstance(image, np.ndarray):
-            np.testing.assert_allclose(made.model[name], image, 0 if mission == "jwst" else 3e-6, err_msg=name)
+            np.testing.assert_allclose(made.model[name], image, 3e-6 if is_scaled else 0, err_msg=name)
             np.testing.assert_array_equal(by_name.model[name], made.model[name], name)
 
 

@@ -284,6 +284,11 @@ def test_masks_whose_zeros_are_bad(tmp_path, caplog):
     """A mask that leaves out most of an image is told of."""
     io.read(one_image(tmp_path / "x.fits", MASK=1 - spotted(1)))
     assert "x.fits[PRIMARY]: the mask [MASK,1] leaves out 100 % of the pixels" in caplog.text
+    for rows, is_told in ((38, True), (26, False)):
+        caplog.clear()
+        mask = (np.arange(64) < rows).astype("u1")[:, None] * full(1, "u1")
+        io.read(one_image(tmp_path / "x.fits", MASK=mask))
+        assert ("leaves out 59 % of the pixels" in caplog.text) == ("leaves out" in caplog.text) == is_told
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -161,6 +164,8 @@ BESIDE = [
     ("w1-int-3.fits", "w1-unc-3.fits", "err"),
     ("A_bcd.fits", "A_bunc.fits", "err"),
     ("A_cbcd.fits", "A_bimsk.fits", "dq"),
+    ("A_maic.fits", "A_munc.fits", "err"),
+    ("u1_d0m.fits", "u1_q0m.fits", "dq"),
     ("image.fits", "weight.fits", "wht"),
 ]
 ARRAYS = {"wht": full(4), "ivar": full(4), "err": full(2), "mask": spotted(), "dq": spotted()}
@@ -204,12 +209,22 @@ def test_alone(tmp_path, name):
     assert gpures.mosaic([path, other], **QUIET).added == ["other.fits[PRIMARY]"]
 
 
-@pytest.mark.parametrize("name", ["x_background.fits", "x_cov.fits", "x_seg.fits", "x.resid.fits"])
+OTHERS = {
+    "x_background.fits": "x.fits",
+    "x_cov.fits": "x.fits",
+    "x_seg.fits": "x.fits",
+    "x.resid.fits": "x.fits",
+    "c4d_ooe_g.fits": "c4d_ooi_g.fits",
+    "A_mcov.fits": "A_maic.fits",
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
 def test_others_beside(tmp_path, name):
     """What else belongs to an image is not co-added with it, but it may be alone."""
-    for each in ("x.fits", name):
+    for each in (OTHERS[name], name):
         write(tmp_path / each, primary=full(1), head=header())
-    assert gpures.mosaic(str(tmp_path / "*.fits"), **QUIET).added == ["x.fits[PRIMARY]"]
+    assert gpures.mosaic(str(tmp_path / "*.fits"), **QUIET).added == [f"{OTHERS[name]}[PRIMARY]"]
     assert gpures.mosaic(tmp_path / name, **QUIET).added == [f"{name}[PRIMARY]"]
 
 
@@ -304,10 +319,13 @@ def test_masked_pixels_are_not_in_the_mosaic(tmp_path):
 
 
 def test_files_that_appear_later(tmp_path):
-    """A file that comes to lie beside an image is found, however soon."""
+    """A file that comes to lie beside an image is found, even so soon that the folder has the same time."""
     path = write(tmp_path / "x.fits", primary=full(1), head=header())
-    for k in range(30):
+    now = time.time_ns()
+    for suffix in (".fits", ".fits.gz"):
+        os.utime(tmp_path, ns=(now, now))
         assert masked(io.read(path)[0]) == 0
-        mask = write(tmp_path / f"x_mask{'.fits' if k % 2 else '.fits.gz'}", primary=spotted())
+        mask = write(tmp_path / f"x_mask{suffix}", primary=spotted())
+        os.utime(tmp_path, ns=(now, now))
         assert masked(io.read(path)[0]) == 1
         mask.unlink()

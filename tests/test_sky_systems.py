@@ -11,39 +11,18 @@ from astropy import coordinates, units
 from astropy.coordinates import SkyCoord, UnitSphericalRepresentation
 from astropy.io import fits
 from astropy.wcs import WCS
+from starfield import gwcs_in, image_in, run
 
 import gpures
 from gpures import cli, io
 from gpures.errors import UnsupportedWCSError
 from gpures.exposure.pixmap import calc_pixmap
-from gpures.mosaicking.frame import tangent_wcs
 from gpures.wcs import celestial_frame
 from gpures.wcs.sky_systems import SkySystem, conversion_between, system_of_frame
 from gpures.wcs.sphere import separation, vectors
 
 SYSTEMS = list(starfield.SYSTEMS)
 OTHERS = [system for system in SYSTEMS if system not in ("ICRS", "FK5")]
-
-
-def run(*arguments):
-    """``gpures mosaic``, which must succeed."""
-    assert cli.main(["mosaic", *map(str, arguments), "-q", "--backend", "cpu"]) == 0
-
-
-def gwcs_in(system, rotation=0.0, shape=starfield.SHAPE):
-    """The field's tangent plane as a gwcs."""
-    frame = starfield.SYSTEMS[system][0]
-    centre = starfield.CENTRE.transform_to(frame).spherical
-    c, s = np.cos(np.radians(rotation)), np.sin(np.radians(rotation))
-    matrix = np.array([[-c, s], [s, c]]) * starfield.SCALE / 3600
-    crpix = (shape[1] - 1) / 2, (shape[0] - 1) / 2
-    return tangent_wcs((centre.lon.deg, centre.lat.deg), crpix, matrix, shape, frame)
-
-
-def image_in(system, rotation):
-    """The field as a gwcs of `gwcs_in` sees it."""
-    header = starfield.header_in(system, rotation=rotation)
-    return starfield.image_of(starfield.pixels_of(WCS(header), starfield.SYSTEMS[system][0]))
 
 
 def asdf_file(path, system, rotation=0.0):
@@ -212,7 +191,7 @@ def test_conversions_are_astropys(begin, end):
     [
         ({"CTYPE1": "HPLN-TAN", "CTYPE2": "HPLT-TAN"}, "HPLN"),
         ({"CTYPE1": "HLON-TAN", "CTYPE2": "HLAT-TAN"}, "HLON"),
-        ({"CTYPE1": "ELON-TAN", "CTYPE2": "ELAT-TAN", "RADESYS": "FK4"}, "ECLIPTIC of FK4"),
+        ({"CTYPE1": "ELON-TAN", "CTYPE2": "ELAT-TAN", "RADESYS": "FK4"}, "ECLIPTIC of FK4 (B1950)"),
     ],
     ids=["helioprojective", "helioecliptic", "old ecliptic"],
 )
@@ -224,17 +203,21 @@ def test_systems_that_cannot_be_converted(tmp_path, capsys, cards, words):
     header.update(cards)
     fits.writeto(other, np.ones(starfield.SHAPE, "f4"), header)
     output = tmp_path / "m.fits"
-    for files in ([other, "--like", icrs], [icrs, "--like", other], [icrs, other]):
+    from_other = f"other.fits[PRIMARY]: Sky coordinates in {words}"
+    for files, begin, end in (
+        ([other, "--like", icrs], from_other, "ICRS"),
+        ([icrs, "--like", other], "icrs.fits[PRIMARY]: Sky coordinates in ICRS", words),
+        ([icrs, other], from_other, "ICRS"),
+        ([other, icrs], from_other, "ICRS"),
+    ):
         assert cli.main(["mosaic", *map(str, files), "-o", str(output), "-q", "--backend", "cpu"]) == 2
-        told = capsys.readouterr().err
-        assert "other.fits" in told or "icrs.fits" in told
-        assert words in told
-        assert "can't be converted to" in told
+        assert f"{begin} can't be converted to {end}." in capsys.readouterr().err
     assert cli.main(["mosaic", str(other), "-o", str(output), "-q", "--backend", "cpu"]) == 2
-    assert "no frame can be made in" in capsys.readouterr().err
+    assert f"other.fits[PRIMARY]: no frame can be made in {words}. Give --like." in capsys.readouterr().err
     run(other, "--like", other, "-o", output)  # as it is
     assert np.nanmax(fits.getdata(output, "SCI")) == 1.0
     run(icrs, other, "--skip-bad", "-o", tmp_path / "skipped.fits")
+    starfield.assert_stars(tmp_path / "skipped.fits")
 
 
 def test_a_frame_that_needs_a_distance():

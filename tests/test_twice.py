@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import shutil
 
 import files
@@ -62,9 +63,15 @@ def test_a_copy_shows_when_it_is_read(tmp_path, caplog):
     more = [tmp_path / "copy.fits", tmp_path / "packed.fits.gz"]
     assert added([*paths, *more]) == ["e0.fits[PRIMARY]", "e1.fits[PRIMARY]"]
     assert caplog.text.count("is the same as") == 2
-    header = fits.getheader(paths[0])
+    data, header = fits.getdata(paths[0]), fits.getheader(paths[0])
     fits.writeto(tmp_path / "other.fits", np.full(SHAPE, 7, "f4"), header)
     assert len(added([*paths, tmp_path / "other.fits"])) == 3
+    header["DATE"], header["FILENAME"] = "2020-01-01", "again.fits"
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(data, header)]).writeto(tmp_path / "again.fits", checksum=True)
+    assert added([*paths, tmp_path / "again.fits"]) == ["e0.fits[PRIMARY]", "e1.fits[PRIMARY]"]
+    for k in (1, 2):  # without a date, images that somebody made up may have the same pixels
+        image(tmp_path / f"flat{k}.fits", DATE=f"2020-01-0{k}")
+    assert len(added([tmp_path / "flat1.fits", tmp_path / "flat2.fits"])) == 2
 
 
 def test_models_may_be_alike():
@@ -162,9 +169,12 @@ def test_keywords_that_were_mended(tmp_path, caplog):
     gpures.mosaic(image(tmp_path / "e.fits"), tmp_path / "m.fits", **QUIET)
     (before,) = io.inputs(tmp_path / "m.fits")
     assert "differ" not in caplog.text
-    (after,) = io.inputs(mended(tmp_path / "m.fits", 1.0))
+    (after,) = io.inputs(mended(tmp_path / "m.fits", 0.01))
+    assert (place(after) - place(before)) * 3600 == pytest.approx(0.01, abs=1e-6)
+    assert "m.fits[SCI,1]: its gwcs and its FITS keywords differ by 0.159 pixels" in caplog.text
+    (after,) = io.inputs(mended(tmp_path / "m.fits", 0.99))
     assert (place(after) - place(before)) * 3600 == pytest.approx(1.0, abs=1e-6)
-    assert "m.fits[SCI,1]: its gwcs and its FITS keywords differ by" in caplog.text
+    assert "m.fits[SCI,1]: its gwcs and its FITS keywords differ by 15.9 pixels" in caplog.text
     assert "FITS keywords are taken" in caplog.text
     frame = gpures.mosaic(tmp_path / "e.fits", output_wcs=tmp_path / "m.fits", **QUIET)
     np.testing.assert_allclose(frame.wcs.wcs.crval, after.wcs.wcs.crval, rtol=0, atol=1e-12)
@@ -181,11 +191,13 @@ def test_keywords_of_jwst(tmp_path, caplog):
         )
     (same,) = io.inputs(path)
     assert "differ" not in caplog.text
-    (after,) = io.inputs(mended(path, 1.0))
-    assert place(after) == place(same) == place(before)
-    assert "the gwcs is taken" in caplog.text
+    for by, pixels in ((0.04, r"0\.63\d"), (0.96, r"15\.[89]")):
+        (after,) = io.inputs(mended(path, by))
+        assert place(after) == place(same) == place(before)
+        assert re.search(f"differ by {pixels} pixels: the gwcs is taken", caplog.text)
     (mended_one,) = io.inputs(path, reading=io.Reading(wcs="fits"))
     assert (place(mended_one) - place(before)) * 3600 == pytest.approx(1.0, abs=1e-2)
-    assert gpures.mosaic(path, wcs="fits", **QUIET).wcs(0, 0)[1] != gpures.mosaic(path, **QUIET).wcs(0, 0)[1]
+    by_keywords, by_gwcs = (gpures.mosaic(path, wcs=wcs, **QUIET).wcs(0, 0)[1] for wcs in ("fits", None))
+    assert (by_keywords - by_gwcs) * 3600 == pytest.approx(1.0, abs=0.1)
     with pytest.raises(ValueError, match=r"'wcs' must be 'fits', 'gwcs' or None, got 'x'"):
         gpures.mosaic(path, wcs="x", **QUIET)

@@ -7,22 +7,16 @@ import numpy as np
 import pytest
 import stars
 from astropy.io import fits
+from stars import QUIET, total
 
 import gpures
 from gpures import cli, io
 from gpures.mosaicking.plan import make_plan
 from gpures.mosaicking.report import plan_text
 
-QUIET = {"backend": "cpu", "progress": False}
-
 
 def mosaic(inputs, **options):
     return gpures.mosaic(inputs, **QUIET | options)
-
-
-def total(made):
-    """Sum of a mosaic's pixels."""
-    return float(np.nansum(made.model["data"], dtype=float))
 
 
 @pytest.fixture
@@ -159,6 +153,7 @@ RIGHT = {
         "adu/s",
         1000.0,
     ),
+    "gains of two nights": (({"GAIN": 1.0}, {"GAIN": 1.008}), {}, "adu/s", 1000.0),
     "gains of two chips": (({"GAIN": 1.0, "CCDNAME": "a"}, {"GAIN": 2.0, "CCDNAME": "b"}), {}, "adu/s", 1000.0),
 }  # fmt: skip
 
@@ -200,6 +195,7 @@ WRONG = {
     "pupils": (({"PUPIL": "CLEAR", "FILTER": "F150W2"}, {"PUPIL": "F162M", "FILTER": "F150W2"}), "F162M.* no filter"),
     "bands": (({"BAND": "J"}, {"BAND": "H"}), "of the filter H, and .* of J"),
     "gains": (({"GAIN": 1.0}, {"GAIN": 2.0}), r"1\.fits.* has GAIN=2, and 0\.fits.* of the same chip 1"),
+    "gains of two settings": (({"GAIN": 1.0}, {"GAIN": 1.05}), r"1\.fits.* has GAIN=1\.05"),
     "gains of a chip": (({"CCDGAIN": 1, "CCDCHIP": 2}, {"CCDGAIN": 7, "CCDCHIP": 2}), "has CCDGAIN=7"),
     "units": (({"unit": "adu"}, {"unit": "electron"}), r"the unit of 1\.fits.* is 'electron', that of 0\.fits.* 'adu'"),
 }
