@@ -120,6 +120,9 @@ def test_unnamed_at_the_same_place(tmp_path, caplog):
     path = write(tmp_path / "x.fits", hdu(full(1), None, header()), hdu(full(2), None, header()))
     assert len(io.inputs(path)) == 2
     assert "[1], [2] have no names and lie at the same place" in caplog.text
+    path = write(tmp_path / "z.fits", *(hdu(full(k), f"plane{k}", header()) for k in (1, 2)))
+    assert len(io.inputs(path)) == 2
+    assert "[PLANE1,1], [PLANE2,1] have names that say nothing, and lie at the same place" in caplog.text
     for data, primary in ((full(1, "i2"), None), (full(1), full(2))):
         extensions = [] if primary is not None else [hdu(full(2), None, header())]
         path = write(tmp_path / "y.fits", *extensions, hdu(data, None, header()), primary=primary, head=header())

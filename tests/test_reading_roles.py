@@ -17,7 +17,22 @@ from gpures import io
 
 FLAGS = ("DQ", "FLAGS", "FLAG", "QUALITY")
 MASKS = ("MASK", "BPM", "BADPIX", "BADPIXMASK", "bad_pixel_mask", "MSK")
-ERRORS = ("ERR", "ERROR", "RMS", "SIGMA", "UNCERT", "UNCERTAINTY", "UNC", "STDDEV", "NOISE", "rms_map")
+ERRORS = (
+    "ERR",
+    "ERROR",
+    "RMS",
+    "SIGMA",
+    "UNCERT",
+    "UNCERTAINTY",
+    "UNC",
+    "STDDEV",
+    "NOISE",
+    "rms_map",
+    "ERRMAP",
+    "unc-map",
+    "STDDEVMAP",
+    "ERROR_IMAGE",
+)
 VARIANCES = ("VAR", "VARIANCE", "STAT")
 INVERSES = ("IVAR", "INVVAR", "inverse-variance")
 WEIGHTS = ("WHT", "WEIGHT", "WEIGHTMAP", "weight_map", "WGT")
@@ -167,6 +182,13 @@ BESIDE = [
     ("A_maic.fits", "A_munc.fits", "err"),
     ("u1_d0m.fits", "u1_q0m.fits", "dq"),
     ("image.fits", "weight.fits", "wht"),
+    ("x.fits", "x_weight_map.fits", "wht"),
+    ("x.fits", "x-inverse-variance.fits", "ivar"),
+    ("x.fits", "x_bad_pix.fits", "mask"),
+    ("x.fits", "x.bad_pixel_mask.fits", "mask"),
+    ("x_science_image.fits", "x_rms_image.fits", "err"),
+    ("x.fits", "unc_map_x.fits", "err"),
+    ("x_sci2.fits", "x_wht2.fits", "wht"),
 ]
 ARRAYS = {"wht": full(4), "ivar": full(4), "err": full(2), "mask": spotted(), "dq": spotted()}
 
@@ -198,7 +220,13 @@ def test_files_beside(tmp_path, monkeypatch, caplog, image, beside, role, packed
     assert io.read_wcs(beside + packed).array_shape == (64, 64)
 
 
-@pytest.mark.parametrize("name", ["x_mask.fits", "x.weight.fits", "c4d_ood_g.fits", "u1_c1m.fits", "x-rms.fits.gz"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("x_mask.fits", "x.weight.fits", "c4d_ood_g.fits", "u1_c1m.fits", "x-rms.fits.gz", "x_weight_map.fits"),
+        *("x-bad-pixel-mask.fits", "x.errmap.fits", "x_noise_map.fits"),
+    ],
+)
 def test_alone(tmp_path, name):
     """A file that is by its name a mask or weight is no exposure even alone; unless the user says so."""
     path = write(tmp_path / name, primary=full(1), head=header())
@@ -210,10 +238,9 @@ def test_alone(tmp_path, name):
 
 
 OTHERS = {
-    "x_background.fits": "x.fits",
-    "x_cov.fits": "x.fits",
-    "x_seg.fits": "x.fits",
-    "x.resid.fits": "x.fits",
+    **dict.fromkeys(("x_background.fits", "x_cov.fits", "x_seg.fits", "x.resid.fits", "x_exp_map.fits"), "x.fits"),
+    **dict.fromkeys(("x_segmentation.fits", "x_sky.fits", "x-model.fits", "x_exptime.fits", "flat_x.fits"), "x.fits"),
+    **dict.fromkeys(("x_psf_image.fits", "x_std.fits"), "x.fits"),
     "c4d_ooe_g.fits": "c4d_ooi_g.fits",
     "A_mcov.fits": "A_maic.fits",
 }
@@ -236,7 +263,21 @@ def test_what_is_unclear_beside(tmp_path, caplog):
     assert "x.wt.fits beside it may be weights or variances, and is not read" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["mask.fits", "data_1.fits", "star_std.fits", "x_2.fits", "dq", "errata.fits"])
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("x_mask2.fits", "a mask"), ("x_mask_v2.fits", "a mask"), ("x_noise.fits", "weights or variances")],
+)
+def test_another_one_beside(tmp_path, caplog, name, what):
+    """A second mask, or one made anew, is no exposure; which of them counts is not told."""
+    for each in ("x.fits", name):
+        write(tmp_path / each, primary=full(1), head=header())
+    assert gpures.mosaic(str(tmp_path / "*.fits"), **QUIET).added == ["x.fits[PRIMARY]"]
+    assert f"{name} beside it may be {what}, and is not read" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "name", ["mask.fits", "x_b_pm.fits", "data_1.fits", "star_std.fits", "x_2.fits", "dq", "errata.fits"]
+)
 def test_names_of_images(tmp_path, name):
     """Names that are those of an image are no others."""
     path = write(tmp_path / f"{name}", primary=full(1), head=header())

@@ -10,10 +10,11 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from string import digits
 from typing import Any
 
 from gpures.errors import FileError
@@ -29,6 +30,10 @@ log = logging.getLogger(__name__)
 SUFFIX = re.compile(r"\.(fits|fit|fts|fz)(\.(gz|fz|bz2|xz|z|zip))?$", re.IGNORECASE)
 PACKED = ("", ".fz", ".gz", ".bz2")
 BREAKS = re.compile(r"[._-]+")
+
+# Parts of a name that a word may be written in, and what stands behind it in files that were made anew.
+PIECES = 3
+VERSION = re.compile(r"v?\d+", re.IGNORECASE)
 
 # Nanoseconds after which the time of a folder's last change tells whether it is the same.
 SETTLED = 2 * 10**9
@@ -62,7 +67,7 @@ class Beside:
 class _Folder:
     """Which files of a folder belong to which, by name."""
 
-    owned: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    owned: dict[str, list[tuple[str, str, bool]]] = field(default_factory=dict)
     owner: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @classmethod
@@ -77,19 +82,19 @@ class _Folder:
                 images.setdefault(key, stem)
         folder = cls()
         for stem in stems:
-            for key, role in _companion_keys(stem):
+            for key, role, is_clear in _companion_keys(stem):
                 if (image := images.get(key)) is not None and image != stem:
-                    folder._add(stems, image, stem, role)
+                    folder._add(stems, image, stem, role, is_clear)
                     break
             for pattern, other, role in PAIRS:
                 if (companion := re.sub(pattern, other, stem)) != stem and companion in stems:
-                    folder._add(stems, stem, companion, role)
+                    folder._add(stems, stem, companion, role, True)
         return folder
 
-    def _add(self, stems: dict[str, list[str]], image: str, companion: str, role: str) -> None:
+    def _add(self, stems: dict[str, list[str]], image: str, companion: str, role: str, is_clear: bool) -> None:
         self.owner.update(dict.fromkeys(stems[companion], (stems[image][0], role)))
         for name in stems[image]:
-            self.owned.setdefault(name, []).append((stems[companion][0], role))
+            self.owned.setdefault(name, []).append((stems[companion][0], role, is_clear))
 
 
 @lru_cache(maxsize=16)
@@ -118,17 +123,47 @@ def _parts(stem: str) -> tuple[str, ...]:
     return tuple(BREAKS.split(stem))
 
 
+@dataclass(frozen=True)
+class _Word:
+    """A word in a name, which may be written in several parts and have a number behind it."""
+
+    word: str
+    number: str
+    before: tuple[str, ...]
+    behind: tuple[str, ...]
+
+    @property
+    def numbered(self) -> tuple[str, ...]:
+        """The name without the word, but with its number."""
+        return (*self.before, *([self.number] if self.number else []), *self.behind)
+
+
+def _words_in(stem: str, words: Collection[str]) -> Iterator[_Word]:
+    """Those of some words that are in a name: the last first, and the longest of those that end at one place."""
+    parts = _parts(stem)
+    for end in range(len(parts), 0, -1):
+        for begin in range(max(0, end - PIECES), end):
+            pieces = parts[begin:end]
+            whole = "".join(pieces)
+            word = whole.rstrip(digits)
+            if word.upper() in words and (len(pieces) == 1 or min(map(len, pieces)) > 1):
+                yield _Word(word.upper(), whole[len(word) :], parts[:begin], parts[end:])
+
+
 def _image_keys(stem: str) -> list[tuple[str, ...]]:
     """What the names of an image's companions are without the word that makes them so."""
-    parts = _parts(stem)
-    cuts = [parts[:k] + parts[k + 1 :] for k, part in enumerate(parts) if part.lower() in IMAGE_WORDS]
-    return [parts, *cuts]
+    return [_parts(stem), *(found.numbered for found in _words_in(stem, IMAGE_WORDS))]
 
 
-def _companion_keys(stem: str) -> list[tuple[tuple[str, ...], str]]:
-    parts = _parts(stem)
-    words = [(k, FILE_WORDS[part.lower()]) for k, part in enumerate(parts) if part.lower() in FILE_WORDS]
-    return [(parts[:k] + parts[k + 1 :], role) for k, role in reversed(words)]
+def _companion_keys(stem: str) -> Iterator[tuple[tuple[str, ...], str, bool]]:
+    """Of what something is by its name, what it is, and whether nothing else is in the name, such as a version."""
+    for found in _words_in(stem, FILE_WORDS):
+        role = FILE_WORDS[found.word]
+        yield found.numbered, role, True
+        if found.number:
+            yield found.before + found.behind, role, False
+        if found.behind and VERSION.fullmatch(found.behind[-1]):
+            yield found.before + found.behind[:-1], role, False
 
 
 def belongs_to(path: Path) -> tuple[Path, str] | None:
@@ -160,10 +195,10 @@ def why_no_exposure(path: Path) -> str | None:
     if owner is not None and owner[1] in WORDS:
         return f"it is by its name {WORDS[owner[1]]} of {owner[0].name}, and no exposure"
     stem = _stem(path.name)
-    parts = _parts(stem)
-    role = FILE_WORDS.get(parts[-1].lower(), "other") if len(parts) > 1 else "other"
-    if role in WORDS:
-        return f"it is by its name {WORDS[role]} of another file, and no exposure"
+    for found in _words_in(stem, FILE_WORDS):
+        role = FILE_WORDS[found.word]
+        if found.before and not found.behind and not found.number and role in WORDS:
+            return f"it is by its name {WORDS[role]} of another file, and no exposure"
     return "it belongs by its name to another file, and is no exposure" if PAIRED.search(stem) else None
 
 
@@ -190,14 +225,14 @@ def files_beside(path: Path, reading: Reading) -> list[Beside]:
         if pattern is not None and pattern.lower() != "none":
             found.append(_named(path, pattern, kind))
         elif pattern is None and not selected:
-            owned = _folder_of(path).owned.get(path.name, [])
-            if unclear := [name for name, role in owned if role == "unclear" and kind == "weight"]:
-                log.warning("%s: %s beside it may be weights or variances, and is not read.", path, ", ".join(unclear))
-            found += [
-                Beside(path.parent / name, role)
-                for name, role in owned
-                if role in COMPANIONS and (role in ("dq", "mask")) == (kind == "mask")
-            ]
+            for name, role, is_clear in _folder_of(path).owned.get(path.name, []):
+                if (role in ("dq", "mask")) != (kind == "mask") or role == "other":
+                    continue
+                if is_clear and role in COMPANIONS:
+                    found.append(Beside(path.parent / name, role))
+                else:
+                    what = WORDS.get(role, "weights or variances")
+                    log.warning("%s: %s beside it may be %s, and is not read.", path, name, what)
     return found
 
 
@@ -205,7 +240,7 @@ def _named(path: Path, pattern: str, kind: str) -> Beside:
     """The file that a pattern stands for: ``*`` is the image's name without its suffix."""
     stems = [_stem(path.name)]
     for match in re.finditer(r"[^._-]+", stems[0]):
-        if match[0].lower() in IMAGE_WORDS:
+        if match[0].upper() in IMAGE_WORDS:
             stems.append(stems[0][: max(match.start() - 1, 0)] + stems[0][match.end() :])
     folder = Path() if os.path.dirname(pattern) else path.parent
     tried = []
@@ -214,9 +249,9 @@ def _named(path: Path, pattern: str, kind: str) -> Beside:
             file = folder / (pattern.replace("*", stem) + suffix)
             tried.append(str(file))
             if file.exists():
-                words = [FILE_WORDS.get(part.lower()) for part in reversed(_parts(_stem(file.name)))]
+                words = [FILE_WORDS[found.word] for found in _words_in(_stem(file.name), FILE_WORDS)]
                 roles = ("dq", "mask") if kind == "mask" else SOURCES
-                role = next((word for word in words if word and word in roles), "mask" if kind == "mask" else "wht")
+                role = next((word for word in words if word in roles), "mask" if kind == "mask" else "wht")
                 return Beside(file, role, given=True)
     raise FileError(path, f"there is no {kind} for it: '{kind}s' is {pattern!r}, which stands for {tried[0]}.")
 

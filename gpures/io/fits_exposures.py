@@ -163,7 +163,7 @@ class FITSImages:
             return list(found)
         accepted: list[Extension] = []
         outlines: dict[int, _Outline] = {}
-        unnamed = []
+        unclear = []
         for each in found:
             outline = outlines[each.index] = _Outline.of(self.wcs_of(each), each.shape)
             twin = next((one for one in accepted if outlines[one.index].shows(outline)), None)
@@ -172,22 +172,22 @@ class FITSImages:
             elif twin.shape != each.shape:  # a smaller version
                 if math.prod(twin.shape or ()) < math.prod(each.shape or ()):
                     accepted[accepted.index(twin)] = each
-            elif each.family == twin.family != "":
-                accepted.append(each)
             elif each.family == twin.family:
-                if twin.index == 0 or twin.bits != each.bits:
+                if not each.family and (twin.index == 0 or twin.bits != each.bits):
                     raise FileError(
                         self.path,
                         f"{twin.label} and {each.label} have no names and lie at the same place: it can't be told "
                         f"whether they are two exposures, or one belongs to the other. {TAKEN}",
                     )
                 accepted.append(each)
-                unnamed += [twin.label, each.label]
-        if unnamed:
+                if each.role == "unknown":
+                    unclear += [twin.label, each.label]
+        if unclear:
             log.warning(
-                "%s: %s have no names and lie at the same place: they are taken for several exposures. %s",
+                "%s: %s %s lie at the same place: they are taken for several exposures. %s",
                 self.path,
-                ", ".join(dict.fromkeys(unnamed)),
+                ", ".join(dict.fromkeys(unclear)),
+                "have names that say nothing, and" if accepted[0].family else "have no names and",
                 TAKEN,
             )
         return accepted

@@ -62,7 +62,7 @@ def planes_of(path: Path, hdus: Any, images: FITSImages, reading: Reading) -> di
         if beside.given:
             given_kinds.add("mask" if beside.role in ("mask", "dq") else "weight")
         else:
-            own = f"*{_ending(beside.path.name, path.name)}"
+            own = _ending(beside.path.name, path.name)
             log.warning("%s: %s beside it is by its name %s, and taken for that.", path, own, WORDS[beside.role])
     planes = {}
     for each in images.exposures:
@@ -81,9 +81,10 @@ def planes_of(path: Path, hdus: Any, images: FITSImages, reading: Reading) -> di
 
 
 def _ending(name: str, other: str) -> str:
-    """What a name does not begin with in common with another."""
+    """A name without the parts that it begins with in common with another."""
     count = next((k for k, (one, two) in enumerate(zip(name, other, strict=False)) if one != two), len(other))
-    return name[count:]
+    begin = max(name.rfind(mark, 0, count + 1) for mark in "._-")
+    return f"*{name[begin:]}" if begin > 0 else name
 
 
 def _place(

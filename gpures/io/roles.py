@@ -50,11 +50,14 @@ OTHERS = (
     *("NEXP", "NIMAGES", "DEPTH"),
 )
 
+# What may stand behind a word, and changes nothing.
+TAILS = ("", "MAP", "MAPS", "IMAGE", "IMG", "ARRAY")
+
 ROLES: dict[str, str] = {
-    **{word: role for role, words in COMPANIONS.items() for word in words},
-    **dict.fromkeys(IMAGES, "image"),
-    **dict.fromkeys(KNOWN, "known"),
-    **dict.fromkeys(OTHERS, "other"),
+    word + tail: role
+    for role, words in {**COMPANIONS, "known": KNOWN, "other": OTHERS, "image": IMAGES}.items()
+    for word in words
+    for tail in TAILS
 }
 
 # Roles by what astropy's NDData calls an uncertainty, and by the classes that ESO's headers have.
@@ -70,15 +73,13 @@ CLASSES = {
 }
 
 # Words in the names of separate files: of the image's own, and of what belongs to it.
-IMAGE_WORDS = ("image", "img", "sci", "science", "data", "drz", "drc", "int", "signal")
+IMAGE_WORDS = ("IMAGE", "IMG", "SCI", "SCIENCE", "DATA", "DRZ", "DRC", "INT", "SIGNAL", "SCIIMAGE", "SCIENCEIMAGE")
+UNCLEAR = ("STAT", "STD", "QUAL", "NOISE", "CONF")  # of images as well: x_std may be a standard star's
 FILE_WORDS: dict[str, str] = {
-    **{word.lower(): role for role, words in COMPANIONS.items() if not role.startswith("var_") for word in words},
-    "wt": "unclear",  # weights of some, variances of others
-    **dict.fromkeys(("cov", "coverage", "expmap", "nexp", "seg", "segmap", "bkg", "background"), "other"),
-    **dict.fromkeys(("resid", "residual", "ctx", "con", "thumb", "thumbnail", "preview"), "other"),
+    **{word: "other" if role == "known" else role for word, role in ROLES.items() if role != "image"},
+    **dict.fromkeys(UNCLEAR, "unclear"),
+    "WT": "unclear",  # weights of some, variances of others
 }
-for _word in ("stat", "std", "qual", "noise", "conf"):  # of images as well: x_std is a standard star's
-    del FILE_WORDS[_word]
 
 # Names of observatories' files: the image's, what belongs to it, and its role. NOAO's _ooi, _oow, _ood; WFPC2's _c0m,
 # _c1m; Spitzer's _bcd, _bunc, _bimsk.
