@@ -274,6 +274,17 @@ def test_a_mosaic_of_counts(make, tmp_path, name):
     assert (made.unit, total(made)) == ("adu/s", pytest.approx(100.0, rel=1e-4))
 
 
+@pytest.mark.parametrize("name", ["m.fits", "m.asdf"])
+@pytest.mark.parametrize(("times", "of"), [((10.0, 20.0), None), ((10.0, None), None), ((10.0, 10.0), 10.0)])
+def test_a_mosaic_of_several_times(make, tmp_path, name, times, of):
+    """An average of values of an unknown unit and of several times is of none of these, and tells none."""
+    paths = make(*({"flux": 90 + k, "unit": None, "EXPTIME": time} for k, time in enumerate(times)))
+    mosaic(paths, output=tmp_path / name)
+    image = io.inputs(tmp_path / name)[0]
+    assert (image.count_time, "CNTTIME" in image.header) == (of, of is not None)
+    assert image.exposure_time == sum(time or 1.0 for time in times)
+
+
 def test_models_one_by_one(make):
     """Models that come from a generator are brought to the exposure time and the unit of the first."""
     paths = make(counts(100, 30.0), counts(100, 300.0), {"flux": 6000.0, "unit": "adu/min"})

@@ -15,6 +15,7 @@ import numpy as np
 from gpures.errors import FileError
 from gpures.io.asdf_stream import checked, checked_bytes
 from gpures.io.exposure_time import count_time
+from gpures.io.exposures import is_mosaic
 from gpures.io.input import Input, damage_named, exposure_seconds
 from gpures.io.planes import Place, Planes
 from gpures.io.reading import Reading, refuse
@@ -123,10 +124,10 @@ def _mosaic(path: Path, tree: Mapping[str, Any], reading: Reading, allow_externa
     planes = Planes(path.name, places[0], tuple(places[1:]))
     if planes.is_relative:
         log.warning("%s has weights and no variances: its variances are 1 / weight, right but for a factor.", path.name)
-    unit = tree.get("unit")
+    unit, time = tree.get("unit"), tree.get("exposure_time")
     meta = {name: tree.get(name) for name in META} | {"bunit_data": unit, "group_id": str(path)}
     meta["subtracted"] = bool(meta["subtracted"])
-    meta["exposure_time"] = exposure_seconds(tree.get("exposure_time"), path.name)
+    meta["exposure_time"] = exposure_seconds(time, path.name)
     header = dict(header) if isinstance(header := tree.get("header"), Mapping) else {}
     return Input(
         path=path,
@@ -139,7 +140,7 @@ def _mosaic(path: Path, tree: Mapping[str, Any], reading: Reading, allow_externa
         sizes=planes.sizes,
         load=partial(planes.load, partial(_fetch, path, allow_external)),
         header=header,
-        count_time=count_time(header, tree.get("exposure_time")),
+        count_time=count_time(header, None if is_mosaic({"CREATOR": tree.get("creator")}) else time),
     )
 
 

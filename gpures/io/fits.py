@@ -25,6 +25,7 @@ from gpures.errors import FileError, NoExposureError
 from gpures.io.asdf import embedded_wcs
 from gpures.io.beside import why_no_exposure
 from gpures.io.exposure_time import count_time, exposure_time
+from gpures.io.exposures import is_mosaic
 from gpures.io.extensions import Extension
 from gpures.io.fits_exposures import FITSImages
 from gpures.io.fits_images import header_value, image_bytes, merged_header
@@ -100,7 +101,7 @@ def _plain_image(
         sizes=planes.sizes,
         load=partial(planes.load, partial(fetch, reading.plane)),
         header=header,
-        count_time=count_time(header, time),
+        count_time=count_time(header, None if is_mosaic(header) else time),
     )
 
 

@@ -148,7 +148,6 @@ def _with_times(sources: Sequence[Source], made: Calibration, skip: Callable[[st
         return []
     times = [made.time(source) for source in sources]
     known = [time for time in times if time is not None]
-    made.count_time = times[0]
     scale, is_unknown = made.options.flux_scale.strip().lower(), units.per(made.unit) == "unknown"
     is_mixed = any(units.is_rate(source.unit) for source in sources) and any(
         units.is_count(source.unit) for source in sources
@@ -156,6 +155,8 @@ def _with_times(sources: Sequence[Source], made: Calibration, skip: Callable[[st
     differ = bool(known) and max(known) / min(known) - 1.0 > (UNKNOWN if is_unknown else ALIKE)
     partly = not is_unknown and 0 < len(known) < len(times)
     by_keyword = made.keyword is not None and not made.keyword.of_rate
+    # An average of counts of several times is of none, unless they are brought to one.
+    made.count_time = times[0] if by_keyword or not (differ or len(known) < len(times)) else None
     if not known and len(times) > 1 and not is_unknown and not by_keyword:
         made.say(f"{made.first} and the others have counts and no exposure times, which are taken for the same.")
     if scale == "none" and not is_mixed:
