@@ -306,5 +306,7 @@ def test_what_is_no_mosaic_of_ours(tmp_path):
     with pytest.raises(FileError, match="unit"):
         gpures.mosaic(paths[1], add_to=tmp_path / "m.fits", **QUIET)
     assert (tmp_path / "m.fits").read_bytes() == before
+    added = gpures.mosaic(paths[1], add_to=tmp_path / "m.fits", allow_mixed=True, **QUIET).added
+    assert added == ["e0.fits[PRIMARY]", "e1.fits[PRIMARY]"]
     with pytest.raises(FileNotFoundError):
         gpures.mosaic(paths[1], add_to=tmp_path / "none.fits", **QUIET)

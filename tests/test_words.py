@@ -72,6 +72,29 @@ def test_every_option_has_its_name():
 
 
 @pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "made with pixfrac=1.0, and can't be with pixfrac=0.5.",
+            "made with --pixfrac 1.0, and can't be with --pixfrac 0.5.",
+        ),
+        ("with kernel='square', not kernel='turbo'", "with --kernel 'square', not --kernel 'turbo'"),
+        ("with enable_ctx=True, not enable_ctx=False.", "with no --no-context, not --no-context."),
+        ("with allow_mixed=False, not allow_mixed=True", "with no --allow-mixed, not --allow-mixed"),
+        ("with x=1, of /d/pixfrac=1/a.fits", "with x=1, of /d/pixfrac=1/a.fits"),
+    ],
+)
+def test_values_of_options(text, told):
+    """Arguments and their values become options with these, and paths stay what they are."""
+    parser = argparse.ArgumentParser()
+    for option in ("--pixfrac", "--kernel"):
+        parser.add_argument(option)
+    parser.add_argument("--no-context", dest="enable_ctx", action="store_false")
+    parser.add_argument("--allow-mixed", action="store_true")
+    assert in_options(text, option_names(parser)) == told
+
+
+@pytest.mark.parametrize(
     ("given", "degrees"),
     [
         (("150.5", "-2.25"), (150.5, -2.25)),

@@ -15,6 +15,9 @@ __all__ = ["in_options", "option_names", "printable", "said_once"]
 # Arguments of `gpures.mosaic` that the command line has under no option.
 OTHERS = {"inputs": "FILE"}
 
+# An argument and its value, as Python has them, but not in a path.
+ARGUMENT = re.compile(r"(?<= )(?P<name>[a-z_]+)=(?P<value>'[^']*'|[\w.+-]*\w)(?=[,.;:)]?(?: |$))")
+
 # Names of files that are told where a warning was said of others before.
 LISTED = 3
 
@@ -42,8 +45,19 @@ def option_names(parser: argparse.ArgumentParser) -> dict[str, str]:
 
 
 def in_options(text: str, names: Mapping[str, str]) -> str:
-    """A text in which arguments that stand in quotation marks have the names of options."""
-    return re.sub(r"'(\w+(?:=\w+)?)'", lambda match: names.get(match[1], match[0]), text)
+    """A text in which arguments have the names of options: those in quotation marks, and ``name=value``."""
+    text = re.sub(r"'(\w+(?:=\w+)?)'", lambda match: names.get(match[1], match[0]), text)
+    return ARGUMENT.sub(lambda match: _with_value(match, names), text)
+
+
+def _with_value(match: re.Match[str], names: Mapping[str, str]) -> str:
+    argument, name, value = match[0], match["name"], match["value"]
+    if argument in names:
+        return names[argument]
+    for state in {"True", "False"} - {value}:
+        if f"{name}={state}" in names:
+            return f"no {names[f'{name}={state}']}"
+    return f"{names[name]} {value}" if name in names else argument
 
 
 def printable(text: str, encoding: str | None) -> str:

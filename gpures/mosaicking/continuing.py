@@ -120,7 +120,7 @@ class Begun:
         return made | {name: value for name, value in given.items() if name not in made}
 
     def with_values(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What is wanted of its values: what it was made with.
+        """What is wanted of its values: what it was made with; but that exposures are mixed may be allowed later.
 
         Parameters
         ----------
@@ -133,6 +133,8 @@ class Begun:
             Something is not what the mosaic was made with.
         """
         made = {name: self.options[name] for name in CalibrationOptions.names() if name in self.options}
+        if given.get("allow_mixed"):
+            made["allow_mixed"] = True
         defaults = vars(CalibrationOptions())
         self._check_same(made, given, {name: value for name, value in given.items() if value != defaults[name]})
         return {**given, **made}
