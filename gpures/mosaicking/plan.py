@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,17 +24,14 @@ from gpures.mosaicking.content import with_content
 from gpures.mosaicking.continuing import Begun, recorded
 from gpures.mosaicking.destination import check_is_no_input, check_output
 from gpures.mosaicking.flags import default_good_bits, names_for
-from gpures.mosaicking.footprint import Footprint, footprint_of
+from gpures.mosaicking.footprint import Footprint
 from gpures.mosaicking.frame import farthest
 from gpures.mosaicking.one_scale import calibrated
-from gpures.mosaicking.output_wcs import made_wcs
-from gpures.mosaicking.reach import all_beside, reaching
+from gpures.mosaicking.placement import OnTheSky, Placement
 from gpures.mosaicking.scale import Scales
-from gpures.mosaicking.sources import ModelSource, Source, common_sky, entries_of, find
+from gpures.mosaicking.sources import ModelSource, Source, entries_of, find
 from gpures.mosaicking.twice import once
-from gpures.resample.output_frame import OutputFrame
-from gpures.wcs.sky_systems import SkySystem
-from gpures.wcs.transforms import is_imaging, pixel_to_world, world_axes
+from gpures.wcs.transforms import pixel_to_world
 
 __all__ = ["Plan", "make_plan", "nothing_left", "words_of"]
 
@@ -44,9 +41,6 @@ GIB = 2.0**30
 
 # Models in memory at a time: one is added, and two wait or are read (`gpures.Resample.add_models`).
 AT_A_TIME = 3
-
-# Exposures that a warning names.
-NAMED = 3
 
 # Exposures so many times their own radius apart leave most of a frame between them empty.
 APART = 10.0
@@ -240,15 +234,20 @@ def make_plan(
 
     sources = find(entries, progress, skip, asked.reading) if models is None else []
     sources = once(sources, lambda name, reason: skipped.append((name, reason)), begun)
-    calibration, sources = calibrated(sources, asked.calibration, skip, asked.image_begun)
-    sky = common_sky(sources) if given is None else world_axes(given["wcs"]).sky
-    footprints: list[Footprint] = []
-    if given is None or is_imaging(given["wcs"]):
-        sources, footprints = _with_footprints(sources, sky, skip)
-    if models is None and not sources:
-        raise ValueError(nothing_left(skipped))
 
-    given, angle = (given, None) if given is not None else made_wcs(sources, footprints, asked.frame, sky)
+    def placed(sources: Sequence[Source]) -> Placement:
+        found = OnTheSky.of(sources, None if given is None else given["wcs"], skip)
+        if models is None and not found.sources:
+            raise ValueError(nothing_left(skipped))
+        return Placement.of(found, given, asked.frame)
+
+    place = placed(sources)
+    calibration, sources = calibrated(place.inside, asked.calibration, skip, asked.image_begun)
+    if len(sources) < len(place.inside):  # what is left out has no say in the frame
+        kept = [*map(id, sources), *map(id, place.outside)]
+        place = placed([source for source in place.on_the_sky.sources if id(source) in kept])
+    place.tell(begun)
+    sources, output_wcs, frame = place.inside, place.output_wcs, place.frame
     kinds = {source.kind for source in sources}
     options = asked.options(default_good_bits(kinds))
     told = recorded(options) | vars(asked.calibration)
@@ -257,9 +256,7 @@ def make_plan(
         offered |= begun.planes
     flag_names = names_for(options.good_bits, kinds)
     options, variance_names = with_content(options, offered)
-    frame = OutputFrame(given)
-    sources, outside = _within(sources, footprints, given["wcs"], frame.output_array_shape, begun)
-    scales = Scales(calibration, given["wcs"])
+    scales = Scales(calibration, output_wcs["wcs"])
     for source in sources:
         scales.settle(source)
     count = len(sources) + (0 if begun is None else len(begun.records))
@@ -270,7 +267,7 @@ def make_plan(
         check_is_no_input(asked.path, sources)
         names = [source.name for source in sources]
         file_bytes, in_fits = check_output(
-            asked.path, given["wcs"], layout, options, calibration.unit, names, asked.overwrite
+            asked.path, output_wcs["wcs"], layout, options, calibration.unit, names, asked.overwrite
         )
     return Plan(
         path=asked.path,
@@ -285,7 +282,7 @@ def make_plan(
         flag_names=flag_names,
         sources=(ModelSource(model) for model in models) if models is not None else sources,
         total=None if models is not None else len(sources),
-        output_wcs=given,
+        output_wcs=output_wcs,
         options=replace(options, backend=backend),
         arrays=options.arrays(variance_names),
         frame=layout,
@@ -293,12 +290,12 @@ def make_plan(
         device=device,
         why_no_gpu=why,
         pixel_scale=frame.output_pixel_scale,
-        rotation=angle,
+        rotation=place.rotation,
         unit=calibration.unit,
         scales=scales,
         skipped=skipped,
-        outside=outside,
-        footprints=footprints,
+        outside=[source.name for source in place.outside],
+        footprints=place.footprints,
     )
 
 
@@ -307,47 +304,6 @@ def words_of(name: str, error: BaseException) -> str:
     words = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error) or type(error).__name__
     words = " ".join(words.split())
     return words if name in words or isinstance(error, FileError) else f"{name}: {words}"
-
-
-def _with_footprints(
-    sources: Sequence[Source], sky: SkySystem | None, skip: Callable[[str, Exception], None]
-) -> tuple[list[Source], list[Footprint]]:
-    """Exposures that lie somewhere on the sky, and where in a system of coordinates."""
-    good: list[Source] = []
-    footprints = []
-    for source in sources:
-        try:
-            footprints.append(footprint_of(source.name, source.wcs, source.shape, sky))
-            good.append(source)
-        except (ValueError, RuntimeError) as error:
-            skip(source.name, error)
-        except Exception as error:  # what a file's transform raises
-            if source.kind == "model":
-                raise
-            skip(source.name, FileError(source.path, f"the WCS of {source.name} can't be evaluated: {error!r}"))
-    return good, footprints
-
-
-def _within(
-    sources: list[Source],
-    footprints: Sequence[Footprint],
-    wcs: Any,
-    shape: tuple[int, int],
-    begun: Begun | None,
-) -> tuple[list[Source], list[str]]:
-    """Exposures that reach a frame, and the names of others, which a warning tells of."""
-    if not footprints:
-        return sources, []
-    reach = reaching(footprints, wcs, shape)
-    if not any(reach):
-        raise ValueError(all_beside(footprints, wcs, shape))
-    outside = [source.name for source, inside in zip(sources, reach, strict=True) if not inside]
-    if outside:
-        some = ", ".join([*outside[:NAMED], *["..."][: len(outside) > NAMED]])
-        log.warning("%d exposures do not reach the frame, and are not read: %s", len(outside), some)
-    if begun is not None:
-        begun.warn_of_edges([footprint for footprint, inside in zip(footprints, reach, strict=True) if inside])
-    return [source for source, inside in zip(sources, reach, strict=True) if inside], outside
 
 
 def nothing_left(skipped: Sequence[tuple[str, str]]) -> str:

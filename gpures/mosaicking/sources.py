@@ -19,10 +19,8 @@ from gpures.arguments.values import is_real
 from gpures.io import NoExposureError, Reading
 from gpures.machine.prefetch import interruptible
 from gpures.reporting.progress import shown
-from gpures.wcs.sky_systems import ICRS, SkySystem, are_the_same
-from gpures.wcs.transforms import world_axes
 
-__all__ = ["ModelSource", "Source", "common_sky", "entries_of", "find"]
+__all__ = ["ModelSource", "Source", "entries_of", "find"]
 
 log = logging.getLogger(__name__)
 
@@ -317,41 +315,3 @@ def _inputs(entry: str, reading: Reading | None, paths: Collection[str]) -> Sequ
     if owner is not None and os.path.abspath(owner[0]) in paths:
         raise NoExposureError(entry, f"it belongs by its name to {owner[0].name}, and is no exposure.")
     return io.inputs(entry, reading=reading)
-
-
-def common_sky(sources: Sequence[Source]) -> SkySystem:
-    """System of sky coordinates for a frame of exposures: theirs, or ICRS where they are in different ones."""
-    told = [(source, sky) for source in sources if (sky := _sky_of(source)) is not None]
-    if not told:
-        return ICRS
-    first, system = told[0]
-    others = [(source, sky) for source, sky in told if sky.name != system.name]
-    differing = [(source, sky) for source, sky in others if not are_the_same(system, sky)]
-    if differing:
-        source, sky = differing[0]
-        log.warning(
-            "%s has sky coordinates in %s, and %s in %s: the frame is in ICRS, and all are converted.",
-            first.name,
-            system.name,
-            source.name,
-            sky.name,
-        )
-        return ICRS
-    if others:  # they differ by 0.02 arcsec at most, and headers often say one and mean the other
-        source, sky = others[0]
-        log.warning(
-            "%s has sky coordinates in %s, and %s in %s: taken as the same.",
-            first.name,
-            system.name,
-            source.name,
-            sky.name,
-        )
-    return system
-
-
-def _sky_of(source: Source) -> SkySystem | None:
-    """System of an exposure's sky coordinates; None where it does not tell."""
-    try:
-        return world_axes(source.wcs).sky
-    except Exception:  # whatever a WCS raises; its outline can't be made, either
-        return None

@@ -170,7 +170,8 @@ class Stream:
         if (str(source.path), source.name) in self._alike:
             pixels = hashlib.sha256()
             for name in sorted(self._arrays & model.keys()):
-                pixels.update(np.ascontiguousarray(np.zeros(0) if model[name] is None else model[name]))
+                array = np.asarray([] if model[name] is None else model[name])
+                pixels.update(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))  # as files differ in it
             found.append((pixels.hexdigest(), "pixels"))
         return found
 
