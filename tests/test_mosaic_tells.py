@@ -413,6 +413,15 @@ def test_long_words_in_the_history(tmp_path):
     assert f"gpures.mosaic(['{path}']," in " ".join(io.read_mosaic(tmp_path / "m.fits")["history"])
 
 
+@pytest.mark.parametrize("length", [69, 70, 71, 72, 73, 143, 144, 145, 216])
+def test_words_as_long_as_cards(tmp_path, length):
+    """A line of the history has its blanks, also before and behind words that fill cards to the end."""
+    line = " ".join(["one two", "x" * length, "three", "y" * length, "z" * length])
+    model = gpures.mosaic(image(tmp_path / "e.fits"), **QUIET).model
+    io.write(tmp_path / "m.fits", model, history=[line, line])
+    assert " ".join(io.read_mosaic(tmp_path / "m.fits")["history"]) == f"{line} {line}"
+
+
 def test_checksums(tmp_path):
     """All HDUs have checksums that astropy verifies; asdf verifies those of its blocks."""
     models = scenes.dithered_models(SHAPE, 2)

@@ -69,6 +69,9 @@ def test_a_copy_shows_when_it_is_read(tmp_path, caplog):
     header["DATE"], header["FILENAME"] = "2020-01-01", "again.fits"
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(data, header)]).writeto(tmp_path / "again.fits", checksum=True)
     assert added([*paths, tmp_path / "again.fits"]) == ["e0.fits[PRIMARY]", "e1.fits[PRIMARY]"]
+    packed = fits.CompImageHDU(data, header, compression_type="GZIP_1", quantize_level=0.0)
+    fits.HDUList([fits.PrimaryHDU(), packed]).writeto(tmp_path / "again.fits.fz")
+    assert added([*paths, tmp_path / "again.fits.fz"]) == ["e0.fits[PRIMARY]", "e1.fits[PRIMARY]"]
     for k in (1, 2):  # without a date, images that somebody made up may have the same pixels
         image(tmp_path / f"flat{k}.fits", DATE=f"2020-01-0{k}")
     assert len(added([tmp_path / "flat1.fits", tmp_path / "flat2.fits"])) == 2

@@ -162,6 +162,8 @@ def hdu_list(
 def history_cards(line: str) -> list[str]:
     """Parts of a line, each of which fits on a card: broken between words, and in words that are longer than a card.
 
+    What follows a full card belongs to its word, so that something follows each, if only nothing.
+
     Parameters
     ----------
     line : str
@@ -169,7 +171,7 @@ def history_cards(line: str) -> list[str]:
     """
     line = line.encode("ascii", "backslashreplace").decode()
     parts = textwrap.wrap(line, CARD - 2, break_on_hyphens=False, break_long_words=False)
-    return [part[begin : begin + CARD] for part in parts for begin in range(0, len(part), CARD)]
+    return [part[begin : begin + CARD] for part in parts for begin in range(0, len(part) + 1, CARD)]
 
 
 def history_lines(cards: Iterable[str]) -> list[str]:
