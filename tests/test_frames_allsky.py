@@ -120,7 +120,7 @@ def test_opposite_to_the_middle(tmp_path, projection):
         ("CTYPE1  = 'RA---CAR'\nCTYPE2  = 'DEC--CAR'\nNAXIS1  = 40\nEND\n", "needs NAXIS1 and NAXIS2, got 40 and None"),
         ("CTYPE1  = 'RA---CAR'\nCTYPE2  = 'DEC--CAR'\nNAXIS1  = 40\nNAXIS2  = -3\n", "got 40 and -3"),
         ("a text\nof two lines\n", "neither FITS nor ASDF"),
-        ("NAXIS1  = 40\nNAXIS2  = 40\nEND\n", "neither FITS nor ASDF"),
+        ("NAXIS1  = 40\nNAXIS2  = 40\nEND\n", "a header without CTYPE1 and CTYPE2"),
     ],
 )
 def test_headers_that_are_no_frame(tmp_path, capsys, content, words):

@@ -254,6 +254,27 @@ def test_what_differs(tmp_path):
     assert "GAIN" not in header_of(tmp_path / "m.fits")
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        (("CLEAR1L", "F814W"), ("F814W", "CLEAR2L"), ("CLEAR1L", "F814W")),
+        (("f814w ", "CLEAR2L"), ("F814W", "CLEAR2L"), ("f814w", "CLEAR2L")),
+        (("CLEAR1L", "F814W"), ("F606W", "CLEAR2L"), ("MULTIPLE", "MULTIPLE")),
+        (("POL0V", "F814W"), ("POL60V", "F814W"), ("MULTIPLE", "F814W")),
+    ],
+)
+def test_filters_in_wheels(tmp_path, one, other, told):
+    """Filters differ where what was in the beam does, in whatever wheel and spelling."""
+    paths = [
+        image(tmp_path / f"{k}.fits", 1.0 + k, FILTER1=filters[0], FILTER2=filters[1])
+        for k, filters in enumerate((one, other))
+    ]
+    gpures.mosaic(paths, tmp_path / "m.fits", allow_mixed=True, **QUIET)
+    header = header_of(tmp_path / "m.fits")
+    assert (header["FILTER1"], header["FILTER2"]) == told
+    assert "DURATION" not in header  # which nobody told
+
+
 def test_without_dates(tmp_path):
     """Of exposures without dates the mosaic has none; with an end that nobody tells it is the start and the time."""
     paths = [image(tmp_path / f"{k}.fits", shift=(k, 0)) for k in range(2)]

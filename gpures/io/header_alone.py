@@ -47,6 +47,8 @@ def wcs_alone(path: Path) -> Any:
     with damage_named(path, "its header is damaged"):
         header = fits.Header.fromstring(text, sep="\n" if "\n" in text else "")
         if not (header.get("CTYPE1") and header.get("CTYPE2")):
+            if "\n" in text:
+                raise FileError(path, "it is a header without CTYPE1 and CTYPE2, which say what its coordinates are.")
             return None  # it may be a primary one, before extensions
         sides = header.get("NAXIS2"), header.get("NAXIS1")
         if not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides):

@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 OF_A_FILE = ("FILENAME", "DATE", "CREATOR", "NEXPOS")
 NO_FACTS = ("wcs", "exposures", "header", "history")
 
+# Sums that are 0 where no exposure told of its own.
+SUMS = ("duration", "elapsed_exposure_time", "measurement_time")
+
 SUFFIXES = (".fits", ".fits.gz", ".asdf")
 
 # Bytes that gzip makes one of, at most.
@@ -140,6 +143,7 @@ def write_into(
     shape = tuple(as_wcs(wcs).array_shape)
     images = {key: _on_host(value) for key, value in output_model.items() if _is_image(value, shape)}
     facts = {key: _plain(value) for key, value in output_model.items() if key not in images and key not in NO_FACTS}
+    facts |= {key: None for key in SUMS if facts.get(key) == 0.0}
     for key in empty_planes(images):
         log.info("%s: nothing is in %r: it is not written.", destination.path, key)
         del images[key]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["KEYWORDS", "filter_of", "filters_of"]
+__all__ = ["FILTERS", "filter_of", "filters_of"]
 
 # Keywords of a filter. Those of one line say together what was in the beam.
 FILTERS = (

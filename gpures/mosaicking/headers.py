@@ -11,7 +11,7 @@ from gpures.arguments.values import is_real
 from gpures.io import units
 from gpures.io.exposures import ExposureRecord
 from gpures.io.times import mjd_of_date
-from gpures.mosaicking.filters import KEYWORDS
+from gpures.mosaicking.filters import FILTERS, filters_of
 
 __all__ = ["keywords_of", "times_of"]
 
@@ -92,7 +92,7 @@ def keywords_of(
     """Keywords of a mosaic's primary header that come from its exposures.
 
     Those are carried whose values agree in all exposures, but for what describes an array, its place on the sky, its
-    times, or what was measured in it. Filters that differ become MULTIPLE.
+    times, or what was measured in it. Filters that differ become MULTIPLE, unless they do in spelling or wheels alone.
 
     Parameters
     ----------
@@ -116,10 +116,7 @@ def keywords_of(
     """
     own, headers = headers, [*([] if before is None else [before]), *headers]
     kept = _agreed(headers)
-    for name in KEYWORDS:
-        values = {str(header[name]) for header in headers if header.get(name) is not None}
-        if len(values) > 1:
-            kept[name] = (SEVERAL, "the exposures' differ: see INPUTS")
+    kept |= _filters(headers)
     kept |= _dates(records)
     if not is_scaled and (levels := _numbers(headers, "SATURATE")):
         kept["SATURATE"] = (min(levels), "least of the exposures'")
@@ -135,6 +132,19 @@ def _agreed(headers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         and not NOT_CARRIED.match(str(keyword))
         and all(keyword in other and other[keyword] == value for other in others)
     }
+
+
+def _filters(headers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Keywords of filters that differ: those of the first where that is only in spelling, or in the order of wheels."""
+    found: dict[str, Any] = {}
+    told = [filters_of(header) for header in headers]
+    for keywords in FILTERS:
+        are_alike = all(each.get(keywords) == told[0].get(keywords) for each in told)
+        for name in keywords:
+            values = [header[name] for header in headers if header.get(name) is not None]
+            if len(set(map(str, values))) > 1:
+                found[name] = values[0] if are_alike else (SEVERAL, "the exposures' differ: see INPUTS")
+    return found
 
 
 def _is_value(value: Any) -> bool:

@@ -99,9 +99,9 @@ class OutputFrame:
             area = model["pixelarea_steradians"]
             if area is None or area <= 0:
                 log.warning(
-                    "Input model '%s' has no positive 'pixelarea_steradians', but %s: using its mean area.",
+                    "Input model '%s' has no %s: using its mean area.",
                     model_name(model),
-                    area,
+                    "'pixelarea_steradians'" if area is None else f"positive 'pixelarea_steradians', but {area}",
                 )
                 area = compute_mean_pixel_area(model["wcs"], shape=np.shape(model["data"]))
         if area is None or area <= 0:
