@@ -11,7 +11,7 @@ from scipy.special import erf
 
 from gpures import Resample, cli, demo, io, plot
 from gpures.demo import compare, hst, nircam, pictures, scene, sky
-from gpures.mosaicking.footprint import outline
+from gpures.wcs.footprint import outline
 
 FIELD = (nircam.NRCB5["CRVAL1"], nircam.NRCB5["CRVAL2"])
 

@@ -21,7 +21,7 @@ from gpures.io.mosaic_reader import facts_of
 from gpures.machine.prefetch import interruptible
 from gpures.mosaicking.alike import GAINS
 from gpures.mosaicking.calibration import CalibrationOptions
-from gpures.mosaicking.footprint import Footprint
+from gpures.wcs.footprint import Footprint
 from gpures.wcs.sphere import angles
 from gpures.wcs.transforms import world_to_pixel
 

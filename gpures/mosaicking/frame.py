@@ -23,7 +23,7 @@ import numpy as np
 
 from gpures.arguments.arrays import got
 from gpures.arguments.values import LARGEST, checked_real, checked_scale, is_real
-from gpures.mosaicking.footprint import Footprint
+from gpures.wcs.footprint import Footprint
 from gpures.wcs.sphere import angles, separation, vectors
 from gpures.wcs.tangent_plane import TURNS, TangentPlane
 from gpures.wcs.transforms import world_to_pixel

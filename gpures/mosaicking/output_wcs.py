@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from gpures.machine.prefetch import interruptible
-from gpures.mosaicking.footprint import Footprint
 from gpures.mosaicking.frame import FrameOptions, grid_around, kept_grid
 from gpures.mosaicking.sources import Source
+from gpures.wcs.footprint import Footprint
 from gpures.wcs.sky_systems import SkySystem, are_the_same
 from gpures.wcs.tangent_plane import tangent_plane_of
 from gpures.wcs.transforms import ARCSEC_PER_RADIAN, checked_wcs, compute_mean_pixel_area, world_axes

@@ -9,12 +9,12 @@ from typing import Any
 
 from gpures.io import FileError
 from gpures.mosaicking.continuing import Begun
-from gpures.mosaicking.footprint import Footprint, footprint_of
 from gpures.mosaicking.frame import FrameOptions
 from gpures.mosaicking.output_wcs import made_wcs
 from gpures.mosaicking.reach import all_beside, reaching
 from gpures.mosaicking.sources import Source
 from gpures.resample.output_frame import OutputFrame
+from gpures.wcs.footprint import Footprint, footprint_of
 from gpures.wcs.sky_systems import ICRS, SkySystem, are_the_same
 from gpures.wcs.transforms import is_imaging, world_axes
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.mosaicking.footprint import Footprint
+from gpures.wcs.footprint import Footprint
 from gpures.wcs.sphere import angles, separation, vectors
 from gpures.wcs.transforms import pixel_to_world, world_to_pixel
 
