@@ -114,7 +114,7 @@ def test_unnamed_at_the_same_place(tmp_path, caplog):
     path = write(tmp_path / "x.fits", *(hdu(full(k), None, header(), packed=True) for k in (1, 2)))
     assert len(io.inputs(path)) == 2
     caplog.clear()
-    for names, apart in ((["im1", "im2"], 0), ([None, None], 1.5)):  # named alike, or a dither apart
+    for names, apart in ((["sci1", "sci2"], 0), ([None, None], 1.5)):  # named alike, or a dither apart
         assert len(io.inputs(write(tmp_path / "x.fits", *chips(names, apart=apart)))) == 2
     assert caplog.text == ""
     path = write(tmp_path / "x.fits", hdu(full(1), None, header()), hdu(full(2), None, header()))
