@@ -13,7 +13,7 @@ from astropy.time import Time
 from astropy.wcs import WCS
 
 from gpures import cli
-from gpures.mosaicking.frame import tangent_wcs
+from gpures.wcs.frame import tangent_wcs
 
 CENTRE = SkyCoord(150.1, 2.2, unit="deg")
 SCALE = 0.5  # arcsec

@@ -71,9 +71,10 @@ def test_blotting_compiles(target):
 def test_records_are_the_structs():
     """Each field of Python's records lies where the C++ struct has it, and nothing is left out."""
     found = []
-    for name in ("VIEW", "PIXMAP", "PLANE", "EXPOSURE", "MOSAIC", "WINDOW", "BLOT"):
+    names = ("VIEW", "PIXMAP", "PLANE", "EXPOSURE", "MOSAIC", "WINDOW", "BLOT", "STACK_IMAGE", "STACK", "COMPARISON")
+    for name in names:
         for field, (dtype, offset, *_) in getattr(structs, name).fields.items():
-            found.append((f"{name.capitalize()}.{field}", offset, dtype.itemsize))
+            found.append((f"{name.title().replace('_', '')}.{field}", offset, dtype.itemsize))
     assert found == [tuple(field) for field in _cpu.LAYOUT]
 
 

@@ -13,8 +13,8 @@ from starfield import gwcs_in
 import gpures
 from gpures.exposure.pixmap import calc_pixmap
 from gpures.io import read_wcs
-from gpures.mosaicking.frame import FAR
 from gpures.mosaicking.plan import make_plan
+from gpures.wcs.frame import FAR
 from gpures.wcs.tangent_plane import tangent_plane_of
 
 QUIET = {"progress": False, "backend": "cpu", "weight_type": "exptime", "enable_var": False, "compute_err": None}
@@ -90,7 +90,7 @@ def test_several_on_one_grid(tmp_path, kind):
             paths.append(exposure(tmp_path / f"{k}.fits", shape, k, shift=shift, rotation=20.0))
         else:
             wcs = gwcs_in("ICRS", 20.0, shape)
-            wcs = gpures.mosaicking.frame.tangent_wcs(
+            wcs = gpures.wcs.frame.tangent_wcs(
                 (header["CRVAL1"], header["CRVAL2"]),
                 (header["CRPIX1"] - 1, header["CRPIX2"] - 1),
                 tangent_plane_of(wcs, shape).matrix,

@@ -10,10 +10,10 @@ import scenes
 from astropy.coordinates import FK5, ICRS, Galactic, SkyCoord
 
 import gpures
-from gpures.mosaicking.frame import FrameOptions, farthest, grid_around, tangent_wcs
 from gpures.mosaicking.plan import make_plan
 from gpures.mosaicking.reach import reaching
 from gpures.wcs.footprint import footprint_of, outline
+from gpures.wcs.frame import FrameOptions, farthest, grid_around, tangent_wcs
 from gpures.wcs.sphere import angles, separation, vectors
 from gpures.wcs.transforms import world_to_pixel
 

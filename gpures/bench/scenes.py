@@ -14,7 +14,7 @@ from astropy.coordinates import ICRS
 
 from gpures.demo.nircam import exposure_keywords
 from gpures.demo.sky import ARCSEC, tan_sip_gwcs, tangent_offsets
-from gpures.mosaicking.frame import tangent_wcs
+from gpures.wcs.frame import tangent_wcs
 from gpures.wcs.transforms import compute_mean_pixel_area
 
 __all__ = [

@@ -17,8 +17,8 @@ from astropy.io import fits
 from astropy.modeling import models
 from astropy.wcs import WCS
 
-from gpures.mosaicking.frame import FrameOptions, grid_around, tangent_wcs
 from gpures.wcs.footprint import footprint_of
+from gpures.wcs.frame import FrameOptions, grid_around, tangent_wcs
 from gpures.wcs.sphere import quadrilateral_areas, vectors
 
 __all__ = [

@@ -15,6 +15,7 @@ from gpures import _cpu
 
 __all__ = [
     "BLOT",
+    "COMPARISON",
     "EXPOSURE",
     "INTERPOLATIONS",
     "LANCZOS_ORDER",
@@ -22,6 +23,8 @@ __all__ = [
     "MOST_PLANES",
     "PIXMAP",
     "PLANE",
+    "STACK",
+    "STACK_IMAGE",
     "VIEW",
     "WINDOW",
     "Place",
@@ -88,6 +91,24 @@ BLOT = np.dtype(
     + [("out_ny", "i8"), ("out_nx", "i8")]
     + [(name, "f8") for name in ("scale", "fill", "sinc_scale", "float32_below")]
     + [("lanczos", _POINTER)],
+    align=True,
+)
+
+STACK_IMAGE = np.dtype(
+    [("data", _POINTER)] + [(name, "i8") for name in ("x0", "y0", "nx", "ny")] + [("level", "f8")], align=True
+)
+
+STACK = np.dtype(
+    [("image", _POINTER)]
+    + [(name, "i8") for name in ("images", "x0", "y0", "nx", "ny")]
+    + [("out", _POINTER), ("lower", _POINTER)],
+    align=True,
+)
+
+COMPARISON = np.dtype(
+    [(name, _POINTER) for name in ("data", "expected", "lower", "err")]
+    + [("ny", "i8"), ("nx", "i8"), ("background", "f8"), ("snr", "f8", (3,)), ("scale", "f8", (3,))]
+    + [("sharpness", "f8"), ("smoothing", "f8"), ("found", _POINTER)],
     align=True,
 )
 

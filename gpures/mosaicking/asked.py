@@ -14,9 +14,9 @@ from gpures.io import Input, Reading
 from gpures.mosaicking.calibration import CalibrationOptions
 from gpures.mosaicking.continuing import Begun, begun_mosaic
 from gpures.mosaicking.destination import checked_output
-from gpures.mosaicking.frame import FrameOptions
 from gpures.mosaicking.history import call_of
 from gpures.mosaicking.output_wcs import given_wcs
+from gpures.wcs.frame import FrameOptions
 
 __all__ = ["Asked", "asked_for"]
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from gpures.io import FileError
 from gpures.mosaicking.continuing import Begun
-from gpures.mosaicking.frame import FrameOptions
-from gpures.mosaicking.output_wcs import made_wcs
 from gpures.mosaicking.reach import all_beside, reaching
 from gpures.mosaicking.sources import Source
 from gpures.resample.output_frame import OutputFrame
 from gpures.wcs.footprint import Footprint, footprint_of
+from gpures.wcs.frame import FrameOptions
+from gpures.wcs.frame_around import made_wcs
 from gpures.wcs.sky_systems import ICRS, SkySystem, are_the_same
 from gpures.wcs.transforms import is_imaging, world_axes
 
@@ -120,7 +120,8 @@ class Placement:
         sources, footprints = on_the_sky.sources, on_the_sky.footprints
         rotation = None
         if given is None:
-            given, rotation = made_wcs(sources, footprints, wanted, on_the_sky.sky)
+            first = sources[0]
+            given, rotation = made_wcs(first.wcs, first.shape, footprints, wanted, on_the_sky.sky)
         frame = OutputFrame(given)
         if not footprints:
             return cls(on_the_sky, given, rotation, frame, sources)

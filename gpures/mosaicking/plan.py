@@ -24,13 +24,13 @@ from gpures.mosaicking.content import with_content
 from gpures.mosaicking.continuing import Begun, recorded
 from gpures.mosaicking.destination import check_is_no_input, check_output
 from gpures.mosaicking.flags import default_good_bits, names_for
-from gpures.mosaicking.frame import farthest
 from gpures.mosaicking.one_scale import calibrated
 from gpures.mosaicking.placement import OnTheSky, Placement
 from gpures.mosaicking.scale import Scales
 from gpures.mosaicking.sources import ModelSource, Source, entries_of, find
 from gpures.mosaicking.twice import once
 from gpures.wcs.footprint import Footprint
+from gpures.wcs.frame import farthest
 from gpures.wcs.transforms import pixel_to_world
 
 __all__ = ["Plan", "make_plan", "nothing_left", "words_of"]

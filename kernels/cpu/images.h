@@ -6,6 +6,7 @@
 namespace gpures {
 
 struct Blot;
+struct Exposure;
 
 // An output frame, and the part of it that any exposure has touched. Outside of that, nothing is read: pages of the
 // accumulators that were never written to stay without memory.
@@ -33,7 +34,8 @@ void finish_variance(T* variance, const T* weight, const TouchedFrame& frame, do
 void error_from_variances(const float* const* variances, int count, float* error, const TouchedFrame& frame,
                           int threads);
 
-// Makes a blotted image.
+// Makes a blotted image; at the pixels of an exposure, where one is given.
 void blot(const Blot& blot, int threads);
+void blot_exposure(const Exposure& exposure, const Blot& blot, int threads);
 
 }  // namespace gpures

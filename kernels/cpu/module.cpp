@@ -13,12 +13,16 @@
 #include <thread>
 
 #include "../blot.h"
+#include "../outliers.h"
 #include "../splat.h"
+#include "../stack.h"
 #include "images.h"
 #include "irregular_drops.h"
 #include "maps.h"
+#include "outliers.h"
 #include "pass.h"
 #include "record_fields.h"
+#include "stack.h"
 #include "walk.h"
 #include "window.h"
 
@@ -52,6 +56,8 @@ using Doubles = nb::ndarray<double, nb::c_contig, nb::device::cpu>;
 using ReadFloats = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using ReadDoubles = nb::ndarray<const double, nb::c_contig, nb::device::cpu>;
 
+using Bytes = nb::ndarray<unsigned char, nb::c_contig, nb::device::cpu>;
+using ReadBytes = nb::ndarray<const unsigned char, nb::c_contig, nb::device::cpu>;
 using Counts = nb::ndarray<std::int64_t, nb::c_contig, nb::device::cpu>;
 
 // The GIL is not held for the life of one of these. Where the interpreter has ended meanwhile, which a daemon thread
@@ -168,6 +174,30 @@ NB_MODULE(_cpu, m)
         check_sides(image.ny, image.nx);
         check_sides(image.out_ny, image.out_nx);
         blot(image, threads);
+    });
+    m.def("blot_exposure", [](std::uintptr_t exposure, std::uintptr_t address, int threads) {
+        const Released released;
+        const Blot& image = *reinterpret_cast<const Blot*>(address);
+        check_sides(image.ny, image.nx);
+        blot_exposure(exposure_at(exposure), image, threads);
+    });
+    m.def("median", [](std::uintptr_t address, int threads) {
+        const Released released;
+        const Stack& stack = *reinterpret_cast<const Stack*>(address);
+        check_sides(stack.ny, stack.nx);
+        median(stack, threads);
+    });
+    // Outliers of an exposure, into a mask.
+    m.def("outliers", [](std::uintptr_t address, int reach, bool third, Bytes mask, int threads) {
+        const Released released;
+        const Comparison& comparison = *reinterpret_cast<const Comparison*>(address);
+        check_sides(comparison.ny, comparison.nx);
+        outliers(comparison, reach, third, mask.data(), threads);
+    });
+    m.def("grow", [](ReadBytes mask, int reach, Bytes grown, int threads) {
+        const Released released;
+        grow(mask.data(), static_cast<long long>(mask.shape(0)), static_cast<long long>(mask.shape(1)), reach,
+             grown.data(), threads);
     });
     m.def("weight_map", [](std::uintptr_t exposure, Floats map, int threads) {
         const Released released;

@@ -2,6 +2,8 @@
 
 #include "../blot.h"
 #include "../exposure.h"
+#include "../outliers.h"
+#include "../stack.h"
 
 namespace gpures {
 
@@ -91,6 +93,32 @@ std::vector<Field> record_fields()
         GPURES_FIELD(Blot, sinc_scale),
         GPURES_FIELD(Blot, float32_below),
         GPURES_FIELD(Blot, lanczos),
+        GPURES_FIELD(StackImage, data),
+        GPURES_FIELD(StackImage, x0),
+        GPURES_FIELD(StackImage, y0),
+        GPURES_FIELD(StackImage, nx),
+        GPURES_FIELD(StackImage, ny),
+        GPURES_FIELD(StackImage, level),
+        GPURES_FIELD(Stack, image),
+        GPURES_FIELD(Stack, images),
+        GPURES_FIELD(Stack, x0),
+        GPURES_FIELD(Stack, y0),
+        GPURES_FIELD(Stack, nx),
+        GPURES_FIELD(Stack, ny),
+        GPURES_FIELD(Stack, out),
+        GPURES_FIELD(Stack, lower),
+        GPURES_FIELD(Comparison, data),
+        GPURES_FIELD(Comparison, expected),
+        GPURES_FIELD(Comparison, lower),
+        GPURES_FIELD(Comparison, err),
+        GPURES_FIELD(Comparison, ny),
+        GPURES_FIELD(Comparison, nx),
+        GPURES_FIELD(Comparison, background),
+        GPURES_FIELD(Comparison, snr),
+        GPURES_FIELD(Comparison, scale),
+        GPURES_FIELD(Comparison, sharpness),
+        GPURES_FIELD(Comparison, smoothing),
+        GPURES_FIELD(Comparison, found),
     };
 #undef GPURES_FIELD
 }

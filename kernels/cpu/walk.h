@@ -60,6 +60,8 @@ struct Walk {
     // Pixels off a frame.
     void (*misses)(const Exposure&, Block, long long nx, long long ny, int* of_rows, void* workspace);
     void (*blot_row)(const Blot&, long long row);
+    // At the pixels of an exposure, whose places go into `room` for 2 nx numbers.
+    void (*blot_exposure_row)(const Exposure&, const Blot&, long long row, double* room);
 };
 
 // That of the widest vectors that this processor has.

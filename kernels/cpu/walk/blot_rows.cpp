@@ -1,7 +1,7 @@
-// Rows of a blotted image.
+// Rows of a blotted image, at the places of a map, or at those of an exposure's pixels.
 //
 // Compiled once per instruction set, like walk.cpp.
-#include "maths.h"
+#include "centres.h"
 
 GPURES_BEGIN
 
@@ -27,11 +27,9 @@ inline Vector blotted_inside(const Blot& b, Vector x, Vector y, Vector i, Vector
 }
 
 template <class Interpolant, class T>
-void blot_row_of(const Blot& b, long long row)
+void blot_places(const Blot& b, const double* map, float* out)
 {
     constexpr double FIRST = Interpolant::FIRST, LAST = FIRST + Interpolant::TAPS - 1;
-    const double* map = b.pixmap + 2 * row * b.out_nx;
-    float* out = b.out + row * b.out_nx;
     const Vector zero = Vector{};
     const Vector last_x = zero + static_cast<double>(b.nx - 1), last_y = zero + static_cast<double>(b.ny - 1);
     long long k = 0;
@@ -56,12 +54,29 @@ void blot_row_of(const Blot& b, long long row)
     for (; k < b.out_nx; ++k) out[k] = blotted<Interpolant, T>(b, map[2 * k], map[2 * k + 1]);
 }
 
-void blot_row(const Blot& b, long long row)
+inline void blot_row_at(const Blot& b, const double* map, long long row)
 {
+    float* out = b.out + row * b.out_nx;
     with_interpolant(b.interpolation, [&](auto interpolant) {
         using Interpolant = decltype(interpolant);
-        b.doubles ? blot_row_of<Interpolant, double>(b, row) : blot_row_of<Interpolant, float>(b, row);
+        b.doubles ? blot_places<Interpolant, double>(b, map, out) : blot_places<Interpolant, float>(b, map, out);
     });
+}
+
+void blot_row(const Blot& b, long long row) { blot_row_at(b, b.pixmap + 2 * row * b.out_nx, row); }
+
+void blot_exposure_row(const Exposure& e, const Blot& b, long long row, double* room)
+{
+    for (int i = 0; i < e.nx; i += BLOCK_WIDTH) {
+        double x[BLOCK_WIDTH], y[BLOCK_WIDTH];
+        const int n = e.nx - i < BLOCK_WIDTH ? static_cast<int>(e.nx) - i : BLOCK_WIDTH;
+        inner_row(e, static_cast<int>(row), i, i + n - 1, x, y);
+        for (int k = 0; k < n; ++k) {
+            room[2 * (i + k)] = x[k];
+            room[2 * (i + k) + 1] = y[k];
+        }
+    }
+    blot_row_at(b, room, row);
 }
 
 GPURES_END

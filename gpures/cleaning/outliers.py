@@ -1,0 +1,334 @@
+"""`gpures.flag_outliers`: pixels in which an exposure has what no other one of the same place has.
+
+Each exposure is resampled by itself, the median of all taken, and brought back to the exposures' pixels; what differs
+from it there by more than noise and more than steep places explain is a cosmic ray, or a hot pixel, or a satellite.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gpures.arguments.arrays import as_host, got, model_name
+from gpures.arguments.values import checked_integer
+from gpures.box import Box
+from gpures.cleaning.comparison import blotted, outliers
+from gpures.cleaning.options import OutlierOptions, Thresholds
+from gpures.cleaning.stack import Stack
+from gpures.cleaning.threshold import weight_threshold
+from gpures.exposure.exposure import Exposure
+from gpures.exposure.input_model import InputModel
+from gpures.exposure.pixmap import PixelMap
+from gpures.reporting.progress import shown
+from gpures.reporting.tables import row
+from gpures.reporting.timing import stage
+from gpures.resample.resampler import Resample
+from gpures.wcs.footprint import footprint_of
+from gpures.wcs.frame import FrameOptions
+from gpures.wcs.frame_around import made_wcs
+from gpures.wcs.transforms import world_axes
+
+__all__ = ["OUTLIER", "OutlierSearch", "Outliers", "flag_outliers"]
+
+log = logging.getLogger(__name__)
+
+# Bits of JWST's and Roman's DQ: DO_NOT_USE and OUTLIER.
+OUTLIER = 1 | 16
+
+# Arrays that an error is made of, where a model has none.
+VARIANCES = ("var_rnoise", "var_poisson", "var_flat")
+
+# Standard deviations of a normal distribution in a median of absolute deviations.
+PER_DEVIATION = 1.4826
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """What was found.
+
+    Attributes
+    ----------
+    names : list of str
+        The exposures.
+    masks : list of ndarray of bool (Ny, Nx)
+        Outliers of each.
+    median : ndarray of float32 (Ny, Nx)
+        Median of the exposures in the frame, without their sky.
+    wcs : gwcs.wcs.WCS or astropy.wcs.WCS
+        Of the frame.
+    """
+
+    names: list[str]
+    masks: list[np.ndarray] = field(repr=False)
+    median: np.ndarray = field(repr=False)
+    wcs: Any = field(repr=False)
+
+    @property
+    def counts(self) -> list[int]:
+        """Number of outliers of each exposure."""
+        return [int(np.count_nonzero(mask)) for mask in self.masks]
+
+    @property
+    def report(self) -> str:
+        """A table of the exposures and their outliers."""
+        formats = (">10", ">11", "<")
+        rows = [
+            row((count, f"{100.0 * count / mask.size:.3f} %", f"  {name}"), formats)
+            for name, count, mask in zip(self.names, self.counts, self.masks, strict=True)
+        ]
+        return "\n".join([row(("outliers", "of pixels", "  exposure"), formats), *rows])
+
+
+@dataclass
+class _Taken:
+    """What is kept of an exposure between the two times that it is read."""
+
+    name: str
+    pixmap: PixelMap | None
+    level: float
+
+
+class OutlierSearch:
+    """A search for outliers, in which each exposure is in memory twice: when it is taken, and when it is compared.
+
+    Parameters
+    ----------
+    output_wcs : gwcs.wcs.WCS, astropy.wcs.WCS or dict
+        Frame of the median, as `gpures.Resample` takes it.
+    options : OutlierOptions
+        How outliers are looked for.
+    **resampling
+        Options of `gpures.Resample` with which each exposure is resampled.
+    """
+
+    def __init__(self, output_wcs: Any, options: OutlierOptions, **resampling: Any):
+        wanted = {"enable_ctx": False, "enable_var": False, "compute_err": None, "propagate_dq": False}
+        self._options = options
+        frame = output_wcs if isinstance(output_wcs, Mapping) else {"wcs": output_wcs}
+        self._resample = Resample(frame, **(resampling | wanted))
+        ny, nx = self._resample.output_array_shape
+        self._stack = Stack((ny, nx))
+        self._taken: list[_Taken] = []
+        self._median: np.ndarray | None = None
+        self._lower: np.ndarray | None = None
+
+    @property
+    def wcs(self) -> Any:
+        """WCS of the frame."""
+        return self._resample.output_wcs
+
+    @property
+    def median(self) -> np.ndarray:
+        """Median of the exposures, once all have been taken."""
+        assert self._median is not None
+        return self._median
+
+    def take(self, model: Mapping[str, Any]) -> None:
+        """Take an exposure: resampled by itself, it is kept for the median.
+
+        Parameters
+        ----------
+        model : mapping
+            As `gpures.Resample.add_model` takes it.
+        """
+        self._resample.reset_arrays()
+        self._resample.validate_input_model(model)
+        exposure = self._resample._checked_exposure(InputModel(model))
+        accumulators = self._resample._accumulators
+        with stage("each by itself"):
+            accumulators.add(exposure)
+            window = accumulators.window
+            with accumulators.context():
+                data, weight = (as_host(accumulators.image(name)[window.slices]) for name in ("data", "wht"))
+        with stage("weights of each"):
+            least = weight_threshold(weight, self._options.maskpt)
+            self._stack.add(np.where(weight > max(least, 0.0), data, np.float32(np.nan)), Box(*window))
+        # A map of each pixel is as large as the exposure, and is made anew.
+        pixmap = None if exposure.pixmap.spline is None else exposure.pixmap
+        self._taken.append(_Taken(model_name(model), pixmap, exposure.level))
+
+    def settle(self, levels: Sequence[float | None] | None = None) -> None:
+        """Make the median, when all exposures have been taken.
+
+        Parameters
+        ----------
+        levels : sequence of float or None, optional
+            Sky levels of the exposures, where other ones have been found than they had when they were taken.
+        """
+        if levels is not None:
+            own = [taken.level for taken in self._taken]
+            for taken, level in zip(self._taken, levels, strict=True):
+                taken.level = taken.level if level is None else level
+            offsets = [taken.level - before for taken, before in zip(self._taken, own, strict=True)]
+        with stage("median"):
+            self._median, self._lower = self._stack.median(None if levels is None else offsets)
+
+    def outliers_of(self, number: int, model: Mapping[str, Any]) -> np.ndarray:
+        """Outliers of an exposure.
+
+        Parameters
+        ----------
+        number : int
+            Which of those that were taken it is.
+        model : mapping
+            The same as then.
+
+        Returns
+        -------
+        ndarray of bool (Ny, Nx)
+            Among the pixels that are used.
+        """
+        taken, taken_model = self._taken[number], InputModel(model)
+        exposure = self._resample._checked_exposure(taken_model, taken.pixmap)
+        with stage("comparison"):
+            data = _used_data(exposure, self._resample._accumulators.weight_map(exposure))
+            expected, lower = blotted(self.median, exposure.pixmap), None
+            if self._lower is not None and self._options.by_lower:
+                lower = blotted(self._lower, exposure.pixmap)
+            err = _err_of(taken_model, data, expected, taken.level)
+            ratio = exposure.pixel_scale_ratio
+            return outliers(data, err, expected, self._options, lower=lower, background=taken.level, scale_ratio=ratio)
+
+
+def _used_data(exposure: Exposure, weight: Any) -> np.ndarray:
+    """Data of an exposure; NaN in pixels that are not used."""
+    data = np.array(as_host(exposure.data), np.float32)
+    data[as_host(weight) == 0] = np.nan
+    return data
+
+
+def _err_of(model: InputModel, data: np.ndarray, expected: np.ndarray, level: float) -> np.ndarray:
+    """Error of an exposure: its own, or of its variances, or the scatter of its differences."""
+    if model.get("err") is not None:
+        return np.asarray(as_host(model.array("err")), np.float32)
+    parts = [as_host(model.array(name)) for name in VARIANCES if model.get(name) is not None]
+    if parts:
+        return np.sqrt(np.nansum([np.where(part > 0, part, np.nan) for part in parts], axis=0)).astype(np.float32)
+    differences = data - expected - np.float32(level)
+    differences = differences[np.isfinite(differences)]
+    noise = PER_DEVIATION * float(np.median(np.abs(differences))) if differences.size else 0.0
+    log.warning(
+        "%s has no error: the scatter of its differences from the others, %.4g, is taken for its noise everywhere.",
+        model.name,
+        noise,
+    )
+    return np.full(data.shape, noise, np.float32)
+
+
+def flag_outliers(
+    models: Sequence[MutableMapping[str, Any]],
+    *,
+    output_wcs: Any = None,
+    snr: Thresholds = OutlierOptions.snr,
+    scale: Thresholds = OutlierOptions.scale,
+    backg: float = OutlierOptions.backg,
+    maskpt: float = OutlierOptions.maskpt,
+    kernel_size: int = OutlierOptions.kernel_size,
+    grow: int = OutlierOptions.grow,
+    sharpness: float = OutlierOptions.sharpness,
+    by_lower: bool = OutlierOptions.by_lower,
+    flags: int = OUTLIER,
+    progress: bool | Callable[[int, int | None], object] | None = None,
+    **resampling: Any,
+) -> Outliers:
+    """Flag pixels in which an exposure has what no other one of the same place has: cosmic rays, mostly.
+
+    Each exposure is resampled by itself onto a common frame, on the window that it reaches; the median of all is
+    brought back to the pixels of each, where an outlier is what differs from it by more than ``snr`` times its noise
+    and ``scale`` times the greatest step to a neighbouring pixel in what it should be.
+
+    Parameters
+    ----------
+    models : sequence of gpures.typing.Model
+        Exposures, at least two, with their sky levels. In each, ``"dq"`` becomes another array with the flags; nothing
+        else is changed.
+    output_wcs : gwcs.wcs.WCS, astropy.wcs.WCS or dict, optional
+        Frame of the median, as `gpures.Resample` takes it. By default one around all models, with the scale and the
+        orientation of the first.
+    snr, scale : (float, float[, float]), optional
+        Thresholds: of a pixel; of one in whose surroundings there is one beyond the first; of one beside what was
+        found. A text such as ``"5.0 4.0"`` will do; without a third number nothing is looked for beside what was found.
+    backg : float, optional
+        Background that is subtracted from the differences, in the unit of the data.
+    maskpt : float, optional
+        Pixels of a resampled exposure with a weight below so many times the mean one are left out of the median.
+    kernel_size : int, optional
+        Side of a pixel's surroundings, pixels, odd.
+    grow : int, optional
+        Side of the square by which outliers are grown in the end, pixels, odd.
+    sharpness : float, optional
+        A difference counts where at least so much of it is left if the exposure is smoothed as the median is: 0 to 1.
+    by_lower : bool, optional
+        Whether the lower of the two values in the middle takes the median's place where that stands out from it.
+    flags : int, optional
+        DQ bits of an outlier. By default those of JWST and Roman, OUTLIER and DO_NOT_USE.
+    progress : bool, callable or None, optional
+        As in `gpures.Resample.add_models`; each exposure is counted twice.
+    **resampling
+        Options of `gpures.Resample`: of the kernel, the weights, the good bits.
+
+    Returns
+    -------
+    Outliers
+        Masks, counts, and the median.
+
+    Raises
+    ------
+    TypeError, ValueError, KeyError
+        An argument or a model can't be used. No model has been changed then.
+
+    Notes
+    -----
+    With ``snr=(5, 4), scale=(1.2, 0.7), sharpness=0, by_lower=False`` this does what the outlier detection of JWST's
+    pipeline does. What is done besides finds more of the cosmic rays and leaves the cores of stars alone.
+    """
+    options = OutlierOptions(snr, scale, backg, maskpt, kernel_size, grow, sharpness, by_lower)
+    models = list(models)
+    if len(models) < 2:
+        raise ValueError(f"'models' must be at least two exposures, of which one tells of another, got {len(models)}.")
+    flags = _checked_flags(flags, models)
+    search = OutlierSearch(_frame_of(models) if output_wcs is None else output_wcs, options, **resampling)
+    with shown(progress, 2 * len(models)) as show:
+        for k, model in enumerate(models):
+            search.take(model)
+            show(k + 1)
+        search.settle()
+        masks = []
+        for k, model in enumerate(models):
+            masks.append(search.outliers_of(k, model))
+            show(len(models) + k + 1)
+    made = [flagged(model["dq"], mask, flags) for model, mask in zip(models, masks, strict=True)]
+    for model, dq in zip(models, made, strict=True):
+        model["dq"] = dq
+    return Outliers([model_name(model) for model in models], masks, search.median, search.wcs)
+
+
+def flagged(dq: Any, mask: np.ndarray, flags: int) -> Any:
+    """Another DQ array, with flags in the pixels of a mask, as unsigned and as wide as the flags need."""
+    made = as_host(dq)
+    made = np.ma.copy(made) if np.ma.isMaskedArray(made) else np.array(made)
+    made[mask] |= made.dtype.type(flags)
+    return made
+
+
+def _checked_flags(flags: Any, models: Sequence[Mapping[str, Any]]) -> int:
+    flags = checked_integer(flags, "flags")
+    for model in models:
+        dtype = np.asarray(as_host(model["dq"])).dtype
+        if dtype.kind not in "iu" or not 0 < flags <= np.iinfo(dtype).max:
+            raise ValueError(
+                f"'flags' must be positive and fit in the DQ of model '{model_name(model)}', {dtype}, got {got(flags)}."
+            )
+    return flags
+
+
+def _frame_of(models: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A frame around models, on the scale and along the axes of the first."""
+    sky = world_axes(models[0]["wcs"]).sky
+    footprints = [footprint_of(model_name(model), model["wcs"], np.shape(model["data"]), sky) for model in models]
+    wanted = FrameOptions(rotation=None)
+    return made_wcs(models[0]["wcs"], np.shape(models[0]["data"]), footprints, wanted, sky)[0]

@@ -1,0 +1,110 @@
+"""Exposures that were resampled by themselves, each on its window of one frame, and their median."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+
+from gpures import _cpu
+from gpures.box import Box
+from gpures.exposure.structs import STACK, STACK_IMAGE
+from gpures.machine.memory import available_memory
+from gpures.machine.threads import thread_count
+
+__all__ = ["Stack"]
+
+# Share of the memory that is available which images may take; further ones go to the disk.
+SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image on its window of the frame, NaN where it has no value, in memory or mapped from a file."""
+
+    values: np.ndarray
+    window: Box
+
+
+class Stack:
+    """Images on windows of one frame.
+
+    What does not fit in memory lies in a temporary file, of which the median is taken in rows: what is in memory then
+    is rows of all images.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Shape (Ny, Nx) of the frame.
+    most_bytes : int, optional
+        Memory that images may take; by default half of what is available.
+    """
+
+    def __init__(self, shape: tuple[int, int], most_bytes: int | None = None):
+        self.shape = shape
+        if most_bytes is None and (available := available_memory()) is not None:
+            most_bytes = int(SHARE * available)
+        self._left = most_bytes
+        self._images: list[_Image] = []
+        self._file: IO[bytes] | None = None
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def add(self, values: np.ndarray, window: Box) -> None:
+        """Add an image.
+
+        Parameters
+        ----------
+        values : ndarray of float32 (Ny, Nx)
+            The image on its window; NaN where it has no value.
+        window : Box
+            Pixels of the frame that it covers.
+        """
+        values = np.ascontiguousarray(values, np.float32)
+        if self._left is not None and values.size:
+            if values.nbytes > self._left:
+                values = self._on_disk(values)
+            else:
+                self._left -= values.nbytes
+        self._images.append(_Image(values, window))
+
+    def _on_disk(self, values: np.ndarray) -> np.ndarray:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="gpures-")  # noqa: SIM115  (it lives as long as the stack)
+            weakref.finalize(self, self._file.close)
+        place = self._file.seek(0, 2)
+        values.tofile(self._file)
+        self._file.flush()
+        return np.memmap(self._file, np.float32, "r", place, values.shape)
+
+    def median(self, levels: Sequence[float] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Median of the images at each pixel of the frame, of those that have a value there.
+
+        Parameters
+        ----------
+        levels : sequence of float, optional
+            What is subtracted from each of them.
+
+        Returns
+        -------
+        median, lower : ndarray of float32 (Ny, Nx)
+            NaN where none has a value. Of an even number of values the median is the mean of the two in the middle, and
+            the other one is the lower of these.
+        """
+        levels = [0.0] * len(self._images) if levels is None else levels
+        images = np.zeros(len(self._images), STACK_IMAGE)
+        for k, (image, level) in enumerate(zip(self._images, levels, strict=True)):
+            (ny, nx), window = image.values.shape, image.window
+            images[k] = (image.values.ctypes.data, window.xmin, window.ymin, nx, ny, level)
+        median, lower = np.empty(self.shape, np.float32), np.empty(self.shape, np.float32)
+        record: Any = np.zeros((), STACK)
+        record["image"], record["images"] = images.ctypes.data, len(images)
+        record["ny"], record["nx"] = self.shape
+        record["out"], record["lower"] = median.ctypes.data, lower.ctypes.data
+        _cpu.median(record.ctypes.data, thread_count())
+        return median, lower

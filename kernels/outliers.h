@@ -1,0 +1,130 @@
+// Pixels that differ from what the other exposures say of their place by more than noise, and by more than that may be
+// wrong where the image is steep.
+#pragma once
+
+#include "portable.h"
+
+namespace gpures {
+
+// Thresholds: of a pixel that is found for itself, of one in whose surroundings there is such a pixel, and of one
+// beside what has been found.
+constexpr int THRESHOLDS = 3;
+
+struct Comparison {
+    const float* data;   // (ny, nx); NaN where it is not used
+    float* expected;     // what they should be: NaN where nobody knows
+    const float* lower;  // the same, if more of the others are hit than not; or null
+    const float* err;    // their noise
+    long long ny, nx;
+    double background;         // is subtracted from the data
+    double snr[THRESHOLDS];    // times the noise, and
+    double scale[THRESHOLDS];  // times the greatest step to a neighbour
+    double sharpness;          // what of the difference is left, at least, of what is no star when both are smoothed
+    double smoothing;          // the variance of that along an axis, pixels^2
+    unsigned char* found;      // (ny, nx): a bit for each threshold that a pixel is beyond
+};
+
+}  // namespace gpures
+
+GPURES_BEGIN
+
+GPURES_FN bool is_number(float value) { return value == value; }
+
+GPURES_FN float difference_at(const Comparison& c, long long at)
+{
+    return c.data[at] - c.expected[at] - narrowed(c.background);
+}
+
+// Greatest step of an image from a pixel to its neighbours along x and y, as far as there are any; NaN of what is none.
+GPURES_FN float steepest(const Comparison& c, const float* image, long long i, long long j)
+{
+    const float* p = image + j * c.nx + i;
+    const float own = *p;
+    float most = is_number(own) ? 0.0f : own;
+    const auto compare = [&](bool is_there, long long offset) {
+        if (!is_there) return;
+        const float step = magnitude(own - p[offset]);
+        if (step > most) most = step;
+    };
+    compare(j > 0, -c.nx);
+    compare(j + 1 < c.ny, c.nx);
+    compare(i > 0, -1);
+    compare(i + 1 < c.nx, 1);
+    return most;
+}
+
+// The data, smoothed as resampling and interpolation do it on the average, less what they should be, which is smooth
+// already. What an instrument has made a star of is the same in both; a hit of one pixel is not. Pixels that are not
+// used are what they should be.
+GPURES_FN float smoothed_difference(const Comparison& c, long long i, long long j)
+{
+    const float beside = narrowed(0.5 * c.smoothing), in_middle = 1.0f - 2.0f * beside;
+    float sum = 0.0f;
+    for (int y = -1; y <= 1; ++y) {
+        for (int x = -1; x <= 1; ++x) {
+            const bool is_there = i + x >= 0 && i + x < c.nx && j + y >= 0 && j + y < c.ny;
+            const long long at = is_there ? (j + y) * c.nx + i + x : j * c.nx + i;
+            const float value = c.data[at] - narrowed(c.background);
+            const float expected = is_number(c.expected[at]) ? c.expected[at] : c.expected[j * c.nx + i];
+            sum += (x ? beside : in_middle) * (y ? beside : in_middle) * (is_number(value) ? value : expected);
+        }
+    }
+    return sum - c.expected[j * c.nx + i];
+}
+
+// What a pixel should be. Of an even number of exposures of which half are hit in one place the median is half a hit:
+// where it stands out from the lower one by more than noise and steps explain, that is the better guess.
+GPURES_FN float likely(const Comparison& c, long long i, long long j)
+{
+    constexpr float NOISE = 1.0f, STEP = 0.3f;
+    const long long at = j * c.nx + i;
+    const float noise = is_number(c.err[at]) ? c.err[at] : 0.0f;
+    const bool stands_out = c.expected[at] - c.lower[at] > NOISE * noise + STEP * steepest(c, c.lower, i, j);
+    return stands_out ? c.lower[at] : c.expected[at];
+}
+
+// Which thresholds a pixel is beyond.
+GPURES_FN unsigned char compared(const Comparison& c, long long i, long long j)
+{
+    const long long at = j * c.nx + i;
+    const float excess = difference_at(c, at), difference = magnitude(excess);
+    const float noise = is_number(c.err[at]) ? c.err[at] : 0.0f, step = steepest(c, c.expected, i, j);
+    unsigned char found = 0;
+    for (int k = 0; k < THRESHOLDS; ++k) {
+        const float allowed = narrowed(c.scale[k]) * step + narrowed(c.snr[k]) * noise;
+        found |= (k < 2 ? difference : excess) > allowed ? 1 << k : 0;
+    }
+    if (found && c.sharpness > 0.0) {
+        const bool is_sharp = magnitude(smoothed_difference(c, i, j)) > narrowed(c.sharpness) * difference;
+        if (!is_sharp) found = 0;
+    }
+    return found;
+}
+
+// Whether a pixel of (ny, nx), or any around it up to `reach` away, has one of some bits.
+GPURES_FN bool any_around(const unsigned char* found, unsigned char bits, long long ny, long long nx, long long i,
+                          long long j, int reach)
+{
+    for (long long y = j - reach; y <= j + reach; ++y) {
+        if (y < 0 || y >= ny) continue;
+        for (long long x = i - reach; x <= i + reach; ++x) {
+            if (x >= 0 && x < nx && found[y * nx + x] & bits) return true;
+        }
+    }
+    return false;
+}
+
+// Whether a pixel is beyond the second threshold, and one in its surroundings beyond the first.
+GPURES_FN bool is_outlier(const Comparison& c, long long i, long long j, int reach)
+{
+    return c.found[j * c.nx + i] & 2 && any_around(c.found, 1, c.ny, c.nx, i, j, reach);
+}
+
+// Whether a pixel is an outlier, or beside one and beyond the third threshold.
+GPURES_FN bool belongs_to_outlier(const Comparison& c, const unsigned char* outliers, long long i, long long j)
+{
+    const long long at = j * c.nx + i;
+    return outliers[at] || (c.found[at] & 4 && any_around(outliers, 1, c.ny, c.nx, i, j, 1));
+}
+
+GPURES_END

@@ -1,0 +1,274 @@
+"""Outliers: medians, comparison, and what `gpures.flag_outliers` does with models."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+import scenes
+
+import gpures
+from gpures.box import Box
+from gpures.cleaning.comparison import blotted, outliers
+from gpures.cleaning.options import OutlierOptions
+from gpures.cleaning.stack import Stack
+from gpures.cleaning.threshold import weight_threshold
+from gpures.exposure.pixmap import PixelMap, calc_pixmap
+
+RNG = np.random.default_rng(17)
+AS_THE_FIELD = {"snr": (5.0, 4.0), "scale": (1.2, 0.7), "sharpness": 0.0, "by_lower": False}
+
+
+def cube(n, shape=(23, 37), bad=0.3, decimals=None):
+    """Images with NaN, infinities, and, rounded, values that are equal."""
+    images = RNG.normal(size=(n, *shape)).astype(np.float32)
+    for value, share in ((np.nan, bad), (np.inf, 0.02), (-np.inf, 0.02)):
+        images[RNG.random(images.shape) < share] = value
+    images[:, 0, 0] = np.nan
+    return images if decimals is None else images.round(decimals)
+
+
+def nanmedian(images):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return np.nanmedian(images, axis=0)
+
+
+# The median
+
+
+@pytest.mark.parametrize("decimals", [None, 0])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 11, 31, 32, 33, 40])
+def test_medians(n, decimals):
+    """They are numpy's, of odd and even numbers, with NaN, infinities and equal values; many are not sorted."""
+    images = cube(n, decimals=decimals)
+    stack = Stack(images.shape[1:])
+    for image in images:
+        stack.add(image, Box.whole(image.shape))
+    median, lower = stack.median()
+    np.testing.assert_array_equal(median, nanmedian(images))
+    ranked, count = np.sort(images, axis=0), (~np.isnan(images)).sum(axis=0)
+    wanted = np.take_along_axis(ranked, np.maximum((count - 1) // 2, 0)[None], axis=0)[0]
+    np.testing.assert_array_equal(lower, np.where(count > 0, wanted, np.nan))
+
+
+@pytest.mark.parametrize("most_bytes", [None, 0, 3000])
+def test_windows_and_levels(most_bytes):
+    """Images on windows, less their levels, count where they are; in memory or in a file."""
+    shape, windows = (
+        (40, 50),
+        [Box(3, 30, 0, 25), Box(10, 49, 5, 39), Box(0, 8, 30, 39), Box(48, 49, 38, 39), Box(5, 4, 3, 2)],
+    )
+    stack, whole, levels = Stack(shape, most_bytes), [], [1.0, -2.5, 3.0, 0.25, 7.0]
+    for window, level in zip(windows, levels, strict=True):
+        full = np.full(shape, np.nan, np.float32)
+        image = full[window.slices]
+        image[...] = RNG.normal(size=image.shape)
+        stack.add(image, window)
+        whole.append(full - np.float32(level))
+    np.testing.assert_array_equal(stack.median(levels)[0], nanmedian(np.stack(whole)))
+
+
+def test_threshold_of_weights():
+    """It is that of the field: of the mean without what stands out."""
+    stcal = pytest.importorskip("stcal.outlier_detection.utils")
+    weight = RNG.normal(10, 1, (80, 90)).astype(np.float32)
+    weight[RNG.random(weight.shape) < 0.02] = 300.0
+    weight[RNG.random(weight.shape) < 0.2] = 0.0
+    weight[3, 3] = np.nan
+    assert weight_threshold(weight, 0.7) == pytest.approx(stcal.compute_weight_threshold(weight.copy(), 0.7), rel=1e-6)
+    assert np.isnan(weight_threshold(np.zeros((4, 4), np.float32), 0.7))
+
+
+# The comparison
+
+
+def compared(shape=(61, 67)):
+    """Data, errors, and what the data should be, with NaN in each."""
+    expected = RNG.normal(0, 3, shape).astype(np.float32)
+    data = expected + RNG.normal(0, 1, shape).astype(np.float32)
+    hit = RNG.random(shape) < 0.1
+    data[hit] += RNG.normal(0, 20, hit.sum()).astype(np.float32)
+    err = RNG.uniform(0.5, 1.5, shape).astype(np.float32)
+    for array in (data, expected, err):
+        array[RNG.random(shape) < 0.03] = np.nan
+    return data, err, expected
+
+
+@pytest.mark.parametrize("backg", [0.0, 1.5])
+def test_comparison_is_the_field_s(backg):
+    """Without what is ours outliers are those of stcal's function, to the pixel."""
+    stcal = pytest.importorskip("stcal.outlier_detection.utils")
+    data, err, expected = compared()
+    mask = outliers(data, err, expected.copy(), OutlierOptions(backg=backg, **AS_THE_FIELD))
+    wanted = stcal.flag_resampled_crs(data, err, expected, 5.0, 4.0, 1.2, 0.7, backg)
+    assert 50 < wanted.sum() < 1000
+    np.testing.assert_array_equal(mask, wanted)
+
+
+def test_growth():
+    """What was found grows by a square, also at the edges; the third threshold takes what is more than it should."""
+    data, err, expected = (np.full((9, 9), value, np.float32) for value in (0.0, 1.0, 0.0))
+    data[4, 4], data[4, 5], data[3, 4], data[0, 0] = 50.0, 3.5, -3.5, 50.0
+    field = {**AS_THE_FIELD, "snr": (5.0, 4.0, 3.0), "scale": (1.2, 0.7, 0.3)}
+    mask = outliers(data, err, expected.copy(), OutlierOptions(**field))
+    assert set(zip(*np.nonzero(mask), strict=True)) == {(4, 4), (4, 5), (0, 0)}
+    mask = outliers(data, err, expected.copy(), OutlierOptions(grow=3, **AS_THE_FIELD))
+    assert mask.sum() == 9 + 4
+    assert mask[3:6, 3:6].all()
+    assert mask[:2, :2].all()
+
+
+def test_stars_are_no_outliers():
+    """A star that is sharper in the exposure than in the median of others stays, and a hit of one pixel does not."""
+    y, x = np.indices((41, 41)) - 20.0
+
+    def star(variance):
+        return (2000.0 * np.exp(-0.5 * (x**2 + y**2) / variance) / (2 * np.pi * variance)).astype(np.float32)
+
+    data, expected, err = star(0.35), star(0.35 + 1 / 3), np.full((41, 41), 1.0, np.float32)
+    hit = data.copy()
+    hit[5, 5] = 30.0
+    assert outliers(hit, err, expected.copy(), OutlierOptions(sharpness=0.0)).sum() > 1
+    (found,) = zip(*np.nonzero(outliers(hit, err, expected.copy(), OutlierOptions())), strict=True)
+    assert found == (5, 5)
+
+
+def test_half_of_the_exposures_are_hit():
+    """Where the median of an even number is half a hit, the lower value tells better."""
+    data, err, expected, lower = (np.full((9, 9), value, np.float32) for value in (0.0, 1.0, 0.0, 0.0))
+    data[4, 4], expected[4, 4] = 8.0, 4.5
+    assert not outliers(data, err, expected.copy(), OutlierOptions(by_lower=False), lower=lower).any()
+    assert outliers(data, err, expected.copy(), OutlierOptions(), lower=lower)[4, 4]
+
+
+@pytest.mark.parametrize("kind", ["spline", "each pixel", "beside"])
+def test_blotted_is_blot_image(kind):
+    """The median at an exposure's pixels is what `gpures.blot_image` makes of it, of any pixel map."""
+    frame = scenes.fits_wcs((90, 80))
+    exposure = scenes.fits_wcs((300, 320) if kind == "spline" else (50, 60), rotation=7.0, shift=(3.3, 1.2))
+    shape = exposure.array_shape
+    pixmap = calc_pixmap(exposure, frame, shape, tolerance=1e-6 if kind == "spline" else 0)
+    assert (pixmap.spline is not None) == (kind == "spline")
+    if kind == "beside":
+        pixmap = PixelMap.from_array(pixmap.array() + 1000.0)
+    image = RNG.normal(size=(90, 80)).astype(np.float32)
+    image[10, 10] = np.nan
+    wanted = gpures.blot_image(image, pixmap.array(), fillval=np.nan, interp="linear", backend="cpu")
+    np.testing.assert_array_equal(blotted(image, pixmap), wanted)
+    assert np.isnan(wanted).all() == (kind == "beside")
+
+
+# Models
+
+
+def hit_models(n=4, shape=(60, 64)):
+    """Models of one sky, each with hits of its own; and where these are."""
+    models, hits = [], []
+    rng = np.random.default_rng(3)
+    for k in range(n):
+        wcs = scenes.fits_wcs(shape, rotation=2.0 * k, shift=(1.3 * k, 0.7 * k))
+        model = scenes.model_of(wcs, shape, seed=k)
+        model["data"] = rng.normal(10.0 + k, 1.0, shape).astype(np.float32)
+        model["dq"] = np.zeros(shape, np.uint32)
+        model["err"] = np.ones(shape, np.float32)
+        model["var_rnoise"] = np.ones(shape, np.float32)
+        model |= {"level": 10.0 + k, "subtracted": False, "filename": f"{k}.fits"}
+        hit = np.zeros(shape, bool)
+        hit[rng.integers(10, 50, 12), rng.integers(10, 50, 12)] = True
+        model["data"][hit] += 100.0
+        models.append(model)
+        hits.append(hit)
+    return models, hits
+
+
+@pytest.mark.parametrize("form", [np.asarray, lambda a: a.astype(">f8"), np.asfortranarray], ids=["f4", ">f8", "F"])
+def test_models(form):
+    """Hits are flagged, of exposures of different skies; a model gets another DQ array, and nothing else is changed."""
+    models, hits = hit_models()
+    for model in models:
+        model["data"] = form(model["data"])
+    before, arrays = copy.deepcopy(models), [model["dq"] for model in models]
+    found = gpures.flag_outliers(models, backend="cpu")
+    for k, (model, hit) in enumerate(zip(models, hits, strict=True)):
+        assert found.masks[k][hit].all()
+        assert (found.masks[k] & ~hit).sum() < 5
+        np.testing.assert_array_equal(model["dq"], np.where(found.masks[k], 17, 0))
+        assert not arrays[k].any()
+        np.testing.assert_array_equal(model["data"], before[k]["data"])
+        assert model["level"] == before[k]["level"]
+    assert found.counts == [int(mask.sum()) for mask in found.masks]
+    assert "3.fits" in found.report
+
+
+def test_what_has_been_flagged_does_not_count():
+    """Pixels that are bad are no part of the median, nor outliers; masked ones are bad."""
+    models, hits = hit_models()
+    for model, hit in zip(models, hits, strict=True):
+        model["dq"][hit] = 4
+    assert sum(gpures.flag_outliers(models, backend="cpu").counts) < 8
+    models, hits = hit_models()
+    for model, hit in zip(models, hits, strict=True):
+        model["data"] = np.ma.MaskedArray(model["data"], hit)
+    assert sum(gpures.flag_outliers(models, backend="cpu").counts) < 8
+
+
+def test_without_an_error(caplog):
+    """An exposure without errors has those of its variances, or the scatter of its differences, which is said."""
+    models, hits = hit_models()
+    for model in models:
+        model["err"] = None
+    found = gpures.flag_outliers(models, backend="cpu")
+    assert all(mask[hit].all() for mask, hit in zip(found.masks, hits, strict=True))
+    assert "has no error" not in caplog.text
+    models, hits = hit_models()
+    for model in models:
+        model |= dict.fromkeys(["err", "var_rnoise", "var_poisson", "var_flat"])
+    found = gpures.flag_outliers(models, backend="cpu")
+    assert all(mask[hit].all() for mask, hit in zip(found.masks, hits, strict=True))
+    assert "3.fits has no error" in caplog.text
+
+
+def test_other_flags_and_options():
+    """Flags may be others, thresholds a text."""
+    models, hits = hit_models()
+    gpures.flag_outliers(models, flags=4096, snr="5.0 4.0", scale="1.2, 0.7", grow=3, backend="cpu")
+    assert all(set(np.unique(model["dq"])) == {0, 4096} for model in models)
+    assert all((model["dq"] > 0).sum() > 4 * hit.sum() for model, hit in zip(models, hits, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"snr": 5.0}, "'snr' must be two or three numbers"),
+        ({"snr": "5 x"}, "'snr' must be two or three numbers"),
+        ({"scale": (1.0, -1.0)}, "'scale' must be two or three numbers"),
+        ({"grow": 2}, "'grow' must be an odd number of pixels, got 2"),
+        ({"kernel_size": 0}, "'kernel_size' must be an odd number"),
+        ({"maskpt": 2}, "'maskpt'"),
+        ({"sharpness": -0.1}, "'sharpness'"),
+        ({"backg": np.nan}, "'backg'"),
+        ({"flags": 0}, "'flags' must be positive"),
+        ({"flags": 1 << 33}, "'flags' must be positive and fit"),
+        ({"kernel": "round"}, "'kernel'"),
+    ],
+)
+def test_wrong_arguments(options, words):
+    """They are errors that name the argument, and no model is changed."""
+    models, _ = hit_models(2)
+    with pytest.raises((TypeError, ValueError), match=words):
+        gpures.flag_outliers(models, backend="cpu", **options)
+    assert not any(model["dq"].any() for model in models)
+
+
+def test_wrong_models():
+    """Too few models, or one that can't be used, leave all as they were."""
+    models, _ = hit_models(3)
+    with pytest.raises(ValueError, match="at least two exposures"):
+        gpures.flag_outliers(models[:1])
+    models[2]["data"] = np.zeros((3, 4, 5))
+    with pytest.raises(RuntimeError, match="2D"):
+        gpures.flag_outliers(models, output_wcs=models[0]["wcs"], backend="cpu")
+    assert not any(model["dq"].any() for model in models)
