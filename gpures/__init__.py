@@ -30,6 +30,7 @@ from gpures.wcs.transforms import compute_mean_pixel_area
 if TYPE_CHECKING:
     from gpures import plot
     from gpures.acceleration import accelerate, restore
+    from gpures.cleaning import match_sky
     from gpures.drizzle import Drizzle, blot_image
     from gpures.mosaicking import mosaic
 
@@ -43,6 +44,7 @@ __all__ = [
     "accelerate",
     "blot_image",
     "compute_mean_pixel_area",
+    "match_sky",
     "mosaic",
     "plot",
     "restore",
@@ -57,6 +59,7 @@ _LAZY = {
     "Drizzle": "gpures.drizzle",
     "accelerate": "gpures.acceleration",
     "blot_image": "gpures.drizzle",
+    "match_sky": "gpures.cleaning",
     "mosaic": "gpures.mosaicking",
     "plot": "gpures.plot",
     "restore": "gpures.acceleration",

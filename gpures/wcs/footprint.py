@@ -29,7 +29,8 @@ class Footprint:
     name : str
         The exposure's.
     edge : ndarray of float64 (n, 3)
-        Unit vectors along the outer edges of those of its pixels that are used, in the system of the output frame.
+        Unit vectors along the outer edges of those of its pixels that are used, once around, in the system of the
+        output frame.
     centre, above : ndarray of float64 (3,)
         Unit vectors of its middle, and of what lies half a pixel further along +y.
     """
@@ -46,7 +47,7 @@ class Footprint:
 
 
 def outline(xmin: float, xmax: float, ymin: float, ymax: float, step: float) -> tuple[np.ndarray, np.ndarray]:
-    """Points along the outer edges of the outermost pixels, corners included.
+    """Points along the outer edges of the outermost pixels, once around; corners come twice.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def outline(xmin: float, xmax: float, ymin: float, ymax: float, step: float) -> 
     y = np.linspace(ymin - 0.5, ymax + 0.5, math.ceil((ymax - ymin + 1) / step) + 1)
     low, left = np.full_like(x, y[0]), np.full_like(y, x[0])
     high, right = np.full_like(x, y[-1]), np.full_like(y, x[-1])
-    return np.concatenate([x, x, left, right]), np.concatenate([low, high, y, y])
+    return np.concatenate([x, right, x[::-1], left]), np.concatenate([low, y, high, y[::-1]])
 
 
 def footprint_of(name: str, wcs: Any, shape: tuple[int, int], sky: SkySystem | None = None) -> Footprint:
