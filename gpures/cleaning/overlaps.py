@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 
 from gpures.box import Box
-from gpures.wcs.footprint import Footprint, footprint_of
+from gpures.errors import UnsupportedWCSError
+from gpures.wcs.footprint import Footprint, Way, footprint_by
 from gpures.wcs.sky_systems import ICRS, SkySystem, are_the_same, conversion_between
 from gpures.wcs.sphere import angles, separation, vectors
-from gpures.wcs.transforms import axes_type, is_imaging, pixel_to_world, resample_range, world_axes, world_to_pixel
+from gpures.wcs.transforms import axes_type, is_imaging, pixel_to_world, world_axes, world_to_pixel
 
-__all__ = ["Place", "Regions", "common_sky", "filled", "neighbours", "place_of", "rows_of", "united"]
-
-# Longitudes and latitudes in degrees to pixels, and pixels to these.
-Way = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+__all__ = ["Place", "Regions", "common_sky", "filled", "neighbours", "place_by", "place_of", "rows_of", "united"]
 
 # Degrees from the middle of an exposure to its farthest corner, at most: of two that overlap no point may lie beside
 # the tangent plane of the other.
@@ -136,7 +134,7 @@ def common_sky(wcs: Sequence[Any]) -> SkySystem | None:
     return told[0] if all(are_the_same(told[0], sky) for sky in told) else ICRS
 
 
-def place_of(name: str, wcs: Any, shape: tuple[int, int], sky: SkySystem | None) -> Place:
+def place_of(name: str, wcs: Any, limits: Box, sky: SkySystem | None) -> Place:
     """Where an exposure lies.
 
     Parameters
@@ -144,9 +142,9 @@ def place_of(name: str, wcs: Any, shape: tuple[int, int], sky: SkySystem | None)
     name : str
         What it is called in errors.
     wcs : gwcs.wcs.WCS or astropy.wcs.WCS
-        Its WCS; of an array with a bounding box only what is inside counts, as for `gpures.Resample`.
-    shape : (int, int)
-        Shape (Ny, Nx) of its array.
+        Its WCS.
+    limits : Box
+        Those of its pixels that are used.
     sky : SkySystem or None
         System of the outlines, as `common_sky` gives it.
 
@@ -158,30 +156,47 @@ def place_of(name: str, wcs: Any, shape: tuple[int, int], sky: SkySystem | None)
     """
     if not is_imaging(wcs):
         raise ValueError(f"{name}: its WCS must be that of an image of the sky, got the axes {axes_type(wcs)}.")
-    footprint = footprint_of(name, wcs, shape, sky)
-    backward = world_to_pixel(wcs)
-    convert = conversion_between(sky, world_axes(wcs).sky)
-
-    def to_pixels(lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        x, y = backward(*((lon, lat) if convert is None else convert(lon, lat)))
-        return x, y
+    try:
+        forward, backward = pixel_to_world(wcs, sky), world_to_pixel(wcs)
+        convert = conversion_between(sky, world_axes(wcs).sky)
+    except UnsupportedWCSError as error:
+        raise ValueError(f"{name}: {error}") from error
 
     def to_sky(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         lon, lat = forward(x, y)
         return lon, lat
 
-    forward = pixel_to_world(wcs, sky)
-    return checked_place(Place(footprint, resample_range(shape, wcs), to_sky, to_pixels))
+    def to_pixels(lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x, y = backward(*((lon, lat) if convert is None else convert(lon, lat)))
+        return x, y
+
+    return place_by(name, to_sky, to_pixels, limits)
 
 
-def checked_place(place: Place) -> Place:
-    """A place itself; ValueError if it is too wide for a tangent plane."""
-    if not place.footprint.radius <= WIDEST:
+def place_by(name: str, forward: Way, backward: Way, limits: Box) -> Place:
+    """Where an exposure lies of which only the ways to the sky and back are known.
+
+    Parameters
+    ----------
+    name : str
+        What it is called in errors.
+    forward, backward : callable
+        Pixels to longitude and latitude in degrees, and back.
+    limits : Box
+        Those of its pixels that are used.
+
+    Raises
+    ------
+    ValueError
+        It is finite nowhere along the edges, or too wide.
+    """
+    footprint = footprint_by(name, forward, limits)
+    if not footprint.radius <= WIDEST:
         raise ValueError(
-            f"{place.footprint.name}: the sky is matched between exposures that are up to {2 * WIDEST:g} degrees wide, "
-            f"and this one reaches {place.footprint.radius:.4g} degrees from its middle."
+            f"{name}: the sky is matched between exposures that are up to {2 * WIDEST:g} degrees wide, and this one "
+            f"reaches {footprint.radius:.4g} degrees from its middle."
         )
-    return place
+    return Place(footprint, limits, forward, backward)
 
 
 def neighbours(footprints: Sequence[Footprint]) -> list[list[int]]:

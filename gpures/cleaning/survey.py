@@ -113,7 +113,8 @@ class SkySurvey:
         self._begin([one.name for one in fields], [one.group for one in fields], limits, options)
         if options.matches:
             sky = common_sky([one.wcs for one in fields])
-            self._set_places([place_of(one.name, one.wcs, one.shape, sky) for one in fields])
+            near = zip(fields, limits, strict=True)
+            self._set_places([place_of(one.name, one.wcs, box, sky) for one, box in near])
 
     @classmethod
     def of_places(cls, places: Sequence[Place], groups: Sequence[Any], options: SkyOptions) -> SkySurvey:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from gpures.box import Box
 from gpures.errors import UnsupportedWCSError
 from gpures.wcs.sky_systems import SkySystem
 from gpures.wcs.sphere import angles, separation, vectors
 from gpures.wcs.transforms import Transform, axes_type, pixel_to_world, resample_range
 
-__all__ = ["Footprint", "angles", "footprint_of", "outline", "separation", "vectors"]
+__all__ = ["Footprint", "Way", "angles", "footprint_by", "footprint_of", "outline", "separation", "vectors"]
+
+# Pixel coordinates to longitude and latitude in degrees.
+Way = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 # Pixels between the points of an outline. Between two of them an edge of a strongly distorted detector (60 pixels at
 # the corners of 2048 x 2048) leaves the straight line by 0.005 pixels.
@@ -97,7 +102,26 @@ def footprint_of(name: str, wcs: Any, shape: tuple[int, int], sky: SkySystem | N
         forward = pixel_to_world(wcs, sky)
     except UnsupportedWCSError as error:
         raise ValueError(f"{name}: {error}") from error
-    limits = resample_range(shape, wcs)
+    return footprint_by(name, forward, resample_range(shape, wcs))
+
+
+def footprint_by(name: str, forward: Transform | Way, limits: Box) -> Footprint:
+    """Footprint of an exposure of which only the way to the sky is known.
+
+    Parameters
+    ----------
+    name : str
+        What it is called in errors.
+    forward : callable
+        Pixels to longitude and latitude in degrees.
+    limits : Box
+        Pixels that are used.
+
+    Raises
+    ------
+    ValueError
+        It is finite nowhere along the edges.
+    """
     edge = _edge(forward, *limits)
     x, y = 0.5 * (limits[0] + limits[1]), 0.5 * (limits[2] + limits[3])
     centre, above = vectors(*forward(np.array([x, x]), np.array([y - 0.5, y + 0.5])))
@@ -108,7 +132,7 @@ def footprint_of(name: str, wcs: Any, shape: tuple[int, int], sky: SkySystem | N
     return Footprint(name, edge, middle / np.linalg.norm(middle), above)
 
 
-def _edge(forward: Transform, xmin: int, xmax: int, ymin: int, ymax: int) -> np.ndarray:
+def _edge(forward: Transform | Way, xmin: int, xmax: int, ymin: int, ymax: int) -> np.ndarray:
     """Unit vectors along the outer edges, as far as they are finite.
 
     Some WCS end at the centres of the outermost pixels; from there the last half pixel is extrapolated.
