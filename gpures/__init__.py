@@ -30,7 +30,7 @@ from gpures.wcs.transforms import compute_mean_pixel_area
 if TYPE_CHECKING:
     from gpures import plot
     from gpures.acceleration import accelerate, restore
-    from gpures.cleaning import flag_outliers
+    from gpures.cleaning import flag_outliers, match_sky
     from gpures.drizzle import Drizzle, blot_image
     from gpures.mosaicking import mosaic
 
@@ -45,6 +45,7 @@ __all__ = [
     "blot_image",
     "compute_mean_pixel_area",
     "flag_outliers",
+    "match_sky",
     "mosaic",
     "plot",
     "restore",
@@ -60,6 +61,7 @@ _LAZY = {
     "accelerate": "gpures.acceleration",
     "blot_image": "gpures.drizzle",
     "flag_outliers": "gpures.cleaning",
+    "match_sky": "gpures.cleaning",
     "mosaic": "gpures.mosaicking",
     "plot": "gpures.plot",
     "restore": "gpures.acceleration",

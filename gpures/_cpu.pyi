@@ -35,4 +35,14 @@ def finish_variance(
     variance: np.ndarray, weight: np.ndarray, touched: Limits, scaling: float, threads: int
 ) -> None: ...
 def error_from_variances(variances: list[np.ndarray], error: np.ndarray, touched: Limits, threads: int) -> None: ...
+def measure(
+    view: int,
+    usable: np.ndarray | None,
+    spans: np.ndarray,
+    starts: np.ndarray,
+    shape: tuple[int, ...],
+    clipping: tuple[Any, ...],
+    found: np.ndarray,
+    threads: int,
+) -> None: ...
 def overlap(quads: np.ndarray, pixels: np.ndarray, areas: np.ndarray) -> None: ...

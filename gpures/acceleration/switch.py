@@ -236,10 +236,34 @@ def _pixmap_stand_in(original: Callable[..., Any]) -> Callable[..., Any]:
     return stand_in
 
 
+def _skymatch_stand_in(original: Callable[..., Any]) -> Callable[..., Any]:
+    from gpures.acceleration import skymatch
+
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        asked = signature.bind(*args, **kwargs)
+        asked.apply_defaults()
+        images, method, match_down, subtract = asked.arguments.values()
+        try:
+            with stage("sky"):
+                levels = skymatch.levels_of(images, method, match_down, subtract)
+        except Exception as error:
+            log.debug("stcal.skymatch.skymatch is left to the original: %s", error)
+            return original(*args, **kwargs)
+        skymatch.apply(images, levels, method, subtract)
+        _count("stcal.skymatch.skymatch")
+        return None
+
+    return stand_in
+
+
 # Where the originals are, and what makes their stand-ins.
 _TARGETS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("stcal.resample.resample", "Resample", _resample_stand_in),
     ("stcal.resample.utils", "calc_pixmap", _pixmap_stand_in),
+    ("stcal.skymatch.skymatch", "skymatch", _skymatch_stand_in),
     ("drizzle.resample", "Drizzle", _drizzle_stand_in),
     ("drizzle.resample", "blot_image", _blot_stand_in),
     ("drizzle.utils", "calc_pixmap", _pixmap_stand_in),

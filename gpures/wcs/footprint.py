@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from gpures.box import Box
 from gpures.errors import UnsupportedWCSError
 from gpures.wcs.sky_systems import SkySystem
 from gpures.wcs.sphere import angles, separation, vectors
 from gpures.wcs.transforms import Transform, axes_type, pixel_to_world, resample_range
 
-__all__ = ["Footprint", "angles", "footprint_of", "outline", "separation", "vectors"]
+__all__ = ["Footprint", "Way", "angles", "footprint_by", "footprint_of", "outline", "separation", "vectors"]
+
+# Pixel coordinates to longitude and latitude in degrees.
+Way = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 # Pixels between the points of an outline. Between two of them an edge of a strongly distorted detector (60 pixels at
 # the corners of 2048 x 2048) leaves the straight line by 0.005 pixels.
@@ -29,7 +34,8 @@ class Footprint:
     name : str
         The exposure's.
     edge : ndarray of float64 (n, 3)
-        Unit vectors along the outer edges of those of its pixels that are used, in the system of the output frame.
+        Unit vectors along the outer edges of those of its pixels that are used, once around, in the system of the
+        output frame.
     centre, above : ndarray of float64 (3,)
         Unit vectors of its middle, and of what lies half a pixel further along +y.
     """
@@ -46,7 +52,7 @@ class Footprint:
 
 
 def outline(xmin: float, xmax: float, ymin: float, ymax: float, step: float) -> tuple[np.ndarray, np.ndarray]:
-    """Points along the outer edges of the outermost pixels, corners included.
+    """Points along the outer edges of the outermost pixels, once around; corners come twice.
 
     Parameters
     ----------
@@ -64,7 +70,7 @@ def outline(xmin: float, xmax: float, ymin: float, ymax: float, step: float) -> 
     y = np.linspace(ymin - 0.5, ymax + 0.5, math.ceil((ymax - ymin + 1) / step) + 1)
     low, left = np.full_like(x, y[0]), np.full_like(y, x[0])
     high, right = np.full_like(x, y[-1]), np.full_like(y, x[-1])
-    return np.concatenate([x, x, left, right]), np.concatenate([low, high, y, y])
+    return np.concatenate([x, right, x[::-1], left]), np.concatenate([low, y, high, y[::-1]])
 
 
 def footprint_of(name: str, wcs: Any, shape: tuple[int, int], sky: SkySystem | None = None) -> Footprint:
@@ -96,7 +102,26 @@ def footprint_of(name: str, wcs: Any, shape: tuple[int, int], sky: SkySystem | N
         forward = pixel_to_world(wcs, sky)
     except UnsupportedWCSError as error:
         raise ValueError(f"{name}: {error}") from error
-    limits = resample_range(shape, wcs)
+    return footprint_by(name, forward, resample_range(shape, wcs))
+
+
+def footprint_by(name: str, forward: Transform | Way, limits: Box) -> Footprint:
+    """Footprint of an exposure of which only the way to the sky is known.
+
+    Parameters
+    ----------
+    name : str
+        What it is called in errors.
+    forward : callable
+        Pixels to longitude and latitude in degrees.
+    limits : Box
+        Pixels that are used.
+
+    Raises
+    ------
+    ValueError
+        It is finite nowhere along the edges.
+    """
     edge = _edge(forward, *limits)
     x, y = 0.5 * (limits[0] + limits[1]), 0.5 * (limits[2] + limits[3])
     centre, above = vectors(*forward(np.array([x, x]), np.array([y - 0.5, y + 0.5])))
@@ -107,7 +132,7 @@ def footprint_of(name: str, wcs: Any, shape: tuple[int, int], sky: SkySystem | N
     return Footprint(name, edge, middle / np.linalg.norm(middle), above)
 
 
-def _edge(forward: Transform, xmin: int, xmax: int, ymin: int, ymax: int) -> np.ndarray:
+def _edge(forward: Transform | Way, xmin: int, xmax: int, ymin: int, ymax: int) -> np.ndarray:
     """Unit vectors along the outer edges, as far as they are finite.
 
     Some WCS end at the centres of the outermost pixels; from there the last half pixel is extrapolated.

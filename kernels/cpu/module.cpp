@@ -23,6 +23,7 @@
 #include "pass.h"
 #include "record_fields.h"
 #include "stack.h"
+#include "statistics.h"
 #include "walk.h"
 #include "window.h"
 
@@ -59,6 +60,10 @@ using ReadDoubles = nb::ndarray<const double, nb::c_contig, nb::device::cpu>;
 using Bytes = nb::ndarray<unsigned char, nb::c_contig, nb::device::cpu>;
 using ReadBytes = nb::ndarray<const unsigned char, nb::c_contig, nb::device::cpu>;
 using Counts = nb::ndarray<std::int64_t, nb::c_contig, nb::device::cpu>;
+using Spans = nb::ndarray<const std::int32_t, nb::c_contig, nb::device::cpu>;
+
+// Statistic, lower, upper, rounds, below, above, bin, as_imagestats.
+using ClippingNumbers = std::tuple<int, double, double, int, double, double, double, bool>;
 
 // The GIL is not held for the life of one of these. Where the interpreter has ended meanwhile, which a daemon thread
 // can live to see, Python before 3.14 ends the thread that asks for it back, by unwinding its stack; through functions
@@ -226,6 +231,45 @@ NB_MODULE(_cpu, m)
               error_from_variances(pointers.data(), static_cast<int>(pointers.size()), error.data(),
                                    frame_of(error, touched), threads);
           });
+    // Values and numbers of pixels (regions, 2) of an image's regions: spans (n, 3), from starts[k] to starts[k + 1].
+    m.def(
+        "measure",
+        [](std::uintptr_t view, std::optional<ReadBytes> usable, Spans spans, Counts starts, std::tuple<int, int> shape,
+           const ClippingNumbers& clipping, Doubles found, int threads) {
+            const auto [ny, nx] = shape;
+            const int regions = static_cast<int>(found.size() / 2);
+            const Span* const all = reinterpret_cast<const Span*>(spans.data());
+            const std::int64_t n = static_cast<std::int64_t>(spans.size() / 3);
+            if (starts.size() != static_cast<std::size_t>(regions) + 1) throw nb::value_error("a start per region");
+            for (int k = 0; k < regions; ++k) {
+                if (starts.data()[k] < 0 || starts.data()[k] > starts.data()[k + 1] || starts.data()[k + 1] > n) {
+                    throw nb::value_error("regions must lie one after the other");
+                }
+            }
+            for (const Span* s = all; s < all + n; ++s) {
+                if (s->row < 0 || s->row >= ny || s->first < 0 || s->first > s->end || s->end > nx) {
+                    throw nb::value_error("a region lies beside the image");
+                }
+            }
+            if (usable && usable->size() != static_cast<std::size_t>(ny) * static_cast<std::size_t>(nx)) {
+                throw nb::value_error("'usable' must be of the image's shape");
+            }
+            const auto [statistic, lower, upper, rounds, below, above, bin, as_imagestats] = clipping;
+            const Clipping how{statistic, lower, upper, rounds, below, above, bin, as_imagestats};
+            std::vector<Measured> values(static_cast<std::size_t>(regions));
+            {
+                const Released released;
+                measure(*reinterpret_cast<const View*>(view), nx, usable ? usable->data() : nullptr, all, starts.data(),
+                        regions, how, values.data(), threads);
+            }
+            for (int k = 0; k < regions; ++k) {
+                found.data()[2 * k] = values[static_cast<std::size_t>(k)].value;
+                found.data()[2 * k + 1] = static_cast<double>(values[static_cast<std::size_t>(k)].pixels);
+            }
+        },
+        nb::arg("view"), nb::arg("usable").noconvert().none(), nb::arg("spans").noconvert(),
+        nb::arg("starts").noconvert(), nb::arg("shape"), nb::arg("clipping"), nb::arg("found").noconvert(),
+        nb::arg("threads"));
     // Areas of quadrilaterals (n, 4, 2) over the pixels (n, 2): the maths of the walk, one by one.
     m.def("overlap", [](ReadDoubles quads, ReadDoubles pixels, Doubles areas) {
         for (std::size_t k = 0; k < areas.size(); ++k) {
