@@ -36,15 +36,17 @@ GPURES_FN float difference_at(const Comparison& c, long long at)
 }
 
 // Greatest step of an image from a pixel to its neighbours along x and y, as far as there are any; NaN of what is none.
+// INSIDE: all of them are there.
+template <bool INSIDE>
 GPURES_FN float steepest(const Comparison& c, const float* image, long long i, long long j)
 {
     const float* p = image + j * c.nx + i;
     const float own = *p;
     float most = is_number(own) ? 0.0f : own;
     const auto compare = [&](bool is_there, long long offset) {
-        if (!is_there) return;
+        if (!INSIDE && !is_there) return;
         const float step = magnitude(own - p[offset]);
-        if (step > most) most = step;
+        most = step > most ? step : most;
     };
     compare(j > 0, -c.nx);
     compare(j + 1 < c.ny, c.nx);
@@ -74,31 +76,36 @@ GPURES_FN float smoothed_difference(const Comparison& c, long long i, long long 
 
 // What a pixel should be. Of an even number of exposures of which half are hit in one place the median is half a hit:
 // where it stands out from the lower one by more than noise and steps explain, that is the better guess.
+template <bool INSIDE>
 GPURES_FN float likely(const Comparison& c, long long i, long long j)
 {
     constexpr float NOISE = 1.0f, STEP = 0.3f;
     const long long at = j * c.nx + i;
-    const float noise = is_number(c.err[at]) ? c.err[at] : 0.0f;
-    const bool stands_out = c.expected[at] - c.lower[at] > NOISE * noise + STEP * steepest(c, c.lower, i, j);
-    return stands_out ? c.lower[at] : c.expected[at];
+    const float noise = is_number(c.err[at]) ? c.err[at] : 0.0f, step = steepest<INSIDE>(c, c.lower, i, j);
+    const float expected = c.expected[at], lower = c.lower[at];
+    return expected - lower > NOISE * noise + STEP * step ? lower : expected;
 }
 
 // Which thresholds a pixel is beyond.
+template <bool INSIDE>
 GPURES_FN unsigned char compared(const Comparison& c, long long i, long long j)
 {
     const long long at = j * c.nx + i;
     const float excess = difference_at(c, at), difference = magnitude(excess);
-    const float noise = is_number(c.err[at]) ? c.err[at] : 0.0f, step = steepest(c, c.expected, i, j);
-    unsigned char found = 0;
+    const float noise = is_number(c.err[at]) ? c.err[at] : 0.0f, step = steepest<INSIDE>(c, c.expected, i, j);
+    int found = 0;
     for (int k = 0; k < THRESHOLDS; ++k) {
         const float allowed = narrowed(c.scale[k]) * step + narrowed(c.snr[k]) * noise;
         found |= (k < 2 ? difference : excess) > allowed ? 1 << k : 0;
     }
-    if (found && c.sharpness > 0.0) {
-        const bool is_sharp = magnitude(smoothed_difference(c, i, j)) > narrowed(c.sharpness) * difference;
-        if (!is_sharp) found = 0;
-    }
-    return found;
+    return static_cast<unsigned char>(found);
+}
+
+// Whether enough is left of a pixel's difference when it is smoothed.
+GPURES_FN bool is_sharp(const Comparison& c, long long i, long long j)
+{
+    const float difference = magnitude(difference_at(c, j * c.nx + i));
+    return !(c.sharpness > 0.0) || magnitude(smoothed_difference(c, i, j)) > narrowed(c.sharpness) * difference;
 }
 
 // Whether a pixel of (ny, nx), or any around it up to `reach` away, has one of some bits.

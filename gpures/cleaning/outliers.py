@@ -101,15 +101,21 @@ class OutlierSearch:
         Frame of the median, as `gpures.Resample` takes it.
     options : OutlierOptions
         How outliers are looked for.
+    flag_names : mapping, optional
+        Numbers of DQ flags by name, where ``good_bits`` has names.
     **resampling
         Options of `gpures.Resample` with which each exposure is resampled.
     """
 
-    def __init__(self, output_wcs: Any, options: OutlierOptions, **resampling: Any):
+    def __init__(
+        self, output_wcs: Any, options: OutlierOptions, flag_names: Mapping[str, int] | None = None, **resampling: Any
+    ):
         wanted = {"enable_ctx": False, "enable_var": False, "compute_err": None, "propagate_dq": False}
         self._options = options
         frame = output_wcs if isinstance(output_wcs, Mapping) else {"wcs": output_wcs}
         self._resample = Resample(frame, **(resampling | wanted))
+        if flag_names is not None:
+            self._resample.dq_flag_name_map = flag_names
         ny, nx = self._resample.output_array_shape
         self._stack = Stack((ny, nx))
         self._taken: list[_Taken] = []

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from gpures import _cpu
+from gpures.machine.threads import thread_count
+
 __all__ = ["weight_threshold"]
 
-# Weights that differ from the median by more standard deviations than this are no part of the mean, in so many turns.
-SIGMA, TURNS = 3.0, 5
+# Weights that differ from the median by more standard deviations than this are no part of the mean, in so many rounds.
+SIGMA, ROUNDS = 3.0, 5
 
 
 def weight_threshold(weight: np.ndarray, maskpt: float) -> float:
@@ -25,14 +28,5 @@ def weight_threshold(weight: np.ndarray, maskpt: float) -> float:
     float
         NaN where there is no weight.
     """
-    values = weight[np.isfinite(weight) & (weight != 0)]
-    for _ in range(TURNS):
-        if not values.size:
-            return np.nan
-        reach = SIGMA * float(values.std(dtype=np.float64))
-        middle = float(np.median(values))
-        kept = values[np.abs(values - np.float32(middle)) <= reach]
-        if kept.size == values.size:
-            break
-        values = kept
-    return float(values.mean(dtype=np.float64)) * maskpt
+    values = np.ascontiguousarray(weight, np.float32)
+    return _cpu.mean_in_middle(values, SIGMA, ROUNDS, thread_count()) * maskpt

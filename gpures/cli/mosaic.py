@@ -66,6 +66,7 @@ def add_to(commands: Any) -> None:
     _add_reading(parser.add_argument_group("reading"))
     _add_frame(parser.add_argument_group("frame"))
     _add_values(parser.add_argument_group("values"))
+    _add_cleaning(parser.add_argument_group("cleaning"))
     _add_resampling(parser.add_argument_group("resampling"))
     _add_planes(parser.add_argument_group("what the mosaic has besides data and weight"))
     _add_machine(parser.add_argument_group("machine"))
@@ -188,6 +189,60 @@ def _add_values(group: Any) -> None:
         action="store_true",
         help="average exposures all the same that can't be brought to one scale, or are of several filters or gains",
     )
+
+
+def _add_cleaning(group: Any) -> None:
+    from gpures.cleaning.levels import METHODS
+    from gpures.cleaning.statistics import STATISTICS
+
+    group.add_argument(
+        "--match-sky",
+        action="store_const",
+        const="match",
+        help="have the skies of exposures agree where they overlap; files are read twice",
+    )
+    group.add_argument(
+        "--sky-method",
+        dest="match_sky",
+        choices=METHODS,
+        help="match them by the differences in overlaps (match), by the lowest sky of all (global), by both, or by "
+        "each exposure's own (local) (default: match)",
+    )
+    group.add_argument("--sky-statistic", choices=STATISTICS, help="what is taken for the sky (default: median)")
+    group.add_argument(
+        "--reject-outliers",
+        action="store_true",
+        help="leave out cosmic rays and the like: what differs from the median of all exposures; files are read twice",
+    )
+    group.add_argument(
+        "--outlier-snr",
+        type=float,
+        nargs="+",
+        metavar="S",
+        help="thresholds, times the noise: of a pixel; of one in whose surroundings another is beyond the first; of "
+        "one beside what was found (default: 5 4 3, of HST 3.5 3 3)",
+    )
+    group.add_argument(
+        "--outlier-scale",
+        type=float,
+        nargs="+",
+        metavar="S",
+        help="what is added to them, times the greatest step to a neighbouring pixel (default: 1.2 0.7 0.3)",
+    )
+    group.add_argument("--outlier-backg", type=float, metavar="B", help="background of the differences (default: 0)")
+    group.add_argument(
+        "--outlier-maskpt",
+        type=float,
+        metavar="F",
+        help="share of the mean weight below which a pixel is no part of the median (default: 0.7, of HST 0.3)",
+    )
+    group.add_argument(
+        "--outlier-kernel-size", type=int, metavar="N", help="side of a pixel's surroundings (default: 3)"
+    )
+    group.add_argument(
+        "--outlier-grow", type=int, metavar="N", help="side of the square by which outliers are grown (default: 1)"
+    )
+    group.add_argument("--save-masks", metavar="DIR", help="folder for masks of the outliers: x_mask.fits for x.fits")
 
 
 def _add_resampling(group: Any) -> None:

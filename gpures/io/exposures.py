@@ -28,6 +28,8 @@ COLUMNS = {
     "footprint": ("S_REGION", "A", None),
     "used": ("NPIXUSED", "K", "pixel"),
     "weight": ("WEIGHT", "D", None),
+    "sky": ("SKY", "D", None),
+    "outliers": ("OUTLIERS", "K", "pixel"),
 }
 
 BITS_PER_PLANE = 32
@@ -59,6 +61,10 @@ class ExposureRecord:
         Number of its pixels that have a number and a weight.
     weight : float or None
         Sum of their weights.
+    sky : float or None
+        Sky level that was subtracted from its data, in the unit of the mosaic, where skies were matched.
+    outliers : int or None
+        Number of its pixels that were left out as outliers, where these were looked for; they are not among those used.
     """
 
     name: str
@@ -73,6 +79,8 @@ class ExposureRecord:
     footprint: str = ""
     used: int | None = None
     weight: float | None = None
+    sky: float | None = None
+    outliers: int | None = None
 
     def as_dict(self, number: int) -> dict[str, Any]:
         """What is known of it, and where it is in the context image, by name.

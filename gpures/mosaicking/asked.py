@@ -12,6 +12,7 @@ from gpures.backend.cuda.device import select
 from gpures.exposure.options import Options
 from gpures.io import Input, Reading
 from gpures.mosaicking.calibration import CalibrationOptions
+from gpures.mosaicking.cleaning_options import CleaningOptions
 from gpures.mosaicking.continuing import Begun, begun_mosaic
 from gpures.mosaicking.destination import checked_output
 from gpures.mosaicking.history import call_of
@@ -43,6 +44,8 @@ class Asked:
         How files are read.
     calibration : CalibrationOptions
         What is done to values.
+    cleaning : CleaningOptions
+        Whether skies are matched and outliers left out.
     resampling : dict
         Options of `gpures.Resample` that were given, or have another default here.
     begun : Begun or None
@@ -60,6 +63,7 @@ class Asked:
     output_wcs: dict[str, Any] | None
     reading: Reading
     calibration: CalibrationOptions
+    cleaning: CleaningOptions
     resampling: Mapping[str, Any]
     begun: Begun | None
     skip_bad: bool
@@ -109,12 +113,16 @@ def asked_for(inputs: Any, output: Any, arguments: Mapping[str, Any]) -> Asked:
     frame = FrameOptions(**_taken(given, FrameOptions.names()))
     reading = Reading(**_taken(given, Reading.names()))
     of_values = _taken(given, CalibrationOptions.names())
+    cleaning = CleaningOptions(**_taken(given, CleaningOptions.names()))
     if unknown := [name for name in given if name not in Options.names()]:
         known = ", ".join(Options.names())
         raise TypeError(f"mosaic() takes no argument {unknown[0]!r}. The options of Resample are {known}.")
     if reading.good_bits and "good_bits" in given:
         raise ValueError("'good_bits' and 'bad_bits' say the same: give one of them.")
     resampling = given | reading.good_bits
+    if add_to is not None and cleaning.is_wanted:
+        name = "match_sky" if cleaning.match_sky is not None else "reject_outliers"
+        raise ValueError(f"'{name}' compares exposures, and those in 'add_to' are not there any more: make it anew.")
     begun = None if add_to is None else begun_mosaic(add_to)
     if begun is not None:
         if output_wcs is not None or frame != FrameOptions():
@@ -125,13 +133,14 @@ def asked_for(inputs: Any, output: Any, arguments: Mapping[str, Any]) -> Asked:
     checked = Options(**resampling)
     if checked.backend == "cuda":
         select(checked.device)
-    defaults = vars(FrameOptions()) | vars(Reading()) | vars(CalibrationOptions()) | NOT_GIVEN
+    defaults = vars(FrameOptions()) | vars(Reading()) | vars(CalibrationOptions()) | vars(CleaningOptions()) | NOT_GIVEN
     return Asked(
         path=path,
         frame=frame,
         output_wcs=None if output_wcs is None else given_wcs(output_wcs, frame),
         reading=reading,
         calibration=CalibrationOptions(**of_values),
+        cleaning=cleaning,
         resampling=resampling,
         begun=begun,
         skip_bad=skip_bad,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -21,6 +21,7 @@ __all__ = [
     "idle_exposures",
     "pixels_with_data",
     "resampler_of",
+    "used_pixels",
     "with_content",
 ]
 
@@ -68,6 +69,40 @@ def content_of(
     Content or None
         None of a model in whose arrays something is wrong, which shows when it is added, or that lies on a GPU.
     """
+    found = _arrays_of(model, options, flag_names)
+    if found is None:
+        return None
+    data, dq, variance, bad = found
+    used, weight = 0, 0.0
+    for rows in row_blocks(data.shape):
+        pixels = _used(found, rows)
+        if variance is not None:
+            block = _native(np.ma.getdata(variance)[rows])
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                weights = np.float32(1) / block
+            weights[~pixels] = 0
+            weight += float(weights.sum())
+        used += int(np.count_nonzero(pixels))
+    if variance is None:
+        weight = used * (measured_time(model)[0] if options.weight_type == "exptime" else 1.0)
+    return Content(data.size, used, weight, "" if used else _why(data, dq, bad, variance))
+
+
+def used_pixels(
+    model: Mapping[str, Any], options: Options, flag_names: Mapping[str, int] | None = None
+) -> np.ndarray | None:
+    """Which pixels of a model will be used; parameters, and None, as of `content_of`."""
+    found = _arrays_of(model, options, flag_names)
+    if found is None:
+        return None
+    return np.concatenate([_used(found, rows) for rows in row_blocks(found[0].shape)])
+
+
+_Arrays: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray | None, int]
+
+
+def _arrays_of(model: Mapping[str, Any], options: Options, flag_names: Mapping[str, int] | None) -> _Arrays | None:
+    """Data, DQ, and variance of which weights are made, and bad bits, where all are in order and in memory."""
     data: Any = model.get("data")
     dq: Any = model.get("dq")
     variance: Any = model.get(VARIANCE_OF.get(options.weight_type, ""))
@@ -80,21 +115,14 @@ def content_of(
         return None
     if variance is not None and (variance.shape != data.shape or variance.dtype.kind not in "fiu"):
         variance = None  # its pixels have weight 1
-    bad = bad_bits(options.good_bits, flag_names, dq.dtype)
-    used, weight = 0, 0.0
-    for rows in row_blocks(data.shape):
-        pixels = _has_number(data[rows]) & _is_good(dq[rows], bad)
-        block = None if variance is None else _native(np.ma.getdata(variance)[rows])
-        if block is not None:
-            pixels &= _has_weight(block)
-            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                weights = np.float32(1) / block
-            weights[~pixels] = 0
-            weight += float(weights.sum())
-        used += int(np.count_nonzero(pixels))
-    if variance is None:
-        weight = used * (measured_time(model)[0] if options.weight_type == "exptime" else 1.0)
-    return Content(data.size, used, weight, "" if used else _why(data, dq, bad, variance))
+    return data, dq, variance, bad_bits(options.good_bits, flag_names, dq.dtype)
+
+
+def _used(arrays: _Arrays, rows: slice) -> Any:
+    """Pixels of some rows that have a number and a weight."""
+    data, dq, variance, bad = arrays
+    pixels = _has_number(data[rows]) & _is_good(dq[rows], bad)
+    return pixels if variance is None else pixels & _has_weight(_native(np.ma.getdata(variance)[rows]))
 
 
 def _why(data: np.ndarray, dq: np.ndarray, bad: int, variance: np.ndarray | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ from gpures.io import FileError
 from gpures.io.atomic import check_space
 from gpures.machine.memory import available_memory
 from gpures.mosaicking.asked import asked_for
+from gpures.mosaicking.cleaning_options import CleaningOptions
 from gpures.mosaicking.content import with_content
 from gpures.mosaicking.continuing import Begun, recorded
 from gpures.mosaicking.destination import check_is_no_input, check_output
@@ -104,6 +106,8 @@ class Plan:
         What its file tells of the options that were asked for.
     begun : gpures.mosaicking.continuing.Begun or None
         The mosaic that is gone on with.
+    cleaning : CleaningOptions
+        Whether skies are matched and outliers left out; then each exposure is read twice.
     """
 
     sources: Iterable[Source] = field(repr=False)
@@ -132,6 +136,7 @@ class Plan:
     call: str = ""
     told: dict[str, Any] = field(default_factory=dict)
     begun: Begun | None = field(default=None, repr=False)
+    cleaning: CleaningOptions = field(default_factory=CleaningOptions)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -152,6 +157,14 @@ class Plan:
             return 0
         sizes = [sum(size for name, size in source.sizes.items() if name in self.arrays) for source in self.sources]
         return sum(sorted(sizes)[-AT_A_TIME:])
+
+    @property
+    def stack_bytes(self) -> int:
+        """Memory, or room on the disk, of exposures that are resampled by themselves."""
+        if not self.cleaning.reject_outliers or not isinstance(self.sources, Sequence):
+            return 0
+        ratio = self.output_wcs.get("pixel_scale_ratio") or 1.0
+        return sum(int(4 * math.prod(source.shape) / ratio**2) for source in self.sources)
 
     @property
     def available(self) -> int | None:
@@ -224,6 +237,11 @@ def make_plan(
             "Models from a generator can be looked at only once, which is too late for a frame to be made around them: "
             "give 'output_wcs', or a list of models."
         )
+    if models is not None and asked.cleaning.is_wanted:
+        raise ValueError(
+            "Models from a generator can be looked at only once, and skies and outliers take two looks: give a list of "
+            "models, or no 'match_sky' and 'reject_outliers'."
+        )
     skipped: list[tuple[str, str]] = []
 
     def skip(name: str, error: Exception) -> None:
@@ -279,6 +297,7 @@ def make_plan(
         call=asked.call,
         told=told,
         begun=begun,
+        cleaning=asked.cleaning,
         flag_names=flag_names,
         sources=(ModelSource(model) for model in models) if models is not None else sources,
         total=None if models is not None else len(sources),

@@ -12,11 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from gpures.cleaning.options import Thresholds
 from gpures.io import Input, read_mosaic
 from gpures.io.atomic import Destination
 from gpures.io.empty_planes import empty_planes
 from gpures.io.exposures import ExposureRecord
 from gpures.io.writer import write_into
+from gpures.mosaicking.cleaner import Cleaner
 from gpures.mosaicking.content import content_of, idle_exposures, pixels_with_data, resampler_of
 from gpures.mosaicking.continuing import OPTIONS, as_text
 from gpures.mosaicking.headers import keywords_of
@@ -99,8 +101,7 @@ class Mosaic:
         return report_text(
             self.plan,
             exposure_time=self.model["exposure_time"],
-            added=self.added,
-            used=self.used,
+            records=self.exposures,
             data_pixels=self.data_pixels,
             pixels=self.pixels,
             skipped=self.skipped,
@@ -134,6 +135,16 @@ def mosaic(
     values: str = "auto",
     flux_scale: str = "auto",
     allow_mixed: bool = False,
+    match_sky: str | None = None,
+    sky_statistic: str = "median",
+    reject_outliers: bool = False,
+    outlier_snr: Thresholds | None = None,
+    outlier_scale: Thresholds | None = None,
+    outlier_backg: float = 0.0,
+    outlier_maskpt: float | None = None,
+    outlier_kernel_size: int = 3,
+    outlier_grow: int = 1,
+    save_masks: str | os.PathLike[str] | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
     progress: bool | Callable[[int, int | None], object] | None = True,
@@ -207,6 +218,21 @@ def mosaic(
     allow_mixed : bool, optional
         Whether exposures that can't be brought to one scale, or are of several filters or gains, are averaged all the
         same, with a warning. Else they are an error.
+    match_sky : {"match", "global", "global+match", "local"}, optional
+        Have the skies of exposures agree where they overlap, as `gpures.match_sky` does, on the scale of the mosaic.
+        By default they stay as they are.
+    sky_statistic : {"median", "mean", "mode", "midpt"}, optional
+        What is taken for the sky.
+    reject_outliers : bool, optional
+        Leave out cosmic rays and other pixels in which an exposure has what no other one of its place has, as
+        `gpures.flag_outliers` finds them in the frame of the mosaic. Each file is read twice then, as with
+        ``match_sky``.
+    outlier_snr, outlier_scale, outlier_backg, outlier_maskpt, outlier_kernel_size, outlier_grow : optional
+        As ``snr`` and so on of `gpures.flag_outliers`. By default those of the exposures' mission: of HST's alone
+        AstroDrizzle's, ``(3.5, 3.0)`` and a maskpt of 0.3.
+    save_masks : path, optional
+        Folder for the masks of the outliers: ``x_mask.fits`` for ``x.fits``, which is taken for its mask if it lies
+        beside it.
     skip_bad : bool, optional
         Whether exposures that can't be used are left out, with a warning. Else the first one is an error.
     overwrite : bool, optional
@@ -261,6 +287,16 @@ def mosaic(
         values=values,
         flux_scale=flux_scale,
         allow_mixed=allow_mixed,
+        match_sky=match_sky,
+        sky_statistic=sky_statistic,
+        reject_outliers=reject_outliers,
+        outlier_snr=outlier_snr,
+        outlier_scale=outlier_scale,
+        outlier_backg=outlier_backg,
+        outlier_maskpt=outlier_maskpt,
+        outlier_kernel_size=outlier_kernel_size,
+        outlier_grow=outlier_grow,
+        save_masks=save_masks,
         skip_bad=skip_bad,
         overwrite=overwrite,
         progress=progress,
@@ -293,9 +329,7 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
                 images: Any = read_mosaic(begun.path)
             resume(resample, images, [record.group for record in begun.records], len(begun.records))
             del images
-        stream = Stream(plan.sources, plan.arrays, plan.scales, plan.skip_bad, content, seen)
-        with shown(progress, plan.total) as show:
-            resample.add_models(stream, lambda done, _: show(done + stream.unread), stream.on_error)
+        stream = _added(plan, resample, content, seen, progress)
         skipped = plan.skipped + stream.skipped
         records = [*before, *stream.records]
         if not stream.records:
@@ -337,6 +371,26 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
             "total": plan.seconds + time.perf_counter() - begin,
         },
     )
+
+
+def _added(plan: Plan, resample: Resample, content: Callable[..., Any], seen: Any, progress: Any) -> Stream:
+    """Add the exposures of a plan, cleaned if that is wanted, and give the stream that they came from."""
+    if not plan.cleaning.is_wanted:
+        stream = Stream(plan.sources, plan.arrays, plan.scales, plan.skip_bad, content, seen)
+        with shown(progress, plan.total) as show:
+            resample.add_models(stream, lambda done, _: show(done + stream.unread), stream.on_error)
+        return stream
+    assert isinstance(plan.sources, Sequence)
+    arrays = plan.arrays | Cleaner.arrays(plan.cleaning, plan.sources)
+    stream = Stream(plan.sources, arrays, plan.scales, plan.skip_bad, content, seen)
+    cleaner = Cleaner(plan.cleaning, plan.sources, plan.output_wcs, plan.options, plan.flag_names)
+    with shown(progress, plan.total, "first look") as show:
+        cleaner.look(stream, show)
+    with shown(progress, plan.total) as show:
+        again = stream.again(cleaner.cleaned(stream))
+        resample.add_models(again, lambda done, _: show(done), stream.on_error_again)
+    cleaner.close()
+    return stream
 
 
 def _keywords(plan: Plan, stream: Stream, records: Sequence[ExposureRecord], unit: str | None) -> dict[str, Any]:

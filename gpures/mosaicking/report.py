@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpures.backend.cuda.device import devices
+from gpures.io.exposures import ExposureRecord
 from gpures.machine.threads import thread_count
 from gpures.mosaicking.plan import AT_A_TIME, GIB, Plan
 from gpures.reporting.tables import line, row
@@ -24,7 +25,7 @@ NAME = 40  # width of an exposure's name
 fact = partial(line, indent=0)
 
 # Columns of an exposure: its name, kind, size and time, and the unit.
-USED = "<2", f"<{NAME + 1}", ">12", ""
+USED = "<2", f"<{NAME + 1}", ">12", "<12", ">18"
 SOURCE = "<2", f"<{NAME + 1}", "<7", "<15", ">10.1f", ""
 
 
@@ -41,7 +42,7 @@ def plan_text(plan: Plan) -> str:
     lines += _frame(plan)
     lines += _options(plan)
     lines.append(fact("unit", plan.unit or "not told"))
-    lines += _values(plan)
+    lines += _values(plan) + _cleaning(plan)
     lines.append(fact("backend", _backend(plan)))
     lines.append(fact("memory", _memory(plan)))
     return "\n".join(lines)
@@ -51,8 +52,7 @@ def report_text(
     plan: Plan,
     *,
     exposure_time: float,
-    added: Sequence[str],
-    used: Sequence[int | None],
+    records: Sequence[ExposureRecord],
     data_pixels: int,
     pixels: int,
     skipped: Sequence[tuple[str, str]],
@@ -61,10 +61,8 @@ def report_text(
     seconds: Mapping[str, float],
 ) -> str:
     """What was done; parameters as the attributes of `gpures.mosaicking.Mosaic`."""
-    lines = [fact("exposures", f"{len(added)}, {pixels / 1e6:.4g} million pixels")]
-    for name, count in zip(added[:LISTED], used, strict=False):
-        lines.append(row(("", _short(name), "?" if count is None else str(count), " pixels used"), USED))
-    lines += _more(added)
+    lines = [fact("exposures", f"{len(records)}, {pixels / 1e6:.4g} million pixels")]
+    lines += [_used(record) for record in records[:LISTED]] + _more(records)
     lines += _left_out(skipped, plan.outside) + _begun(plan)
     lines.append(fact("exposure time", f"{exposure_time:.1f} s"))
     lines += _frame(plan)
@@ -72,7 +70,7 @@ def report_text(
     lines.append(fact("with data", f"{data_pixels} pixels of {size}, {100 * data_pixels / size:.4g} %"))
     lines += _options(plan)
     lines.append(fact("unit", unit or "not told"))
-    lines += _values(plan)
+    lines += _values(plan) + _cleaning(plan)
     lines.append(fact("backend", _backend(plan)))
     if path is not None:
         lines.append(fact("written", f"{path}, {path.stat().st_size / 1e6:.1f} MB"))
@@ -81,6 +79,16 @@ def report_text(
     parts = [(name, value) for name, value in seconds.items() if name != "total"]
     lines += [row(("", name, value, f" s{_beside(name)}"), ("<2", "<22", ">9.2f", "")) for name, value in parts]
     return "\n".join(lines)
+
+
+def _used(record: ExposureRecord) -> str:
+    """What became of an exposure."""
+    cells = ["", _short(record.name), "?" if record.used is None else str(record.used), " pixels used"]
+    if record.outliers is not None:
+        cells.append(f"{record.outliers} outliers")
+    if record.sky is not None:
+        cells.append(f"sky {record.sky:.6g}")
+    return row(cells, USED).rstrip()
 
 
 def _beside(name: str) -> str:
@@ -157,6 +165,20 @@ def _values(plan: Plan) -> list[str]:
     return lines
 
 
+def _cleaning(plan: Plan) -> list[str]:
+    """How exposures are cleaned."""
+    if not plan.cleaning.is_wanted:
+        return []
+    done = []
+    if plan.cleaning.match_sky is not None:
+        done.append(f"skies by {plan.cleaning.match_sky} ({plan.cleaning.sky_statistic})")
+    if plan.cleaning.reject_outliers:
+        wanted = plan.cleaning.outliers({source.kind for source in plan.sources})
+        snr, scale = (" ".join(f"{number:g}" for number in numbers) for numbers in (wanted.snr, wanted.scale))
+        done.append(f"no outliers (snr {snr}, scale {scale}, maskpt {wanted.maskpt:g})")
+    return [fact("cleaning", f"{', '.join(done)}; each exposure is read twice")]
+
+
 def _backend(plan: Plan) -> str:
     if plan.backend == "cuda":
         name = next((each.name for each in devices() if each.number == plan.device), "unknown")
@@ -179,5 +201,7 @@ def _memory(plan: Plan) -> str:
         words += " on the GPU"
     if plan.waiting_bytes:
         words += f", {_size(plan.waiting_bytes)} for {AT_A_TIME} exposures at a time"
+    if plan.stack_bytes:
+        words += f", {_size(plan.stack_bytes)} in memory or on disk for exposures by themselves"
     available = plan.available
     return words if available is None else f"{words}; {_size(available)} available"

@@ -92,6 +92,8 @@ class Stream:
         self._skip_bad = skip_bad
         self._content = content
         self._handed: list[_Told | None] = []
+        self._kept: list[Source] = []  # of those that were handed on, where they can be read again
+        self._again: list[int] = []  # numbers among these, as they were handed on the second time
         self._seen = dict(seen or {})
         self._alike = alike(sources) if isinstance(sources, Sequence) else set()
 
@@ -128,6 +130,8 @@ class Stream:
             self._seen |= dict.fromkeys(digests, f"the same as {told.path}")
             digest = digests[0][0] if digests else ""
             self._handed.append(replace(told, record=record_of(source, model, digest, content)))
+            if isinstance(self._sources, Sequence):
+                self._kept.append(source)
             yield model
             del source, model  # or they would be held while the next one is read
 
@@ -140,6 +144,56 @@ class Stream:
 
     def _read(self, source: Source, scale: Scale) -> Mapping[str, Any]:
         return scale.applied(source.read(self._arrays), self._arrays)
+
+    def again(self, cleaned: Callable[[int, Mapping[str, Any]], Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        """The same models once more, those that were left out not among them.
+
+        Parameters
+        ----------
+        cleaned : callable
+            Number of a model, as it was handed on at first, and the model to what is handed on.
+        """
+        for number, source in enumerate(self._kept):
+            if self._handed[number] is None:
+                continue
+            try:
+                with stage("reading files"):
+                    model = interruptible(partial(self._read, source, self._scales.of(source)))
+                model = cleaned(number, model)
+            except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+                self.on_error(number, error)
+                continue
+            self._again.append(number)
+            yield model
+            del model
+
+    def on_error_again(self, number: int, error: Exception) -> None:
+        """Leave out a model that can't be added when it is there for the second time."""
+        self.on_error(self._again[number], error)
+
+    def tell(self, number: int, **facts: Any) -> None:
+        """Put into a record what was found out about its exposure.
+
+        Parameters
+        ----------
+        number : int
+            Number of the model, as it was handed on at first.
+        **facts
+            Fields of `gpures.io.exposures.ExposureRecord`.
+        """
+        told = self._handed[number]
+        assert told is not None
+        self._handed[number] = replace(told, record=replace(told.record, **facts))
+
+    def source(self, number: int) -> Source:
+        """Exposure of a model that was handed on."""
+        return self._kept[number]
+
+    def record(self, number: int) -> ExposureRecord:
+        """Record of a model that was handed on."""
+        told = self._handed[number]
+        assert told is not None
+        return told.record
 
     def on_error(self, number: int, error: Exception) -> None:
         """Leave out a model that can't be added, or say which it was."""

@@ -24,6 +24,7 @@
 #include "record_fields.h"
 #include "stack.h"
 #include "statistics.h"
+#include "threshold.h"
 #include "walk.h"
 #include "window.h"
 
@@ -191,6 +192,10 @@ NB_MODULE(_cpu, m)
         const Stack& stack = *reinterpret_cast<const Stack*>(address);
         check_sides(stack.ny, stack.nx);
         median(stack, threads);
+    });
+    m.def("mean_in_middle", [](ReadFloats values, double sigma, int rounds, int threads) {
+        const Released released;
+        return mean_in_middle(values.data(), static_cast<long long>(values.size()), sigma, rounds, threads);
     });
     // Outliers of an exposure, into a mask.
     m.def("outliers", [](std::uintptr_t address, int reach, bool third, Bytes mask, int threads) {
