@@ -201,7 +201,7 @@ def test_report_tells_levels_and_overlaps():
         ({"upper": np.nan}, "'upper' must be a number or None"),
         ({"nclip": -1}, "'nclip' must be between"),
         ({"lsigma": 0}, "'lsigma' must be positive"),
-        ({"binwidth": 0.0}, "'binwidth' must be positive"),
+        ({"binwidth": 0.0}, "'binwidth' must be a number at least"),
         ({"good_bits": "nonsense"}, "'good_bits' must be DQ flags"),
     ],
 )

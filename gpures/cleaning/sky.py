@@ -12,6 +12,7 @@ import numpy as np
 
 from gpures.arguments.arrays import as_flags, as_host, got, model_name
 from gpures.arguments.values import checked_switch
+from gpures.box import row_blocks
 from gpures.cleaning.levels import SkyMatch
 from gpures.cleaning.statistics import StatisticOptions
 from gpures.cleaning.survey import Field, SkyOptions, SkySurvey
@@ -175,7 +176,9 @@ class _Source:
                     f"{dq.dtype} and {dq.shape}."
                 )
             if bad := bad_bits(good_bits, None, dq.dtype):
-                usable = (dq & dq.dtype.type(bad)) == 0
+                usable = np.empty(dq.shape, bool)
+                for rows in row_blocks(dq.shape):
+                    np.equal(dq[rows] & dq.dtype.type(bad), 0, out=usable[rows])
         return data, usable, sky_level({"level": None, "subtracted": None, "filename": model.name} | dict(model))
 
     def set_level(self, beyond: float | None, subtract: bool) -> None:

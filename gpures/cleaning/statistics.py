@@ -23,6 +23,9 @@ STATISTICS = ("mean", "median", "mode", "midpt")
 # Rounds of clipping beyond which nothing can change any more.
 MOST_ROUNDS = 1000
 
+# The smallest width of a histogram's bins, standard deviations: there are as many bins as fit between the extremes.
+FINEST = 0.01
+
 
 class Measure(NamedTuple):
     """The sky in a part of an image.
@@ -83,7 +86,8 @@ class StatisticOptions:
             raise ValueError(f"'lower' must not be above 'upper', got {got(self.lower)} and {got(self.upper)}.")
         if not 0 <= checked_integer(self.nclip, "nclip") <= MOST_ROUNDS:
             raise ValueError(f"'nclip' must be between 0 and {MOST_ROUNDS}, got {got(self.nclip)}.")
-        for name in ("lsigma", "usigma", "binwidth"):
+        checked_number(self.binwidth, "binwidth", FINEST, math.inf)
+        for name in ("lsigma", "usigma"):
             if checked_number(getattr(self, name), name, 0.0, math.inf) == 0:
                 raise ValueError(f"'{name}' must be positive, got {got(getattr(self, name))}.")
 
