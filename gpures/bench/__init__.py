@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SECTIONS", "measure", "plan_of", "redraw", "run"]
 
-SECTIONS = ("cases", "splat", "planes", "memory", "threads", "growth", "limits")
+SECTIONS = ("cases", "splat", "planes", "outliers", "memory", "threads", "growth", "limits")
 
 # What each package that may be missing is for.
 WANTED = {"stcal": "comparison", "drizzle": "comparison of the pass alone", "matplotlib": "plot"}
@@ -27,12 +27,13 @@ WANTED = {"stcal": "comparison", "drizzle": "comparison of the pass alone", "mat
 
 def _jobs(section: str, plan: Plan) -> Jobs:
     """What a section measures."""
-    from gpures.bench import cases, growth, limits, memory, planes, splat
+    from gpures.bench import cases, growth, limits, memory, outliers, planes, splat
 
     makers: dict[str, Callable[[Plan], Jobs]] = {
         "cases": cases.jobs,
         "splat": splat.jobs,
         "planes": planes.jobs,
+        "outliers": outliers.jobs,
         "memory": memory.jobs,
         "threads": splat.thread_jobs,
         "growth": growth.jobs,

@@ -38,6 +38,8 @@ class Plan:
         Names of the cases; None for all.
     roman_memory : bool
         Whether the memory of the Roman-like mosaic is measured.
+    outlier_side, outlier_exposures : int
+        Side of the exposures among which outliers are looked for, and their number.
     memory_side, memory_exposures : int
         Side of the exposures whose mosaic's memory is measured, and their number.
     input_sides, reference_input_sides : tuple of int
@@ -64,6 +66,8 @@ class Plan:
     wcs: Path | None = None
     cases: tuple[str, ...] | None = None
     roman_memory: bool = True
+    outlier_side: int = SMALL
+    outlier_exposures: int = 10
     memory_side: int = SMALL
     memory_exposures: int = 3
     input_sides: tuple[int, ...] = (256, 512, 1024, 2048, 4096)
@@ -86,6 +90,7 @@ QUICK = Plan(
     reference_s=0.0,
     cases=("square, 2100", "square, 8000", "point"),
     roman_memory=False,
+    outlier_side=SMALL // 4,
     memory_side=SMALL // 2,
     input_sides=(256, 512, 1024, 2048),
     reference_input_sides=(256, 1024),

@@ -17,6 +17,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "cases": ("gpures, s", "stcal, s", "ratio", "Mpixel/s", "first, s", "finalize, s"),
     "splat": ("gpures, s", "drizzle, s", "ratio", "Mpixel/s"),
     "planes": ("gpures, s", "/ standard"),
+    "outliers": ("gpures, s", "stcal, s", "ratio", "gpures, MiB", "stcal, MiB", "ratio"),
     "memory": ("gpures, MiB", "stcal, MiB", "ratio", "GPU, MiB"),
     "threads": ("splat, s", "speed-up", "/ drizzle", "exposure, s", "speed-up"),
     "growth": ("gpures, s", "stcal, s", "ratio"),
@@ -27,6 +28,7 @@ TITLES = {
     "cases": "Seconds per exposure (add_model; medians after the first)",
     "splat": "The pass alone, beside drizzle's calls for data and variances",
     "planes": "What further planes cost (exposures in turns)",
+    "outliers": "Detection of outliers, beside the steps of JWST's pipeline, and most memory above the inputs",
     "memory": "Most memory above the inputs",
     "threads": "Threads",
     "growth": "Growth of the seconds per exposure",
@@ -69,6 +71,13 @@ def _splat(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
 
 def _planes(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
     return [seconds(found["gpures_s"]), times(found["over_standard"], 2)]
+
+
+def _outliers(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
+    taken = [seconds(found["gpures_s"]), seconds(found["stcal_s"]), times(found["ratio"])]
+    ours, theirs = found["gpures_bytes"], found["stcal_bytes"]
+    ratio = theirs / ours if ours and theirs is not None else None
+    return [*taken, mebibytes(ours), mebibytes(theirs), times(ratio)]
 
 
 def _memory(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
@@ -114,6 +123,7 @@ CELLS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]]] = 
     "cases": _cases,
     "splat": _splat,
     "planes": _planes,
+    "outliers": _outliers,
     "memory": _memory,
     "threads": _threads,
     "growth": _growth,

@@ -48,6 +48,8 @@ class Scene:
         ``xi``, ``eta`` (arcsec) and flux (MJy) of stars with no neighbour, for photometry.
     pairs : ndarray of float64, shape (m, 3)
         ``xi``, ``eta`` (arcsec) of the middle of each close pair and its separation (arcsec).
+    stars : ndarray of float64, shape (s, 3)
+        ``xi``, ``eta`` (arcsec) and flux (MJy) of all stars, standards and pairs among them.
     """
 
     ra0: float
@@ -58,6 +60,7 @@ class Scene:
     cov: np.ndarray
     standards: np.ndarray
     pairs: np.ndarray
+    stars: np.ndarray
 
 
 @dataclass
@@ -68,9 +71,12 @@ class Draft:
     ----------
     rows : list of tuple of float
         Flux (MJy), ``xi``, ``eta`` (arcsec) and the covariances xx, yy, xy (arcsec**2) of each component.
+    stars : list of tuple of float
+        ``xi``, ``eta`` (arcsec) and flux (MJy) of those that are points.
     """
 
     rows: list[tuple[float, float, float, float, float, float]] = field(default_factory=list)
+    stars: list[tuple[float, float, float]] = field(default_factory=list)
 
     def add(
         self, xi: float, eta: float, flux: float, major: float = 0.0, ratio: float = 1.0, angle: float = 0.0
@@ -78,6 +84,8 @@ class Draft:
         """Add a Gaussian of rms ``major`` (arcsec), axis ratio and angle (rad), convolved with the PSF."""
         c, s = math.cos(angle), math.sin(angle)
         minor = major * ratio
+        if major == 0.0:
+            self.stars.append((xi, eta, flux))
         for fwhm, share in ((PSF_FWHM, 1.0 - HALO_FRACTION), (HALO_FWHM, HALO_FRACTION)):
             psf = (fwhm * SIGMA_PER_FWHM) ** 2
             xx = (major * c) ** 2 + (minor * s) ** 2 + psf
@@ -93,7 +101,7 @@ class Draft:
         """Scene of the components about a tangent point (deg), with `Scene`'s ``standards`` and ``pairs``."""
         flux, xi, eta, xx, yy, xy = np.array(self.rows).T
         cov = np.stack([np.stack([xx, xy], -1), np.stack([xy, yy], -1)], -2)
-        return Scene(ra0, dec0, flux, xi, eta, cov, standards, pairs)
+        return Scene(ra0, dec0, flux, xi, eta, cov, standards, pairs, np.array(self.stars).reshape(-1, 3))
 
 
 def _microjansky(flux: float) -> float:
