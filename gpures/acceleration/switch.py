@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
+from gpures.acceleration import outlier_detection
 from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import make_accumulators
 from gpures.exposure.options import Options
@@ -90,8 +91,9 @@ def accelerate(backend: str = "auto", *, device: Any = None, pixmap_tolerance: f
     In place of `stcal.resample.Resample`, and for all that derives from it, as the resamplers of jwst and romancal do,
     there is `gpures.Resample`; in place of `drizzle.resample.Drizzle` and `drizzle.resample.blot_image`, which Roman's
     exposure times and outlier detection call, their namesakes in gpures; in place of ``calc_pixmap`` in
-    `stcal.resample.utils` and `drizzle.utils` a verified spline where it can be had. Modules imported before are
-    covered as well as those to come.
+    `stcal.resample.utils` and `drizzle.utils` a verified spline where it can be had. Of stcal's outlier detection the
+    median (``nanmedian3D``, which `MedianComputer` calls), ``flag_resampled_crs`` and ``compute_weight_threshold`` are
+    done by the kernels, of arrays of float32. Modules imported before are covered as well as those to come.
 
     Called again it does no harm; where settings differ, the latest count. Used in a ``with`` statement it ends with it,
     and acceleration that was on before goes on.
@@ -259,11 +261,54 @@ def _skymatch_stand_in(original: Callable[..., Any]) -> Callable[..., Any]:
     return stand_in
 
 
+def _function_stand_in(name: str, of_ours: Callable[..., Any], of_stage: str) -> Callable[[Any], Any]:
+    """What makes the stand-in of a function: one of ours, and the original where that refuses its arguments."""
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(original)
+
+        @functools.wraps(original)
+        def stand_in(*args: Any, **kwargs: Any) -> Any:
+            asked = signature.bind(*args, **kwargs)
+            asked.apply_defaults()
+            try:
+                with stage(of_stage):
+                    made = of_ours(*asked.arguments.values())
+            except (TypeError, ValueError) as error:
+                log.debug("%s is left to the original: %s", name, error)
+                return original(*args, **kwargs)
+            _count(name)
+            return made
+
+        return stand_in
+
+    return make
+
+
+_OUTLIERS = "stcal.outlier_detection"
+
 # Where the originals are, and what makes their stand-ins.
 _TARGETS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("stcal.resample.resample", "Resample", _resample_stand_in),
     ("stcal.resample.utils", "calc_pixmap", _pixmap_stand_in),
     ("stcal.skymatch.skymatch", "skymatch", _skymatch_stand_in),
+    (
+        f"{_OUTLIERS}.median",
+        "nanmedian3D",
+        _function_stand_in(f"{_OUTLIERS}.median.nanmedian3D", outlier_detection.median_of_cube, "median"),
+    ),
+    (
+        f"{_OUTLIERS}.utils",
+        "flag_resampled_crs",
+        _function_stand_in(f"{_OUTLIERS}.utils.flag_resampled_crs", outlier_detection.outliers_of, "comparison"),
+    ),
+    (
+        f"{_OUTLIERS}.utils",
+        "compute_weight_threshold",
+        _function_stand_in(
+            f"{_OUTLIERS}.utils.compute_weight_threshold", outlier_detection.threshold_of, "weights of each"
+        ),
+    ),
     ("drizzle.resample", "Drizzle", _drizzle_stand_in),
     ("drizzle.resample", "blot_image", _blot_stand_in),
     ("drizzle.utils", "calc_pixmap", _pixmap_stand_in),

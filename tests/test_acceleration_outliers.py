@@ -1,0 +1,106 @@
+"""stcal's outlier detection under acceleration: the same medians, flags and thresholds, and what is left to it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import gpures
+from gpures.acceleration.switch import original, used
+
+pytest.importorskip("stcal")
+
+from stcal.outlier_detection import median as medians
+from stcal.outlier_detection import utils
+
+NAME = "stcal.outlier_detection"
+RNG = np.random.default_rng(5)
+
+
+def cube(n, dtype="f4", shape=(31, 43)):
+    images = RNG.normal(size=(n, *shape)).astype(dtype)
+    images[RNG.random(images.shape) < 0.3] = np.nan
+    images[:, 3, 3] = np.nan
+    return images.round(1)
+
+
+@pytest.fixture(autouse=True)
+def accelerated():
+    used.clear()
+    with gpures.accelerate("cpu"):
+        yield
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8, 33])
+def test_median(n):
+    """It is the original's, to the bit; and the cube stays as it was."""
+    images = cube(n)
+    before = images.copy()
+    found = medians.nanmedian3D(images)
+    np.testing.assert_array_equal(found, original(medians.nanmedian3D)(before.copy()))
+    np.testing.assert_array_equal(images, before)
+    assert used[f"{NAME}.median.nanmedian3D"] == 1
+
+
+@pytest.mark.parametrize(
+    "images", [cube(3, "f8"), cube(3, ">f4"), cube(3).tolist(), cube(1)[0]], ids=["f8", "big-endian", "list", "image"]
+)
+def test_what_is_left_to_the_original(images):
+    """Other types and shapes are, with its results and its errors."""
+    ours, theirs = [], []
+    for function, told in (
+        (medians.nanmedian3D, ours),
+        (original(medians.nanmedian3D), theirs),
+    ):
+        try:
+            told.append(function(np.copy(images) if isinstance(images, np.ndarray) else images))
+        except Exception as error:
+            told.append(type(error))
+    np.testing.assert_array_equal(ours[0], theirs[0])
+    assert not used[f"{NAME}.median.nanmedian3D"]
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_median_computer(tmp_path, in_memory):
+    """It computes with our median, of images in memory and on the disk."""
+    images = cube(4)
+    computer = medians.MedianComputer(images.shape, in_memory, buffer_size=0, tempdir=str(tmp_path))
+    for k, image in enumerate(images):
+        computer.append(image, k if in_memory else None)
+    np.testing.assert_array_equal(computer.evaluate(), original(medians.nanmedian3D)(images))
+    assert used[f"{NAME}.median.nanmedian3D"] >= 1
+
+
+@pytest.mark.parametrize("infinite", [False, True])
+def test_flags(infinite):
+    """They are the original's, with NaN in all that is given; what has infinities is left to it."""
+    data, err, blot = (image.astype(np.float32) for image in cube(3))
+    data *= 8
+    if infinite:
+        blot[7, 7] = np.inf
+    arguments = data, np.abs(err), blot, 3.0, 2.0, 1.2, 0.7, 0.1
+    found = utils.flag_resampled_crs(*arguments)
+    wanted = original(utils.flag_resampled_crs)(*arguments)
+    assert wanted.any()
+    assert found.dtype == bool
+    np.testing.assert_array_equal(found, wanted)
+    assert used[f"{NAME}.utils.flag_resampled_crs"] == (not infinite)
+
+
+def test_threshold():
+    """It is the original's to the last digits; of no weight it is NaN."""
+    weight = RNG.normal(10, 2, (50, 60)).astype(np.float32)
+    weight[:5] = 0
+    weight[9, 9], weight[10, 10] = np.nan, 1e6
+    wanted = original(utils.compute_weight_threshold)(weight.copy(), 0.7)
+    assert utils.compute_weight_threshold(weight, 0.7) == pytest.approx(wanted, rel=1e-12)
+    assert np.isnan(utils.compute_weight_threshold(np.zeros((3, 3), np.float32), 0.7))
+    assert used[f"{NAME}.utils.compute_weight_threshold"] == 2
+
+
+def test_it_ends():
+    """The originals are back afterwards."""
+    stand_in = utils.flag_resampled_crs
+    gpures.restore()
+    assert utils.flag_resampled_crs is not stand_in
+    assert utils.flag_resampled_crs is original(stand_in)
