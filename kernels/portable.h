@@ -16,6 +16,13 @@
 #endif
 #endif
 
+// Before a loop that is to be unrolled on a GPU, so that what it goes over lies in registers.
+#if defined(__CUDACC__)
+#define GPURES_UNROLL _Pragma("unroll")
+#else
+#define GPURES_UNROLL
+#endif
+
 // For functions in which a division by zero is intended: `make test-sanitizers` reports all others.
 #if defined(__GNUC__) && !defined(__CUDACC__)
 #define GPURES_MAY_DIVIDE_BY_ZERO __attribute__((no_sanitize("float-divide-by-zero")))

@@ -30,22 +30,28 @@ constexpr int MOST_SORTED = 32;
 
 GPURES_BEGIN
 
-// Sorts n values of each column, none of which is NaN, by Batcher's network of exchanges between odd and even.
-template <class V>
+// Sorts n values of each column, none of which is NaN and at most MOST_SORTED, by Batcher's network of exchanges
+// between odd and even: sorted runs of P values become such of twice as many, by exchanges over P, P / 2, ... 1 values.
+template <int P, int K, class V>
+GPURES_FN void exchange(V* v, int n)
+{
+    constexpr int FIRST = K % P;
+    GPURES_UNROLL
+    for (int i = FIRST; i < n - K; ++i) {
+        if ((i - FIRST) / K % 2 || i / (2 * P) != (i + K) / (2 * P)) continue;
+        const V a = v[i], b = v[i + K];
+        v[i] = least(a, b);
+        v[i + K] = greatest(b, a);
+    }
+    if constexpr (K > 1) exchange<P, K / 2>(v, n);
+}
+
+template <int P = 1, class V>
 GPURES_FN void sort_columns(V* v, int n)
 {
-    for (int p = 1; p < n; p *= 2) {
-        for (int k = p; k >= 1; k /= 2) {
-            for (int j = k % p; j + k < n; j += 2 * k) {
-                for (int i = j; i < j + k && i + k < n; ++i) {
-                    if (i / (2 * p) != (i + k) / (2 * p)) continue;
-                    const V a = v[i], b = v[i + k];
-                    v[i] = least(a, b);
-                    v[i + k] = greatest(b, a);
-                }
-            }
-        }
-    }
+    if (P >= n) return;
+    exchange<P, P>(v, n);
+    if constexpr (2 * P < MOST_SORTED) sort_columns<2 * P>(v, n);
 }
 
 // Bits of numbers, in an order that is that of the numbers; and back.
@@ -63,22 +69,37 @@ GPURES_FN V number_of(U ordered)
     return same_bits<V>(select((ordered & sign) != U{}, ordered & ~sign, ~ordered));
 }
 
-// Of n values of each column that which `rank` others come before, found bit by bit.
-template <class U, class V>
-GPURES_FN V value_of_rank(const V* v, long long n, U rank)
+// Of n values of each column, read(0) and so on, that which `rank` others come before, found bit by bit.
+template <class V, class U, class Read>
+GPURES_FN V value_of_rank(const Read& read, long long n, U rank)
 {
     const U zero = U{}, one = zero + 1u;
     U prefix = zero;
     for (int bit = 31; bit >= 0; --bit) {
         U below = zero;
         for (long long k = 0; k < n; ++k) {
-            below = below + select(ordered_bits<U>(v[k]) >> bit == prefix >> bit, one, zero);
+            below = below + select(ordered_bits<U>(read(k)) >> bit == prefix >> bit, one, zero);
         }
         const auto is_above = rank >= below;
         prefix = select(is_above, prefix | (one << bit), prefix);
         rank = select(is_above, rank - below, rank);
     }
     return number_of<V>(prefix);
+}
+
+// The value that comes next after those of a rank, and the rank.
+template <class V, class U, class Read>
+GPURES_FN V value_after(const Read& read, long long n, V found, U rank)
+{
+    U up_to = U{};
+    V next = V{} + narrowed(infinity());
+    for (long long k = 0; k < n; ++k) {
+        const V value = read(k);
+        const auto is_above = value > found;
+        up_to = up_to + select(is_above, U{}, U{} + 1u);
+        next = select(is_above, least(value, next), next);
+    }
+    return select(up_to > rank + (U{} + 1u), found, next);
 }
 
 // Those of n values in the middle of each column: one of them twice where their number is odd.
@@ -89,27 +110,48 @@ struct Middle {
     GPURES_FN V median() const { return (lower + upper) / 2.0f; }
 };
 
-// The middle of columns of n values, of which `count` are there and the others infinite; NaN of none. What the columns
-// hold may be sorted afterwards.
-template <class U, class V>
-GPURES_FN Middle<V> middle_of(V* v, long long n, U count)
+// Ranks of the values in the middle of `count`.
+template <class U>
+struct Ranks {
+    U lower, upper;
+};
+
+template <class U>
+GPURES_FN Ranks<U> ranks_in_middle(U count)
 {
-    const U zero = U{}, one = zero + 1u;
-    const U upper = count >> 1, lower = select(count > zero, count - one, zero) >> 1;
-    V a, b;
-    if (n <= MOST_SORTED) {
-        sort_columns(v, static_cast<int>(n));
-        a = b = v[0];
-        for (int k = 1; k < n; ++k) {
-            a = select(lower == zero + static_cast<unsigned>(k), v[k], a);
-            b = select(upper == zero + static_cast<unsigned>(k), v[k], b);
-        }
-    } else {
-        a = value_of_rank(v, n, lower);
-        b = value_of_rank(v, n, upper);
-    }
+    return {select(count > U{}, count - (U{} + 1u), U{}) >> 1, count >> 1};
+}
+
+template <class V, class U>
+GPURES_FN Middle<V> middle_if_any(V lower, V upper, U count)
+{
     const V nothing = V{} + narrowed(not_a_number());
-    return {select(count == zero, nothing, a), select(count == zero, nothing, b)};
+    return {select(count == U{}, nothing, lower), select(count == U{}, nothing, upper)};
+}
+
+// The middle of columns of n values, of which `count` are there and the others infinite; NaN of none. At most
+// MOST_SORTED, they are sorted afterwards.
+template <class V, class U>
+GPURES_FN Middle<V> middle_of_few(V* v, int n, U count)
+{
+    const Ranks<U> rank = ranks_in_middle(count);
+    sort_columns(v, n);
+    V lower = v[0], upper = v[0];
+    GPURES_UNROLL
+    for (int k = 1; k < n; ++k) {
+        lower = select(rank.lower == U{} + static_cast<unsigned>(k), v[k], lower);
+        upper = select(rank.upper == U{} + static_cast<unsigned>(k), v[k], upper);
+    }
+    return middle_if_any(lower, upper, count);
+}
+
+// The same of many, read(0) and so on.
+template <class V, class U, class Read>
+GPURES_FN Middle<V> middle_of_many(const Read& read, long long n, U count)
+{
+    const Ranks<U> rank = ranks_in_middle(count);
+    const V lower = value_of_rank<V>(read, n, rank.lower), after = value_after(read, n, lower, rank.lower);
+    return middle_if_any(lower, select(rank.upper == rank.lower, lower, after), count);
 }
 
 // The value of an image at (x, y) of the frame; NaN where it has none.

@@ -28,8 +28,13 @@ def library(cuda: int) -> ctypes.CDLL | None:
     return ctypes.CDLL(str(Path(found[0].locate()))) if found else None
 
 
-def compile_cuda(cuda: int, file: str, architecture: str, more: tuple[str, ...] = ()) -> dict[str, tuple[int, int]]:
-    """Registers and bytes of spills of each entry point of a .cu file, compiled with CuPy's options and ours."""
+def compile_cuda(
+    cuda: int, file: str, architecture: str, more: tuple[str, ...] = (), *, frames: bool = False
+) -> dict[str, tuple[int, int]]:
+    """Registers and bytes of spills of each entry point of a .cu file, compiled with CuPy's options and ours.
+
+    With `frames` bytes of arrays that are no registers count as well.
+    """
     nvrtc = library(cuda)
     assert nvrtc is not None
     code = (kernels.source_folder() / "cuda" / file).read_text().encode()
@@ -49,6 +54,7 @@ def compile_cuda(cuda: int, file: str, architecture: str, more: tuple[str, ...] 
     used = {}
     for part in text.split("Compiling entry function")[1:]:
         spilled = sum(int(n) for n in re.findall(r"(\d+) bytes spill", part))
+        spilled += int(re.search(r"(\d+) bytes stack frame", part)[1]) if frames else 0
         used[part.split("'")[1]] = int(re.search(r"Used (\d+) registers", part)[1]), spilled
     assert used, text
     return used

@@ -21,6 +21,9 @@ ARCHITECTURES = {
 WHOLE = ["fold_f4", "fold_f8", "fill_f4", "fill_f8", "finish_variance_f4", "finish_variance_f8", "error_image"]
 WHOLE += ["weight_map", "show_weights"]
 
+CLEANING = [*(f"median_of_{n}" for n in (4, 8, 16, 32, "any")), "leave_out", "blot_exposure", "make_likely", "compare"]
+CLEANING += ["find_outliers", "find_beside", "grow"]
+
 # Registers that leave room for two blocks of 256 threads on a multiprocessor, which has 65536.
 MOST_REGISTERS = 128
 
@@ -65,6 +68,15 @@ def test_blotting_compiles(target):
     """So does the interpolation of images."""
     used = compile_cuda(target[0], "blot.cu", target[1])
     assert sorted(used) == ["blot_f4", "blot_f8"]
+    assert all(spilled == 0 for _, spilled in used.values())
+
+
+def test_cleaning_compiles(target):
+    """So do medians, whose values lie in registers, and the comparison."""
+    used = compile_cuda(target[0], "cleaning.cu", target[1], frames=True)
+    for name, (registers, spilled) in used.items():
+        print(f"CUDA {target[0]}, {target[1]}, {name}: {registers} registers, {spilled} bytes spilled")
+    assert sorted(used) == sorted(CLEANING)
     assert all(spilled == 0 for _, spilled in used.values())
 
 

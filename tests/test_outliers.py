@@ -272,3 +272,54 @@ def test_wrong_models():
     with pytest.raises(RuntimeError, match="2D"):
         gpures.flag_outliers(models, output_wcs=models[0]["wcs"], backend="cpu")
     assert not any(model["dq"].any() for model in models)
+
+
+# On a GPU, or with its kernels on the host
+
+
+@pytest.mark.parametrize("n", [1, 3, 4, 7, 16, 30, 32, 33, 40])
+def test_medians_on_the_device(cuda, n):
+    """They are those of the CPU, of images on windows, whatever the number."""
+    shape, levels = (23, 37), RNG.normal(size=n)
+    stacks = Stack(shape), Stack(shape)
+    for k, image in enumerate(cube(n, decimals=1)):
+        window = Box(k % 5, 36 - k % 3, k % 4, 22 - k % 6)
+        stacks[0].add(image[window.slices].copy(), window)
+        stacks[1].add(cuda.asarray(image[window.slices].copy()), window)
+    for ours, theirs in zip(stacks[0].median(levels), stacks[1].median(levels), strict=True):
+        np.testing.assert_array_equal(theirs.get(), ours)
+
+
+@pytest.mark.parametrize("options", [{}, AS_THE_FIELD, {"grow": 3}, {"kernel_size": 5, "snr": (4.0, 3.0)}])
+def test_comparison_on_the_device(cuda, options):
+    """So are outliers."""
+    data, err, expected = compared()
+    lower = expected - np.abs(RNG.normal(size=expected.shape)).astype(np.float32)
+    wanted = outliers(data, err, expected.copy(), OutlierOptions(**options), lower=lower, background=0.3)
+    there = cuda.asarray(expected), cuda.asarray(lower)
+    found = outliers(data, err, there[0], OutlierOptions(**options), lower=there[1], background=0.3)
+    assert wanted.any()
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("kind", ["spline", "each pixel"])
+def test_blotted_on_the_device(cuda, kind):
+    """And the median at an exposure's pixels, to the rounding of their places."""
+    frame = scenes.fits_wcs((90, 80))
+    exposure = scenes.fits_wcs((300, 320), rotation=7.0, shift=(3.3, 1.2))
+    pixmap = calc_pixmap(exposure, frame, exposure.array_shape, tolerance=1e-6 if kind == "spline" else 0)
+    image = RNG.normal(size=(90, 80)).astype(np.float32)
+    image[10, 10] = np.nan
+    found = blotted(cuda.asarray(image), pixmap).get()
+    np.testing.assert_allclose(found, blotted(image, pixmap), rtol=0, atol=1e-5)
+
+
+def test_models_on_the_device(cuda):
+    """Outliers of models are those that are found on the CPU."""
+    models, _ = hit_models()
+    of_cpu = gpures.flag_outliers([dict(model) for model in models], backend="cpu")
+    found = gpures.flag_outliers(models, backend="cuda")
+    for ours, theirs in zip(of_cpu.masks, found.masks, strict=True):
+        assert np.count_nonzero(ours != theirs) < 3
+    np.testing.assert_allclose(found.median, of_cpu.median, rtol=1e-5)
+    assert found.counts[0] > 10

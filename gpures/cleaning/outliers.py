@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from gpures.arguments.arrays import as_host, got, model_name
+from gpures.arguments.arrays import as_host, got, model_name, on_device
 from gpures.arguments.values import checked_integer
-from gpures.box import Box
 from gpures.cleaning.comparison import blotted, outliers
 from gpures.cleaning.options import OutlierOptions, Thresholds
 from gpures.cleaning.stack import Stack
@@ -119,8 +118,8 @@ class OutlierSearch:
         ny, nx = self._resample.output_array_shape
         self._stack = Stack((ny, nx))
         self._taken: list[_Taken] = []
-        self._median: np.ndarray | None = None
-        self._lower: np.ndarray | None = None
+        self._median: Any = None
+        self._lower: Any = None
 
     @property
     def wcs(self) -> Any:
@@ -131,7 +130,7 @@ class OutlierSearch:
     def median(self) -> np.ndarray:
         """Median of the exposures, once all have been taken."""
         assert self._median is not None
-        return self._median
+        return as_host(self._median)
 
     def take(self, model: Mapping[str, Any]) -> None:
         """Take an exposure: resampled by itself, it is kept for the median.
@@ -148,11 +147,10 @@ class OutlierSearch:
         with stage("each by itself"):
             accumulators.add(exposure)
             window = accumulators.window
-            with accumulators.context():
-                data, weight = (as_host(accumulators.image(name)[window.slices]) for name in ("data", "wht"))
-        with stage("weights of each"):
-            least = weight_threshold(weight, self._options.maskpt)
-            self._stack.add(np.where(weight > max(least, 0.0), data, np.float32(np.nan)), Box(*window))
+        with stage("weights of each"), accumulators.context():
+            data, weight = (accumulators.image(name)[window.slices] for name in ("data", "wht"))
+            least = max(weight_threshold(as_host(weight), self._options.maskpt), 0.0)
+            self._stack.add(_left_out(data, weight, least), window)
         # A map of each pixel is as large as the exposure, and is made anew.
         pixmap = None if exposure.pixmap.spline is None else exposure.pixmap
         self._taken.append(_Taken(model_name(model), pixmap, exposure.level))
@@ -192,12 +190,21 @@ class OutlierSearch:
         exposure = self._resample._checked_exposure(taken_model, taken.pixmap)
         with stage("comparison"):
             data = _used_data(exposure, self._resample._accumulators.weight_map(exposure))
-            expected, lower = blotted(self.median, exposure.pixmap), None
+            expected, lower = blotted(self._median, exposure.pixmap), None
             if self._lower is not None and self._options.by_lower:
                 lower = blotted(self._lower, exposure.pixmap)
             err = _err_of(taken_model, data, expected, taken.level)
             ratio = exposure.pixel_scale_ratio
             return outliers(data, err, expected, self._options, lower=lower, background=taken.level, scale_ratio=ratio)
+
+
+def _left_out(data: Any, weight: Any, least: float) -> Any:
+    """An image, NaN where its weight is not more than the least."""
+    if not on_device(data):
+        return np.where(weight > least, data, np.float32(np.nan))
+    from gpures.backend.cuda.cleaning import left_out
+
+    return left_out(data, weight, least)
 
 
 def _used_data(exposure: Exposure, weight: Any) -> np.ndarray:
@@ -207,14 +214,14 @@ def _used_data(exposure: Exposure, weight: Any) -> np.ndarray:
     return data
 
 
-def _err_of(model: InputModel, data: np.ndarray, expected: np.ndarray, level: float) -> np.ndarray:
+def _err_of(model: InputModel, data: np.ndarray, expected: Any, level: float) -> np.ndarray:
     """Error of an exposure: its own, or of its variances, or the scatter of its differences."""
     if model.get("err") is not None:
         return np.asarray(as_host(model.array("err")), np.float32)
     parts = [as_host(model.array(name)) for name in VARIANCES if model.get(name) is not None]
     if parts:
         return np.sqrt(np.nansum([np.where(part > 0, part, np.nan) for part in parts], axis=0)).astype(np.float32)
-    differences = data - expected - np.float32(level)
+    differences = data - as_host(expected) - np.float32(level)
     differences = differences[np.isfinite(differences)]
     noise = PER_DEVIATION * float(np.median(np.abs(differences))) if differences.size else 0.0
     log.warning(

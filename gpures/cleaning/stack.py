@@ -11,6 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from gpures import _cpu
+from gpures.arguments.arrays import on_device
 from gpures.box import Box
 from gpures.exposure.structs import STACK, STACK_IMAGE
 from gpures.machine.memory import available_memory
@@ -24,9 +25,9 @@ SHARE = 0.5
 
 @dataclass(frozen=True)
 class _Image:
-    """An image on its window of the frame, NaN where it has no value, in memory or mapped from a file."""
+    """An image on its window of the frame, NaN where it has no value: in memory, mapped from a file, or on a GPU."""
 
-    values: np.ndarray
+    values: Any
     window: Box
 
 
@@ -55,16 +56,19 @@ class Stack:
     def __len__(self) -> int:
         return len(self._images)
 
-    def add(self, values: np.ndarray, window: Box) -> None:
+    def add(self, values: Any, window: Box) -> None:
         """Add an image.
 
         Parameters
         ----------
-        values : ndarray of float32 (Ny, Nx)
-            The image on its window; NaN where it has no value.
+        values : ndarray or cupy.ndarray of float32 (Ny, Nx)
+            The image on its window; NaN where it has no value. All are on one GPU, and stay there, or none.
         window : Box
             Pixels of the frame that it covers.
         """
+        if on_device(values):
+            self._images.append(_Image(values, window))
+            return
         values = np.ascontiguousarray(values, np.float32)
         if self._left is not None and values.size:
             if values.nbytes > self._left:
@@ -82,7 +86,7 @@ class Stack:
         self._file.flush()
         return np.memmap(self._file, np.float32, "r", place, values.shape)
 
-    def median(self, levels: Sequence[float] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def median(self, levels: Sequence[float] | None = None) -> tuple[Any, Any]:
         """Median of the images at each pixel of the frame, of those that have a value there.
 
         Parameters
@@ -92,11 +96,15 @@ class Stack:
 
         Returns
         -------
-        median, lower : ndarray of float32 (Ny, Nx)
-            NaN where none has a value. Of an even number of values the median is the mean of the two in the middle, and
-            the other one is the lower of these.
+        median, lower : ndarray or cupy.ndarray of float32 (Ny, Nx)
+            In the memory of the images; NaN where none has a value. Of an even number of values the median is the mean
+            of the two in the middle, and the other one is the lower of these.
         """
         levels = [0.0] * len(self._images) if levels is None else levels
+        if self._images and on_device(self._images[0].values):
+            from gpures.backend.cuda.cleaning import median_on_device
+
+            return median_on_device([(image.values, image.window) for image in self._images], levels, self.shape)
         images = np.zeros(len(self._images), STACK_IMAGE)
         for k, (image, level) in enumerate(zip(self._images, levels, strict=True)):
             (ny, nx), window = image.values.shape, image.window

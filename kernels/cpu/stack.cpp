@@ -46,7 +46,9 @@ void median(const Stack& s, int threads)
                 Words count;
                 v[0] = Floats{};
                 const long long n = fill_columns(s, s.x0 + i, s.y0 + row, v.data(), count);
-                const Middle<Floats> found = middle_of(v.data(), n, count);
+                const auto value = [&](long long k) { return v[static_cast<std::size_t>(k)]; };
+                const Middle<Floats> found = n <= MOST_SORTED ? middle_of_few(v.data(), static_cast<int>(n), count)
+                                                              : middle_of_many<Floats>(value, n, count);
                 const Floats median = found.median();
                 const auto bytes = sizeof(float) * static_cast<std::size_t>(std::min<long long>(COLUMNS, s.nx - i));
                 std::memcpy(s.out + row * s.nx + i, &median, bytes);

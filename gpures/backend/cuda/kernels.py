@@ -11,7 +11,7 @@ from typing import Any
 
 from gpures import _cpu
 from gpures.backend.cuda.device import explained
-from gpures.exposure.structs import BLOT, EXPOSURE, MOSAIC, WINDOW
+from gpures.exposure.structs import BLOT, COMPARISON, EXPOSURE, MOSAIC, STACK, STACK_IMAGE, WINDOW
 
 __all__ = ["BLOCK_OF_SPLAT", "Program", "digest_of", "options", "source_folder", "splat_name", "splat_options"]
 
@@ -41,6 +41,7 @@ def options() -> tuple[str, ...]:
     """Options of the compiler. CuPy's cache knows nothing of the headers, so their digest is among them."""
     folder = source_folder()
     sizes = {"EXPOSURE": EXPOSURE, "MOSAIC": MOSAIC, "WINDOW": WINDOW, "BLOT": BLOT}
+    sizes |= {"STACK": STACK, "STACK_IMAGE": STACK_IMAGE, "COMPARISON": COMPARISON}
     return (
         "-std=c++17",
         f"-I{folder}",
@@ -137,6 +138,10 @@ class Program:
     def blot(self, name: str) -> Any:
         """Entry point of ``blot.cu``, by its name."""
         return self._function("blot.cu", name, ())
+
+    def cleaning(self, name: str) -> Any:
+        """Entry point of ``cleaning.cu``, by its name."""
+        return self._function("cleaning.cu", name, ())
 
     def _function(self, file: str, name: str, more: tuple[str, ...]) -> Any:
         function = self._functions.get(name)

@@ -1,0 +1,174 @@
+"""Medians and outliers on a GPU, on the caller's current stream: the kernels of ``kernels/cuda/cleaning.cu``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from gpures.backend.cuda.device import explained, import_cupy
+from gpures.backend.cuda.kernels import Program
+from gpures.box import Box
+from gpures.exposure.pixmap import PixelMap, exposure_record
+from gpures.exposure.structs import STACK, STACK_IMAGE
+
+__all__ = ["blot_on_device", "left_out", "median_on_device", "outliers_on_device"]
+
+# Threads of a block, and the most blocks of a grid, whose threads go over an image.
+THREADS = 128
+MOST_BLOCKS = 65536
+
+# Images up to which values lie in registers.
+IN_REGISTERS = (4, 8, 16, 32)
+
+
+class _Device:
+    """What kernels are called with on one device."""
+
+    def __init__(self, cupy: Any, number: int):
+        self.cupy = cupy
+        self._program = Program.of_device(cupy, number)
+
+    def array(self, array: Any, dtype: type) -> Any:
+        """An array on the device, contiguous."""
+        array = array if isinstance(array, self.cupy.ndarray) else np.ascontiguousarray(array, dtype)
+        return self.cupy.ascontiguousarray(self.cupy.asarray(array), dtype)
+
+    def call(self, name: str, pixels: int, *arguments: Any) -> None:
+        """Call a kernel for so many pixels."""
+        if blocks := min(-(-pixels // THREADS), MOST_BLOCKS):
+            self._program.cleaning(name)((blocks,), (THREADS,), arguments)
+
+
+@contextmanager
+def _device(number: int, what: str) -> Iterator[_Device]:
+    cupy = import_cupy()
+    with explained(what), cupy.cuda.Device(number):
+        yield _Device(cupy, number)
+
+
+def left_out(data: Any, weight: Any, least_weight: float) -> Any:
+    """An image without pixels of too little weight.
+
+    Parameters
+    ----------
+    data, weight : cupy.ndarray of float32 (Ny, Nx)
+        Parts of larger images, of the same rows.
+    least_weight : float
+        What a weight must be more than.
+
+    Returns
+    -------
+    cupy.ndarray of float32 (Ny, Nx)
+        NaN where it is not.
+    """
+    with _device(data.device.id, "leaving out pixels") as device:
+        made = device.cupy.empty(data.shape, np.float32)
+        stride = np.int64(data.strides[0] // 4)
+        sides = np.int64(data.shape[0]), np.int64(data.shape[1])
+        device.call("leave_out", made.size, data, weight, stride, np.float32(least_weight), *sides, made)
+        device.cupy.cuda.get_current_stream().synchronize()  # it may be used on another
+        return made
+
+
+def median_on_device(
+    images: Sequence[tuple[Any, Box]], levels: Sequence[float], shape: tuple[int, int]
+) -> tuple[Any, Any]:
+    """Median of images on a device, as `gpures.cleaning.stack.Stack.median`.
+
+    Parameters
+    ----------
+    images : sequence of (cupy.ndarray of float32, Box)
+        Images and their windows.
+    levels : sequence of float
+        What is subtracted from each.
+    shape : (int, int)
+        Shape (Ny, Nx) of the frame.
+    """
+    with _device(images[0][0].device.id, "taking medians") as device:
+        records = np.zeros(len(images), STACK_IMAGE)
+        for k, ((image, window), level) in enumerate(zip(images, levels, strict=True)):
+            ny, nx = image.shape
+            records[k] = (image.data.ptr, window.xmin, window.ymin, nx, ny, level)
+        there = device.array(records.view(np.uint8), np.uint8)
+        median, lower = device.cupy.empty(shape, np.float32), device.cupy.empty(shape, np.float32)
+        stack: Any = np.zeros((), STACK)
+        stack["image"], stack["images"] = there.data.ptr, len(images)
+        stack["ny"], stack["nx"] = shape
+        stack["out"], stack["lower"] = median.data.ptr, lower.data.ptr
+        most = next((most for most in IN_REGISTERS if len(images) <= most), "any")
+        device.call(f"median_of_{most}", median.size, stack)
+        return median, lower
+
+
+def blot_on_device(record: np.ndarray, image: Any, pixmap: PixelMap) -> Any:
+    """An image at the pixels of an exposure.
+
+    Parameters
+    ----------
+    record : ndarray of BLOT
+        All but the arrays.
+    image : cupy.ndarray of float32 (Ny, Nx)
+        Image of the frame.
+    pixmap : PixelMap
+        Of the exposure.
+
+    Returns
+    -------
+    cupy.ndarray of float32 (My, Mx)
+    """
+    with _device(image.device.id, "blotting") as device:
+        held = []
+
+        def place(array: np.ndarray) -> tuple[int, tuple[int, ...]]:
+            held.append(device.array(array, array.dtype.type))
+            return held[-1].data.ptr, array.strides
+
+        exposure = exposure_record(pixmap.shape, pixmap, place)
+        made = device.cupy.empty(pixmap.shape, np.float32)
+        record["data"], record["out"] = image.data.ptr, made.data.ptr
+        device.call("blot_exposure", made.size, exposure, record)
+        return made
+
+
+def outliers_on_device(record: np.ndarray, arrays: dict[str, Any], reach: int, third: bool, grown: int) -> np.ndarray:
+    """Outliers of an exposure.
+
+    Parameters
+    ----------
+    record : ndarray of COMPARISON
+        All but the arrays.
+    arrays : dict
+        These, by the record's fields, some of them on the device.
+    reach : int
+        Of a pixel's surroundings.
+    third : bool
+        Whether there is a third threshold.
+    grown : int
+        Pixels by which outliers are grown.
+
+    Returns
+    -------
+    ndarray of bool (Ny, Nx)
+        In the host's memory.
+    """
+    with _device(arrays["expected"].device.id, "finding outliers") as device:
+        held = {name: device.array(array, array.dtype.type) for name, array in arrays.items()}
+        for name, array in held.items():
+            record[name] = array.data.ptr
+        shape, size = arrays["data"].shape, arrays["data"].size
+        masks = [device.cupy.empty(shape, np.uint8) for _ in range(2)]
+        if "lower" in arrays:
+            device.call("make_likely", size, record)
+        device.call("compare", size, record)
+        device.call("find_outliers", size, record, np.int32(reach), masks[0])
+        if third:
+            device.call("find_beside", size, record, masks[0], masks[1])
+            masks.reverse()
+        if grown:
+            sides = np.int64(shape[0]), np.int64(shape[1])
+            device.call("grow", size, masks[0], *sides, np.int32(grown), masks[1])
+            masks.reverse()
+        return masks[0].get().view(bool)

@@ -1,0 +1,119 @@
+// Clean mosaics: medians of exposures, and what differs from them. A thread for each pixel.
+#include "blot.h"
+#include "outliers.h"
+#include "pixmap.h"
+#include "stack.h"
+
+static_assert(sizeof(gpures::Exposure) == GPURES_EXPOSURE_BYTES, "the record of an exposure has another size");
+static_assert(sizeof(gpures::Blot) == GPURES_BLOT_BYTES, "the record of a blot has another size");
+static_assert(sizeof(gpures::Stack) == GPURES_STACK_BYTES, "the record of a stack has another size");
+static_assert(sizeof(gpures::StackImage) == GPURES_STACK_IMAGE_BYTES, "the record of its images has another size");
+static_assert(sizeof(gpures::Comparison) == GPURES_COMPARISON_BYTES, "the record of a comparison has another size");
+
+namespace gpures {
+
+// Calls work(i, j) with pixels of an image, over the grid.
+template <class Work>
+__device__ void over_pixels(long long ny, long long nx, const Work& work)
+{
+    const long long step = static_cast<long long>(gridDim.x) * blockDim.x, count = ny * nx;
+    for (long long k = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; k < count; k += step) {
+        work(k % nx, k / nx);
+    }
+}
+
+__device__ void put_middle(const Stack& s, long long i, long long j, const Middle<float>& middle)
+{
+    s.out[j * s.nx + i] = middle.median();
+    if (s.lower) s.lower[j * s.nx + i] = middle.lower;
+}
+
+// Of at most N images, whose values lie in registers.
+template <int N>
+__device__ void median_of_few(const Stack& s)
+{
+    over_pixels(s.ny, s.nx, [&](long long i, long long j) {
+        float v[N];
+        unsigned count = 0;
+        GPURES_UNROLL
+        for (int k = 0; k < N; ++k) {
+            put(k < s.images ? value_at(s.image[k], s.x0 + i, s.y0 + j) : narrowed(not_a_number()), v[k], count);
+        }
+        put_middle(s, i, j, middle_of_few(v, N, count));
+    });
+}
+
+__device__ void median_of_many(const Stack& s)
+{
+    over_pixels(s.ny, s.nx, [&](long long i, long long j) {
+        unsigned count = 0;
+        const auto read = [&](long long k) {
+            float value;
+            put(value_at(s.image[k], s.x0 + i, s.y0 + j), value, count);
+            return value;
+        };
+        for (long long k = 0; k < s.images; ++k) read(k);
+        const unsigned known = count;
+        put_middle(s, i, j, middle_of_many<float>(read, s.images, known));
+    });
+}
+
+}  // namespace gpures
+
+using namespace gpures;
+
+extern "C" __global__ void median_of_4(const Stack s) { median_of_few<4>(s); }
+extern "C" __global__ void median_of_8(const Stack s) { median_of_few<8>(s); }
+extern "C" __global__ void median_of_16(const Stack s) { median_of_few<16>(s); }
+extern "C" __global__ void median_of_32(const Stack s) { median_of_few<32>(s); }
+extern "C" __global__ void median_of_any(const Stack s) { median_of_many(s); }
+
+// An image, NaN where its weight is too little. Rows of both lie `stride` apart.
+extern "C" __global__ void leave_out(const float* data, const float* weight, const long long stride,
+                                     const float least_weight, const long long ny, const long long nx, float* out)
+{
+    over_pixels(ny, nx, [&](long long i, long long j) {
+        const bool counts = weight[j * stride + i] > least_weight;
+        out[j * nx + i] = counts ? data[j * stride + i] : narrowed(not_a_number());
+    });
+}
+
+// An image at the pixels of an exposure, along straight lines.
+extern "C" __global__ void blot_exposure(const Exposure e, const Blot b)
+{
+    over_pixels(e.ny, e.nx, [&](long long i, long long j) {
+        const Point at = centre(e, static_cast<int>(i), static_cast<int>(j));
+        b.out[j * e.nx + i] = blotted<Linear, float>(b, at.x, at.y);
+    });
+}
+
+extern "C" __global__ void make_likely(const Comparison c)
+{
+    over_pixels(c.ny, c.nx, [&](long long i, long long j) { c.expected[j * c.nx + i] = likely<false>(c, i, j); });
+}
+
+extern "C" __global__ void compare(const Comparison c)
+{
+    over_pixels(c.ny, c.nx, [&](long long i, long long j) {
+        const unsigned char found = compared<false>(c, i, j);
+        c.found[j * c.nx + i] = found && is_sharp(c, i, j) ? found : 0;
+    });
+}
+
+extern "C" __global__ void find_outliers(const Comparison c, const int reach, unsigned char* mask)
+{
+    over_pixels(c.ny, c.nx, [&](long long i, long long j) { mask[j * c.nx + i] = is_outlier(c, i, j, reach); });
+}
+
+extern "C" __global__ void find_beside(const Comparison c, const unsigned char* outliers, unsigned char* mask)
+{
+    over_pixels(c.ny, c.nx,
+                [&](long long i, long long j) { mask[j * c.nx + i] = belongs_to_outlier(c, outliers, i, j); });
+}
+
+extern "C" __global__ void grow(const unsigned char* mask, const long long ny, const long long nx, const int reach,
+                                unsigned char* grown)
+{
+    over_pixels(ny, nx,
+                [&](long long i, long long j) { grown[j * nx + i] = any_around(mask, 0xff, ny, nx, i, j, reach); });
+}
