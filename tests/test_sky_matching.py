@@ -181,6 +181,29 @@ def test_survey_takes_exposures_in_any_order_and_one_by_one():
     assert survey.solve() == gpures.match_sky(models)
 
 
+@pytest.mark.parametrize(
+    ("units", "times", "words"),
+    [
+        (("MJy/sr", "mJy/arcsec2"), (10.0, 10.0), "in MJy/sr and mJy/arcsec2"),
+        (("electron", "ELECTRONS"), (10.0, 20.0), r"counts \(electron\) of 10.0 and 20.0 s"),
+        (("electron", "electron/s"), (10.0, 10.0), "in electron and electron/s"),
+        (("electron", "ELECTRONS"), (10.0, 10.0), None),
+        (("electron/s", "e-/s"), (10.0, 20.0), None),
+        (("MJy/sr", None), (10.0, 20.0), None),
+    ],
+)
+def test_values_that_cannot_be_compared_are_refused(units, times, words):
+    models = exposures([5, 6], shape=(50, 50), stars=0)
+    for model, unit, time in zip(models, units, times, strict=True):
+        model["bunit_data"], model["exposure_time"] = unit, time
+    gpures.match_sky([dict(model) for model in models], "local")
+    if words is None:
+        gpures.match_sky(models)
+    else:
+        with pytest.raises(ValueError, match=rf"exposure0\.fits and exposure1\.fits can't be compared.*{words}"):
+            gpures.match_sky(models)
+
+
 def test_report_tells_levels_and_overlaps():
     report = gpures.match_sky(exposures([5, 6])).report.splitlines()
     assert [line.split()[0] for line in report if line] == [
