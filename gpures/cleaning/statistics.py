@@ -60,7 +60,7 @@ class StatisticOptions:
     binwidth : float
         Width of the histogram's bins, standard deviations.
     as_imagestats : bool
-        Whether a place in the histogram is counted in ``binwidth``, as `stsci.imagestats` does: its bins are wider by
+        Whether a place in the histogram is counted in ``binwidth``, as ``stsci.imagestats`` does: its bins are wider by
         up to a hundredth, by which "mode" and "midpt" are too low, by up to 0.05 standard deviations.
 
     Raises

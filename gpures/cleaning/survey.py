@@ -128,6 +128,11 @@ class SkySurvey:
             What exposures share that are moved together; None of one by itself.
         options : SkyOptions
             How sky is matched.
+
+        Returns
+        -------
+        SkySurvey
+            One that nothing has been measured for.
         """
         survey = cls.__new__(cls)
         survey._begin([place.footprint.name for place in places], groups, [place.limits for place in places], options)
@@ -158,6 +163,11 @@ class SkySurvey:
         ----------
         number : int
             The exposure's.
+
+        Returns
+        -------
+        dict
+            Rows, first pixels, and ends (exclusive), int32 (n, 3), of each region.
         """
         own = self._unit_of[number]
         others = [other for other in self._near[number] if self._unit_of[other] != own]
@@ -203,6 +213,11 @@ class SkySurvey:
         """Sky levels of all exposures; what was not measured has none.
 
         Warnings of the log name exposures that nothing could be measured of, and such as no overlap connects.
+
+        Returns
+        -------
+        SkyMatch
+            Levels beyond those that were known when the exposures were measured.
         """
         units, options = self._units, self._options
         levels, islands = np.full(len(units), np.nan), [[k] for k in range(len(units))]
