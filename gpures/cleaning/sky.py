@@ -188,7 +188,7 @@ class _Source:
         usable = None
         if model.get("dq") is not None:
             dq = as_flags(as_host(model.converted("dq")))
-            if dq.dtype.kind not in "ub" or dq.shape != data.shape:
+            if dq.dtype.kind != "u" or dq.shape != data.shape:
                 raise ValueError(
                     f"'dq' of model '{model.name}' must be integers of the shape of 'data', {data.shape}, got "
                     f"{dq.dtype} and {dq.shape}."
@@ -197,6 +197,8 @@ class _Source:
                 usable = np.empty(dq.shape, bool)
                 for rows in row_blocks(dq.shape):
                     np.equal(dq[rows] & dq.dtype.type(bad), 0, out=usable[rows])
+            if (mask := model.mask("dq")) is not None:
+                usable = ~mask if usable is None else usable & ~mask
         return data, usable, sky_level({"level": None, "subtracted": None, "filename": model.name} | dict(model))
 
     def set_level(self, beyond: float | None, subtract: bool) -> None:

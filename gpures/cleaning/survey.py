@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.arguments.arrays import got
+from gpures.arguments.arrays import as_host, got, readable
 from gpures.arguments.values import checked_switch
 from gpures.box import Box
 from gpures.cleaning.levels import METHODS, Pair, SkyMatch, Unit, levels_by_matching, lowest, pairs_of, tell
@@ -111,6 +111,7 @@ class SkySurvey:
         limits = [resample_range(one.shape, one.wcs) for one in fields]
         options = options or SkyOptions()
         self._begin([one.name for one in fields], [one.group for one in fields], limits, options)
+        self._shapes = [tuple(one.shape) for one in fields]
         if options.matches:
             sky = common_sky([one.wcs for one in fields])
             near = zip(fields, limits, strict=True)
@@ -118,7 +119,7 @@ class SkySurvey:
 
     @classmethod
     def of_places(cls, places: Sequence[Place], groups: Sequence[Any], options: SkyOptions) -> SkySurvey:
-        """A survey of exposures whose places are known already.
+        """A survey of exposures whose places are known already, and all of whose pixels are used.
 
         Parameters
         ----------
@@ -136,6 +137,7 @@ class SkySurvey:
         """
         survey = cls.__new__(cls)
         survey._begin([place.footprint.name for place in places], groups, [place.limits for place in places], options)
+        survey._shapes = [(place.limits.ymax + 1, place.limits.xmax + 1) for place in places]
         if options.matches:
             survey._set_places(places)
         return survey
@@ -197,7 +199,17 @@ class SkySurvey:
         level : float, optional
             A sky in the image that is known already: levels are those beyond it. ``lower`` and ``upper`` are of the
             image as it is.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The image is not one of real numbers, or it or ``usable`` is not of the shape that was told.
         """
+        data = as_host(readable(data, "data"))
+        if data.shape != self._shapes[number]:
+            raise ValueError(
+                f"'data' of {self._names[number]} must have the shape {self._shapes[number]}, got {data.shape}."
+            )
         regions = self.overlaps(number)
         found = measured(data, usable, list(regions.values()), self._options.statistics)
         if self._options.method != "match" or not any(measure.pixels for measure in found):
