@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scenes
 from astropy.io import fits
-from skies import exposures, model_at, wcs_at
+from skies import SHAPE, exposures, model_at, wcs_at
 
 import gpures
 from gpures import io
@@ -179,6 +179,55 @@ def test_survey_takes_exposures_in_any_order_and_one_by_one():
     for number in (2, 0, 1):
         survey.measure(number, models[number]["data"], models[number]["dq"] == 0)
     assert survey.solve() == gpures.match_sky(models)
+
+
+def test_masks_of_data_and_flags_count():
+    models = exposures([5, 6, 7])
+    expected = gpures.match_sky([dict(model) for model in models]).levels
+    for model in models:
+        hidden = np.zeros(SHAPE, bool)
+        hidden[100:300, 200:400] = True
+        right, left = np.indices(SHAPE)[1] > 300, np.indices(SHAPE)[1] <= 300
+        model["data"] = np.ma.MaskedArray(np.where(hidden & right, 5e3, model["data"]), hidden & right)
+        model["data"].data[hidden & left] = 5.5
+        model["dq"] = np.ma.MaskedArray(model["dq"], hidden & left)
+    match = gpures.match_sky(models, subtract=True)
+    np.testing.assert_allclose(match.levels, expected, atol=CLOSE)
+    assert all(model["data"].mask.sum() == 200 * 99 for model in models)
+
+
+def test_images_of_another_shape_are_refused():
+    model = model_at(5, shape=(20, 30), image={"stars": 0})
+    survey = SkySurvey([Field("one", model["wcs"], (20, 30))], SkyOptions("local"))
+    with pytest.raises(ValueError, match=r"'data' of one must have the shape \(20, 30\), got \(30, 20\)"):
+        survey.measure(0, model["data"].T)
+    with pytest.raises(ValueError, match=r"'usable' must have the shape"):
+        survey.measure(0, model["data"], np.ones((30, 20), bool))
+    survey.measure(0, model["data"])
+    assert survey.solve().levels == pytest.approx([5.0], abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("units", "times", "words"),
+    [
+        (("MJy/sr", "mJy/arcsec2"), (10.0, 10.0), "in MJy/sr and mJy/arcsec2"),
+        (("electron", "ELECTRONS"), (10.0, 20.0), r"counts \(electron\) of 10.0 and 20.0 s"),
+        (("electron", "electron/s"), (10.0, 10.0), "in electron and electron/s"),
+        (("electron", "ELECTRONS"), (10.0, 10.0), None),
+        (("electron/s", "e-/s"), (10.0, 20.0), None),
+        (("MJy/sr", None), (10.0, 20.0), None),
+    ],
+)
+def test_values_that_cannot_be_compared_are_refused(units, times, words):
+    models = exposures([5, 6], shape=(50, 50), stars=0)
+    for model, unit, time in zip(models, units, times, strict=True):
+        model["bunit_data"], model["exposure_time"] = unit, time
+    gpures.match_sky([dict(model) for model in models], "local")
+    if words is None:
+        gpures.match_sky(models)
+    else:
+        with pytest.raises(ValueError, match=rf"exposure0\.fits and exposure1\.fits can't be compared.*{words}"):
+            gpures.match_sky(models)
 
 
 def test_report_tells_levels_and_overlaps():

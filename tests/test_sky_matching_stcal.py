@@ -103,8 +103,7 @@ def test_places_in_histograms_are_not_too_low(statistic):
     assert theirs.value < right.value
 
 
-@pytest.mark.parametrize("subtract", [False, True])
-@pytest.mark.parametrize("match_down", [False, True])
+@pytest.mark.parametrize(("match_down", "subtract"), [(True, False), (False, True)])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("statistic", STATISTICS)
 def test_what_stands_in_gives_the_same(statistic, method, match_down, subtract):

@@ -92,8 +92,9 @@ def accelerate(backend: str = "auto", *, device: Any = None, pixmap_tolerance: f
     there is `gpures.Resample`; in place of `drizzle.resample.Drizzle` and `drizzle.resample.blot_image`, which Roman's
     exposure times and outlier detection call, their namesakes in gpures; in place of ``calc_pixmap`` in
     `stcal.resample.utils` and `drizzle.utils` a verified spline where it can be had. Of stcal's outlier detection the
-    median (``nanmedian3D``, which `MedianComputer` calls), ``flag_resampled_crs`` and ``compute_weight_threshold`` are
-    done by the kernels, of arrays of float32. Modules imported before are covered as well as those to come.
+    median (``nanmedian3D``, which MedianComputer calls), ``flag_resampled_crs`` and ``compute_weight_threshold`` are
+    done by the kernels, of arrays of float32; in place of `stcal.skymatch.skymatch` is what `gpures.match_sky` is made
+    of. Modules imported before are covered as well as those to come.
 
     Called again it does no harm; where settings differ, the latest count. Used in a ``with`` statement it ends with it,
     and acceleration that was on before goes on.

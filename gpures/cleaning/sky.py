@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gpures.arguments.arrays import as_flags, as_host, got, model_name
-from gpures.arguments.values import checked_switch
+from gpures.arguments.values import checked_switch, is_real
 from gpures.box import row_blocks
 from gpures.cleaning.levels import SkyMatch
 from gpures.cleaning.statistics import StatisticOptions
@@ -19,7 +19,7 @@ from gpures.cleaning.survey import Field, SkyOptions, SkySurvey
 from gpures.exposure.from_model import sky_level
 from gpures.exposure.input_model import InputModel
 from gpures.exposure.weights import bad_bits
-from gpures.io import Input, inputs
+from gpures.io import Input, inputs, units
 from gpures.reporting.progress import shown
 from gpures.typing import Flags, ModelLike
 from gpures.wcs.transforms import checked_wcs
@@ -27,6 +27,9 @@ from gpures.wcs.transforms import checked_wcs
 __all__ = ["match_sky"]
 
 log = logging.getLogger(__name__)
+
+# Times that differ by so much, relatively, are the same.
+ALIKE = 1e-4
 
 # What is read of a file.
 ARRAYS = ("data", "dq")
@@ -49,6 +52,9 @@ def match_sky(
     progress: Any = None,
 ) -> SkyMatch:
     """Find the sky levels with which exposures agree where they overlap.
+
+    Values must be on one scale: in one unit, of one exposure time if they are counts, and of pixels of one size unless
+    they are per area of the sky. `gpures.mosaic` brings exposures to one first (``match_sky``).
 
     The levels are for `gpures.Resample` and `gpures.mosaic`, which subtract a model's ``level``. Nothing needs to be
     resampled before: which pixels of an exposure lie within another follows from their WCS, and the sky is taken there
@@ -75,8 +81,8 @@ def match_sky(
     binwidth : float, optional
         Width of the histogram's bins, standard deviations.
     good_bits : int, str, list or None, optional
-        DQ flags to be ignored, as in `gpures.Resample`. Pixels with others don't count, as those that are masked or not
-        finite.
+        DQ flags to be ignored, in numbers, as in `gpures.Resample`; of JWST "~513" forgives what its pipeline does.
+        Pixels with others don't count, as those that are masked or not finite.
     match_down : bool, optional
         With "match" and "global+match", whether the lowest of the levels is 0 at first, else the highest.
     subtract : bool, optional
@@ -121,6 +127,8 @@ def match_sky(
     subtract = checked_switch(subtract, "subtract")
     bad_bits(good_bits, None, np.dtype(np.uint32))  # before anything is read
     found = [_checked(source, subtract) for source in _sources(exposures)]
+    if options.method != "local":
+        _check_scale(found)
     survey = SkySurvey([source.field for source in found], options)
     with shown(progress, len(found), "sky") as show:
         for number, source in enumerate(found):
@@ -163,6 +171,16 @@ class _Source:
             return Field(model_name(self.given), self.given["wcs"], (shape[0], shape[1]), self.given.get("group_id"))
         return Field(self.given.name, self.given.wcs, self.given.shape, self.given.group_id)
 
+    @property
+    def unit(self) -> str | None:
+        """Unit of its data; None where that is not known."""
+        return self.given.get("bunit_data") if self.is_model else self.given.unit
+
+    @property
+    def time(self) -> Any:
+        """Exposure time, seconds, as far as it has one."""
+        return self.given.get("exposure_time") if self.is_model else self.given.exposure_time
+
     def pixels(self, good_bits: Flags) -> tuple[np.ndarray, np.ndarray | None, float]:
         """Its data, which of them can be used, and the sky that is known to be in them."""
         model = InputModel(self.given if self.is_model else self.given.read(ARRAYS))
@@ -170,7 +188,7 @@ class _Source:
         usable = None
         if model.get("dq") is not None:
             dq = as_flags(as_host(model.converted("dq")))
-            if dq.dtype.kind not in "ub" or dq.shape != data.shape:
+            if dq.dtype.kind != "u" or dq.shape != data.shape:
                 raise ValueError(
                     f"'dq' of model '{model.name}' must be integers of the shape of 'data', {data.shape}, got "
                     f"{dq.dtype} and {dq.shape}."
@@ -179,6 +197,8 @@ class _Source:
                 usable = np.empty(dq.shape, bool)
                 for rows in row_blocks(dq.shape):
                     np.equal(dq[rows] & dq.dtype.type(bad), 0, out=usable[rows])
+            if (mask := model.mask("dq")) is not None:
+                usable = ~mask if usable is None else usable & ~mask
         return data, usable, sky_level({"level": None, "subtracted": None, "filename": model.name} | dict(model))
 
     def set_level(self, beyond: float | None, subtract: bool) -> None:
@@ -256,3 +276,27 @@ def _checked(source: _Source, subtract: bool) -> _Source:
             "its level and its data go on to agree."
         )
     return source
+
+
+def _check_scale(sources: list[_Source]) -> None:
+    """Refuse values that can't be compared: of several units, or that grow with times which differ; ValueError."""
+    known = [source for source in sources if units.parsed(source.unit) is not None]
+    for source in known[1:]:
+        first = known[0]
+        if units.factor_between(source.unit, first.unit) != 1.0:
+            what = f"in {first.unit} and {source.unit}"
+        elif units.is_count(first.unit) and not _are_alike(source.time, first.time):
+            what = f"counts ({first.unit}) of {first.time} and {source.time} s"
+        else:
+            continue
+        raise ValueError(
+            f"Skies of {first.field.name} and {source.field.name} can't be compared, as their values are {what}: bring "
+            "them to one scale, or match them with gpures.mosaic, which does that."
+        )
+
+
+def _are_alike(time: Any, other: Any) -> bool:
+    """Whether two times are the same as far as they are known."""
+    if not (is_real(time) and is_real(other)):
+        return True
+    return not abs(float(time) - float(other)) > ALIKE * abs(float(other))

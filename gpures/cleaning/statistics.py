@@ -60,7 +60,7 @@ class StatisticOptions:
     binwidth : float
         Width of the histogram's bins, standard deviations.
     as_imagestats : bool
-        Whether a place in the histogram is counted in ``binwidth``, as `stsci.imagestats` does: its bins are wider by
+        Whether a place in the histogram is counted in ``binwidth``, as ``stsci.imagestats`` does: its bins are wider by
         up to a hundredth, by which "mode" and "midpt" are too low, by up to 0.05 standard deviations.
 
     Raises
@@ -125,12 +125,19 @@ def measured(
         Of each part the rows, first pixels, and ends (exclusive).
     options : StatisticOptions
         What is taken of them.
+
+    Raises
+    ------
+    ValueError
+        ``usable`` is not of the image's shape, or a region lies beside it.
     """
     record = np.zeros((), VIEW)
     record[...] = view(data, data.shape, in_memory)
     counts = [0, *(len(region) for region in regions)]
     found = np.empty((len(regions), 2))
     if usable is not None:
+        if np.shape(usable) != data.shape:
+            raise ValueError(f"'usable' must have the shape of the image, {data.shape}, got {np.shape(usable)}.")
         usable = np.ascontiguousarray(usable, bool).view(np.uint8)
     spans = np.concatenate([*regions, np.empty((0, 3), np.int32)])
     starts = np.cumsum(counts, dtype=np.int64)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.arguments.arrays import got
+from gpures.arguments.arrays import as_host, got, readable
 from gpures.arguments.values import checked_switch
 from gpures.box import Box
 from gpures.cleaning.levels import METHODS, Pair, SkyMatch, Unit, levels_by_matching, lowest, pairs_of, tell
@@ -111,6 +111,7 @@ class SkySurvey:
         limits = [resample_range(one.shape, one.wcs) for one in fields]
         options = options or SkyOptions()
         self._begin([one.name for one in fields], [one.group for one in fields], limits, options)
+        self._shapes = [tuple(one.shape) for one in fields]
         if options.matches:
             sky = common_sky([one.wcs for one in fields])
             near = zip(fields, limits, strict=True)
@@ -118,7 +119,7 @@ class SkySurvey:
 
     @classmethod
     def of_places(cls, places: Sequence[Place], groups: Sequence[Any], options: SkyOptions) -> SkySurvey:
-        """A survey of exposures whose places are known already.
+        """A survey of exposures whose places are known already, and all of whose pixels are used.
 
         Parameters
         ----------
@@ -128,9 +129,15 @@ class SkySurvey:
             What exposures share that are moved together; None of one by itself.
         options : SkyOptions
             How sky is matched.
+
+        Returns
+        -------
+        SkySurvey
+            One that nothing has been measured for.
         """
         survey = cls.__new__(cls)
         survey._begin([place.footprint.name for place in places], groups, [place.limits for place in places], options)
+        survey._shapes = [(place.limits.ymax + 1, place.limits.xmax + 1) for place in places]
         if options.matches:
             survey._set_places(places)
         return survey
@@ -158,6 +165,11 @@ class SkySurvey:
         ----------
         number : int
             The exposure's.
+
+        Returns
+        -------
+        dict
+            Rows, first pixels, and ends (exclusive), int32 (n, 3), of each region.
         """
         own = self._unit_of[number]
         others = [other for other in self._near[number] if self._unit_of[other] != own]
@@ -187,7 +199,17 @@ class SkySurvey:
         level : float, optional
             A sky in the image that is known already: levels are those beyond it. ``lower`` and ``upper`` are of the
             image as it is.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The image is not one of real numbers, or it or ``usable`` is not of the shape that was told.
         """
+        data = as_host(readable(data, "data"))
+        if data.shape != self._shapes[number]:
+            raise ValueError(
+                f"'data' of {self._names[number]} must have the shape {self._shapes[number]}, got {data.shape}."
+            )
         regions = self.overlaps(number)
         found = measured(data, usable, list(regions.values()), self._options.statistics)
         if self._options.method != "match" or not any(measure.pixels for measure in found):
@@ -203,6 +225,11 @@ class SkySurvey:
         """Sky levels of all exposures; what was not measured has none.
 
         Warnings of the log name exposures that nothing could be measured of, and such as no overlap connects.
+
+        Returns
+        -------
+        SkyMatch
+            Levels beyond those that were known when the exposures were measured.
         """
         units, options = self._units, self._options
         levels, islands = np.full(len(units), np.nan), [[k] for k in range(len(units))]

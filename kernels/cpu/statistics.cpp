@@ -354,6 +354,7 @@ class Region {
         const std::size_t bins = static_cast<std::size_t>(length / bin) + 1;
         const T width = static_cast<T>(length / static_cast<double>(bins - 1));
         const T per_value = T(1) / width;
+        if (!is_finite(per_value)) return 0.5 * (static_cast<double>(ends.low) + ends.high);
         // Several of each, as neighbours are often of one bin, and one would wait for the other.
         constexpr std::size_t copies = 4;
         std::vector<std::uint32_t> copy(copies * (bins + 1));
