@@ -40,7 +40,7 @@ def found_masks(exposures, frame, **options):
 
 @pytest.mark.parametrize("which", SETS)
 def test_rays_are_found_and_stars_kept(which):
-    """Of the rays' pixels above 5 sigma 98 %, of good pixels less than 0.1 %, of those in stars' cores less than 1 %."""
+    """Of pixels with more than 5 sigma of a ray 98 %, of good ones less than 0.1 %, of those in stars less than 1 %."""
     exposures, frame = ray_set(*which)
     ours, reference = score(SCENE, exposures, found_masks(exposures, frame)), score_of_reference(*which)
     assert ours.found >= 0.98
