@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpures.bench.outliers import GOOD_BITS, reference_outliers, stcal_resampler
+from gpures.demo.cosmic_rays import flagged_fractions
 from gpures.demo.nircam import NATIVE_SCALE
 from gpures.demo.sky import frame_around, tangent_positions
 
@@ -73,14 +74,10 @@ def core_pixels(scene, exposure):
 
 def score(scene, exposures, masks):
     """The `Score` of all exposures together. Pixels that are flagged beforehand are not asked about."""
-    counts = np.zeros((4, 2))
-    for exposure, mask in zip(exposures, masks, strict=True):
-        unknown = (exposure.model["dq"] & DO_NOT_USE) == 0
-        faint = unknown & (exposure.rays <= 1.0)
-        good = faint & ~exposure.hot
-        asked = unknown & (exposure.rays > 5.0), faint & exposure.hot, good, good & core_pixels(scene, exposure)
-        counts += [(np.count_nonzero(mask & those), np.count_nonzero(those)) for those in asked]
-    return Score(*(float(part) for part in counts[:, 0] / counts[:, 1]))
+    part = flagged_fractions(exposures, masks)
+    cores = [exposure.kinds()["good"] & core_pixels(scene, exposure) for exposure in exposures]
+    false = sum(np.count_nonzero(mask & core) for mask, core in zip(masks, cores, strict=True))
+    return Score(part["hit"], part["hot"], part["good"], false / np.count_nonzero(cores))
 
 
 def mosaic_of(exposures, frame, masks=None):

@@ -1,6 +1,7 @@
 """Properties of the demo's simulation, comparison, files and command line."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from scipy.special import erf
 
 from gpures import Resample, cli, demo, io, plot
-from gpures.demo import compare, hst, nircam, pictures, scene, sky
+from gpures.demo import compare, cosmic_rays, hst, nircam, pictures, scene, sky
 from gpures.wcs.footprint import outline
 
 FIELD = (nircam.NRCB5["CRVAL1"], nircam.NRCB5["CRVAL2"])
@@ -348,6 +349,22 @@ def test_the_hst_mosaic_file_is_read_as_it_was_made(tmp_path, small_hst):
         assert (hdus["WHT"].header["BUNIT"], hdus["VAR_FLAT"].header["BUNIT"]) == ("s", "electron2 s-2")
 
 
+def test_cosmic_rays_are_cleaned(tmp_path, monkeypatch):
+    """Few exposures of a small field: the demo tells how well, and draws the mosaic before and after."""
+    whole = cosmic_rays.make_ray_exposures
+    monkeypatch.setattr(cosmic_rays, "make_ray_exposures", lambda scene, n_exposures: whole(scene, 5, (192, 192)))
+    lines = []
+    assert demo.run(tmp_path, ["rays"], lines.append)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rays_mosaic.fits", "rays_mosaic.png"]
+    (remark,) = (line for line in lines if "cosmic rays" in line)
+    found, false, wrong = (float(number) for number in re.findall(r"\d+\.\d+", remark))
+    assert found > 95.0
+    assert false < 0.1
+    assert wrong < 0.002
+    model = io.read_mosaic(tmp_path / "rays_mosaic.fits")
+    assert np.nanpercentile(model["data"], 50) == pytest.approx(0.0, abs=0.003)
+
+
 def test_planes_picture(tmp_path, mosaic):
     style = pictures.Style("A test", "MJy", 0.1, 1.0, 0.1, (0.1, 1.0), {4: "jump"})
     path = tmp_path / "planes.png"
@@ -415,5 +432,5 @@ def test_disagreement_sets_the_exit_status(monkeypatch, tmp_path):
 
 
 def test_unknown_data_set(tmp_path):
-    with pytest.raises(ValueError, match="expected data sets among hst, nircam, got spitzer"):
+    with pytest.raises(ValueError, match="expected data sets among hst, nircam, rays, got spitzer"):
         demo.run(tmp_path, ["spitzer"])

@@ -16,8 +16,14 @@ PICTURES = {
     "03-parity.ipynb": 3,
     "04-from-stcal.ipynb": 1,
     "05-speed.ipynb": 1,
+    "06-clean-mosaics.ipynb": 3,
 }
-TABLES = {"01-first-mosaic.ipynb": 1, "02-pixfrac-and-kernel.ipynb": 3, "03-parity.ipynb": 2}
+TABLES = {
+    "01-first-mosaic.ipynb": 1,
+    "02-pixfrac-and-kernel.ipynb": 3,
+    "03-parity.ipynb": 2,
+    "06-clean-mosaics.ipynb": 1,
+}
 
 
 def read(name):

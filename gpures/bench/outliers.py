@@ -21,7 +21,7 @@ from gpures.demo.cosmic_rays import cosmic_rays
 from gpures.demo.nircam import READ_NOISE
 from gpures.originals import original
 
-__all__ = ["jobs", "median_of_groups", "reference_outliers", "stcal_resampler"]
+__all__ = ["jobs", "reference_outliers", "stcal_resampler"]
 
 # Everything but DO_NOT_USE, as the pipelines have it.
 GOOD_BITS = "~1"
@@ -61,7 +61,7 @@ def _resampled_groups(models: Sequence[dict[str, Any]], frame: Any, maskpt: floa
         yield data
 
 
-def median_of_groups(models: Sequence[dict[str, Any]], frame: Any, maskpt: float = 0.7) -> np.ndarray:
+def _median_of_groups(models: Sequence[dict[str, Any]], frame: Any, maskpt: float = 0.7) -> np.ndarray:
     """Median of groups of exposures, each resampled by itself."""
     from stcal.outlier_detection.median import MedianComputer
 
@@ -97,7 +97,7 @@ def reference_outliers(
     """
     from stcal.outlier_detection.utils import flag_resampled_crs, gwcs_blot
 
-    median = median_of_groups(models, frame, maskpt)
+    median = _median_of_groups(models, frame, maskpt)
     masks = []
     for model in models:
         blot = gwcs_blot(median, frame, model["data"].shape, model["wcs"], fillval=np.nan)

@@ -170,6 +170,8 @@ class OutlierSearch:
             offsets = [taken.level - before for taken, before in zip(self._taken, own, strict=True)]
         with stage("median"):
             self._median, self._lower = self._stack.median(None if levels is None else offsets)
+        # The images are no longer needed, which are most of what is in memory.
+        self._stack = Stack(self._stack.shape)
 
     def outliers_of(self, number: int, model: Mapping[str, Any]) -> np.ndarray:
         """Outliers of an exposure.

@@ -14,9 +14,9 @@ def add_to(commands: Any) -> None:
     """Declare ``gpures demo``."""
     parser = commands.add_parser(
         "demo",
-        help="drizzle a real HST exposure and a simulated NIRCam-like data set",
-        description="Drizzle a real HST exposure and a simulated NIRCam-like data set, compare both with the "
-        "reference algorithm and write FITS files and pictures.",
+        help="drizzle a real HST exposure and simulated NIRCam-like data sets",
+        description="Drizzle a real HST exposure and two simulated NIRCam-like data sets, one of them full of cosmic "
+        "rays that are left out, compare all with the reference algorithm and write FITS files and pictures.",
     )
     parser.add_argument(
         "-o",
@@ -28,7 +28,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--only",
         action="append",
-        choices=("hst", "nircam"),
+        choices=("hst", "nircam", "rays"),
         help="run this data set only; may be given more than once",
     )
     parser.set_defaults(run=_run)

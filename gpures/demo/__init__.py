@@ -1,4 +1,4 @@
-"""Demonstration of gpures on a real HST exposure and on a simulated NIRCam-like data set.
+"""Demonstration of gpures on a real HST exposure and on simulated NIRCam-like data sets, one full of cosmic rays.
 
 Each data set is drizzled twice, by gpures and by the reference algorithm (``backend="drizzle"``); the two
 mosaics are compared plane by plane, and the one by gpures is written as FITS and drawn.
@@ -272,7 +272,44 @@ def _nircam(outdir: Path) -> Result:
     return result
 
 
-DATASETS: dict[str, Callable[[Path], Result]] = {"hst": _hst, "nircam": _nircam}
+def _rays(outdir: Path) -> Result:
+    """Simulate exposures with cosmic rays under skies of their own, clean and drizzle them, write and draw them."""
+    from matplotlib.figure import Figure
+
+    from gpures import flag_outliers, io, match_sky, plot
+
+    from . import nircam
+    from .cosmic_rays import flagged_fractions, make_ray_exposures
+    from .scene import make_scene
+
+    scene = make_scene(nircam.NRCB5["CRVAL1"], nircam.NRCB5["CRVAL2"])
+    exposures = make_ray_exposures(scene, n_exposures=6)
+    models = [exposure.model | {"level": None} for exposure in exposures]
+    scale = nircam.NATIVE_SCALE
+    options = {"pixfrac": 1.0, "weight_type": "ivm", "good_bits": nircam.GOOD_BITS}
+    skies = match_sky(models, "global+match", good_bits=nircam.GOOD_BITS)
+    wrong = max(abs(level - exposure.model["level"]) for level, exposure in zip(skies.levels, exposures, strict=True))
+    uncleaned = [dict(model) for model in models]
+    found = flag_outliers(models, good_bits=nircam.GOOD_BITS, progress=False)
+    model, result = _both("rays", models, scale, scale, options)
+    before, _ = _drizzle(uncleaned, model["wcs"], scale, "auto", "rays, uncleaned", {**options, "fillval": "NaN"})
+
+    fits_path, picture = outdir / "rays_mosaic.fits", outdir / "rays_mosaic.png"
+    facts = {"unit": models[0]["bunit_data"], "exposures": [m["filename"] for m in models]}
+    history = ["Simulated data: skies matched by gpures.match_sky, cosmic rays flagged by gpures.flag_outliers."]
+    io.write(fits_path, model, **facts, history=history, overwrite=True)
+    mosaics = {"The average": before, "Without outliers": model}
+    plot.side_by_side(mosaics, Figure(), around=(scene.ra0, scene.dec0), size=16.0).savefig(picture)
+    result.files += [fits_path, picture]
+    part = flagged_fractions(exposures, found.masks)
+    result.remark = (
+        f"cosmic rays: found {100 * part['hit']:.1f} % of the pixels with more than 5 sigma of them, flagged "
+        f"{100 * part['good']:.3f} % of the good ones; sky levels right to {wrong:.4f} MJy/sr"
+    )
+    return result
+
+
+DATASETS: dict[str, Callable[[Path], Result]] = {"hst": _hst, "nircam": _nircam, "rays": _rays}
 
 
 def _table(results: Sequence[Result]) -> list[str]:

@@ -7,8 +7,9 @@ in each exposure. What a ray left in each pixel is known, and so is the image wi
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from astropy.wcs import WCS
@@ -30,9 +31,11 @@ from .nircam import (
 from .scene import Scene, render
 from .sky import fits_wcs, pixel_area_map, tan_sip_gwcs, tangent_positions
 
-__all__ = ["RayExposure", "cosmic_rays", "make_ray_exposures"]
+__all__ = ["Kind", "RayExposure", "cosmic_rays", "flagged_fractions", "make_ray_exposures"]
 
 Shape = tuple[int, int]
+
+Kind = Literal["hit", "hot", "good"]
 
 # Thickness of the detector, pixels, and electrons that a ray frees on the way through as much of it: the least, and the
 # exponent of the cumulative power law above it, up to the most.
@@ -85,6 +88,15 @@ class RayExposure:
     hot: np.ndarray
     fits_wcs: WCS
 
+    def kinds(self) -> dict[Kind, np.ndarray]:
+        """Pixels (Ny, Nx) that are hit by more than 5 sigma, hot, or good, among those that no flag tells of."""
+        unflagged, untouched = self.model["dq"] == 0, self.rays <= 1.0
+        return {
+            "hit": unflagged & (self.rays > 5.0),
+            "hot": unflagged & untouched & self.hot,
+            "good": unflagged & untouched & ~self.hot,
+        }
+
 
 def cosmic_rays(rng: np.random.Generator, shape: Shape, number: int) -> np.ndarray:
     """Electrons that cosmic rays leave in pixels.
@@ -129,6 +141,16 @@ def cosmic_rays(rng: np.random.Generator, shape: Shape, number: int) -> np.ndarr
             here = left * in_line[dy] * in_column[dx]
             np.add.at(pixels, (i[inside], j[inside]), here[inside])
     return pixels
+
+
+def flagged_fractions(exposures: Sequence[RayExposure], masks: Sequence[np.ndarray]) -> dict[Kind, float]:
+    """What part of the pixels of each kind masks (Ny, Nx) flag, of all exposures together."""
+    kinds = [exposure.kinds() for exposure in exposures]
+    return {
+        kind: sum(np.count_nonzero(mask & of[kind]) for mask, of in zip(masks, kinds, strict=True))
+        / sum(np.count_nonzero(of[kind]) for of in kinds)
+        for kind in kinds[0]
+    }
 
 
 def _collected(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
