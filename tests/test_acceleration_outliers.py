@@ -32,7 +32,7 @@ def accelerated():
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 8, 33])
-def test_median(n):
+def test_medians_of_stcal(n):
     """It is the original's, to the bit; and the cube stays as it was."""
     images = cube(n)
     before = images.copy()
@@ -72,7 +72,7 @@ def test_median_computer(tmp_path, in_memory):
 
 
 @pytest.mark.parametrize("infinite", [False, True])
-def test_flags(infinite):
+def test_flags_of_stcal(infinite):
     """They are the original's, with NaN in all that is given; what has infinities is left to it."""
     data, err, blot = (image.astype(np.float32) for image in cube(3))
     data *= 8
@@ -87,7 +87,7 @@ def test_flags(infinite):
     assert used[f"{NAME}.utils.flag_resampled_crs"] == (not infinite)
 
 
-def test_threshold():
+def test_threshold_of_stcal():
     """It is the original's to the last digits; of no weight it is NaN."""
     weight = RNG.normal(10, 2, (50, 60)).astype(np.float32)
     weight[:5] = 0

@@ -108,7 +108,7 @@ def test_comparison_is_the_field_s(backg):
     np.testing.assert_array_equal(mask, wanted)
 
 
-def test_growth():
+def test_outliers_grow():
     """What was found grows by a square, also at the edges; the third threshold takes what is more than it should."""
     data, err, expected = (np.full((9, 9), value, np.float32) for value in (0.0, 1.0, 0.0))
     data[4, 4], data[4, 5], data[3, 4], data[0, 0] = 50.0, 3.5, -3.5, 50.0
