@@ -17,7 +17,7 @@ struct Clipping {
     double lower, upper;
     int rounds;
     double below, above;
-    double bin;       // of the histogram, in standard deviations
+    double bin;          // of the histogram, in standard deviations
     bool as_imagestats;  // whether places in the histogram are counted in `bin`, of which its bins are not quite
 };
 
