@@ -1,4 +1,5 @@
-// Images on windows of one frame, and what an output pixel's values in them are combined to: their median.
+// Images on windows of one frame, and what an output pixel's values in them are combined to: their median, or the mean
+// of those that are near it.
 //
 // A column is the values of one output pixel. Columns are worked on one at a time on a GPU, and side by side in a
 // vector V on a CPU; U is of as many unsigned integers.
@@ -21,6 +22,15 @@ struct Stack {
     long long x0, y0, nx, ny;  // the part of the frame that is wanted
     float* out;                // (ny, nx)
     float* lower;              // (ny, nx): of an even number of values, the lower of the two in the middle; or null
+    float* scatter;            // (ny, nx): median of what the values differ from the median; or null
+};
+
+// The mean of those values of an output pixel that differ from their median by no more than so many times their
+// scatter, which is taken for no less than `noise`.
+struct Clipped {
+    const float *median, *scatter;  // (ny, nx), as a stack has made them
+    double times, noise;
+    float* out;  // (ny, nx)
 };
 
 // Columns of more values than this are not sorted, but searched.
@@ -169,6 +179,30 @@ GPURES_FN void put(V value, V& into, U& count)
     const auto is_number = value == value;
     into = select(is_number, value, V{} + narrowed(infinity()));
     count = count + select(is_number, U{} + 1u, U{});
+}
+
+// What a column's values differ from their median; as infinite as those that are not there.
+template <class V>
+GPURES_FN V deviation(V value, V median)
+{
+    const V infinite = V{} + narrowed(infinity());
+    const V apart = magnitude(value - median);
+    return select(value < infinite, apart, infinite);  // infinity less infinity is none
+}
+
+// Mean of those of n values, read(0) and so on, NaN where there is none, that are within `reach` of the median.
+template <class V, class Read>
+GPURES_FN V mean_within(const Read& read, long long n, V median, V reach)
+{
+    V sum = V{}, count = V{};
+    for (long long k = 0; k < n; ++k) {
+        const V value = read(k);
+        const V apart = magnitude(value - median);
+        const auto counts = (apart <= reach) & (apart < V{} + narrowed(infinity()));
+        sum = sum + select(counts, value - median, V{});
+        count = count + select(counts, V{} + 1.0f, V{});
+    }
+    return select(count > V{}, median + sum / count, median);
 }
 
 GPURES_END

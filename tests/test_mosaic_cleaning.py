@@ -173,6 +173,31 @@ def test_skipped(paths, broken):
     assert all(record.outliers >= 10 for record in made.exposures)
 
 
+@pytest.mark.parametrize("name", ["m.fits", "m.asdf"])
+def test_planes_beside_the_mean(paths, tmp_path, name):
+    """A median and a clipped mean have no hits, the mosaic's unit and its frame; nothing is left out of the mean."""
+    made = gpures.mosaic(paths, tmp_path / name, match_sky="match", combine=["median", "clipped"], fillval=-9, **QUIET)
+    plain = gpures.mosaic(paths, match_sky="match", fillval=-9, **QUIET)
+    np.testing.assert_array_equal(made.model["data"], plain.model["data"])
+    inside = np.asarray(made.model["con"][0] == 31)  # of all five
+    again = io.read_mosaic(tmp_path / name)
+    for plane, noise in (("median", 0.075), ("clipped", 0.06)):
+        image = made.model[plane]
+        np.testing.assert_array_equal(again[plane], image)
+        assert image[inside].std() < noise
+        assert np.abs(image[inside] - np.median(plain.model["data"][inside])).max() < 0.4
+        assert set(np.unique(image[made.model["wht"] == 0])) == {-9.0}
+    assert np.abs(plain.model["data"][inside]).max() > 5.0
+    assert "plane MEDIAN, plane CLIPPED" in " ".join(made.report.split())
+    if name == "m.fits":
+        assert fits.getheader(tmp_path / name, "MEDIAN")["BUNIT"] == fits.getheader(tmp_path / name, "SCI")["BUNIT"]
+    # It is an exposure like others, and can be gone on with, without these planes.
+    assert len(io.inputs(tmp_path / name)) == 1
+    gpures.mosaic(paths[0], tmp_path / "c.fits", combine="median", **QUIET)
+    on = gpures.mosaic(paths[1], tmp_path / "d.fits", add_to=tmp_path / "c.fits", **QUIET)
+    assert "median" not in on.model
+
+
 def test_mission_s_thresholds():
     """HST has AstroDrizzle's, others those of JWST; what is given counts before both."""
     assert CleaningOptions(reject_outliers=True).outliers({"hst"}).maskpt == 0.3
@@ -191,6 +216,8 @@ def test_mission_s_thresholds():
         ({"save_masks": "x"}, "'save_masks' is of outliers"),
         ({"reject_outliers": True, "outlier_snr": 5}, "'outlier_snr' must be two or three numbers"),
         ({"reject_outliers": "yes"}, "'reject_outliers'"),
+        ({"combine": "mean"}, "'combine' must be of 'median', 'clipped'"),
+        ({"combine": "median", "add_to": "m.fits"}, "'combine' compares exposures"),
         ({"reject_outliers": True, "add_to": "m.fits"}, "'reject_outliers' compares exposures"),
     ],
 )

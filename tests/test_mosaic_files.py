@@ -431,6 +431,7 @@ EVERY_OPTION = {
     "--outlier-maskpt": (("0.5",), {"outlier_maskpt": 0.5}),
     "--outlier-kernel-size": (("5",), {"outlier_kernel_size": 5}),
     "--outlier-grow": (("3",), {"outlier_grow": 3}),
+    "--combine": (("median",), {"combine": ["median"]}),
     "--save-masks": (("masks",), {"save_masks": "masks"}),
     "--kernel": (("turbo",), {"kernel": "turbo"}),
     "--pixfrac": (("0.5",), {"pixfrac": 0.5}),

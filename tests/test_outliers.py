@@ -71,6 +71,28 @@ def test_windows_and_levels(most_bytes):
     np.testing.assert_array_equal(stack.median(levels)[0], nanmedian(np.stack(whole)))
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 6, 10, 40])
+def test_clipped_means(n):
+    """They are those of the definition: of what lies within three scatters, none below the typical, of the median."""
+    images = cube(n)
+    images[RNG.random(images.shape) < 0.1] += 50
+    stack = Stack(images.shape[1:])
+    for image in images:
+        stack.add(image, Box.whole(image.shape))
+    levels = RNG.normal(size=n)
+    values = images - levels.astype(np.float32)[:, None, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        median = np.nanmedian(values, axis=0)
+        apart = np.where(np.isnan(values), np.nan, np.where(np.isfinite(values), np.abs(values - median), np.inf))
+        scatter = np.nanmedian(apart, axis=0)
+        reach = 3 * 1.4826 * np.fmax(scatter, np.median(scatter[scatter > 0]) if (scatter > 0).any() else 0.0)
+        wanted = np.nanmean(np.where(np.abs(values - median) <= reach, values, np.nan), axis=0)
+    finite = np.isfinite(median) & np.isfinite(reach)
+    np.testing.assert_allclose(stack.clipped_mean(levels)[finite], wanted[finite], rtol=0, atol=2e-5)
+    assert np.isnan(stack.clipped_mean(levels)[np.isnan(median)]).all()
+
+
 def test_threshold_of_weights():
     """It is that of the field: of the mean without what stands out."""
     stcal = pytest.importorskip("stcal.outlier_detection.utils")
@@ -288,6 +310,8 @@ def test_medians_on_the_device(cuda, n):
         stacks[1].add(cuda.asarray(image[window.slices].copy()), window)
     for ours, theirs in zip(stacks[0].median(levels), stacks[1].median(levels), strict=True):
         np.testing.assert_array_equal(theirs.get(), ours)
+    means = stacks[1].clipped_mean(levels).get(), stacks[0].clipped_mean(levels)
+    assert np.count_nonzero(~np.isclose(*means, atol=1e-5, equal_nan=True)) < 5  # which lie where values are clipped
 
 
 @pytest.mark.parametrize("options", [{}, AS_THE_FIELD, {"grow": 3}, {"kernel_size": 5, "snr": (4.0, 3.0)}])

@@ -7,7 +7,7 @@ from it there by more than noise and more than steep places explain is a cosmic 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from gpures.arguments.arrays import as_host, got, model_name, on_device
 from gpures.arguments.values import checked_integer
 from gpures.cleaning.comparison import blotted, outliers
 from gpures.cleaning.options import OutlierOptions, Thresholds
-from gpures.cleaning.stack import Stack
+from gpures.cleaning.stack import PER_DEVIATION, Stack
 from gpures.cleaning.threshold import weight_threshold
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.input_model import InputModel
@@ -40,9 +40,6 @@ OUTLIER = 1 | 16
 
 # Arrays that an error is made of, where a model has none.
 VARIANCES = ("var_rnoise", "var_poisson", "var_flat")
-
-# Standard deviations of a normal distribution in a median of absolute deviations.
-PER_DEVIATION = 1.4826
 
 
 @dataclass(frozen=True)
@@ -104,6 +101,12 @@ class OutlierSearch:
         Numbers of DQ flags by name, where ``good_bits`` has names.
     **resampling
         Options of `gpures.Resample` with which each exposure is resampled.
+
+    Attributes
+    ----------
+    combined : dict of ndarray of float32 (Ny, Nx)
+        Images of the frame of all exposures, once these have been taken: their median, and the mean of what lies near
+        it, as far as they are wanted.
     """
 
     def __init__(
@@ -118,6 +121,7 @@ class OutlierSearch:
         ny, nx = self._resample.output_array_shape
         self._stack = Stack((ny, nx))
         self._taken: list[_Taken] = []
+        self.combined: dict[str, np.ndarray] = {}
         self._median: Any = None
         self._lower: Any = None
 
@@ -155,21 +159,27 @@ class OutlierSearch:
         pixmap = None if exposure.pixmap.spline is None else exposure.pixmap
         self._taken.append(_Taken(model_name(model), pixmap, exposure.level))
 
-    def settle(self, levels: Sequence[float | None] | None = None) -> None:
+    def settle(self, levels: Sequence[float | None] | None = None, combine: Collection[str] = ()) -> None:
         """Make the median, when all exposures have been taken.
 
         Parameters
         ----------
         levels : sequence of float or None, optional
             Sky levels of the exposures, where other ones have been found than they had when they were taken.
+        combine : collection of {"median", "clipped"}, optional
+            What of `combined` is wanted as well.
         """
+        offsets = [0.0] * len(self._taken)
         if levels is not None:
             own = [taken.level for taken in self._taken]
             for taken, level in zip(self._taken, levels, strict=True):
                 taken.level = taken.level if level is None else level
             offsets = [taken.level - before for taken, before in zip(self._taken, own, strict=True)]
         with stage("median"):
-            self._median, self._lower = self._stack.median(None if levels is None else offsets)
+            self._median, self._lower = self._stack.median(offsets)
+            self.combined = {"median": self.median} if "median" in combine else {}
+            if "clipped" in combine:
+                self.combined["clipped"] = as_host(self._stack.clipped_mean(offsets))
         # The images are no longer needed, which are most of what is in memory.
         self._stack = Stack(self._stack.shape)
 

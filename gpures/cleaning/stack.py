@@ -11,13 +11,18 @@ from typing import IO, Any
 import numpy as np
 
 from gpures import _cpu
-from gpures.arguments.arrays import on_device
+from gpures.arguments.arrays import as_host, on_device
+from gpures.backend.stack import image_records
 from gpures.box import Box
-from gpures.exposure.structs import STACK, STACK_IMAGE
+from gpures.exposure.structs import CLIPPED, STACK
 from gpures.machine.memory import available_memory
 from gpures.machine.threads import thread_count
 
 __all__ = ["Stack"]
+
+# Standard deviations of a normal distribution in a median of absolute deviations; and how many of them a value may
+# differ from the median.
+PER_DEVIATION, TIMES = 1.4826, 3.0
 
 # Share of the memory that is available which images may take; further ones go to the disk.
 SHARE = 0.5
@@ -100,19 +105,53 @@ class Stack:
             In the memory of the images; NaN where none has a value. Of an even number of values the median is the mean
             of the two in the middle, and the other one is the lower of these.
         """
-        levels = [0.0] * len(self._images) if levels is None else levels
-        if self._images and on_device(self._images[0].values):
-            from gpures.backend.cuda.cleaning import median_on_device
+        made = self._made(levels, ("out", "lower"))
+        return made["out"], made["lower"]
 
-            return median_on_device([(image.values, image.window) for image in self._images], levels, self.shape)
-        images = np.zeros(len(self._images), STACK_IMAGE)
-        for k, (image, level) in enumerate(zip(self._images, levels, strict=True)):
-            (ny, nx), window = image.values.shape, image.window
-            images[k] = (image.values.ctypes.data, window.xmin, window.ymin, nx, ny, level)
-        median, lower = np.empty(self.shape, np.float32), np.empty(self.shape, np.float32)
-        record: Any = np.zeros((), STACK)
-        record["image"], record["images"] = images.ctypes.data, len(images)
-        record["ny"], record["nx"] = self.shape
-        record["out"], record["lower"] = median.ctypes.data, lower.ctypes.data
-        _cpu.median(record.ctypes.data, thread_count())
-        return median, lower
+    def clipped_mean(self, levels: Sequence[float] | None = None, times: float = TIMES) -> Any:
+        """Mean of those values at each pixel of the frame that are near their median.
+
+        Parameters
+        ----------
+        levels : sequence of float, optional
+            What is subtracted from each image.
+        times : float, optional
+            How many times their scatter values may differ from the median. The scatter is their median deviation, as a
+            standard deviation, but no less than what it is in half of the frame: few values may be close by chance.
+
+        Returns
+        -------
+        ndarray or cupy.ndarray of float32 (Ny, Nx)
+            In the memory of the images; NaN where none has a value.
+        """
+        made = self._made(levels, ("out", "scatter"))
+        scatter = as_host(made["scatter"])
+        some = scatter[scatter > 0]
+        record: Any = np.zeros((), CLIPPED)
+        record["times"], record["noise"] = times * PER_DEVIATION, np.median(some) if some.size else 0.0
+        return self._made(levels, ("out",), (record, made["out"], made["scatter"]))["out"]
+
+    def _made(self, levels: Sequence[float] | None, names: Sequence[str], clipped: Any = None) -> dict[str, Any]:
+        """Images that a stack gives, by the fields of its record; the clipped mean by its own record."""
+        levels = [0.0] * len(self._images) if levels is None else levels
+        stack: Any = np.zeros((), STACK)
+        stack["images"] = len(self._images)
+        stack["ny"], stack["nx"] = self.shape
+        images = [(image.values, image.window) for image in self._images]
+        if images and on_device(images[0][0]):
+            from gpures.backend.cuda.cleaning import stacked_on_device
+
+            return stacked_on_device(stack, images, levels, names, clipped)
+        records = image_records(images, levels, lambda array: array.ctypes.data)
+        stack["image"] = records.ctypes.data
+        made = {name: np.empty(self.shape, np.float32) for name in names}
+        if clipped is None:
+            for name, array in made.items():
+                stack[name] = array.ctypes.data
+            _cpu.median(stack.ctypes.data, thread_count())
+        else:
+            record, *held = clipped
+            for name, array in zip(("median", "scatter", "out"), (*held, made["out"]), strict=True):
+                record[name] = array.ctypes.data
+            _cpu.clipped_mean(stack.ctypes.data, record.ctypes.data, thread_count())
+        return made

@@ -194,6 +194,7 @@ def _add_values(group: Any) -> None:
 def _add_cleaning(group: Any) -> None:
     from gpures.cleaning.levels import METHODS
     from gpures.cleaning.statistics import STATISTICS
+    from gpures.mosaicking.cleaning_options import COMBINED
 
     group.add_argument(
         "--match-sky",
@@ -241,6 +242,13 @@ def _add_cleaning(group: Any) -> None:
     )
     group.add_argument(
         "--outlier-grow", type=int, metavar="N", help="side of the square by which outliers are grown (default: 1)"
+    )
+    group.add_argument(
+        "--combine",
+        action="append",
+        choices=COMBINED,
+        help="give the mosaic another image beside the weighted mean: at each pixel the median of the exposures, or "
+        "the mean of what lies near it; may be repeated",
     )
     group.add_argument("--save-masks", metavar="DIR", help="folder for masks of the outliers: x_mask.fits for x.fits")
 

@@ -15,6 +15,7 @@ from gpures import _cpu
 
 __all__ = [
     "BLOT",
+    "CLIPPED",
     "COMPARISON",
     "EXPOSURE",
     "INTERPOLATIONS",
@@ -101,7 +102,14 @@ STACK_IMAGE = np.dtype(
 STACK = np.dtype(
     [("image", _POINTER)]
     + [(name, "i8") for name in ("images", "x0", "y0", "nx", "ny")]
-    + [("out", _POINTER), ("lower", _POINTER)],
+    + [(name, _POINTER) for name in ("out", "lower", "scatter")],
+    align=True,
+)
+
+CLIPPED = np.dtype(
+    [(name, _POINTER) for name in ("median", "scatter")]
+    + [(name, "f8") for name in ("times", "noise")]
+    + [("out", _POINTER)],
     align=True,
 )
 

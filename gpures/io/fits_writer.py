@@ -232,7 +232,7 @@ def _units(images: Mapping[str, np.ndarray], unit: str | None, weight_type: Any)
         known["wht"] = "s"
     if unit is None:
         return known
-    known |= {"data": unit, "err": unit}
+    known |= dict.fromkeys(("data", "err", "median", "clipped"), unit)
     known |= {key: power(unit, 2) for key in images if key.startswith("var_")}
     return {"wht": power(unit, -2)} | known
 

@@ -41,6 +41,7 @@ SOURCES = ("err", "variance", "ivar", "wht")
 KNOWN = (
     *("VWHT", "VWHTVARRNOISE", "VWHTVARPOISSON", "VWHTVARFLAT"),  # of mosaics that are gone on with
     *("CON", "CTX", "CONTEXT", "EXPTIME", "EXPTIMEMAP", "SAMP", "TIME", "AREA", "WAVELENGTH", "PSFIMAGE", "PSF"),
+    *("MEDIAN", "CLIPPED"),  # of mosaics, too
     *("D2IMARR", "WCSDVARR", "WCSCORR", "HDRLET", "VARSKY"),
 )
 OTHERS = (

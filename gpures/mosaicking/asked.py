@@ -121,7 +121,8 @@ def asked_for(inputs: Any, output: Any, arguments: Mapping[str, Any]) -> Asked:
         raise ValueError("'good_bits' and 'bad_bits' say the same: give one of them.")
     resampling = given | reading.good_bits
     if add_to is not None and cleaning.is_wanted:
-        name = "match_sky" if cleaning.match_sky is not None else "reject_outliers"
+        others = "reject_outliers" if cleaning.reject_outliers else "combine"
+        name = "match_sky" if cleaning.match_sky is not None else others
         raise ValueError(f"'{name}' compares exposures, and those in 'add_to' are not there any more: make it anew.")
     begun = None if add_to is None else begun_mosaic(add_to)
     if begun is not None:

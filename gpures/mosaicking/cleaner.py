@@ -65,7 +65,8 @@ class Cleaner:
         if options.match_sky is not None:
             places = [Field(source.name, source.wcs, source.shape, source.group_id) for source in sources]
             self._survey = SkySurvey(places, options.sky())
-        if options.reject_outliers:
+        self._rejects, self._combine = options.reject_outliers, options.combine
+        if options.stacks:
             wanted = options.outliers({source.kind for source in sources})
             names = ("weight_type", "good_bits", "backend", "device", "pixmap_tolerance", "pixmap_stepsize")
             chosen = {name: getattr(resampling, name) for name in (*names, "pixmap_order")}
@@ -113,7 +114,7 @@ class Cleaner:
         for number, (source, _) in self._numbers.items():
             self._levels[number] = self._own[number] + (found[source] or 0.0)
         if self._search is not None:
-            self._search.settle(list(self._levels.values()))
+            self._search.settle(list(self._levels.values()), self._combine)
 
     def _measure(self, number: int, model: Mapping[str, Any], level: float) -> None:
         assert self._survey is not None
@@ -136,7 +137,7 @@ class Cleaner:
             if self._survey is not None:
                 result |= {"level": self._levels[number], "subtracted": False}
                 stream.tell(number, sky=self._levels[number])
-            if self._search is not None:
+            if self._search is not None and self._rejects:
                 mask = self._search.outliers_of(self._numbers[number][1], model)
                 data = as_host(model["data"])
                 result["data"] = np.ma.MaskedArray(np.ma.getdata(data), np.ma.getmaskarray(data) | mask)
@@ -147,6 +148,11 @@ class Cleaner:
             return result
 
         return clean
+
+    @property
+    def combined(self) -> dict[str, np.ndarray]:
+        """Images of the exposures that are wanted beside their weighted mean."""
+        return {} if self._search is None else self._search.combined
 
     def close(self) -> None:
         """Write what is still to be written."""

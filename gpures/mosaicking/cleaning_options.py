@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from gpures.arguments.arrays import got
 from gpures.arguments.values import checked_switch
 from gpures.cleaning import OutlierOptions, SkyOptions, StatisticOptions
 from gpures.cleaning.options import Thresholds
 
-__all__ = ["CleaningOptions"]
+__all__ = ["COMBINED", "CleaningOptions"]
+
+COMBINED = ("median", "clipped")
 
 # Where a mission's own thresholds differ from those of JWST and Roman: AstroDrizzle's.
 MISSIONS: dict[str, dict[str, Any]] = {"hst": {"snr": (3.5, 3.0, 3.0), "maskpt": 0.3}}
@@ -39,6 +42,8 @@ class CleaningOptions:
         Sides of a pixel's surroundings, and of the square by which outliers are grown.
     save_masks : path or None
         Folder for masks of the outliers.
+    combine : sequence of {"median", "clipped"}
+        Images of the exposures that the mosaic has beside the weighted mean.
 
     Raises
     ------
@@ -56,6 +61,7 @@ class CleaningOptions:
     outlier_kernel_size: int = 3
     outlier_grow: int = 1
     save_masks: str | os.PathLike[str] | None = None
+    combine: str | Sequence[str] = ()
 
     @classmethod
     def names(cls) -> list[str]:
@@ -64,6 +70,10 @@ class CleaningOptions:
 
     def __post_init__(self) -> None:
         checked_switch(self.reject_outliers, "reject_outliers")
+        combine = (self.combine,) if isinstance(self.combine, str) else self.combine
+        if not isinstance(combine, (tuple, list)) or not all(name in COMBINED for name in combine):
+            raise ValueError(f"'combine' must be of {', '.join(map(repr, COMBINED))}, got {got(self.combine)}.")
+        object.__setattr__(self, "combine", tuple(dict.fromkeys(combine)))
         self.outliers(())
         if self.match_sky is not None:
             self.sky()
@@ -79,7 +89,12 @@ class CleaningOptions:
     @property
     def is_wanted(self) -> bool:
         """Whether anything is."""
-        return self.reject_outliers or self.match_sky is not None
+        return self.stacks or self.match_sky is not None
+
+    @property
+    def stacks(self) -> bool:
+        """Whether exposures are resampled by themselves."""
+        return self.reject_outliers or bool(self.combine)
 
     def sky(self) -> SkyOptions:
         """How skies are matched."""

@@ -161,7 +161,7 @@ class Plan:
     @property
     def stack_bytes(self) -> int:
         """Memory, or room on the disk, of exposures that are resampled by themselves."""
-        if not self.cleaning.reject_outliers or not isinstance(self.sources, Sequence):
+        if not self.cleaning.stacks or not isinstance(self.sources, Sequence):
             return 0
         ratio = self.output_wcs.get("pixel_scale_ratio") or 1.0
         return sum(int(4 * math.prod(source.shape) / ratio**2) for source in self.sources)
@@ -287,6 +287,7 @@ def make_plan(
         file_bytes, in_fits = check_output(
             asked.path, output_wcs["wcs"], layout, options, calibration.unit, names, asked.overwrite
         )
+        file_bytes += 4 * math.prod(layout.shape) * len(asked.cleaning.combine)
     return Plan(
         path=asked.path,
         file_bytes=file_bytes,

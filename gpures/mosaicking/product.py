@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from gpures.arguments.values import fill_number
 from gpures.cleaning.options import Thresholds
 from gpures.io import Input, read_mosaic
 from gpures.io.atomic import Destination
@@ -145,6 +146,7 @@ def mosaic(
     outlier_kernel_size: int = 3,
     outlier_grow: int = 1,
     save_masks: str | os.PathLike[str] | None = None,
+    combine: str | Sequence[str] = (),
     skip_bad: bool = False,
     overwrite: bool = False,
     progress: bool | Callable[[int, int | None], object] | None = True,
@@ -233,6 +235,9 @@ def mosaic(
     save_masks : path, optional
         Folder for the masks of the outliers: ``x_mask.fits`` for ``x.fits``, which is taken for its mask if it lies
         beside it.
+    combine : {"median", "clipped"} or sequence of such, optional
+        Images that the mosaic has beside the weighted mean, under these names: at each pixel the median of the
+        exposures, each resampled by itself, or the mean of what lies near it.
     skip_bad : bool, optional
         Whether exposures that can't be used are left out, with a warning. Else the first one is an error.
     overwrite : bool, optional
@@ -297,6 +302,7 @@ def mosaic(
         outlier_kernel_size=outlier_kernel_size,
         outlier_grow=outlier_grow,
         save_masks=save_masks,
+        combine=combine,
         skip_bad=skip_bad,
         overwrite=overwrite,
         progress=progress,
@@ -329,7 +335,7 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
                 images: Any = read_mosaic(begun.path)
             resume(resample, images, [record.group for record in begun.records], len(begun.records))
             del images
-        stream = _added(plan, resample, content, seen, progress)
+        stream, combined = _added(plan, resample, content, seen, progress)
         skipped = plan.skipped + stream.skipped
         records = [*before, *stream.records]
         if not stream.records:
@@ -337,6 +343,7 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
         weights = variance_weights(resample)
         resample.finalize()
         model: Any = resample.output_model
+        model |= {name: _filled(image, plan.options.fillval) for name, image in combined.items()}
         for name in empty_planes(model):
             del model[name]
         kept = weights_to_keep(resample, model, weights) if destination is not None else {}
@@ -373,13 +380,15 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
     )
 
 
-def _added(plan: Plan, resample: Resample, content: Callable[..., Any], seen: Any, progress: Any) -> Stream:
-    """Add the exposures of a plan, cleaned if that is wanted, and give the stream that they came from."""
+def _added(
+    plan: Plan, resample: Resample, content: Callable[..., Any], seen: Any, progress: Any
+) -> tuple[Stream, dict[str, Any]]:
+    """Add the exposures of a plan, cleaned if that is wanted: the stream that they came from, and further images."""
     if not plan.cleaning.is_wanted:
         stream = Stream(plan.sources, plan.arrays, plan.scales, plan.skip_bad, content, seen)
         with shown(progress, plan.total) as show:
             resample.add_models(stream, lambda done, _: show(done + stream.unread), stream.on_error)
-        return stream
+        return stream, {}
     assert isinstance(plan.sources, Sequence)
     arrays = plan.arrays | Cleaner.arrays(plan.cleaning, plan.sources)
     stream = Stream(plan.sources, arrays, plan.scales, plan.skip_bad, content, seen)
@@ -390,7 +399,15 @@ def _added(plan: Plan, resample: Resample, content: Callable[..., Any], seen: An
         again = stream.again(cleaner.cleaned(stream))
         resample.add_models(again, lambda done, _: show(done), stream.on_error_again)
     cleaner.close()
-    return stream
+    return stream, cleaner.combined
+
+
+def _filled(image: Any, fillval: Any) -> Any:
+    """An image with the mosaic's fill value where there is nothing."""
+    fill = fill_number(fillval)
+    if fill is not None and fill == fill:
+        image[image != image] = fill
+    return image
 
 
 def _keywords(plan: Plan, stream: Stream, records: Sequence[ExposureRecord], unit: str | None) -> dict[str, Any]:

@@ -176,6 +176,7 @@ def _cleaning(plan: Plan) -> list[str]:
         wanted = plan.cleaning.outliers({source.kind for source in plan.sources})
         snr, scale = (" ".join(f"{number:g}" for number in numbers) for numbers in (wanted.snr, wanted.scale))
         done.append(f"no outliers (snr {snr}, scale {scale}, maskpt {wanted.maskpt:g})")
+    done += [f"plane {name.upper()}" for name in plan.cleaning.combine]
     return [fact("cleaning", f"{', '.join(done)}; each exposure is read twice")]
 
 

@@ -193,6 +193,12 @@ NB_MODULE(_cpu, m)
         check_sides(stack.ny, stack.nx);
         median(stack, threads);
     });
+    m.def("clipped_mean", [](std::uintptr_t address, std::uintptr_t clipped, int threads) {
+        const Released released;
+        const Stack& stack = *reinterpret_cast<const Stack*>(address);
+        check_sides(stack.ny, stack.nx);
+        clipped_mean(stack, *reinterpret_cast<const Clipped*>(clipped), threads);
+    });
     m.def("mean_in_middle", [](ReadFloats values, double sigma, int rounds, int threads) {
         const Released released;
         return mean_in_middle(values.data(), static_cast<long long>(values.size()), sigma, rounds, threads);

@@ -38,23 +38,64 @@ inline long long fill_columns(const Stack& s, long long x, long long y, Floats* 
 
 }  // namespace baseline
 
-void median(const Stack& s, int threads)
+namespace {
+
+// Calls work(i, row, v) with the first pixel of columns side by side, over threads; v has room for as many values as
+// there are images.
+template <class Work>
+void over_columns(const Stack& s, int threads, const Work& work)
 {
     over_threads(threads, static_cast<int>(s.ny), [&] {
-        return [&s, v = std::vector<Floats>(static_cast<std::size_t>(std::max(s.images, 1LL)))](int row) mutable {
+        return [&, v = std::vector<Floats>(static_cast<std::size_t>(std::max(s.images, 1LL)))](int row) mutable {
             for (long long i = 0; i < s.nx; i += COLUMNS) {
-                Words count;
                 v[0] = Floats{};
-                const long long n = fill_columns(s, s.x0 + i, s.y0 + row, v.data(), count);
-                const auto value = [&](long long k) { return v[static_cast<std::size_t>(k)]; };
-                const Middle<Floats> found = n <= MOST_SORTED ? middle_of_few(v.data(), static_cast<int>(n), count)
-                                                              : middle_of_many<Floats>(value, n, count);
-                const Floats median = found.median();
-                const auto bytes = sizeof(float) * static_cast<std::size_t>(std::min<long long>(COLUMNS, s.nx - i));
-                std::memcpy(s.out + row * s.nx + i, &median, bytes);
-                if (s.lower) std::memcpy(s.lower + row * s.nx + i, &found.lower, bytes);
+                work(i, row, v.data());
             }
         };
+    });
+}
+
+Middle<Floats> middle_of(Floats* v, long long n, Words count)
+{
+    if (n <= MOST_SORTED) return middle_of_few(v, static_cast<int>(n), count);
+    return middle_of_many<Floats>([v](long long k) { return v[k]; }, n, count);
+}
+
+// As many of a row from pixel i on as there are.
+std::size_t bytes_from(const Stack& s, long long i)
+{
+    return sizeof(float) * static_cast<std::size_t>(std::min<long long>(COLUMNS, s.nx - i));
+}
+
+}  // namespace
+
+void median(const Stack& s, int threads)
+{
+    over_columns(s, threads, [&](long long i, int row, Floats* v) {
+        Words count;
+        const long long n = fill_columns(s, s.x0 + i, s.y0 + row, v, count), at = row * s.nx + i;
+        const Middle<Floats> found = middle_of(v, n, count);
+        const Floats median = found.median();
+        std::memcpy(s.out + at, &median, bytes_from(s, i));
+        if (s.lower) std::memcpy(s.lower + at, &found.lower, bytes_from(s, i));
+        if (!s.scatter) return;
+        for (long long k = 0; k < n; ++k) v[k] = deviation(v[k], median);
+        const Floats scatter = middle_of(v, n, count).median();
+        std::memcpy(s.scatter + at, &scatter, bytes_from(s, i));
+    });
+}
+
+void clipped_mean(const Stack& s, const Clipped& c, int threads)
+{
+    over_columns(s, threads, [&](long long i, int row, Floats* v) {
+        Words count;
+        const long long n = fill_columns(s, s.x0 + i, s.y0 + row, v, count), at = row * s.nx + i;
+        Floats median = {}, scatter = {};
+        std::memcpy(&median, c.median + at, bytes_from(s, i));
+        std::memcpy(&scatter, c.scatter + at, bytes_from(s, i));
+        const Floats reach = narrowed(c.times) * greatest(scatter, Floats{} + narrowed(c.noise));
+        const Floats mean = mean_within([v](long long k) { return v[k]; }, n, median, reach);
+        std::memcpy(c.out + at, &mean, bytes_from(s, i));
     });
 }
 

@@ -8,6 +8,7 @@ static_assert(sizeof(gpures::Exposure) == GPURES_EXPOSURE_BYTES, "the record of 
 static_assert(sizeof(gpures::Blot) == GPURES_BLOT_BYTES, "the record of a blot has another size");
 static_assert(sizeof(gpures::Stack) == GPURES_STACK_BYTES, "the record of a stack has another size");
 static_assert(sizeof(gpures::StackImage) == GPURES_STACK_IMAGE_BYTES, "the record of its images has another size");
+static_assert(sizeof(gpures::Clipped) == GPURES_CLIPPED_BYTES, "the record of a clipped mean has another size");
 static_assert(sizeof(gpures::Comparison) == GPURES_COMPARISON_BYTES, "the record of a comparison has another size");
 
 namespace gpures {
@@ -22,10 +23,10 @@ __device__ void over_pixels(long long ny, long long nx, const Work& work)
     }
 }
 
-__device__ void put_middle(const Stack& s, long long i, long long j, const Middle<float>& middle)
+__device__ void put_middle(const Stack& s, long long at, const Middle<float>& middle)
 {
-    s.out[j * s.nx + i] = middle.median();
-    if (s.lower) s.lower[j * s.nx + i] = middle.lower;
+    s.out[at] = middle.median();
+    if (s.lower) s.lower[at] = middle.lower;
 }
 
 // Of at most N images, whose values lie in registers.
@@ -39,22 +40,33 @@ __device__ void median_of_few(const Stack& s)
         for (int k = 0; k < N; ++k) {
             put(k < s.images ? value_at(s.image[k], s.x0 + i, s.y0 + j) : narrowed(not_a_number()), v[k], count);
         }
-        put_middle(s, i, j, middle_of_few(v, N, count));
+        const Middle<float> middle = middle_of_few(v, N, count);
+        put_middle(s, j * s.nx + i, middle);
+        if (!s.scatter) return;
+        const float median = middle.median();
+        GPURES_UNROLL
+        for (int k = 0; k < N; ++k) v[k] = deviation(v[k], median);
+        s.scatter[j * s.nx + i] = middle_of_few(v, N, count).median();
     });
 }
 
 __device__ void median_of_many(const Stack& s)
 {
     over_pixels(s.ny, s.nx, [&](long long i, long long j) {
-        unsigned count = 0;
+        unsigned counted = 0;
         const auto read = [&](long long k) {
             float value;
-            put(value_at(s.image[k], s.x0 + i, s.y0 + j), value, count);
+            put(value_at(s.image[k], s.x0 + i, s.y0 + j), value, counted);
             return value;
         };
         for (long long k = 0; k < s.images; ++k) read(k);
-        const unsigned known = count;
-        put_middle(s, i, j, middle_of_many<float>(read, s.images, known));
+        const unsigned count = counted;
+        const Middle<float> middle = middle_of_many<float>(read, s.images, count);
+        put_middle(s, j * s.nx + i, middle);
+        if (!s.scatter) return;
+        const float median = middle.median();
+        const auto apart = [&](long long k) { return deviation(read(k), median); };
+        s.scatter[j * s.nx + i] = middle_of_many<float>(apart, s.images, count).median();
     });
 }
 
@@ -67,6 +79,16 @@ extern "C" __global__ void median_of_8(const Stack s) { median_of_few<8>(s); }
 extern "C" __global__ void median_of_16(const Stack s) { median_of_few<16>(s); }
 extern "C" __global__ void median_of_32(const Stack s) { median_of_few<32>(s); }
 extern "C" __global__ void median_of_any(const Stack s) { median_of_many(s); }
+
+extern "C" __global__ void clipped_mean(const Stack s, const Clipped c)
+{
+    over_pixels(s.ny, s.nx, [&](long long i, long long j) {
+        const long long at = j * s.nx + i;
+        const auto read = [&](long long k) { return value_at(s.image[k], s.x0 + i, s.y0 + j); };
+        const float reach = narrowed(c.times) * greatest(c.scatter[at], narrowed(c.noise));
+        c.out[at] = mean_within(read, s.images, c.median[at], reach);
+    });
+}
 
 // An image, NaN where its weight is too little. Rows of both lie `stride` apart.
 extern "C" __global__ void leave_out(const float* data, const float* weight, const long long stride,

@@ -10,11 +10,11 @@ import numpy as np
 
 from gpures.backend.cuda.device import explained, import_cupy
 from gpures.backend.cuda.kernels import Program
+from gpures.backend.stack import image_records
 from gpures.box import Box
 from gpures.exposure.pixmap import PixelMap, exposure_record
-from gpures.exposure.structs import STACK, STACK_IMAGE
 
-__all__ = ["blot_on_device", "left_out", "median_on_device", "outliers_on_device"]
+__all__ = ["blot_on_device", "left_out", "outliers_on_device", "stacked_on_device"]
 
 # Threads of a block, and the most blocks of a grid, whose threads go over an image.
 THREADS = 128
@@ -73,34 +73,46 @@ def left_out(data: Any, weight: Any, least_weight: float) -> Any:
         return made
 
 
-def median_on_device(
-    images: Sequence[tuple[Any, Box]], levels: Sequence[float], shape: tuple[int, int]
-) -> tuple[Any, Any]:
-    """Median of images on a device, as `gpures.cleaning.stack.Stack.median`.
+def stacked_on_device(
+    stack: Any, images: Sequence[tuple[Any, Box]], levels: Sequence[float], names: Sequence[str], clipped: Any
+) -> dict[str, Any]:
+    """What a stack of images on a device gives.
 
     Parameters
     ----------
+    stack : ndarray of `gpures.exposure.structs.STACK`
+        All but the arrays.
     images : sequence of (cupy.ndarray of float32, Box)
         Images and their windows.
     levels : sequence of float
         What is subtracted from each.
-    shape : (int, int)
-        Shape (Ny, Nx) of the frame.
+    names : sequence of str
+        What is wanted, by the fields of the record.
+    clipped : (ndarray of CLIPPED, cupy.ndarray, cupy.ndarray) or None
+        Of a clipped mean the record without its arrays, the median and the scatter.
+
+    Returns
+    -------
+    dict of cupy.ndarray of float32 (Ny, Nx)
     """
     with _device(images[0][0].device.id, "taking medians") as device:
-        records = np.zeros(len(images), STACK_IMAGE)
-        for k, ((image, window), level) in enumerate(zip(images, levels, strict=True)):
-            ny, nx = image.shape
-            records[k] = (image.data.ptr, window.xmin, window.ymin, nx, ny, level)
+        records = image_records(images, levels, lambda array: array.data.ptr)
         there = device.array(records.view(np.uint8), np.uint8)
-        median, lower = device.cupy.empty(shape, np.float32), device.cupy.empty(shape, np.float32)
-        stack: Any = np.zeros((), STACK)
-        stack["image"], stack["images"] = there.data.ptr, len(images)
-        stack["ny"], stack["nx"] = shape
-        stack["out"], stack["lower"] = median.data.ptr, lower.data.ptr
-        most = next((most for most in IN_REGISTERS if len(images) <= most), "any")
-        device.call(f"median_of_{most}", median.size, stack)
-        return median, lower
+        shape = int(stack["ny"]), int(stack["nx"])
+        made = {name: device.cupy.empty(shape, np.float32) for name in names}
+        stack["image"] = there.data.ptr
+        size = shape[0] * shape[1]
+        if clipped is None:
+            for name, array in made.items():
+                stack[name] = array.data.ptr
+            most = next((most for most in IN_REGISTERS if len(images) <= most), "any")
+            device.call(f"median_of_{most}", size, stack)
+        else:
+            record, *held = clipped
+            for name, array in zip(("median", "scatter", "out"), (*held, made["out"]), strict=True):
+                record[name] = array.data.ptr
+            device.call("clipped_mean", size, stack, record)
+        return made
 
 
 def blot_on_device(record: np.ndarray, image: Any, pixmap: PixelMap) -> Any:
