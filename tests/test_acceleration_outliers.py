@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scenes import imaging_wcs
 
 import gpures
 from gpures.acceleration.switch import original, used
@@ -104,3 +105,12 @@ def test_it_ends():
     gpures.restore()
     assert utils.flag_resampled_crs is not stand_in
     assert utils.flag_resampled_crs is original(stand_in)
+
+
+def test_blotting_is_by_gpures_too():
+    """The module of these functions uses drizzle's blotting and stcal's pixel map, which are at home elsewhere."""
+    wcs = imaging_wcs((40, 50))
+    image = np.arange(2000.0, dtype=np.float32).reshape(40, 50)
+    found = utils.gwcs_blot(image, wcs, image.shape, wcs, fillval=np.nan)
+    np.testing.assert_allclose(found[1:-1, 1:-1], image[1:-1, 1:-1], rtol=0, atol=1e-2)
+    assert used["drizzle.resample.blot_image"] == 1

@@ -315,7 +315,8 @@ _TARGETS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("drizzle.utils", "calc_pixmap", _pixmap_stand_in),
 )
 
-_HOMES = {home for home, _, _ in _TARGETS}
+# Where originals are at home that resample, by each other. Those of the outlier detection use others of them, to blot.
+_HOMES = {home for home, _, _ in _TARGETS if not home.startswith(_OUTLIERS)}
 
 
 # ---- classes -------------------------------------------------------------------------------------------------------

@@ -10,16 +10,21 @@ import inspect
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import gwcs
 import numpy as np
 import pytest
 import scenes
+from clean_reference import median_frame, reference_masks
 from gwcs import coordinate_frames
 from test_parity_stcal import assert_parity
 
 from gpures.acceleration import switch as acceleration
+from gpures.demo.cosmic_rays import make_ray_exposures
+from gpures.demo.nircam import NRCB5
+from gpures.demo.scene import make_scene
 
 pytest.importorskip("jwst", reason="jwst is not installed here: make test-pipelines makes an environment that has it")
 
@@ -207,6 +212,13 @@ def flags(models):
     return [(model.dq & OUTLIER)[8:-8, 8:-8] != 0 for model in models]
 
 
+def detection():
+    """Options of the detection in images, which differ between versions of jwst."""
+    taken = inspect.signature(imaging.detect_outliers).parameters
+    more = {"pixmap_stepsize": 1, "pixmap_order": 1, "in_memory": True}
+    return DETECTION | {name: value for name, value in more.items() if name in taken}
+
+
 def test_outliers_in_images(both_ways, outlying_pixels):
     """Resample, median, blot and comparison find the same outliers, among them those that were put in."""
 
@@ -215,10 +227,7 @@ def test_outliers_in_images(both_ways, outlying_pixels):
         for number, model in enumerate(models):
             model.data[outlying_pixels(SHAPE, number)] += 500.0
             model.dq[...] = 0
-        taken = inspect.signature(imaging.detect_outliers).parameters  # which differ between versions of jwst
-        more = {"pixmap_stepsize": 1, "pixmap_order": 1, "in_memory": True}
-        options = DETECTION | {name: value for name, value in more.items() if name in taken}
-        library = imaging.detect_outliers(ModelLibrary(models), **options)
+        library = imaging.detect_outliers(ModelLibrary(models), **detection())
         with library:
             found = list(library)
             for model in found:
@@ -233,6 +242,33 @@ def test_outliers_in_images(both_ways, outlying_pixels):
         rows, columns = outlying_pixels(SHAPE, number)
         assert mine[rows - 8, columns - 8].sum() > 20  # of 25; the median of 3 misses what two exposures share
         np.testing.assert_array_equal(mine, theirs)
+
+
+def ray_model(exposure):
+    """An `ImageModel` of an exposure whose cosmic rays are known."""
+    values = exposure.model
+    model = filled(datamodels.ImageModel(), 0, values["wcs"], values["data"].shape, values["group_id"])
+    for name in ("data", "dq", "err", "var_rnoise", "var_poisson", "var_flat"):
+        setattr(model, name, values[name].copy())
+    model.meta.filename = f"{values['filename']}_cal.fits"
+    model.meta.background.level, model.meta.background.subtracted = values["level"], values["subtracted"]
+    return model
+
+
+def test_the_reference_of_outliers_is_the_pipelines(monkeypatch):
+    """What cosmic rays are compared by elsewhere finds the very pixels that jwst's own step finds."""
+    exposures = make_ray_exposures(make_scene(NRCB5["CRVAL1"], NRCB5["CRVAL2"]), 4, (160, 160), chips=2)
+    frame = median_frame(exposures)
+    monkeypatch.setattr(imaging.resample, "ResampleImage", partial(ResampleImage, output_wcs={"wcs": frame}))
+    library = imaging.detect_outliers(ModelLibrary([ray_model(exposure) for exposure in exposures]), **detection())
+    with library:
+        found = list(library)
+        for model in found:
+            library.shelve(model, modify=False)
+    masks = [(model.dq & OUTLIER) != 0 for model in found]
+    assert sum(mask.sum() for mask in masks) > 1000
+    for mask, expected in zip(masks, reference_masks(exposures, frame), strict=True):
+        np.testing.assert_array_equal(mask, expected)
 
 
 def test_outliers_in_spectra(both_ways, outlying_pixels):
