@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 import scenes
+from astropy.io import fits
 
 import gpures
 from gpures.box import Box
@@ -290,10 +291,38 @@ def test_wrong_models():
     models, _ = hit_models(3)
     with pytest.raises(ValueError, match="at least two exposures"):
         gpures.flag_outliers(models[:1])
+    with pytest.raises(TypeError, match="must be models"):
+        gpures.flag_outliers([models[0], 5])
+    with pytest.raises(ValueError, match="same model twice"):
+        gpures.flag_outliers([models[0], models[0]])
+    with pytest.raises(KeyError, match="has no 'wcs'"):
+        gpures.flag_outliers([models[0], models[1] | {"wcs": None}])
+    with pytest.raises(ValueError, match=r"0\.fits and 1\.fits can't be compared, as their values are in ct/s and Jy"):
+        gpures.flag_outliers([models[0] | {"bunit_data": "ct/s"}, models[1] | {"bunit_data": "Jy"}])
     models[2]["data"] = np.zeros((3, 4, 5))
-    with pytest.raises(RuntimeError, match="2D"):
+    with pytest.raises(ValueError, match="must be an image"):
         gpures.flag_outliers(models, output_wcs=models[0]["wcs"], backend="cpu")
     assert not any(model["dq"].any() for model in models)
+
+
+def test_files(tmp_path):
+    """Of files the masks are given; they are those of their models, and the files stay as they are."""
+    models, hits = hit_models()
+    paths = []
+    for k, model in enumerate(models):
+        header = model["wcs"].to_fits()[0].header
+        header.update({"EXPTIME": 10.0, "BUNIT": "ct/s", "OBS_ID": f"{k}"})
+        hdus = [fits.PrimaryHDU(model["data"] - model["level"], header), fits.ImageHDU(model["err"], name="ERR")]
+        paths.append(tmp_path / f"{k}.fits")
+        fits.HDUList(hdus).writeto(paths[-1])
+    before = [path.read_bytes() for path in paths]
+    found = gpures.flag_outliers(paths, backend="cpu")
+    of_models = gpures.flag_outliers(models, output_wcs=found.wcs, backend="cpu")
+    for k, mask in enumerate(found.masks):
+        assert mask[hits[k]].all()
+        assert np.count_nonzero(mask != of_models.masks[k]) < 3
+    assert found.names == [f"{k}.fits[PRIMARY]" for k in range(4)]
+    assert [path.read_bytes() for path in paths] == before
 
 
 # On a GPU, or with its kernels on the host

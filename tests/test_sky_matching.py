@@ -251,7 +251,7 @@ def test_report_tells_levels_and_overlaps():
         ({"nclip": -1}, "'nclip' must be between"),
         ({"lsigma": 0}, "'lsigma' must be positive"),
         ({"binwidth": 0.0}, "'binwidth' must be a number at least"),
-        ({"good_bits": "nonsense"}, "'good_bits' must be DQ flags"),
+        ({"good_bits": "nonsense"}, "'good_bits' is 'nonsense', and flags have names only"),
     ],
 )
 def test_arguments_that_are_wrong_are_named(options, words):

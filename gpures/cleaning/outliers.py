@@ -7,21 +7,23 @@ from it there by more than noise and more than steep places explain is a cosmic 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from gpures.arguments.arrays import as_host, got, model_name, on_device
-from gpures.arguments.values import checked_integer
+from gpures.arguments.values import NOT_GIVEN, checked_integer
 from gpures.cleaning.comparison import blotted, outliers
+from gpures.cleaning.given import check_model, check_scale, given_exposures, good_bits_of
 from gpures.cleaning.options import OutlierOptions, Thresholds
 from gpures.cleaning.stack import PER_DEVIATION, Stack
 from gpures.cleaning.threshold import weight_threshold
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.input_model import InputModel
 from gpures.exposure.pixmap import PixelMap
+from gpures.io import Input
 from gpures.reporting.progress import shown
 from gpures.reporting.tables import row
 from gpures.reporting.timing import stage
@@ -245,7 +247,7 @@ def _err_of(model: InputModel, data: np.ndarray, expected: Any, level: float) ->
 
 
 def flag_outliers(
-    models: Sequence[MutableMapping[str, Any]],
+    models: Any,
     *,
     output_wcs: Any = None,
     snr: Thresholds = OutlierOptions.snr,
@@ -268,9 +270,9 @@ def flag_outliers(
 
     Parameters
     ----------
-    models : sequence of gpures.typing.Model
-        Exposures, at least two, with their sky levels. In each, ``"dq"`` becomes another array with the flags; nothing
-        else is changed.
+    models : sequence of gpures.typing.Model, path, or gpures.io.Input
+        Exposures, at least two, with their sky levels. In each model ``"dq"`` becomes another array with the flags;
+        nothing else is changed. Of files, each of which is read twice, the masks are given alone.
     output_wcs : gwcs.wcs.WCS, astropy.wcs.WCS or dict, optional
         Frame of the median, as `gpures.Resample` takes it. By default one around all models, with the scale and the
         orientation of the first.
@@ -294,7 +296,8 @@ def flag_outliers(
     progress : bool, callable or None, optional
         As in `gpures.Resample.add_models`; each exposure is counted twice.
     **resampling
-        Options of `gpures.Resample`: of the kernel, the weights, the good bits.
+        Options of `gpures.Resample`: of the kernel, the weights, the good bits. These are by default none of models,
+        and of files what their mission's mosaics forgive.
 
     Returns
     -------
@@ -312,24 +315,48 @@ def flag_outliers(
     pipeline does. What is done besides finds more of the cosmic rays and leaves the cores of stars alone.
     """
     options = OutlierOptions(snr, scale, backg, maskpt, kernel_size, grow, sharpness, by_lower)
-    models = list(models)
-    if len(models) < 2:
-        raise ValueError(f"'models' must be at least two exposures, of which one tells of another, got {len(models)}.")
-    flags = _checked_flags(flags, models)
-    search = OutlierSearch(_frame_of(models) if output_wcs is None else output_wcs, options, **resampling)
-    with shown(progress, 2 * len(models)) as show:
-        for k, model in enumerate(models):
-            search.take(model)
+    exposures = given_exposures(models)
+    if len(exposures) < 2:
+        raise ValueError(
+            f"'models' must be at least two exposures, of which one tells of another, got {len(exposures)}."
+        )
+    in_memory = [one for one in exposures if not isinstance(one, Input)]
+    for model in in_memory:
+        check_model(model, "'dq'")
+    check_scale(exposures)
+    flags = _checked_flags(flags, in_memory)
+    resampling["good_bits"], names = good_bits_of(exposures, resampling.pop("good_bits", NOT_GIVEN))
+    frame = _frame_of(exposures) if output_wcs is None else output_wcs
+    search = OutlierSearch(frame, options, names, **resampling)
+    with shown(progress, 2 * len(exposures)) as show:
+        for k, exposure in enumerate(exposures):
+            search.take(_read(exposure))
             show(k + 1)
         search.settle()
         masks = []
-        for k, model in enumerate(models):
-            masks.append(search.outliers_of(k, model))
-            show(len(models) + k + 1)
-    made = [flagged(model["dq"], mask, flags) for model, mask in zip(models, masks, strict=True)]
-    for model, dq in zip(models, made, strict=True):
+        for k, exposure in enumerate(exposures):
+            masks.append(search.outliers_of(k, _read(exposure)))
+            show(len(exposures) + k + 1)
+    of_models = [(one, mask) for one, mask in zip(exposures, masks, strict=True) if not isinstance(one, Input)]
+    made = [flagged(model["dq"], mask, flags) for model, mask in of_models]
+    for (model, _), dq in zip(of_models, made, strict=True):
         model["dq"] = dq
-    return Outliers([model_name(model) for model in models], masks, search.median, search.wcs)
+    return Outliers([_place_of(one)[0] for one in exposures], masks, search.median, search.wcs)
+
+
+def _read(exposure: Any) -> Mapping[str, Any]:
+    """The model of an exposure."""
+    if not isinstance(exposure, Input):
+        return exposure
+    with stage("reading files"):
+        return exposure.read()
+
+
+def _place_of(exposure: Any) -> tuple[str, Any, tuple[int, ...]]:
+    """Name, WCS and shape of an exposure."""
+    if isinstance(exposure, Input):
+        return exposure.name, exposure.wcs, exposure.shape
+    return model_name(exposure), exposure["wcs"], np.shape(exposure["data"])
 
 
 def flagged(dq: Any, mask: np.ndarray, flags: int) -> Any:
@@ -351,9 +378,10 @@ def _checked_flags(flags: Any, models: Sequence[Mapping[str, Any]]) -> int:
     return flags
 
 
-def _frame_of(models: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A frame around models, on the scale and along the axes of the first."""
-    sky = world_axes(models[0]["wcs"]).sky
-    footprints = [footprint_of(model_name(model), model["wcs"], np.shape(model["data"]), sky) for model in models]
-    wanted = FrameOptions(rotation=None)
-    return made_wcs(models[0]["wcs"], np.shape(models[0]["data"]), footprints, wanted, sky)[0]
+def _frame_of(exposures: Sequence[Any]) -> dict[str, Any]:
+    """A frame around exposures, on the scale and along the axes of the first."""
+    places = [_place_of(exposure) for exposure in exposures]
+    _, wcs, shape = places[0]
+    sky = world_axes(wcs).sky
+    footprints = [footprint_of(name, each, (sides[0], sides[1]), sky) for name, each, sides in places]
+    return made_wcs(wcs, (shape[0], shape[1]), footprints, FrameOptions(rotation=None), sky)[0]

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from gpures.arguments.arrays import as_flags, as_host, got, model_name
-from gpures.arguments.values import checked_switch, is_real
+from gpures.arguments.values import NOT_GIVEN, checked_switch
 from gpures.box import row_blocks
+from gpures.cleaning.given import check_model, check_scale, given_exposures, good_bits_of
 from gpures.cleaning.levels import SkyMatch
 from gpures.cleaning.statistics import StatisticOptions
 from gpures.cleaning.survey import Field, SkyOptions, SkySurvey
 from gpures.exposure.from_model import sky_level
 from gpures.exposure.input_model import InputModel
 from gpures.exposure.weights import bad_bits
-from gpures.io import Input, inputs, units
 from gpures.reporting.progress import shown
 from gpures.typing import Flags, ModelLike
-from gpures.wcs.transforms import checked_wcs
 
 __all__ = ["match_sky"]
 
 log = logging.getLogger(__name__)
 
-# Times that differ by so much, relatively, are the same.
-ALIKE = 1e-4
 
 # What is read of a file.
 ARRAYS = ("data", "dq")
@@ -46,7 +42,7 @@ def match_sky(
     lsigma: float = 4.0,
     usigma: float = 4.0,
     binwidth: float = 0.1,
-    good_bits: Flags = 0,
+    good_bits: Flags = NOT_GIVEN,
     match_down: bool = True,
     subtract: bool = False,
     progress: Any = None,
@@ -125,14 +121,16 @@ def match_sky(
     statistics = StatisticOptions(statistic, lower, upper, nclip, lsigma, usigma, binwidth)
     options = SkyOptions(method, match_down, statistics)
     subtract = checked_switch(subtract, "subtract")
-    bad_bits(good_bits, None, np.dtype(np.uint32))  # before anything is read
-    found = [_checked(source, subtract) for source in _sources(exposures)]
+    given = given_exposures(exposures)
+    good_bits, names = good_bits_of(given, good_bits)
+    bad_bits(good_bits, names, np.dtype(np.uint32))  # before anything is read
+    found = [_checked(_Source(one), subtract) for one in given]
     if options.method != "local":
-        _check_scale(found)
+        check_scale(given)
     survey = SkySurvey([source.field for source in found], options)
     with shown(progress, len(found), "sky") as show:
         for number, source in enumerate(found):
-            data, usable, level = source.pixels(good_bits)
+            data, usable, level = source.pixels(good_bits, names)
             survey.measure(number, data, usable, level)
             source.level = level
             show(number + 1)
@@ -171,17 +169,7 @@ class _Source:
             return Field(model_name(self.given), self.given["wcs"], (shape[0], shape[1]), self.given.get("group_id"))
         return Field(self.given.name, self.given.wcs, self.given.shape, self.given.group_id)
 
-    @property
-    def unit(self) -> str | None:
-        """Unit of its data; None where that is not known."""
-        return self.given.get("bunit_data") if self.is_model else self.given.unit
-
-    @property
-    def time(self) -> Any:
-        """Exposure time, seconds, as far as it has one."""
-        return self.given.get("exposure_time") if self.is_model else self.given.exposure_time
-
-    def pixels(self, good_bits: Flags) -> tuple[np.ndarray, np.ndarray | None, float]:
+    def pixels(self, good_bits: Flags, names: Mapping[str, int] | None) -> tuple[np.ndarray, np.ndarray | None, float]:
         """Its data, which of them can be used, and the sky that is known to be in them."""
         model = InputModel(self.given if self.is_model else self.given.read(ARRAYS))
         data = as_host(model.array("data"))
@@ -193,7 +181,7 @@ class _Source:
                     f"'dq' of model '{model.name}' must be integers of the shape of 'data', {data.shape}, got "
                     f"{dq.dtype} and {dq.shape}."
                 )
-            if bad := bad_bits(good_bits, None, dq.dtype):
+            if bad := bad_bits(good_bits, names, dq.dtype):
                 usable = np.empty(dq.shape, bool)
                 for rows in row_blocks(dq.shape):
                     np.equal(dq[rows] & dq.dtype.type(bad), 0, out=usable[rows])
@@ -219,33 +207,6 @@ class _Source:
         model["level"], model["subtracted"] = total if before is None else float(before) + total, True
 
 
-def _sources(exposures: Any) -> list[_Source]:
-    """What was given, one by one.
-
-    Raises
-    ------
-    TypeError, ValueError
-        It is nothing that can be matched, or something is given twice.
-    """
-    if isinstance(exposures, (str, os.PathLike, Mapping, Input)):
-        exposures = [exposures]
-    if not isinstance(exposures, Iterable):
-        raise TypeError(f"'exposures' must be a list of models or paths, got {got(exposures)}.")
-    found: list[Any] = []
-    for one in exposures:
-        if isinstance(one, (str, os.PathLike)):
-            found += inputs(os.fspath(one))
-        elif isinstance(one, (Mapping, Input)):
-            found.append(one)
-        else:
-            raise TypeError(f"'exposures' must be models (dicts), paths, or gpures.io.Input, got {got(one)}.")
-    if not found:
-        raise ValueError("'exposures' is empty: give models or paths.")
-    if len({id(one) for one in found}) < len(found):
-        raise ValueError("'exposures' has the same model twice.")
-    return [_Source(one) for one in found]
-
-
 def _checked(source: _Source, subtract: bool) -> _Source:
     """An exposure that has what is needed.
 
@@ -258,16 +219,7 @@ def _checked(source: _Source, subtract: bool) -> _Source:
         return source
     model: ModelLike = source.given
     name = model_name(model)
-    if not isinstance(model, MutableMapping):
-        raise TypeError(f"Model '{name}' must be a dict, in which the level can be set, got {type(model).__name__}.")
-    for key in ("data", "wcs"):
-        if model.get(key) is None:
-            raise KeyError(f"Model '{name}' has no '{key}'.")
-    if np.ndim(model["data"]) != 2 or 0 in np.shape(model["data"]):
-        raise ValueError(
-            f"'data' of model '{name}' must be an image (Ny, Nx), got the shape {np.shape(model['data'])}."
-        )
-    checked_wcs(model["wcs"], "wcs", model)
+    check_model(model, "the level")
     known = {"level": None, "subtracted": None} | dict(model)
     sky_level(known)
     if known["subtracted"] and known["level"] and not subtract:
@@ -276,27 +228,3 @@ def _checked(source: _Source, subtract: bool) -> _Source:
             "its level and its data go on to agree."
         )
     return source
-
-
-def _check_scale(sources: list[_Source]) -> None:
-    """Refuse values that can't be compared: of several units, or that grow with times which differ; ValueError."""
-    known = [source for source in sources if units.parsed(source.unit) is not None]
-    for source in known[1:]:
-        first = known[0]
-        if units.factor_between(source.unit, first.unit) != 1.0:
-            what = f"in {first.unit} and {source.unit}"
-        elif units.is_count(first.unit) and not _are_alike(source.time, first.time):
-            what = f"counts ({first.unit}) of {first.time} and {source.time} s"
-        else:
-            continue
-        raise ValueError(
-            f"Skies of {first.field.name} and {source.field.name} can't be compared, as their values are {what}: bring "
-            "them to one scale, or match them with gpures.mosaic, which does that."
-        )
-
-
-def _are_alike(time: Any, other: Any) -> bool:
-    """Whether two times are the same as far as they are known."""
-    if not (is_real(time) and is_real(other)):
-        return True
-    return not abs(float(time) - float(other)) > ALIKE * abs(float(other))

@@ -19,13 +19,13 @@ from gpures.backend.cuda.device import devices, select
 from gpures.exposure.options import Options
 from gpures.io import FileError
 from gpures.io.atomic import check_space
+from gpures.io.flags import default_good_bits, names_for
 from gpures.machine.memory import available_memory
 from gpures.mosaicking.asked import asked_for
 from gpures.mosaicking.cleaning_options import CleaningOptions
 from gpures.mosaicking.content import with_content
 from gpures.mosaicking.continuing import Begun, recorded
 from gpures.mosaicking.destination import check_is_no_input, check_output
-from gpures.mosaicking.flags import default_good_bits, names_for
 from gpures.mosaicking.one_scale import calibrated
 from gpures.mosaicking.placement import OnTheSky, Placement
 from gpures.mosaicking.scale import Scales
