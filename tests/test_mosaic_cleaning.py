@@ -114,6 +114,17 @@ def test_values_per_pixel(tmp_path):
     assert spread(made.model)[1] < 0.05
 
 
+@pytest.mark.parametrize("ratio", [0.5, 3.0])
+def test_mosaics_of_other_pixels(paths, ratio, caplog):
+    """In mosaics of larger pixels what is in one of an exposure is found all the same; other means are theirs."""
+    made = gpures.mosaic(paths, pixel_scale_ratio=ratio, combine="median", **CLEAN, **QUIET)
+    for k, record in enumerate(made.exposures):
+        assert np.count_nonzero(hits_of(k)) <= record.outliers < 1.5 * np.count_nonzero(hits_of(k))
+    assert made.model["median"].shape == made.model["data"].shape
+    assert spread(made.model)[0] < 0.7
+    assert "Pixels of the frame" not in caplog.text
+
+
 def test_chips_have_one_sky(tmp_path):
     """Chips of an exposure are moved together, and each has its mask."""
     paths = []

@@ -254,6 +254,14 @@ def test_without_an_error(caplog):
     assert "3.fits has no error" in caplog.text
 
 
+def test_pixels_of_the_frame_may_be_too_large(caplog):
+    """Which is said."""
+    models, _ = hit_models()
+    wcs = scenes.fits_wcs((30, 32), scale=2 * scenes.SCALE)
+    gpures.flag_outliers(models, output_wcs=wcs, backend="cpu")
+    assert "Pixels of the frame in which outliers are looked for are 2 times as large" in caplog.text
+
+
 def test_other_flags_and_options():
     """Flags may be others, thresholds a text."""
     models, hits = hit_models()

@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 # Bits of JWST's and Roman's DQ: DO_NOT_USE and OUTLIER.
 OUTLIER = 1 | 16
 
+# How many times larger than an exposure's the pixels of a frame may be.
+LARGE = 1.2
+
 # Arrays that an error is made of, where a model has none.
 VARIANCES = ("var_rnoise", "var_poisson", "var_flat")
 
@@ -126,6 +129,7 @@ class OutlierSearch:
         self.combined: dict[str, np.ndarray] = {}
         self._median: Any = None
         self._lower: Any = None
+        self._is_told = False  # of pixels that are too large
 
     @property
     def wcs(self) -> Any:
@@ -169,7 +173,7 @@ class OutlierSearch:
         levels : sequence of float or None, optional
             Sky levels of the exposures, where other ones have been found than they had when they were taken.
         combine : collection of {"median", "clipped"}, optional
-            What of `combined` is wanted as well.
+            What of ``combined`` is wanted as well.
         """
         offsets = [0.0] * len(self._taken)
         if levels is not None:
@@ -202,6 +206,13 @@ class OutlierSearch:
         """
         taken, taken_model = self._taken[number], InputModel(model)
         exposure = self._resample._checked_exposure(taken_model, taken.pixmap)
+        if exposure.pixel_scale_ratio > LARGE and not self._is_told:
+            self._is_told = True
+            log.warning(
+                "Pixels of the frame in which outliers are looked for are %.3g times as large as those of the "
+                "exposures: many are missed, and cores of stars are taken for some.",
+                exposure.pixel_scale_ratio,
+            )
         with stage("comparison"):
             data = _used_data(exposure, self._resample._accumulators.weight_map(exposure))
             expected, lower = blotted(self._median, exposure.pixmap), None
@@ -274,8 +285,8 @@ def flag_outliers(
         Exposures, at least two, with their sky levels. In each model ``"dq"`` becomes another array with the flags;
         nothing else is changed. Of files, each of which is read twice, the masks are given alone.
     output_wcs : gwcs.wcs.WCS, astropy.wcs.WCS or dict, optional
-        Frame of the median, as `gpures.Resample` takes it. By default one around all models, with the scale and the
-        orientation of the first.
+        Frame of the median, as `gpures.Resample` takes it, whose pixels should be no larger than those of the
+        exposures. By default one around all of them, with the scale and the orientation of the first.
     snr, scale : (float, float[, float]), optional
         Thresholds: of a pixel; of one in whose surroundings there is one beyond the first; of one beside what was
         found. A text such as ``"5.0 4.0"`` will do; without a third number nothing is looked for beside what was found.

@@ -6,6 +6,7 @@ the second time it is compared with the median of all, and handed on with its sk
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,18 @@ from gpures.machine.prefetch import prefetched
 from gpures.mosaicking.cleaning_options import CleaningOptions
 from gpures.mosaicking.content import used_pixels
 from gpures.mosaicking.mask_files import MaskFiles
+from gpures.mosaicking.plan import Plan
 from gpures.mosaicking.sources import Source
 from gpures.mosaicking.stream import Stream
 from gpures.reporting.timing import stage
+from gpures.wcs.frame import FrameOptions
+from gpures.wcs.frame_around import made_wcs
+from gpures.wcs.transforms import ARCSEC_PER_RADIAN, compute_mean_pixel_area, world_axes
 
 __all__ = ["Cleaner"]
+
+# Pixels of a frame that are so many times as large as those of exposures are too large for what is in one of these.
+COARSER = 1.1
 
 # Arrays that tell of a pixel's noise, the first that there is.
 NOISE = ("err", "var_rnoise", "var_poisson", "var_flat")
@@ -32,45 +40,44 @@ NOISE = ("err", "var_rnoise", "var_poisson", "var_flat")
 class Cleaner:
     """Sky and outliers of the exposures of a plan.
 
+    Outliers are looked for in the frame of the mosaic, or, where its pixels are larger than those of the exposures, in
+    one of their pixels.
+
     Parameters
     ----------
-    options : CleaningOptions
-        What is wanted.
-    sources : sequence of Source
-        The exposures.
-    output_wcs : dict
-        Frame of the mosaic.
-    resampling : gpures.exposure.options.Options
-        What the resampling is set to.
-    flag_names : mapping or None
-        Numbers of DQ flags by name.
+    plan : Plan
+        What the mosaic will be.
     """
 
-    def __init__(
-        self,
-        options: CleaningOptions,
-        sources: Sequence[Source],
-        output_wcs: Mapping[str, Any],
-        resampling: Any,
-        flag_names: Mapping[str, int] | None,
-    ):
-        self._resampling, self._flag_names = resampling, flag_names
+    def __init__(self, plan: Plan):
+        assert isinstance(plan.sources, Sequence)
+        options, self._sources = plan.cleaning, plan.sources
+        self._resampling, self._flag_names = plan.options, plan.flag_names
         self._numbers: dict[int, tuple[int, int]] = {}  # of what was handed on: among the sources, among those searched
         self._levels: dict[int, float] = {}
         self._own: dict[int, float] = {}
         self._survey: SkySurvey | None = None
-        self._search: OutlierSearch | None = None
         self._masks = None if options.save_masks is None else MaskFiles(Path(options.save_masks))
-        self._sources = sources
         if options.match_sky is not None:
-            places = [Field(source.name, source.wcs, source.shape, source.group_id) for source in sources]
+            places = [Field(source.name, source.wcs, source.shape, source.group_id) for source in self._sources]
             self._survey = SkySurvey(places, options.sky())
+        # Those that exposures are taken for: one that looks for outliers, and one whose images the mosaic has.
+        frame = _frame_of_search(plan) if options.reject_outliers else plan.output_wcs
+        self._search = self._searching(plan, frame) if options.stacks else None
+        is_shared = not options.combine or frame is plan.output_wcs
+        self._combiner = self._search if is_shared else self._searching(plan, plan.output_wcs)
         self._rejects, self._combine = options.reject_outliers, options.combine
-        if options.stacks:
-            wanted = options.outliers({source.kind for source in sources})
-            names = ("weight_type", "good_bits", "backend", "device", "pixmap_tolerance", "pixmap_stepsize")
-            chosen = {name: getattr(resampling, name) for name in (*names, "pixmap_order")}
-            self._search = OutlierSearch(dict(output_wcs), wanted, flag_names=flag_names, **chosen)
+
+    def _searching(self, plan: Plan, frame: Mapping[str, Any]) -> OutlierSearch:
+        wanted = plan.cleaning.outliers({source.kind for source in self._sources})
+        names = ("weight_type", "good_bits", "backend", "device", "pixmap_tolerance", "pixmap_stepsize", "pixmap_order")
+        chosen = {name: getattr(plan.options, name) for name in names}
+        return OutlierSearch(dict(frame), wanted, flag_names=plan.flag_names, **chosen)
+
+    @property
+    def _searches(self) -> list[OutlierSearch]:
+        both = [self._search, self._combiner] if self._combiner is not self._search else [self._search]
+        return [search for search in both if search is not None]
 
     @staticmethod
     def arrays(options: CleaningOptions, sources: Sequence[Source]) -> set[str]:
@@ -96,8 +103,8 @@ class Cleaner:
                 self._own[number] = level = sky_level(model)
                 if self._survey is not None:
                     self._measure(order[id(stream.source(number))], model, level)
-                if self._search is not None:
-                    self._search.take(model)
+                for search in self._searches:
+                    search.take(model)
             except (KeyError, RuntimeError, TypeError, ValueError) as error:
                 stream.on_error(number, error)
                 continue
@@ -113,8 +120,8 @@ class Cleaner:
                 found = self._survey.solve().levels
         for number, (source, _) in self._numbers.items():
             self._levels[number] = self._own[number] + (found[source] or 0.0)
-        if self._search is not None:
-            self._search.settle(list(self._levels.values()), self._combine)
+        for search in self._searches:
+            search.settle(list(self._levels.values()), self._combine if search is self._combiner else ())
 
     def _measure(self, number: int, model: Mapping[str, Any], level: float) -> None:
         assert self._survey is not None
@@ -152,9 +159,21 @@ class Cleaner:
     @property
     def combined(self) -> dict[str, np.ndarray]:
         """Images of the exposures that are wanted beside their weighted mean."""
-        return {} if self._search is None else self._search.combined
+        return {} if self._combiner is None else self._combiner.combined
 
     def close(self) -> None:
         """Write what is still to be written."""
         if self._masks is not None:
             self._masks.close()
+
+
+def _frame_of_search(plan: Plan) -> dict[str, Any]:
+    """Frame in which outliers are looked for."""
+    assert isinstance(plan.sources, Sequence)
+    areas = [compute_mean_pixel_area(source.wcs, shape=source.shape) for source in plan.sources]
+    scales = [ARCSEC_PER_RADIAN * math.sqrt(area) for area in areas if area]
+    if not scales or not plan.footprints or plan.pixel_scale <= COARSER * min(scales):
+        return plan.output_wcs
+    first = plan.sources[0]
+    wanted = FrameOptions(pixel_scale=min(scales), rotation=None)
+    return made_wcs(first.wcs, first.shape, plan.footprints, wanted, world_axes(plan.output_wcs["wcs"]).sky)[0]

@@ -163,7 +163,7 @@ class Plan:
         """Memory, or room on the disk, of exposures that are resampled by themselves."""
         if not self.cleaning.stacks or not isinstance(self.sources, Sequence):
             return 0
-        ratio = self.output_wcs.get("pixel_scale_ratio") or 1.0
+        ratio = min(self.output_wcs.get("pixel_scale_ratio") or 1.0, 1.0)  # larger pixels are too large
         return sum(int(4 * math.prod(source.shape) / ratio**2) for source in self.sources)
 
     @property

@@ -392,7 +392,7 @@ def _added(
     assert isinstance(plan.sources, Sequence)
     arrays = plan.arrays | Cleaner.arrays(plan.cleaning, plan.sources)
     stream = Stream(plan.sources, arrays, plan.scales, plan.skip_bad, content, seen)
-    cleaner = Cleaner(plan.cleaning, plan.sources, plan.output_wcs, plan.options, plan.flag_names)
+    cleaner = Cleaner(plan)
     with shown(progress, plan.total, "first look") as show:
         cleaner.look(stream, show)
     with shown(progress, plan.total) as show:
