@@ -74,8 +74,9 @@ GPURES_FN float smoothed_difference(const Comparison& c, long long i, long long 
     return sum - c.expected[j * c.nx + i];
 }
 
-// What a pixel should be. Of an even number of exposures of which half are hit in one place the median is half a hit:
-// where it stands out from the lower one by more than noise and steps explain, that is the better guess.
+// What a pixel should be. Of an even number of exposures of which half are hit in one place the median is half a hit,
+// and of three of which two are, a whole one: where it stands out from the lower one by more than noise and steps
+// explain, that is the better guess.
 template <bool INSIDE>
 GPURES_FN float likely(const Comparison& c, long long i, long long j)
 {

@@ -21,7 +21,7 @@ struct Stack {
     long long images;
     long long x0, y0, nx, ny;  // the part of the frame that is wanted
     float* out;                // (ny, nx)
-    float* lower;              // (ny, nx): of an even number of values, the lower of the two in the middle; or null
+    float* lower;              // (ny, nx): the low one of the middle; or null
     float* scatter;            // (ny, nx): median of what the values differ from the median; or null
 };
 
@@ -112,10 +112,11 @@ GPURES_FN V value_after(const Read& read, long long n, V found, U rank)
     return select(up_to > rank + (U{} + 1u), found, next);
 }
 
-// Those of n values in the middle of each column: one of them twice where their number is odd.
+// Those of n values in the middle of each column: one of them twice where their number is odd. The low one is what is
+// left if half of them, or two of three, are too high: the lower in the middle, and of three the least.
 template <class V>
 struct Middle {
-    V lower, upper;
+    V lower, upper, low;
 
     GPURES_FN V median() const { return (lower + upper) / 2.0f; }
 };
@@ -133,10 +134,12 @@ GPURES_FN Ranks<U> ranks_in_middle(U count)
 }
 
 template <class V, class U>
-GPURES_FN Middle<V> middle_if_any(V lower, V upper, U count)
+GPURES_FN Middle<V> middle_if_any(V lower, V upper, V lowest, U count)
 {
     const V nothing = V{} + narrowed(not_a_number());
-    return {select(count == U{}, nothing, lower), select(count == U{}, nothing, upper)};
+    const V low = select(count == U{} + 3u, lowest, lower);
+    return {select(count == U{}, nothing, lower), select(count == U{}, nothing, upper),
+            select(count == U{}, nothing, low)};
 }
 
 // The middle of columns of n values, of which `count` are there and the others infinite; NaN of none. At most
@@ -152,7 +155,7 @@ GPURES_FN Middle<V> middle_of_few(V* v, int n, U count)
         lower = select(rank.lower == U{} + static_cast<unsigned>(k), v[k], lower);
         upper = select(rank.upper == U{} + static_cast<unsigned>(k), v[k], upper);
     }
-    return middle_if_any(lower, upper, count);
+    return middle_if_any(lower, upper, v[0], count);
 }
 
 // The same of many, read(0) and so on.
@@ -161,7 +164,9 @@ GPURES_FN Middle<V> middle_of_many(const Read& read, long long n, U count)
 {
     const Ranks<U> rank = ranks_in_middle(count);
     const V lower = value_of_rank<V>(read, n, rank.lower), after = value_after(read, n, lower, rank.lower);
-    return middle_if_any(lower, select(rank.upper == rank.lower, lower, after), count);
+    V lowest = read(0);
+    for (long long k = 1; k < n; ++k) lowest = least(read(k), lowest);
+    return middle_if_any(lower, select(rank.upper == rank.lower, lower, after), lowest, count);
 }
 
 // The value of an image at (x, y) of the frame; NaN where it has none.

@@ -42,8 +42,8 @@ class OutlierOptions:
         A difference counts where so much of it is left if the exposure is smoothed as what it is compared with is, so
         that no star is taken for a cosmic ray; 0 counts all.
     by_lower : bool
-        Whether the lower of the two values in the middle takes the median's place where that stands out from it, as it
-        does where half of the exposures are hit.
+        Whether the lower of the two values in the middle, of three the least, takes the median's place where that
+        stands out from it, as it does where half of the exposures are hit.
 
     Raises
     ------

@@ -301,7 +301,8 @@ def flag_outliers(
     sharpness : float, optional
         A difference counts where at least so much of it is left if the exposure is smoothed as the median is: 0 to 1.
     by_lower : bool, optional
-        Whether the lower of the two values in the middle takes the median's place where that stands out from it.
+        Whether the lower of the two values in the middle, of three the least, takes the median's place where that
+        stands out from it.
     flags : int, optional
         DQ bits of an outlier. By default those of JWST and Roman, OUTLIER and DO_NOT_USE.
     progress : bool, callable or None, optional

@@ -103,7 +103,7 @@ class Stack:
         -------
         median, lower : ndarray or cupy.ndarray of float32 (Ny, Nx)
             In the memory of the images; NaN where none has a value. Of an even number of values the median is the mean
-            of the two in the middle, and the other one is the lower of these.
+            of the two in the middle, and the other one is the lower of these; of three it is the least.
         """
         made = self._made(levels, ("out", "lower"))
         return made["out"], made["lower"]

@@ -77,7 +77,7 @@ void median(const Stack& s, int threads)
         const Middle<Floats> found = middle_of(v, n, count);
         const Floats median = found.median();
         std::memcpy(s.out + at, &median, bytes_from(s, i));
-        if (s.lower) std::memcpy(s.lower + at, &found.lower, bytes_from(s, i));
+        if (s.lower) std::memcpy(s.lower + at, &found.low, bytes_from(s, i));
         if (!s.scatter) return;
         for (long long k = 0; k < n; ++k) v[k] = deviation(v[k], median);
         const Floats scatter = middle_of(v, n, count).median();

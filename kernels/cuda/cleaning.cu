@@ -26,7 +26,7 @@ __device__ void over_pixels(long long ny, long long nx, const Work& work)
 __device__ void put_middle(const Stack& s, long long at, const Middle<float>& middle)
 {
     s.out[at] = middle.median();
-    if (s.lower) s.lower[at] = middle.lower;
+    if (s.lower) s.lower[at] = middle.low;
 }
 
 // Of at most N images, whose values lie in registers.
