@@ -155,6 +155,37 @@ def test_models(paths):
         assert all(model[key] is before[key] for key in before)
 
 
+MISSIONS = {
+    "jwst": lambda folder, k: files.jwst_file(folder / f"jw{k}_cal.fits", seed=k, rotation=3.0 * k),
+    "roman": lambda folder, k: files.roman_file(folder / f"r{k}_cal.asdf", seed=k, rotation=3.0 * k),
+    "hst": lambda folder, k: files.hst_file(folder / f"j8bt0{k}nyq_flt.fits", seed=k),
+}
+
+
+@pytest.mark.parametrize("mission", MISSIONS)
+def test_missions(tmp_path, mission):
+    """Files of the missions, with the flags that they forgive, and what they say of their sky."""
+    if mission in ("jwst", "roman"):
+        pytest.importorskip("stdatamodels" if mission == "jwst" else "roman_datamodels")
+    exposures = [MISSIONS[mission](tmp_path, k) for k in range(3)]
+    made = gpures.mosaic(exposures, tmp_path / "m.fits", match_sky="local", reject_outliers=True, **QUIET)
+    assert len(made.exposures) == (6 if mission == "hst" else 3)
+    of_files = gpures.flag_outliers(exposures, backend="cpu")
+    for record, mask in zip(made.exposures, of_files.masks, strict=True):
+        assert record.sky is not None
+        assert 0 <= record.outliers < 0.2 * mask.size
+    assert np.isfinite(made.model["data"]).any()
+
+
+def test_few_exposures(paths, caplog):
+    """Of one or two exposures most outliers can't be told, which is said."""
+    gpures.mosaic(paths[:2], reject_outliers=True, **QUIET)
+    assert "fewer than 3 exposures most are not found" in caplog.text
+    caplog.clear()
+    gpures.mosaic(paths[:3], reject_outliers=True, **QUIET)
+    assert "most are not found" not in caplog.text
+
+
 def test_a_level_that_is_there(paths):
     """What is known of a sky is not lost: what is found comes to it."""
     models = [image.read() for path in paths for image in io.inputs(path)]

@@ -6,6 +6,7 @@ the second time it is compared with the median of all, and handed on with its sk
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,8 +31,13 @@ from gpures.wcs.transforms import ARCSEC_PER_RADIAN, compute_mean_pixel_area, wo
 
 __all__ = ["Cleaner"]
 
+log = logging.getLogger(__name__)
+
 # Pixels of a frame that are so many times as large as those of exposures are too large for what is in one of these.
 COARSER = 1.1
+
+# Exposures of which the median tells something.
+ENOUGH = 3
 
 # Arrays that tell of a pixel's noise, the first that there is.
 NOISE = ("err", "var_rnoise", "var_poisson", "var_flat")
@@ -67,6 +73,12 @@ class Cleaner:
         is_shared = not options.combine or frame is plan.output_wcs
         self._combiner = self._search if is_shared else self._searching(plan, plan.output_wcs)
         self._rejects, self._combine = options.reject_outliers, options.combine
+        if self._rejects and len({str(source.group_id) for source in self._sources}) < ENOUGH:
+            log.warning(
+                "Outliers are what an exposure has and others of its place have not: with fewer than %d exposures most "
+                "are not found.",
+                ENOUGH,
+            )
 
     def _searching(self, plan: Plan, frame: Mapping[str, Any]) -> OutlierSearch:
         wanted = plan.cleaning.outliers({source.kind for source in self._sources})
