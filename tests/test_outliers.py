@@ -255,6 +255,43 @@ def test_without_an_error(caplog):
     assert "3.fits has no error" in caplog.text
 
 
+@pytest.mark.parametrize(("times", "words"), [(0.01, "too small"), (1.0, None), (100.0, "times as large")])
+def test_errors_that_can_not_be(caplog, times, words):
+    """Errors that are far from what exposures differ by are said; too small ones are taken for what they should be."""
+    models, hits = hit_models()
+    for model in models:
+        model["err"] = model["err"] * np.float32(times)
+        model["err"][30:33, 30:33] = 0.0  # nobody knows it
+        model["err"][40, 40] = np.nan
+    found = gpures.flag_outliers(models, backend="cpu")
+    if times < 10:
+        assert all(mask[hit].all() for mask, hit in zip(found.masks, hits, strict=True))
+        assert sum(np.count_nonzero(mask & ~hit) for mask, hit in zip(found.masks, hits, strict=True)) < 20
+    else:
+        assert not any(found.counts)
+    assert (words is None) == ("The errors of" not in caplog.text)
+    assert words is None or words in caplog.text
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1.0, 1e8])
+def test_relative_weights(tmp_path, caplog, factor):
+    """Of weights that are right but for a factor that is found, whatever it is."""
+    models, hits = hit_models()
+    paths = []
+    for k, model in enumerate(models):
+        header = model["wcs"].to_fits()[0].header
+        header.update({"EXPTIME": 10.0, "BUNIT": "ct/s", "OBS_ID": f"{k}"})
+        weight = np.full(model["data"].shape, factor, np.float32)
+        hdus = [fits.PrimaryHDU(model["data"] - model["level"], header), fits.ImageHDU(weight, name="WHT")]
+        paths.append(tmp_path / f"{k}.fits")
+        fits.HDUList(hdus).writeto(paths[-1])
+    found = gpures.flag_outliers(paths, backend="cpu")
+    for mask, hit in zip(found.masks, hits, strict=True):
+        assert mask[hit].all()
+        assert np.count_nonzero(mask & ~hit) < 5
+    assert "0.fits[PRIMARY] has weights that are right but for a factor" in caplog.text
+
+
 def test_pixels_of_the_frame_may_be_too_large(caplog):
     """Which is said."""
     models, _ = hit_models()

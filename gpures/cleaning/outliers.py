@@ -17,8 +17,9 @@ from gpures.arguments.arrays import as_host, got, model_name, on_device
 from gpures.arguments.values import NOT_GIVEN, checked_integer
 from gpures.cleaning.comparison import blotted, outliers
 from gpures.cleaning.given import check_model, check_scale, given_exposures, good_bits_of
+from gpures.cleaning.noise import noise_of
 from gpures.cleaning.options import OutlierOptions, Thresholds
-from gpures.cleaning.stack import PER_DEVIATION, Stack
+from gpures.cleaning.stack import Stack
 from gpures.cleaning.threshold import weight_threshold
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.input_model import InputModel
@@ -42,9 +43,6 @@ OUTLIER = 1 | 16
 
 # How many times larger than an exposure's the pixels of a frame may be.
 LARGE = 1.2
-
-# Arrays that an error is made of, where a model has none.
-VARIANCES = ("var_rnoise", "var_poisson", "var_flat")
 
 
 @dataclass(frozen=True)
@@ -218,7 +216,8 @@ class OutlierSearch:
             expected, lower = blotted(self._median, exposure.pixmap), None
             if self._lower is not None and self._options.by_lower:
                 lower = blotted(self._lower, exposure.pixmap)
-            err = _err_of(taken_model, data, expected, taken.level)
+            background = np.float32(taken.level + self._options.backg)
+            err = noise_of(taken_model, data - as_host(expected) - background)
             ratio = exposure.pixel_scale_ratio
             return outliers(data, err, expected, self._options, lower=lower, background=taken.level, scale_ratio=ratio)
 
@@ -237,24 +236,6 @@ def _used_data(exposure: Exposure, weight: Any) -> np.ndarray:
     data = np.array(as_host(exposure.data), np.float32)
     data[as_host(weight) == 0] = np.nan
     return data
-
-
-def _err_of(model: InputModel, data: np.ndarray, expected: Any, level: float) -> np.ndarray:
-    """Error of an exposure: its own, or of its variances, or the scatter of its differences."""
-    if model.get("err") is not None:
-        return np.asarray(as_host(model.array("err")), np.float32)
-    parts = [as_host(model.array(name)) for name in VARIANCES if model.get(name) is not None]
-    if parts:
-        return np.sqrt(np.nansum([np.where(part > 0, part, np.nan) for part in parts], axis=0)).astype(np.float32)
-    differences = data - as_host(expected) - np.float32(level)
-    differences = differences[np.isfinite(differences)]
-    noise = PER_DEVIATION * float(np.median(np.abs(differences))) if differences.size else 0.0
-    log.warning(
-        "%s has no error: the scatter of its differences from the others, %.4g, is taken for its noise everywhere.",
-        model.name,
-        noise,
-    )
-    return np.full(data.shape, noise, np.float32)
 
 
 def flag_outliers(

@@ -127,6 +127,8 @@ def _mosaic(path: Path, tree: Mapping[str, Any], reading: Reading, allow_externa
     unit, time = tree.get("unit"), tree.get("exposure_time")
     meta = {name: tree.get(name) for name in META} | {"bunit_data": unit, "group_id": str(path)}
     meta["subtracted"] = bool(meta["subtracted"])
+    if planes.is_relative:
+        meta["relative_weights"] = True
     meta["exposure_time"] = exposure_seconds(time, path.name)
     header = dict(header) if isinstance(header := tree.get("header"), Mapping) else {}
     return Input(

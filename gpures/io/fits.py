@@ -89,6 +89,7 @@ def _plain_image(
         "bunit_data": unit,
         "level": header_value(headers, "BKGLEVEL"),
         "subtracted": bool(header_value(headers, "BKGSUB")),
+        **({"relative_weights": True} if planes.is_relative else {}),
     }
     return Input(
         path=path,
