@@ -23,6 +23,7 @@ struct Stack {
     float* out;                // (ny, nx)
     float* lower;              // (ny, nx): the low one of the middle; or null
     float* scatter;            // (ny, nx): median of what the values differ from the median; or null
+    long long least;           // number of values without which there is no median
 };
 
 // The mean of those values of an output pixel that differ from their median by no more than so many times their
@@ -133,19 +134,20 @@ GPURES_FN Ranks<U> ranks_in_middle(U count)
     return {select(count > U{}, count - (U{} + 1u), U{}) >> 1, count >> 1};
 }
 
+// A middle; NaN where it is of fewer than `least` values.
 template <class V, class U>
-GPURES_FN Middle<V> middle_if_any(V lower, V upper, V lowest, U count)
+GPURES_FN Middle<V> middle_if_any(V lower, V upper, V lowest, U count, long long least)
 {
     const V nothing = V{} + narrowed(not_a_number());
     const V low = select(count == U{} + 3u, lowest, lower);
-    return {select(count == U{}, nothing, lower), select(count == U{}, nothing, upper),
-            select(count == U{}, nothing, low)};
+    const auto is_there = count >= U{} + static_cast<unsigned>(least > 1 ? least : 1);
+    return {select(is_there, lower, nothing), select(is_there, upper, nothing), select(is_there, low, nothing)};
 }
 
-// The middle of columns of n values, of which `count` are there and the others infinite; NaN of none. At most
-// MOST_SORTED, they are sorted afterwards.
+// The middle of columns of n values, of which `count` are there and the others infinite. At most MOST_SORTED, they are
+// sorted afterwards.
 template <class V, class U>
-GPURES_FN Middle<V> middle_of_few(V* v, int n, U count)
+GPURES_FN Middle<V> middle_of_few(V* v, int n, U count, long long least_count)
 {
     const Ranks<U> rank = ranks_in_middle(count);
     sort_columns(v, n);
@@ -155,18 +157,18 @@ GPURES_FN Middle<V> middle_of_few(V* v, int n, U count)
         lower = select(rank.lower == U{} + static_cast<unsigned>(k), v[k], lower);
         upper = select(rank.upper == U{} + static_cast<unsigned>(k), v[k], upper);
     }
-    return middle_if_any(lower, upper, v[0], count);
+    return middle_if_any(lower, upper, v[0], count, least_count);
 }
 
 // The same of many, read(0) and so on.
 template <class V, class U, class Read>
-GPURES_FN Middle<V> middle_of_many(const Read& read, long long n, U count)
+GPURES_FN Middle<V> middle_of_many(const Read& read, long long n, U count, long long least_count)
 {
     const Ranks<U> rank = ranks_in_middle(count);
     const V lower = value_of_rank<V>(read, n, rank.lower), after = value_after(read, n, lower, rank.lower);
     V lowest = read(0);
     for (long long k = 1; k < n; ++k) lowest = least(read(k), lowest);
-    return middle_if_any(lower, select(rank.upper == rank.lower, lower, after), lowest, count);
+    return middle_if_any(lower, select(rank.upper == rank.lower, lower, after), lowest, count, least_count);
 }
 
 // The value of an image at (x, y) of the frame; NaN where it has none.

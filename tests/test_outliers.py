@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 
 import numpy as np
@@ -54,6 +55,7 @@ def test_medians(n, decimals):
     rank = np.where(count <= 3, 0, (count - 1) // 2)
     wanted = np.take_along_axis(ranked, rank[None], axis=0)[0]
     np.testing.assert_array_equal(lower, np.where(count > 0, wanted, np.nan))
+    np.testing.assert_array_equal(stack.median(least=2)[0], np.where(count > 1, median, np.nan))
 
 
 @pytest.mark.parametrize("most_bytes", [None, 0, 3000])
@@ -239,6 +241,23 @@ def test_what_has_been_flagged_does_not_count():
     assert sum(gpures.flag_outliers(models, backend="cpu").counts) < 8
 
 
+@pytest.mark.parametrize("kind", ["no error", "relative weights"])
+@pytest.mark.parametrize("rotation", [0.0, 7.0])
+def test_noise_where_two_meet(caplog, kind, rotation):
+    """The noise follows from where exposures differ from others, and not from where one is alone, and like itself."""
+    models, _ = hit_models(2)
+    models[1]["wcs"] = scenes.fits_wcs((60, 64), shift=(45.0, 0.0), rotation=rotation)
+    for model in models:
+        model |= {"err": None, "var_rnoise": None, "var_poisson": None, "var_flat": None}
+        if kind != "no error":
+            model |= {"var_rnoise": np.full((60, 64), 1e-6, np.float32), "relative_weights": True}
+    gpures.flag_outliers(models, backend="cpu")
+    words = r"others, (\S+)," if kind == "no error" else r"taken (\S+) times"
+    found = np.array(re.findall(words, caplog.text), float) * (1.0 if kind == "no error" else 1e-3)
+    # Of two exposures the median is the mean, from which each differs by less than its noise.
+    np.testing.assert_allclose(found, 0.7, atol=0.25)
+
+
 def test_without_an_error(caplog):
     """An exposure without errors has those of its variances, or the scatter of its differences, which is said."""
     models, hits = hit_models()
@@ -383,7 +402,7 @@ def test_medians_on_the_device(cuda, n):
         window = Box(k % 5, 36 - k % 3, k % 4, 22 - k % 6)
         stacks[0].add(image[window.slices].copy(), window)
         stacks[1].add(cuda.asarray(image[window.slices].copy()), window)
-    for ours, theirs in zip(stacks[0].median(levels), stacks[1].median(levels), strict=True):
+    for ours, theirs in zip(stacks[0].median(levels, 2), stacks[1].median(levels, 2), strict=True):
         np.testing.assert_array_equal(theirs.get(), ours)
     means = stacks[1].clipped_mean(levels).get(), stacks[0].clipped_mean(levels)
     assert np.count_nonzero(~np.isclose(*means, atol=1e-5, equal_nan=True)) < 5  # which lie where values are clipped

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from gpures.arguments.arrays import as_host
 from gpures.cleaning.stack import PER_DEVIATION
 from gpures.exposure.input_model import InputModel
 
-__all__ = ["noise_of"]
+__all__ = ["lacks_noise", "noise_of"]
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,18 @@ TIMES = 3.0
 
 # Pixels in which the scatter is looked at.
 SAMPLE = 1 << 16
+
+
+def lacks_noise(model: Mapping[str, Any]) -> bool:
+    """Whether the noise of an exposure follows from nothing but its differences.
+
+    Parameters
+    ----------
+    model : mapping
+        The exposure.
+    """
+    tells = any(model.get(name) is not None for name in ("err", *VARIANCES))
+    return not tells or bool(model.get("relative_weights"))
 
 
 def noise_of(model: InputModel, differences: np.ndarray) -> np.ndarray:
@@ -44,7 +58,7 @@ def noise_of(model: InputModel, differences: np.ndarray) -> np.ndarray:
     """
     step = differences.size // SAMPLE | 1  # odd, so that it does not keep to a few columns
     some = differences.ravel()[::step]
-    is_known = np.isfinite(some)
+    is_known = np.isfinite(some) & (some != 0)  # of what nothing has been made but itself
     err = _error_of(model)
     if err is None:
         scatter = _scatter(some[is_known])

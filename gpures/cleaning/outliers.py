@@ -17,7 +17,7 @@ from gpures.arguments.arrays import as_host, got, model_name, on_device
 from gpures.arguments.values import NOT_GIVEN, checked_integer
 from gpures.cleaning.comparison import blotted, outliers
 from gpures.cleaning.given import check_model, check_scale, given_exposures, good_bits_of
-from gpures.cleaning.noise import noise_of
+from gpures.cleaning.noise import lacks_noise, noise_of
 from gpures.cleaning.options import OutlierOptions, Thresholds
 from gpures.cleaning.stack import Stack
 from gpures.cleaning.threshold import weight_threshold
@@ -127,6 +127,8 @@ class OutlierSearch:
         self.combined: dict[str, np.ndarray] = {}
         self._median: Any = None
         self._lower: Any = None
+        self._of_others: Any = None  # the median where there are two, for those whose noise follows from it
+        self._lacks_noise = False
         self._is_told = False  # of pixels that are too large
 
     @property
@@ -159,6 +161,7 @@ class OutlierSearch:
             data, weight = (accumulators.image(name)[window.slices] for name in ("data", "wht"))
             least = max(weight_threshold(as_host(weight), self._options.maskpt), 0.0)
             self._stack.add(_left_out(data, weight, least), window)
+        self._lacks_noise |= lacks_noise(model)
         # A map of each pixel is as large as the exposure, and is made anew.
         pixmap = None if exposure.pixmap.spline is None else exposure.pixmap
         self._taken.append(_Taken(model_name(model), pixmap, exposure.level))
@@ -181,6 +184,7 @@ class OutlierSearch:
             offsets = [taken.level - before for taken, before in zip(self._taken, own, strict=True)]
         with stage("median"):
             self._median, self._lower = self._stack.median(offsets)
+            self._of_others = self._stack.median(offsets, least=2)[0] if self._lacks_noise else None
             self.combined = {"median": self.median} if "median" in combine else {}
             if "clipped" in combine:
                 self.combined["clipped"] = as_host(self._stack.clipped_mean(offsets))
@@ -216,8 +220,9 @@ class OutlierSearch:
             expected, lower = blotted(self._median, exposure.pixmap), None
             if self._lower is not None and self._options.by_lower:
                 lower = blotted(self._lower, exposure.pixmap)
+            others = expected if self._of_others is None else blotted(self._of_others, exposure.pixmap)
             background = np.float32(taken.level + self._options.backg)
-            err = noise_of(taken_model, data - as_host(expected) - background)
+            err = noise_of(taken_model, data - as_host(others) - background)
             ratio = exposure.pixel_scale_ratio
             return outliers(data, err, expected, self._options, lower=lower, background=taken.level, scale_ratio=ratio)
 

@@ -91,21 +91,23 @@ class Stack:
         self._file.flush()
         return np.memmap(self._file, np.float32, "r", place, values.shape)
 
-    def median(self, levels: Sequence[float] | None = None) -> tuple[Any, Any]:
+    def median(self, levels: Sequence[float] | None = None, least: int = 1) -> tuple[Any, Any]:
         """Median of the images at each pixel of the frame, of those that have a value there.
 
         Parameters
         ----------
         levels : sequence of float, optional
             What is subtracted from each of them.
+        least : int, optional
+            How many there must be.
 
         Returns
         -------
         median, lower : ndarray or cupy.ndarray of float32 (Ny, Nx)
-            In the memory of the images; NaN where none has a value. Of an even number of values the median is the mean
-            of the two in the middle, and the other one is the lower of these; of three it is the least.
+            In the memory of the images; NaN where fewer have a value. Of an even number of values the median is the
+            mean of the two in the middle, and the other one is the lower of these; of three it is the least.
         """
-        made = self._made(levels, ("out", "lower"))
+        made = self._made(levels, ("out", "lower"), least=least)
         return made["out"], made["lower"]
 
     def clipped_mean(self, levels: Sequence[float] | None = None, times: float = TIMES) -> Any:
@@ -131,11 +133,13 @@ class Stack:
         record["times"], record["noise"] = times * PER_DEVIATION, np.median(some) if some.size else 0.0
         return self._made(levels, ("out",), (record, made["out"], made["scatter"]))["out"]
 
-    def _made(self, levels: Sequence[float] | None, names: Sequence[str], clipped: Any = None) -> dict[str, Any]:
+    def _made(
+        self, levels: Sequence[float] | None, names: Sequence[str], clipped: Any = None, least: int = 1
+    ) -> dict[str, Any]:
         """Images that a stack gives, by the fields of its record; the clipped mean by its own record."""
         levels = [0.0] * len(self._images) if levels is None else levels
         stack: Any = np.zeros((), STACK)
-        stack["images"] = len(self._images)
+        stack["images"], stack["least"] = len(self._images), least
         stack["ny"], stack["nx"] = self.shape
         images = [(image.values, image.window) for image in self._images]
         if images and on_device(images[0][0]):

@@ -102,7 +102,8 @@ STACK_IMAGE = np.dtype(
 STACK = np.dtype(
     [("image", _POINTER)]
     + [(name, "i8") for name in ("images", "x0", "y0", "nx", "ny")]
-    + [(name, _POINTER) for name in ("out", "lower", "scatter")],
+    + [(name, _POINTER) for name in ("out", "lower", "scatter")]
+    + [("least", "i8")],
     align=True,
 )
 

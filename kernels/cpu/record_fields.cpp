@@ -108,6 +108,7 @@ std::vector<Field> record_fields()
         GPURES_FIELD(Stack, out),
         GPURES_FIELD(Stack, lower),
         GPURES_FIELD(Stack, scatter),
+        GPURES_FIELD(Stack, least),
         GPURES_FIELD(Clipped, median),
         GPURES_FIELD(Clipped, scatter),
         GPURES_FIELD(Clipped, times),

@@ -55,10 +55,10 @@ void over_columns(const Stack& s, int threads, const Work& work)
     });
 }
 
-Middle<Floats> middle_of(Floats* v, long long n, Words count)
+Middle<Floats> middle_of(Floats* v, long long n, Words count, long long least_count)
 {
-    if (n <= MOST_SORTED) return middle_of_few(v, static_cast<int>(n), count);
-    return middle_of_many<Floats>([v](long long k) { return v[k]; }, n, count);
+    if (n <= MOST_SORTED) return middle_of_few(v, static_cast<int>(n), count, least_count);
+    return middle_of_many<Floats>([v](long long k) { return v[k]; }, n, count, least_count);
 }
 
 // As many of a row from pixel i on as there are.
@@ -74,13 +74,13 @@ void median(const Stack& s, int threads)
     over_columns(s, threads, [&](long long i, int row, Floats* v) {
         Words count;
         const long long n = fill_columns(s, s.x0 + i, s.y0 + row, v, count), at = row * s.nx + i;
-        const Middle<Floats> found = middle_of(v, n, count);
+        const Middle<Floats> found = middle_of(v, n, count, s.least);
         const Floats median = found.median();
         std::memcpy(s.out + at, &median, bytes_from(s, i));
         if (s.lower) std::memcpy(s.lower + at, &found.low, bytes_from(s, i));
         if (!s.scatter) return;
         for (long long k = 0; k < n; ++k) v[k] = deviation(v[k], median);
-        const Floats scatter = middle_of(v, n, count).median();
+        const Floats scatter = middle_of(v, n, count, s.least).median();
         std::memcpy(s.scatter + at, &scatter, bytes_from(s, i));
     });
 }

@@ -40,13 +40,13 @@ __device__ void median_of_few(const Stack& s)
         for (int k = 0; k < N; ++k) {
             put(k < s.images ? value_at(s.image[k], s.x0 + i, s.y0 + j) : narrowed(not_a_number()), v[k], count);
         }
-        const Middle<float> middle = middle_of_few(v, N, count);
+        const Middle<float> middle = middle_of_few(v, N, count, s.least);
         put_middle(s, j * s.nx + i, middle);
         if (!s.scatter) return;
         const float median = middle.median();
         GPURES_UNROLL
         for (int k = 0; k < N; ++k) v[k] = deviation(v[k], median);
-        s.scatter[j * s.nx + i] = middle_of_few(v, N, count).median();
+        s.scatter[j * s.nx + i] = middle_of_few(v, N, count, s.least).median();
     });
 }
 
@@ -61,12 +61,12 @@ __device__ void median_of_many(const Stack& s)
         };
         for (long long k = 0; k < s.images; ++k) read(k);
         const unsigned count = counted;
-        const Middle<float> middle = middle_of_many<float>(read, s.images, count);
+        const Middle<float> middle = middle_of_many<float>(read, s.images, count, s.least);
         put_middle(s, j * s.nx + i, middle);
         if (!s.scatter) return;
         const float median = middle.median();
         const auto apart = [&](long long k) { return deviation(read(k), median); };
-        s.scatter[j * s.nx + i] = middle_of_many<float>(apart, s.images, count).median();
+        s.scatter[j * s.nx + i] = middle_of_many<float>(apart, s.images, count, s.least).median();
     });
 }
 
