@@ -209,7 +209,7 @@ GPURES_FN V mean_within(const Read& read, long long n, V median, V reach)
         sum = sum + select(counts, value - median, V{});
         count = count + select(counts, V{} + 1.0f, V{});
     }
-    return select(count > V{}, median + sum / count, median);
+    return median + sum / select(count > V{}, count, V{} + 1.0f);
 }
 
 GPURES_END

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # differ in numbers alone are left out, and so is the drizzle package, which is built without.
 ON_KERNELS = ["scenes_property", "kernels", "overlap", "properties", "extremes", "masks", "seams", "weights", "blot"]
 AROUND_THEM = ["pixmap", "arrays", "extra_arrays", "drizzle_api", "live_objects", "threads", "malformed"]
-AROUND_THEM += ["sky_matching_statistics"]
+AROUND_THEM += ["sky_matching_statistics", "outliers"]
 CHOSEN = "not (drizzle- or drizzle] or definition or near_1e or no_farther or reference)"
 
 

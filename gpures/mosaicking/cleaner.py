@@ -6,6 +6,7 @@ the second time it is compared with the median of all, and handed on with its sk
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -84,7 +85,9 @@ class Cleaner:
         wanted = plan.cleaning.outliers({source.kind for source in self._sources})
         names = ("weight_type", "good_bits", "backend", "device", "pixmap_tolerance", "pixmap_stepsize", "pixmap_order")
         chosen = {name: getattr(plan.options, name) for name in names}
-        return OutlierSearch(dict(frame), wanted, flag_names=plan.flag_names, **chosen)
+        # Exposures are compared beside the resampling, in another thread, and WCS objects keep state meanwhile.
+        own = {**frame, "wcs": copy.deepcopy(frame["wcs"])}
+        return OutlierSearch(own, wanted, flag_names=plan.flag_names, **chosen)
 
     @property
     def _searches(self) -> list[OutlierSearch]:
