@@ -16,6 +16,17 @@ from numpy.typing import NDArray
 import gpures
 from gpures import Drizzle, Resample, blot_image, compute_mean_pixel_area, io, plot
 from gpures.acceleration import Acceleration, original, used
+from gpures.cleaning import (
+    Field,
+    OutlierOptions,
+    Outliers,
+    OutlierSearch,
+    Pair,
+    SkyMatch,
+    SkyOptions,
+    SkySurvey,
+    StatisticOptions,
+)
 from gpures.errors import IncompleteError, MissingDependencyError, ProgramError
 from gpures.exposure.options import Options
 from gpures.mosaicking import Mosaic
@@ -164,6 +175,30 @@ def of_files(path: Path) -> Mosaic:
     assert_type(io.read_mosaic(path), MosaicModel)
     print(made.report, made.wcs, made.plan, made.skipped, made.path, made.seconds["total"], made.pixels, made.backend)
     return made
+
+
+def cleaned(models: list[Model], paths: list[Path], wcs: object) -> NDArray[np.float32]:
+    """Skies that are matched, and outliers; at once, and exposures one by one."""
+    match = gpures.match_sky(models, "global+match", statistic="mean", subtract=False)
+    assert_type(match, SkyMatch)
+    print(match.names, match.levels, match.method, match.islands, match.report, [pair.left for pair in match.pairs])
+    print([(pair.first, pair.second, pair.pixels, pair.difference) for pair in match.pairs if isinstance(pair, Pair)])
+    found = gpures.flag_outliers(models, output_wcs=wcs, snr="5.0 4.0", scale=(1.2, 0.7), grow=3, backend="cpu")
+    assert_type(found, Outliers)
+    print(found.names, found.masks, found.counts, found.report, found.wcs, gpures.flag_outliers(paths).median)
+    options = SkyOptions("match", match_down=True, statistics=StatisticOptions("mode", nclip=3))
+    survey = SkySurvey(
+        [Field(model["filename"] or "", model["wcs"], (4, 4), model["group_id"]) for model in models], options
+    )
+    search = OutlierSearch(wcs, OutlierOptions(grow=3), weight_type="exptime")
+    for number, model in enumerate(models):
+        survey.measure(number, model["data"], np.equal(model["dq"], 0), 0.0)
+        print(survey.overlaps(number), options.matches)
+        search.take(model)
+    places = SkySurvey.of_places([], [], options)
+    search.settle(places.solve().levels, combine=["median"])
+    print(search.outliers_of(0, models[0]), search.wcs, search.combined["median"])
+    return search.median
 
 
 def drawn(made: Mosaic, first: MosaicLike, exposure: Model, path: Path) -> None:
