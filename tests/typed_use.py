@@ -187,16 +187,15 @@ def cleaned(models: list[Model], paths: list[Path], wcs: object) -> NDArray[np.f
     assert_type(found, Outliers)
     print(found.names, found.masks, found.counts, found.report, found.wcs, gpures.flag_outliers(paths).median)
     options = SkyOptions("match", match_down=True, statistics=StatisticOptions("mode", nclip=3))
-    survey = SkySurvey(
-        [Field(model["filename"] or "", model["wcs"], (4, 4), model["group_id"]) for model in models], options
-    )
+    fields = [Field(str(model["filename"]), model["wcs"], (4, 4), model["group_id"]) for model in models]
+    survey = SkySurvey(fields, options)
+    print(options.statistics.numbers)
     search = OutlierSearch(wcs, OutlierOptions(grow=3), weight_type="exptime")
     for number, model in enumerate(models):
         survey.measure(number, model["data"], np.equal(model["dq"], 0), 0.0)
         print(survey.overlaps(number), options.matches)
         search.take(model)
-    places = SkySurvey.of_places([], [], options)
-    search.settle(places.solve().levels, combine=["median"])
+    search.settle(SkySurvey.of_places([], [], options).solve().levels, combine=["median"])
     print(search.outliers_of(0, models[0]), search.wcs, search.combined["median"])
     return search.median
 
