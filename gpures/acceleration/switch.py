@@ -318,6 +318,9 @@ _TARGETS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
 # Where originals are at home that resample, by each other. Those of the outlier detection use others of them, to blot.
 _HOMES = {home for home, _, _ in _TARGETS if not home.startswith(_OUTLIERS)}
 
+# Those that resampling does without: they need other packages, which may be absent.
+_BESIDE = ("stcal.skymatch", _OUTLIERS)
+
 
 # ---- classes -------------------------------------------------------------------------------------------------------
 
@@ -394,13 +397,16 @@ def _derived() -> Iterator[tuple[Any, Any]]:
 
 def _put_in_place() -> None:
     """Make stand-ins for what is installed, and put them where the originals are."""
-    found = []
+    found, left = [], {}
     for home, name, make in _TARGETS:
         try:
             module = importlib.import_module(home)
-        except ModuleNotFoundError as error:
-            if not f"{home}.".startswith(f"{error.name}."):
+        except ImportError as error:
+            absent = isinstance(error, ModuleNotFoundError) and f"{home}.".startswith(f"{error.name}.")
+            if not (absent or home.startswith(_BESIDE)):
                 raise  # it is there, and something that it needs is not
+            if not absent:
+                left[home] = error
             continue
         if hasattr(module, name):
             known = original(getattr(module, name))
@@ -418,6 +424,8 @@ def _put_in_place() -> None:
         log.info(
             "gpures stands in for %s, in %d modules%s.", ", ".join(found), modules, f", and under {names}" * bool(names)
         )
+        for home, reason in left.items():
+            log.info("%s stays as it is: what it needs is not here (%s).", home, reason)
 
 
 def _take_back() -> None:
