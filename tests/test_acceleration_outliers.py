@@ -121,6 +121,20 @@ def test_median_computer(tmp_path, in_memory):
     assert used[f"{NAME}.median.nanmedian3D"] >= 1
 
 
+@pytest.mark.parametrize(
+    ("sides", "is_ours"), [([7, 7], True), ((1, 3), True), (np.array([5, 3]), True), ([4, 4], False), ([61, 3], True)]
+)
+def test_median_filter_of_stcal(sides, is_ours):
+    """It is the original's, to the bit, with NaN and infinities and at the borders."""
+    image = cube(1)[0]
+    image[2:20, 2:20], image[5, 30], image[6, 31:34] = np.nan, -np.inf, np.inf
+    for given in (image, image.astype(">f4")):
+        found, wanted = utils.medfilt(given, sides), original(utils.medfilt)(given, sides)
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
+    assert used[f"{NAME}.utils.medfilt"] == 2 * is_ours
+
+
 @pytest.mark.parametrize("infinite", [False, True])
 def test_flags_of_stcal(infinite):
     """They are the original's, with NaN in all that is given; what has infinities is left to it."""

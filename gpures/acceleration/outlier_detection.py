@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from gpures.cleaning.options import OutlierOptions
 from gpures.cleaning.stack import Stack
 from gpures.cleaning.threshold import weight_threshold
 
-__all__ = ["median_of_cube", "outliers_of", "threshold_of"]
+__all__ = ["median_around", "median_of_cube", "outliers_of", "threshold_of"]
 
 ANY_SIZE = 1 << 62  # of what is in memory already
 
@@ -38,6 +39,34 @@ def median_of_cube(cube: Any, overwrite_input: bool = True) -> np.ndarray:
     for image in images:
         stack.add(image, Box.whole(image.shape))
     return stack.median()[0].astype(images.dtype, copy=False)
+
+
+def median_around(arr: Any, kern_size: Any) -> np.ndarray:
+    """Median of the pixels around each, without NaN; as `stcal.outlier_detection.utils.medfilt`.
+
+    Parameters
+    ----------
+    arr : ndarray of float32 (Ny, Nx)
+        Image; beyond it lie zeros.
+    kern_size : sequence of int
+        Rows and columns that count, odd numbers.
+
+    Raises
+    ------
+    TypeError
+        It is something else.
+    """
+    image = plain(arr, ("f4",), 2)
+    rows, columns = (operator.index(side) for side in kern_size)
+    if min(rows, columns) < 1 or not rows % 2 == columns % 2 == 1:
+        raise TypeError(f"{rows} x {columns} pixels have none in the middle")
+    padded = np.pad(image.astype(np.float32, copy=False), [[rows // 2], [columns // 2]])
+    ny, nx = padded.shape
+    shifted = Stack(image.shape, ANY_SIZE)
+    for y in range(rows):
+        for x in range(columns):
+            shifted.add(padded, Box(-x, nx - 1 - x, -y, ny - 1 - y))
+    return shifted.median()[0]
 
 
 def outliers_of(

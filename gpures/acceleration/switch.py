@@ -92,9 +92,9 @@ def accelerate(backend: str = "auto", *, device: Any = None, pixmap_tolerance: f
     there is `gpures.Resample`; in place of `drizzle.resample.Drizzle` and `drizzle.resample.blot_image`, which Roman's
     exposure times and outlier detection call, their namesakes in gpures; in place of ``calc_pixmap`` in
     `stcal.resample.utils` and `drizzle.utils` a verified spline where it can be had. Of stcal's outlier detection the
-    median (``nanmedian3D``, which MedianComputer calls), ``flag_resampled_crs`` and ``compute_weight_threshold`` are
-    done by the kernels, of arrays of float32; in place of `stcal.skymatch.skymatch` is what `gpures.match_sky` is made
-    of. Modules imported before are covered as well as those to come.
+    medians (``nanmedian3D``, which MedianComputer calls, and ``medfilt``), ``flag_resampled_crs`` and
+    ``compute_weight_threshold`` are done by the kernels, of arrays of float32; in place of `stcal.skymatch.skymatch` is
+    what `gpures.match_sky` is made of. Modules imported before are covered as well as those to come.
 
     Called again it does no harm; where settings differ, the latest count. Used in a ``with`` statement it ends with it,
     and acceleration that was on before goes on.
@@ -293,22 +293,14 @@ _TARGETS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("stcal.resample.resample", "Resample", _resample_stand_in),
     ("stcal.resample.utils", "calc_pixmap", _pixmap_stand_in),
     ("stcal.skymatch.skymatch", "skymatch", _skymatch_stand_in),
-    (
-        f"{_OUTLIERS}.median",
-        "nanmedian3D",
-        _function_stand_in(f"{_OUTLIERS}.median.nanmedian3D", outlier_detection.median_of_cube, "median"),
-    ),
-    (
-        f"{_OUTLIERS}.utils",
-        "flag_resampled_crs",
-        _function_stand_in(f"{_OUTLIERS}.utils.flag_resampled_crs", outlier_detection.outliers_of, "comparison"),
-    ),
-    (
-        f"{_OUTLIERS}.utils",
-        "compute_weight_threshold",
-        _function_stand_in(
-            f"{_OUTLIERS}.utils.compute_weight_threshold", outlier_detection.threshold_of, "weights of each"
-        ),
+    *(
+        (f"{_OUTLIERS}.{module}", name, _function_stand_in(f"{_OUTLIERS}.{module}.{name}", of_ours, of_stage))
+        for module, name, of_ours, of_stage in (
+            ("median", "nanmedian3D", outlier_detection.median_of_cube, "median"),
+            ("utils", "medfilt", outlier_detection.median_around, "median"),
+            ("utils", "flag_resampled_crs", outlier_detection.outliers_of, "comparison"),
+            ("utils", "compute_weight_threshold", outlier_detection.threshold_of, "weights of each"),
+        )
     ),
     ("drizzle.resample", "Drizzle", _drizzle_stand_in),
     ("drizzle.resample", "blot_image", _blot_stand_in),

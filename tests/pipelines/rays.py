@@ -17,9 +17,9 @@ from gpures.wcs.frame import tangent_wcs
 SHAPE = (256, 240)
 
 
-def ray_exposures(count=4, shape=SHAPE):
-    """Exposures that are not matched: their skies differ, and nothing tells of that."""
-    exposures = make_ray_exposures(make_scene(NRCB5["CRVAL1"], NRCB5["CRVAL2"]), count, shape)
+def ray_exposures(count=4, shape=SHAPE, chips=1):
+    """Exposures that are not matched: their skies differ."""
+    exposures = make_ray_exposures(make_scene(NRCB5["CRVAL1"], NRCB5["CRVAL2"]), count, shape, chips)
     return [
         dataclasses.replace(exposure, model=exposure.model | {"wcs": with_inverse(exposure, shape)})
         for exposure in exposures

@@ -22,6 +22,7 @@ from gwcs import coordinate_frames
 from rays import assert_same_cleaning, ray_exposures
 from test_parity_stcal import assert_parity
 
+import gpures
 from gpures.acceleration import switch as acceleration
 from gpures.demo.cosmic_rays import make_ray_exposures
 from gpures.demo.nircam import NRCB5
@@ -31,7 +32,7 @@ pytest.importorskip("jwst", reason="jwst is not installed here: make test-pipeli
 
 from jwst.assign_wcs.util import update_s_region_imaging
 from jwst.datamodels import ModelContainer, ModelLibrary
-from jwst.outlier_detection import OutlierDetectionStep, imaging, spec
+from jwst.outlier_detection import OutlierDetectionStep, ifu, imaging, spec
 from jwst.resample import ResampleStep
 from jwst.resample.resample import ResampleImage
 from jwst.resample.resample_spec import ResampleSpec
@@ -97,12 +98,11 @@ def arrays(number, shape):
     return scenes.model_of(None, shape, seed=number)
 
 
-def ray_models():
+def ray_models(**options):
     """Exposures with cosmic rays, under skies that differ."""
-    exposures = ray_exposures()
     return [
-        filled(datamodels.ImageModel(), number, exposure.model["wcs"], None, None, exposure.model)
-        for number, exposure in enumerate(exposures)
+        filled(datamodels.ImageModel(), number, model["wcs"], None, model["group_id"], model)
+        for number, model in enumerate(exposure.model for exposure in ray_exposures(**options))
     ]
 
 
@@ -339,6 +339,27 @@ def test_sky_and_outliers_of_the_steps(both_ways, monkeypatch, tmp_path, where):
         "stcal.outlier_detection.utils.flag_resampled_crs",
     ):
         assert used[name] == (4 if resample else 0), name
+
+
+def test_chips_of_an_exposure_get_one_sky(both_ways, monkeypatch):
+    """Groups of exposures, as the detectors of NIRCam are, are matched as groups."""
+    monkeypatch.setenv("STPIPE_DISABLE_CRDS_STEPPARS", "true")
+
+    def levels():
+        library = SkyMatchStep.call(ModelLibrary(ray_models(count=3, chips=2)), skystat="median")
+        return [level for level, _, _ in step_products(library)]
+
+    expected, got = both_ways(levels)
+    assert len({round(level, 6) for level in expected}) == 3
+    assert got[::2] == got[1::2]
+    np.testing.assert_allclose(got, expected, atol=2e-5)
+
+
+def test_median_filter_of_integral_field_units():
+    """The median filter that outlier detection calls for them is reached where it is held by its name."""
+    with gpures.accelerate(backend="cpu"):
+        assert acceleration.original(ifu.medfilt) is not ifu.medfilt
+    assert acceleration.original(ifu.medfilt) is ifu.medfilt
 
 
 # ---- steps ---------------------------------------------------------------------------------------------------------
