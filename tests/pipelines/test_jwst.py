@@ -293,7 +293,12 @@ def test_outliers_in_spectra(both_ways, outlying_pixels):
             model.dq[...] = 0
         return flags(spec.detect_outliers(ModelContainer(models), **DETECTION))
 
+    before = acceleration.used.copy()
     expected, got = both_ways(detect)
+    used = acceleration.used - before
+    assert used["stcal.outlier_detection.utils.flag_resampled_crs"] == 3
+    assert used["stcal.resample.utils.calc_pixmap"] == used["drizzle.resample.blot_image"] == 2 * 3
+    assert used["stcal.outlier_detection.median.nanmedian3D"] == 2
     assert all(mine.any() for mine in got)
     for mine, theirs in zip(got, expected, strict=True):
         np.testing.assert_array_equal(mine, theirs)
