@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import multiprocessing
 import sys
@@ -479,3 +480,25 @@ def test_package_that_is_broken(monkeypatch):
     monkeypatch.setitem(sys.modules, "drizzle.resample", None)
     with pytest.raises(ModuleNotFoundError, match=r"drizzle\.resample"):
         gpures.accelerate()
+
+
+@pytest.mark.parametrize(
+    ("needed", "home", "name"),
+    [
+        ("spherical_geometry.polygon", "stcal.skymatch.skymatch", "skymatch"),
+        ("skimage.util", "stcal.outlier_detection.utils", "flag_resampled_crs"),
+    ],
+)
+def test_what_resampling_does_without_may_lack_what_it_needs(needed, home, name, monkeypatch, caplog):
+    """Skies and outliers of a stcal whose own needs are not all here are left to it, which is said; the rest is not."""
+    package = home.rpartition(".")[0]
+    monkeypatch.setattr(package, importlib.import_module(package))  # is there again afterwards
+    for module in [module for module in sys.modules if module.startswith(package)]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, needed, None)
+    with caplog.at_level(logging.INFO, "gpures.acceleration"), gpures.accelerate(backend="cpu"):
+        assert is_ours(Pipeline(models()))
+    (message, left) = [record.getMessage() for record in caplog.records]
+    assert f"{home}.{name}" not in message
+    assert home in left
+    assert needed in left

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
 
+from gpures.acceleration.arrays import plain
 from gpures.box import Box
 from gpures.cleaning.comparison import outliers
 from gpures.cleaning.options import OutlierOptions
 from gpures.cleaning.stack import Stack
 from gpures.cleaning.threshold import weight_threshold
 
-__all__ = ["median_of_cube", "outliers_of", "threshold_of"]
+__all__ = ["median_around", "median_of_cube", "outliers_of", "threshold_of"]
 
 ANY_SIZE = 1 << 62  # of what is in memory already
-
-
-def _check(*arrays: Any, ndim: int) -> None:
-    """Refuse what is left to the original: other arrays than of float32 and of one shape.
-
-    Raises
-    ------
-    TypeError
-        One is such.
-    """
-    for array in arrays:
-        plain = type(array) is np.ndarray and array.dtype == np.float32 and array.dtype.isnative and array.ndim == ndim
-        if not plain or not array.size or array.shape != arrays[0].shape:
-            raise TypeError("not arrays of float32 of one shape")
 
 
 def median_of_cube(cube: Any, overwrite_input: bool = True) -> np.ndarray:
@@ -46,11 +34,39 @@ def median_of_cube(cube: Any, overwrite_input: bool = True) -> np.ndarray:
     TypeError
         It is something else.
     """
-    _check(cube, ndim=3)
-    stack = Stack(cube.shape[1:], ANY_SIZE)
-    for image in cube:
+    images = plain(cube, ("f4",), 3)
+    stack = Stack(images.shape[1:], ANY_SIZE)
+    for image in images:
         stack.add(image, Box.whole(image.shape))
-    return stack.median()[0]
+    return stack.median()[0].astype(images.dtype, copy=False)
+
+
+def median_around(arr: Any, kern_size: Any) -> np.ndarray:
+    """Median of the pixels around each, without NaN; as `stcal.outlier_detection.utils.medfilt`.
+
+    Parameters
+    ----------
+    arr : ndarray of float32 (Ny, Nx)
+        Image; beyond it lie zeros.
+    kern_size : sequence of int
+        Rows and columns that count, odd numbers.
+
+    Raises
+    ------
+    TypeError
+        It is something else.
+    """
+    image = plain(arr, ("f4",), 2)
+    rows, columns = (operator.index(side) for side in kern_size)
+    if min(rows, columns) < 1 or not rows % 2 == columns % 2 == 1:
+        raise TypeError(f"{rows} x {columns} pixels have none in the middle")
+    padded = np.pad(image.astype(np.float32, copy=False), [[rows // 2], [columns // 2]])
+    ny, nx = padded.shape
+    shifted = Stack(image.shape, ANY_SIZE)
+    for y in range(rows):
+        for x in range(columns):
+            shifted.add(padded, Box(-x, nx - 1 - x, -y, ny - 1 - y))
+    return shifted.median()[0]
 
 
 def outliers_of(
@@ -61,7 +77,8 @@ def outliers_of(
     Parameters
     ----------
     sci_data, sci_err, blot_data : ndarray of float32 (Ny, Nx)
-        Image, its error, and what it should be.
+        Image, its error, and what it should be. The error may be of float16, as Roman's: the threshold that it gives is
+        not rounded to as few digits then.
     snr1, snr2, scale1, scale2 : float
         Thresholds.
     backg : float
@@ -72,11 +89,14 @@ def outliers_of(
     TypeError, ValueError
         Something is what only the original takes.
     """
-    _check(sci_data, sci_err, blot_data, ndim=2)
-    options = OutlierOptions((snr1, snr2), (scale1, scale2), backg, sharpness=0.0, by_lower=False)
-    if np.isinf(blot_data).any():
+    images = plain(sci_data, ("f4",), 2), plain(sci_err, ("f2", "f4"), 2), plain(blot_data, ("f4",), 2)
+    data, err, expected = (image.astype(np.float32, copy=False) for image in images)
+    if not data.shape == err.shape == expected.shape:
+        raise TypeError("images of different shapes")
+    if np.isinf(expected).any():
         raise TypeError("infinities, whose steps to their neighbours the original has its own rules for")
-    return outliers(sci_data, sci_err, blot_data, options)
+    options = OutlierOptions((snr1, snr2), (scale1, scale2), backg, sharpness=0.0, by_lower=False)
+    return outliers(data, err, expected, options)
 
 
 def threshold_of(weight: Any, maskpt: float) -> np.float64:
@@ -94,5 +114,4 @@ def threshold_of(weight: Any, maskpt: float) -> np.float64:
     TypeError
         They are something else.
     """
-    _check(weight, ndim=np.ndim(weight))
-    return np.float64(weight_threshold(weight, maskpt))
+    return np.float64(weight_threshold(plain(weight, ("f4",), np.ndim(weight)), maskpt))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gpures.acceleration.arrays import plain
 from gpures.box import Box
 from gpures.cleaning.overlaps import Place, place_by, place_of
 from gpures.cleaning.statistics import StatisticOptions
@@ -93,11 +94,8 @@ def _members(images: Any) -> list[list[Any]]:
     if not {type(image) for image in every} <= {original(SkyImage)} or len(set(map(id, every))) < len(every):
         raise NotImplementedError("a group is not made of its own objects")
     for image in every:
-        data, mask = image.image, image.mask
-        if not (type(data) is np.ndarray and data.ndim == 2 and data.dtype in (np.float32, np.float64)):
-            raise NotImplementedError("an image is not one of floating point numbers")
-        if not (type(mask) is np.ndarray and mask.dtype == bool and mask.shape == data.shape):
-            raise NotImplementedError("a mask is not one of booleans")
+        if plain(image.image, ("f4", "f8"), 2).shape != plain(image.mask, ("b1",), 2).shape:
+            raise NotImplementedError("a mask is not of its image's shape")
     return members
 
 

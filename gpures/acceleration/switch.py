@@ -92,9 +92,9 @@ def accelerate(backend: str = "auto", *, device: Any = None, pixmap_tolerance: f
     there is `gpures.Resample`; in place of `drizzle.resample.Drizzle` and `drizzle.resample.blot_image`, which Roman's
     exposure times and outlier detection call, their namesakes in gpures; in place of ``calc_pixmap`` in
     `stcal.resample.utils` and `drizzle.utils` a verified spline where it can be had. Of stcal's outlier detection the
-    median (``nanmedian3D``, which MedianComputer calls), ``flag_resampled_crs`` and ``compute_weight_threshold`` are
-    done by the kernels, of arrays of float32; in place of `stcal.skymatch.skymatch` is what `gpures.match_sky` is made
-    of. Modules imported before are covered as well as those to come.
+    medians (``nanmedian3D``, which MedianComputer calls, and ``medfilt``), ``flag_resampled_crs`` and
+    ``compute_weight_threshold`` are done by the kernels, of arrays of float32; in place of `stcal.skymatch.skymatch` is
+    what `gpures.match_sky` is made of. Modules imported before are covered as well as those to come.
 
     Called again it does no harm; where settings differ, the latest count. Used in a ``with`` statement it ends with it,
     and acceleration that was on before goes on.
@@ -293,22 +293,14 @@ _TARGETS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("stcal.resample.resample", "Resample", _resample_stand_in),
     ("stcal.resample.utils", "calc_pixmap", _pixmap_stand_in),
     ("stcal.skymatch.skymatch", "skymatch", _skymatch_stand_in),
-    (
-        f"{_OUTLIERS}.median",
-        "nanmedian3D",
-        _function_stand_in(f"{_OUTLIERS}.median.nanmedian3D", outlier_detection.median_of_cube, "median"),
-    ),
-    (
-        f"{_OUTLIERS}.utils",
-        "flag_resampled_crs",
-        _function_stand_in(f"{_OUTLIERS}.utils.flag_resampled_crs", outlier_detection.outliers_of, "comparison"),
-    ),
-    (
-        f"{_OUTLIERS}.utils",
-        "compute_weight_threshold",
-        _function_stand_in(
-            f"{_OUTLIERS}.utils.compute_weight_threshold", outlier_detection.threshold_of, "weights of each"
-        ),
+    *(
+        (f"{_OUTLIERS}.{module}", name, _function_stand_in(f"{_OUTLIERS}.{module}.{name}", of_ours, of_stage))
+        for module, name, of_ours, of_stage in (
+            ("median", "nanmedian3D", outlier_detection.median_of_cube, "median"),
+            ("utils", "medfilt", outlier_detection.median_around, "median"),
+            ("utils", "flag_resampled_crs", outlier_detection.outliers_of, "comparison"),
+            ("utils", "compute_weight_threshold", outlier_detection.threshold_of, "weights of each"),
+        )
     ),
     ("drizzle.resample", "Drizzle", _drizzle_stand_in),
     ("drizzle.resample", "blot_image", _blot_stand_in),
@@ -317,6 +309,9 @@ _TARGETS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
 
 # Where originals are at home that resample, by each other. Those of the outlier detection use others of them, to blot.
 _HOMES = {home for home, _, _ in _TARGETS if not home.startswith(_OUTLIERS)}
+
+# Those that resampling does without: they need other packages, which may be absent.
+_BESIDE = ("stcal.skymatch", _OUTLIERS)
 
 
 # ---- classes -------------------------------------------------------------------------------------------------------
@@ -394,13 +389,16 @@ def _derived() -> Iterator[tuple[Any, Any]]:
 
 def _put_in_place() -> None:
     """Make stand-ins for what is installed, and put them where the originals are."""
-    found = []
+    found, left = [], {}
     for home, name, make in _TARGETS:
         try:
             module = importlib.import_module(home)
-        except ModuleNotFoundError as error:
-            if not f"{home}.".startswith(f"{error.name}."):
+        except ImportError as error:
+            absent = isinstance(error, ModuleNotFoundError) and f"{home}.".startswith(f"{error.name}.")
+            if not (absent or home.startswith(_BESIDE)):
                 raise  # it is there, and something that it needs is not
+            if not absent:
+                left[home] = error
             continue
         if hasattr(module, name):
             known = original(getattr(module, name))
@@ -418,6 +416,8 @@ def _put_in_place() -> None:
         log.info(
             "gpures stands in for %s, in %d modules%s.", ", ".join(found), modules, f", and under {names}" * bool(names)
         )
+        for home, reason in left.items():
+            log.info("%s stays as it is: what it needs is not here (%s).", home, reason)
 
 
 def _take_back() -> None:

@@ -1,4 +1,4 @@
-"""The resample and outlier detection of jwst, as they are, on gpures: their products are what they were.
+"""The sky matching, outlier detection and resample of jwst, as they are, on gpures: their products are what they were.
 
 Output frames contain their exposures with a margin, or the comparison leaves the borders out: there the reference
 loses contributions (see the README).
@@ -19,8 +19,10 @@ import pytest
 import scenes
 from clean_reference import median_frame, reference_masks
 from gwcs import coordinate_frames
+from rays import assert_same_cleaning, ray_exposures
 from test_parity_stcal import assert_parity
 
+import gpures
 from gpures.acceleration import switch as acceleration
 from gpures.demo.cosmic_rays import make_ray_exposures
 from gpures.demo.nircam import NRCB5
@@ -30,10 +32,11 @@ pytest.importorskip("jwst", reason="jwst is not installed here: make test-pipeli
 
 from jwst.assign_wcs.util import update_s_region_imaging
 from jwst.datamodels import ModelContainer, ModelLibrary
-from jwst.outlier_detection import imaging, spec
+from jwst.outlier_detection import OutlierDetectionStep, ifu, imaging, spec
 from jwst.resample import ResampleStep
 from jwst.resample.resample import ResampleImage
 from jwst.resample.resample_spec import ResampleSpec
+from jwst.skymatch import SkyMatchStep
 from stdatamodels.jwst import datamodels
 
 # From their import on, jwst and what it uses warn of things that are not ours.
@@ -95,9 +98,17 @@ def arrays(number, shape):
     return scenes.model_of(None, shape, seed=number)
 
 
-def filled(model, number, wcs, shape, group):
-    """A data model with everything that jwst reads."""
-    values = arrays(number, shape)
+def ray_models(**options):
+    """Exposures with cosmic rays, under skies that differ."""
+    return [
+        filled(datamodels.ImageModel(), number, model["wcs"], None, model["group_id"], model)
+        for number, model in enumerate(exposure.model for exposure in ray_exposures(**options))
+    ]
+
+
+def filled(model, number, wcs, shape, group, values=None):
+    """A data model with everything that jwst reads, by default with the arrays and times of `arrays`."""
+    values = arrays(number, shape) if values is None else values
     for name in ("data", "dq", "err", "var_rnoise", "var_poisson", "var_flat"):
         setattr(model, name, values[name])
     for name in ("exposure_time", "measurement_time", "start_time", "end_time", "duration"):
@@ -114,7 +125,8 @@ def filled(model, number, wcs, shape, group):
         model.meta.bunit_data = "MJy"
     else:
         model.meta.instrument.name, model.meta.exposure.type = "NIRCAM", "NRC_IMAGE"
-        reference = {"ra_ref": scenes.RA, "dec_ref": scenes.DEC, "roll_ref": 20.0, "v3yangle": 0.0, "vparity": -1}
+        ra, dec = (float(angle) for angle in wcs(*(0.5 * n for n in reversed(model.data.shape))))
+        reference = {"ra_ref": ra, "dec_ref": dec, "roll_ref": 20.0, "v3yangle": 0.0, "vparity": -1}
         for key, value in (reference | {"v2_ref": 0.0, "v3_ref": 0.0}).items():
             setattr(model.meta.wcsinfo, key, value)
         update_s_region_imaging(model)
@@ -281,10 +293,78 @@ def test_outliers_in_spectra(both_ways, outlying_pixels):
             model.dq[...] = 0
         return flags(spec.detect_outliers(ModelContainer(models), **DETECTION))
 
+    before = acceleration.used.copy()
     expected, got = both_ways(detect)
+    used = acceleration.used - before
+    assert used["stcal.outlier_detection.utils.flag_resampled_crs"] == 3
+    assert used["stcal.resample.utils.calc_pixmap"] == used["drizzle.resample.blot_image"] == 2 * 3
+    assert used["stcal.outlier_detection.median.nanmedian3D"] == 2
     assert all(mine.any() for mine in got)
     for mine, theirs in zip(got, expected, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def step_products(library):
+    """Levels, DQ and data of the models of a library."""
+    with library:
+        models = list(library)
+        for model in models:
+            library.shelve(model, modify=False)
+    return [(model.meta.background.level, np.array(model.dq), np.array(model.data)) for model in models]
+
+
+@pytest.mark.parametrize("where", ["in memory", "on disk", "as they are"])
+def test_sky_and_outliers_of_the_steps(both_ways, monkeypatch, tmp_path, where):
+    """The steps before the resampling, one after another, with their own defaults: gpures does what can be done."""
+    monkeypatch.setenv("STPIPE_DISABLE_CRDS_STEPPARS", "true")
+    monkeypatch.chdir(tmp_path)
+    models = ray_models()
+    for model in models:
+        model.save(model.meta.filename)
+    in_memory, resample = where != "on disk", where != "as they are"
+
+    def steps():
+        members = [{"expname": model.meta.filename, "exptype": "science"} for model in models]
+        library = ModelLibrary({"products": [{"name": "product", "members": members}]}, on_disk=not in_memory)
+        library = SkyMatchStep.call(library, in_memory=in_memory)
+        return step_products(OutlierDetectionStep.call(library, in_memory=in_memory, resample_data=resample))
+
+    before = acceleration.used.copy()
+    expected, got = both_ways(steps, tolerance=1e-6)
+    assert_same_cleaning(got, expected, OUTLIER)
+    used = acceleration.used - before
+    assert used["stcal.skymatch.skymatch"] == 1
+    assert used["stcal.outlier_detection.utils.compute_weight_threshold"] == 4
+    medians = used["stcal.outlier_detection.median.nanmedian3D"]
+    assert medians == 1 if in_memory else medians > 1  # of one section each
+    for name in (
+        "stcal.resample.Resample.add_model",
+        "stcal.resample.utils.calc_pixmap",
+        "drizzle.resample.blot_image",
+        "stcal.outlier_detection.utils.flag_resampled_crs",
+    ):
+        assert used[name] == (4 if resample else 0), name
+
+
+def test_chips_of_an_exposure_get_one_sky(both_ways, monkeypatch):
+    """Groups of exposures, as the detectors of NIRCam are, are matched as groups."""
+    monkeypatch.setenv("STPIPE_DISABLE_CRDS_STEPPARS", "true")
+
+    def levels():
+        library = SkyMatchStep.call(ModelLibrary(ray_models(count=3, chips=2)), skystat="median")
+        return [level for level, _, _ in step_products(library)]
+
+    expected, got = both_ways(levels)
+    assert len({round(level, 6) for level in expected}) == 3
+    assert got[::2] == got[1::2]
+    np.testing.assert_allclose(got, expected, atol=2e-5)
+
+
+def test_median_filter_of_integral_field_units():
+    """The median filter that outlier detection calls for them is reached where it is held by its name."""
+    with gpures.accelerate(backend="cpu"):
+        assert acceleration.original(ifu.medfilt) is not ifu.medfilt
+    assert acceleration.original(ifu.medfilt) is ifu.medfilt
 
 
 # ---- steps ---------------------------------------------------------------------------------------------------------

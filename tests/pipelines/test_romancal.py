@@ -1,4 +1,4 @@
-"""The resample, exposure-time maps and outlier detection of romancal, as they are, on gpures.
+"""The sky matching, outlier detection, resample and exposure-time maps of romancal, as they are, on gpures.
 
 Output frames contain their exposures with a margin, or the comparison leaves the borders out: there the reference
 loses contributions (see the README).
@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scenes
+from rays import assert_same_cleaning, ray_exposures
 from test_parity_stcal import assert_parity
 
 from gpures.acceleration import switch as acceleration
@@ -23,6 +24,7 @@ from romancal.datamodels import ModelLibrary
 from romancal.outlier_detection import OutlierDetectionStep
 from romancal.resample import ResampleStep
 from romancal.resample.resample import ResampleData
+from romancal.skymatch import SkyMatchStep
 
 # From their import on, romancal and what it uses warn of things that are not ours.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -30,6 +32,11 @@ pytestmark = pytest.mark.filterwarnings("default")
 SHAPE = (150, 130)
 VARIANCES = ["var_rnoise", "var_poisson", "var_flat"]
 OUTLIER = dqflags.pixel.OUTLIER
+# What a file must say something of.
+STEPS = (
+    "assign_wcs dark dark_decay dq_init flat_field flux linearity outlier_detection photom ramp_fit refpix resample "
+    "saturation skymatch source_catalog tweakreg wfi18_transient"
+)
 EPS32 = float(np.finfo(np.float32).eps)
 
 
@@ -44,21 +51,42 @@ def image_model(number, distortion=2.0):
     Only without distortion has its WCS the inverse that romancal needs to make up a frame of its own.
     """
     shift = [(0.0, 0.0), (2.3, -1.4), (-3.1, 2.2)][number]
-    wcs = scenes.imaging_wcs(SHAPE, rotation=20.0 + number, shift=shift, distortion=distortion)
-    values = arrays(number)
+    return filled(number, scenes.imaging_wcs(SHAPE, rotation=20.0 + number, shift=shift, distortion=distortion))
+
+
+def ray_models():
+    """Exposures with cosmic rays, under skies that differ, of which few digits are kept of errors, as Roman does."""
+    models = []
+    for number, exposure in enumerate(ray_exposures()):
+        few = {name: exposure.model[name].astype(np.float16) for name in ("err", *VARIANCES)}
+        models.append(filled(number, exposure.model["wcs"], exposure.model | few))
+    return models
+
+
+def filled(number, wcs, values=None):
+    """A data model with everything that romancal reads, by default with the arrays and times of `arrays`."""
+    values = arrays(number) if values is None else values
+    shape = values["data"].shape
+    ra, dec = (float(angle) for angle in wcs(*(0.5 * n for n in reversed(shape))))
     meta = {
-        "wcsinfo": {"ra_ref": scenes.RA, "dec_ref": scenes.DEC, "vparity": -1, "v3yangle": -60.0},
+        "wcsinfo": {"ra_ref": ra, "dec_ref": dec, "vparity": -1, "v3yangle": -60.0},
         "exposure": {"exposure_time": values["exposure_time"], "effective_exposure_time": 140.0 + number},
         "observation": dict.fromkeys(("program", "execution_plan", "pass", "observation", "segment", "visit"), 1)
-        | {"visit_file_group": 1, "visit_file_sequence": 1, "visit_file_activity": "01", "exposure": number + 1},
+        | {
+            "observation_id": str(number),
+            "visit_file_group": 1,
+            "visit_file_sequence": 1,
+            "visit_file_activity": "01",
+            "exposure": number + 1,
+        },
         "photometry": {"pixel_area": values["pixelarea_steradians"]},
     }
     made = datamodels.ImageModel.create_fake_data(
-        {"meta": meta} | {name: values[name] for name in ("data", "dq", "err", *VARIANCES)}, shape=SHAPE
+        {"meta": meta} | {name: values[name] for name in ("data", "dq", "err", *VARIANCES)}, shape=shape
     )
     made.meta.filename = f"r0000101001001001001_01101_{number + 1:04d}_wfi01_cal.asdf"
     made.meta["wcs"] = wcs
-    made.meta["cal_step"] = {"outlier_detection": "INCOMPLETE", "resample": "INCOMPLETE"}
+    made.meta["cal_step"] = dict.fromkeys(STEPS.split(), "INCOMPLETE")
     model = datamodels.ImageModel(made)
     add_s_region(model)
     return model
@@ -157,3 +185,45 @@ def test_outliers(both_ways, outlying_pixels):
         rows, columns = outlying_pixels(SHAPE, number)
         assert mine[rows - 8, columns - 8].sum() > 20  # of 25; the median of 3 misses what two exposures share
         np.testing.assert_array_equal(mine, theirs)
+
+
+def step_products(library):
+    """Levels, DQ and data of the models of a library."""
+    with library:
+        models = list(library)
+        for model in models:
+            library.shelve(model, modify=False)
+    return [(model.meta.background.level, np.array(model.dq), np.array(model.data)) for model in models]
+
+
+@pytest.mark.parametrize("where", ["in memory", "on disk", "as they are"])
+def test_sky_and_outliers_of_the_steps(both_ways, monkeypatch, tmp_path, where):
+    """The steps before the resampling, one after another, with their own defaults: gpures does what can be done."""
+    monkeypatch.chdir(tmp_path)
+    models = ray_models()
+    for model in models:
+        model.save(model.meta.filename)
+    in_memory, resample = where != "on disk", where != "as they are"
+
+    def steps():
+        members = [{"expname": model.meta.filename, "exptype": "science"} for model in models]
+        library = ModelLibrary({"products": [{"name": "product", "members": members}]}, on_disk=not in_memory)
+        library = SkyMatchStep().run(library)
+        step = OutlierDetectionStep(resample_on_skycell=False, in_memory=in_memory, resample_data=resample)
+        return step_products(step.run(library))
+
+    before = acceleration.used.copy()
+    expected, got = both_ways(steps, tolerance=1e-6)
+    assert_same_cleaning(got, expected, OUTLIER)
+    used = acceleration.used - before
+    assert used["stcal.skymatch.skymatch"] == 1
+    assert used["stcal.outlier_detection.utils.compute_weight_threshold"] == 4
+    medians = used["stcal.outlier_detection.median.nanmedian3D"]
+    assert medians == 1 if in_memory else medians > 1  # of one section each
+    for name in (
+        "stcal.resample.Resample.add_model",
+        "stcal.resample.utils.calc_pixmap",
+        "drizzle.resample.blot_image",
+        "stcal.outlier_detection.utils.flag_resampled_crs",
+    ):
+        assert used[name] == (4 if resample else 0), name
