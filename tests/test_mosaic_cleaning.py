@@ -90,6 +90,27 @@ def test_masks_do_the_same(paths, tmp_path):
         np.testing.assert_array_equal(made.model[name], again.model[name])
 
 
+def test_masks_of_others_stay(paths, tmp_path):
+    """A mask that is there already is replaced on request, if gpures wrote it, and never if somebody else did."""
+    options = {"reject_outliers": True, "save_masks": paths[0].parent, **QUIET}
+    theirs = paths[1].with_name("e1_mask.fits")
+    fits.writeto(theirs, np.zeros(SHAPE, np.uint8))
+    before = theirs.read_bytes()
+    for overwrite, words in ((False, "is there already"), (True, "is taken for the mask of e1.fits")):
+        with pytest.raises(FileExistsError, match=rf"e1_mask\.fits {words}: 'save_masks' must be another folder"):
+            gpures.mosaic(paths, tmp_path / "m.fits", overwrite=overwrite, **options)
+        assert theirs.read_bytes() == before
+        assert not paths[0].with_name("e0_mask.fits").exists()
+    options["save_masks"] = tmp_path / "masks"
+    gpures.mosaic(paths, **options)
+    with pytest.raises(FileExistsError, match="is there already"):
+        gpures.mosaic(paths, **options)
+    gpures.mosaic(paths, overwrite=True, **options)
+    fits.writeto(options["save_masks"] / "e1_mask.fits", np.zeros(SHAPE, np.uint8), overwrite=True)
+    with pytest.raises(FileExistsError, match="is no mask that gpures wrote"):
+        gpures.mosaic(paths, overwrite=True, **options)
+
+
 def test_each_file_is_read_twice(paths, monkeypatch):
     """Not more often; and once where nothing is cleaned."""
     reads = []

@@ -64,7 +64,8 @@ class Cleaner:
         self._levels: dict[int, float] = {}
         self._own: dict[int, float] = {}
         self._survey: SkySurvey | None = None
-        self._masks = None if options.save_masks is None else MaskFiles(Path(options.save_masks))
+        folder = options.save_masks
+        self._masks = None if folder is None else MaskFiles(Path(folder), self._sources, plan.overwrite)
         if options.match_sky is not None:
             places = [Field(source.name, source.wcs, source.shape, source.group_id) for source in self._sources]
             self._survey = SkySurvey(places, options.sky())

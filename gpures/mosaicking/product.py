@@ -234,7 +234,7 @@ def mosaic(
         AstroDrizzle's, ``(3.5, 3.0)`` and a maskpt of 0.3.
     save_masks : path, optional
         Folder for the masks of the outliers: ``x_mask.fits`` for ``x.fits``, which is taken for its mask if it lies
-        beside it.
+        beside it. With ``overwrite`` masks that gpures wrote are replaced, and others never.
     combine : {"median", "clipped"} or sequence of such, optional
         Images that the mosaic has beside the weighted mean, under these names: at each pixel the median of the
         exposures, each resampled by itself, or the mean of what lies near it.
