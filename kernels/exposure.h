@@ -88,4 +88,38 @@ struct Window {
     unsigned* timed;  // where good pixels fall without positive weight, for the mosaic's time; zero between exposures
 };
 
+// A plane of a mosaic, and the same one of another mosaic that is merged into it.
+struct MergedPlane {
+    void* mean;                // see Plane
+    void* weight;              // of a variance; null: that of the mosaic
+    const void* other_mean;    // from the first pixel of the window on
+    const void* other_weight;  // likewise
+    int squared;
+};
+
+// Variances may come in a pass of their own.
+constexpr int MOST_MERGED = 2 * MOST_PLANES;
+
+// Two mosaics of one frame, with the same planes. Of the other there is a window, in which all is that it has: its
+// arrays begin with the window's first pixel. A null pointer: not wanted.
+struct Merge {
+    long long nx, other_nx;  // pixels from one row to the next
+    int x0, x1, y0, y1;      // the window in the frame, last included
+    int doubles;             // float64 accumulators, else float32
+    int planes;
+    void* weight;
+    const void* other_weight;
+    int* beyond;  // see Mosaic
+    void* time;
+    const void* other_time;
+    unsigned* dq;
+    const unsigned* other_dq;
+    unsigned* context;  // all planes, and those that the other needs for its exposures
+    const unsigned* other_context;
+    long long context_stride, other_context_stride;  // pixels from one plane to the next
+    int context_planes, other_planes;
+    int first_bit;  // in the context, of the other's first exposure
+    MergedPlane plane[MOST_MERGED];
+};
+
 }  // namespace gpures

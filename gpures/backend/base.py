@@ -29,13 +29,26 @@ from gpures.exposure.structs import in_memory
 from gpures.machine.memory import available_memory
 from gpures.machine.threads import thread_count
 
-__all__ = ["Accumulators", "IncompleteError", "MosaicLayout", "Part", "check_memory", "named_arrays"]
+__all__ = [
+    "BITS_PER_PLANE",
+    "Accumulators",
+    "Contents",
+    "IncompleteError",
+    "MosaicLayout",
+    "Part",
+    "check_memory",
+    "cut",
+    "named_arrays",
+]
 
 log = logging.getLogger(__name__)
 
 BITS_PER_PLANE = 32
 
 FLOAT32 = np.dtype(np.float32)
+
+# What is accumulated in a part of a frame: see `Accumulators.contents`.
+Contents = tuple[dict[str, Any], dict[str, tuple[Any, Any]]]
 
 
 @dataclass(frozen=True)
@@ -232,6 +245,80 @@ class Accumulators(ABC):
         self.check_whole()
         self.touched  # noqa: B018  (of the pass before, whose window goes)
         self._add(exposure)
+
+    # ---- merging -----------------------------------------------------------------------------------------------
+
+    def merge(self, other: Accumulators, first: int, count: int) -> None:
+        """Merge what others hold, of any backend, as if their exposures had been added after one's own.
+
+        All of it is in the sums when `passes` has grown, as with `add`. The others are not changed.
+
+        Parameters
+        ----------
+        other : Accumulators
+            Of the same frame, with the same planes.
+        first : int
+            Number in the context image of their first exposure.
+        count : int
+            Number of their exposures.
+
+        Raises
+        ------
+        MemoryError
+            Nothing was merged.
+        IncompleteError
+            One of both was interrupted in the midst of an exposure.
+        """
+        self.check_whole()
+        other.check_whole()
+        self.touched  # noqa: B018  (of the pass before, whose window goes)
+        window = other.touched
+        if window.xmin > window.xmax:
+            self._done[:] = (self.passes + 1, *window)
+        else:
+            self._merge(other, window, first, count)
+
+    @abstractmethod
+    def _merge(self, other: Accumulators, window: Box, first: int, count: int) -> None:
+        """Merge a part of the frame, and write to ``_done`` when all of it is there."""
+
+    @contextmanager
+    def _or_as_before(self, window: Box) -> Iterator[None]:
+        """Have a part of the frame be what it was where a pass over it comes to no end."""
+        part = self.part(window)
+        try:
+            self._begun = self.passes + 1
+            yield
+        except BaseException:
+            if self.passes < self._begun:
+                self.put_back(part)
+            raise
+
+    @abstractmethod
+    def contents(self, window: Box) -> Contents:
+        """What is accumulated in a part of the frame.
+
+        Parameters
+        ----------
+        window : Box
+            That part.
+
+        Returns
+        -------
+        images : dict
+            Images as `resume` takes them, and under "squared/0" and so on those averages whose weights are squared.
+            They may be views, and those of averages may hold anything where the weight is 0.
+        variances : dict
+            Of each variance the image, and the sum of its weights.
+        """
+
+    def contents_on_host(self, window: Box) -> Contents:
+        """The same as numpy arrays."""
+        images, variances = self.contents(window)
+        return (
+            {name: as_host(image) for name, image in images.items()},
+            {name: (as_host(v), as_host(t)) for name, (v, t) in variances.items()},
+        )
 
     def _tell_of_passed_over(self, count: int, name: str) -> None:
         """Log how many drops without an area there are more than when this was called last."""

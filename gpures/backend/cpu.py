@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gpures import _cpu
+from gpures.backend.base import Accumulators
 from gpures.backend.planes import Plane, PlaneAccumulators
 from gpures.box import Box
 from gpures.exposure.exposure import Exposure
@@ -64,6 +65,14 @@ class CPUAccumulators(PlaneAccumulators):
         with phases(_cpu.PHASES) as seconds:
             _cpu.add(record.ctypes.data, mosaic.ctypes.data, thread_count(), seconds, self._done)
         self._tell_of_passed_over(int(self._flat_drops[0]), exposure.name)
+
+    def _merge(self, other: Accumulators, window: Box, first: int, count: int) -> None:
+        if isinstance(other, CPUAccumulators):
+            contents = other.contents(window)
+        else:
+            contents = self._as_here(other.contents_on_host(window), np.asarray)
+        record = self._merge_record(contents, window, first, count)
+        _cpu.merge(record.ctypes.data, thread_count(), self._done)
 
     def weight_map(self, exposure: Exposure) -> np.ndarray:  # noqa: D102
         record = exposure_record(exposure.shape, None, in_memory)

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpures.backend.base import BITS_PER_PLANE, Accumulators, MosaicLayout
+from gpures.backend.base import BITS_PER_PLANE, Accumulators, Contents, MosaicLayout, cut
 from gpures.backend.images import warn_of_range
 from gpures.box import Box
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.pixmap import exposure_record
 from gpures.exposure.records import set_drop, set_weights
-from gpures.exposure.structs import MOSAIC, MOST_PLANES, Place, view
+from gpures.exposure.structs import MERGE, MOSAIC, MOST_MERGED, MOST_PLANES, Place, view
 
 __all__ = ["Plane", "PlaneAccumulators"]
 
 
 # Images of a mosaic that can be continued, and where they are.
 _ATTRIBUTES = {"data": "_data", "wht": "_weight", "con": "_context", "dq": "_dq"}
+
+# Types of those that are not of the accumulators' own.
+_TYPES = {"con": np.dtype(np.int32), "dq": np.dtype(np.uint32)}
 
 
 @dataclass(frozen=True)
@@ -117,12 +120,71 @@ class PlaneAccumulators(Accumulators):
         else:
             self._done[:] = (self.passes + 1, *Box.nothing(self.layout.shape))
 
+    # ---- merging -----------------------------------------------------------------------------------------------
+
+    def contents(self, window: Box) -> Contents:  # noqa: D102
+        images = self._averaged() | {"wht": self._weight, "con": self._context, "dq": self._dq}
+        images |= {"exptime_map": self._time} | {f"squared/{k}": image for k, image in enumerate(self._squared)}
+        return (
+            {name: cut(image, window) for name, image in images.items() if image is not None},
+            {name: (cut(v, window), cut(t, window)) for name, (v, t) in self._variances.items()},
+        )
+
+    def _as_here(self, contents: Contents, here: Callable[[np.ndarray], Any]) -> Contents:
+        """What accumulators of another kind hold, in the types of these and in their memory."""
+        images, variances = contents
+
+        def converted(name: str, image: np.ndarray) -> Any:
+            with np.errstate(over="ignore"):
+                return here(np.ascontiguousarray(image, _TYPES.get(name, self.layout.dtype)))
+
+        return (
+            {name: converted(name, image) for name, image in images.items()},
+            {name: (converted(name, v), converted(name, t)) for name, (v, t) in variances.items()},
+        )
+
+    def _merge_record(self, contents: Contents, window: Box, first: int, count: int) -> np.ndarray:
+        """A MERGE of what others hold in a window, of the types of these and in the same memory."""
+        images, variances = contents
+        record = np.zeros((), MERGE)
+        record["nx"], record["other_nx"] = self.layout.shape[1], _row_of(images["wht"])
+        for name, limit in zip(("x0", "x1", "y0", "y1"), window, strict=True):
+            record[name] = limit
+        record["doubles"] = self.layout.dtype == np.float64
+        for name, image, other in (
+            ("weight", self._weight, "wht"),
+            ("time", self._time, "exptime_map"),
+            ("dq", self._dq, "dq"),
+        ):
+            if image is not None:
+                record[name], record[f"other_{name}"] = self._address(image), self._address(images[other])
+        record["beyond"] = self._address(self._beyond)
+        if self._context is not None and count:
+            self._context_plane((first + count - 1) // BITS_PER_PLANE)
+            context = images["con"]
+            record["context"], record["other_context"] = self._address(self._context), self._address(context)
+            record["context_stride"] = self.layout.shape[0] * self.layout.shape[1]
+            record["other_context_stride"] = context.strides[0] // context.itemsize
+            record["context_planes"] = len(self._context)
+            record["other_planes"] = min(len(context), (count - 1) // BITS_PER_PLANE + 1)
+            record["first_bit"] = first
+        planes = [(mean, 0, images[name], 0, False) for name, mean in self._averaged().items()]
+        planes += [(mean, 0, images[f"squared/{k}"], 0, True) for k, mean in enumerate(self._squared)]
+        for name, (variance, weight) in self._variances.items():
+            other, of_other = variances[name]
+            planes.append((variance, self._address(weight), other, self._address(of_other), False))
+        if len(planes) > MOST_MERGED:
+            raise ValueError(f"At most {MOST_MERGED} arrays of mosaics can be merged, got {len(planes)}.")
+        record["planes"] = len(planes)
+        for k, (mean, weight, other, other_weight, squared) in enumerate(planes):
+            record["plane"][k] = self._address(mean), weight, self._address(other), other_weight, squared
+        return record
+
     # ---- a mosaic that was begun before ------------------------------------------------------------------------
 
     def take(self, images: dict[str, Any], next_id: int = 0) -> None:  # noqa: D102
-        types = {"con": np.dtype(np.int32), "dq": np.dtype(np.uint32)}
         for name, given in images.items():
-            dtype = types.get(name, self.layout.dtype)
+            dtype = _TYPES.get(name, self.layout.dtype)
             if name == "squared":
                 self._squared = [self._begun_with(image, dtype) for image in given]
             else:
@@ -262,3 +324,8 @@ class PlaneAccumulators(Accumulators):
             grown[: len(self._context)] = self._context
             self._context = grown
         return self._context[plane]
+
+
+def _row_of(image: Any) -> int:
+    """Pixels from one row of an image to the next."""
+    return image.strides[-2] // image.itemsize

@@ -24,7 +24,7 @@ import numpy as np
 
 from gpures import _cpu
 from gpures.arguments.arrays import as_flags
-from gpures.backend.base import Accumulators, MosaicLayout, named_arrays
+from gpures.backend.base import BITS_PER_PLANE, Accumulators, Contents, MosaicLayout, named_arrays
 from gpures.box import Box
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.pixmap import exposure_record
@@ -119,6 +119,62 @@ class DrizzleAccumulators(Accumulators):
             self._add_variances(exposure, layout, arguments)
         self._done[:] = (self.passes + 1, *self._whole)
 
+    # ---- merging -----------------------------------------------------------------------------------------------
+
+    def contents(self, window: Box) -> Contents:  # noqa: D102
+        images = {"data": self._driz.out_img, "wht": self._driz.out_wht, "con": self._driz.out_ctx}
+        images |= {"dq": self._driz.out_dq, "exptime_map": self._time}
+        images |= {name: driz.out_img for name, driz in self._averaged().items()}
+        images |= {f"squared/{k}": image for k, image in enumerate(self._driz.out_img2 or ())}
+        variances = {}
+        for name, weight in self._wt.items():
+            with np.errstate(invalid="ignore", divide="ignore"):
+                variance = np.where(weight > 0, self._wsum[name] / weight / weight, 0.0)
+            variances[name] = variance[window.slices], weight[window.slices]
+        return {name: image[window.slices] for name, image in images.items() if image is not None}, variances
+
+    def _merge(self, other: Accumulators, window: Box, first: int, count: int) -> None:
+        images, variances = other.contents_on_host(window)
+        part = window.slices
+        with self._or_as_before(window):
+            before, added = self._driz.out_wht[part].astype(np.float64), _sums_of_weights(images["wht"])
+            averaged = {"data": self._driz} | self._averaged()
+            for name, driz in averaged.items():
+                _merge_mean(driz.out_img[part], images[name], before, added)
+            for k, image in enumerate(self._driz.out_img2 or ()):
+                _merge_mean(image[part], images[f"squared/{k}"], before, added, power=2)
+            with np.errstate(over="ignore"):
+                for driz in averaged.values():
+                    driz.out_wht[part] = before + added
+            if self._driz.out_ctx is not None:
+                self._merge_context(images["con"], part, first, count)
+            if self._driz.out_dq is not None:
+                self._driz.out_dq[part] |= images["dq"]
+            if self._time is not None:
+                self._time[part] += images["exptime_map"]
+            for name, (variance, kept) in variances.items():
+                weight = _sums_of_weights(kept)
+                self._wsum[name][part] += variance * weight * weight
+                self._wt[name][part] += weight
+            self._done[:] = (self.passes + 1, *window)
+
+    def _averaged(self) -> dict[str, Any]:
+        """What is averaged beside the data."""
+        return ({} if self._driz_err is None else {"err": self._driz_err}) | self._driz_extras
+
+    def _merge_context(self, context: np.ndarray, part: tuple, first: int, count: int) -> None:
+        """Set the bits of exposures that come from `first` on, which lie across planes."""
+        missing = (first + count - 1) // BITS_PER_PLANE + 1 - len(self._driz.out_ctx)
+        if missing > 0:
+            room = np.zeros((missing, *self.layout.shape), np.int32)
+            _set_private(self._driz, "out_ctx", np.concatenate([self._driz.out_ctx, room]))
+        for k in range(count):
+            bit = context[k // BITS_PER_PLANE] >> k % BITS_PER_PLANE & 1
+            plane, shift = divmod(first + k, BITS_PER_PLANE)
+            self._driz.out_ctx[plane][part].view(np.uint32)[...] |= bit.astype(np.uint32) << np.uint32(shift)
+
+    # ---- what the package is told ------------------------------------------------------------------------------
+
     def _set(self, driz: Any, exposure: Exposure) -> Any:
         """An object of the package, with what is set for the next exposure: it has no public way to change that."""
         fillval = "INDEF" if self.fillval is None else str(self.fillval)
@@ -126,9 +182,7 @@ class DrizzleAccumulators(Accumulators):
         if driz.ctx_id is not None:
             wanted["ctx_id"] = exposure.context_id
         for name, value in wanted.items():
-            setattr(driz, f"_{name}", value)
-            if getattr(driz, name) != value:
-                raise RuntimeError(f"This version of the drizzle package keeps its {name!r} in another place.")
+            _set_private(driz, name, value)
         return driz
 
     def _held(self) -> dict[str, Any]:
@@ -376,6 +430,34 @@ class _Layout:
         """Weights of its pixels."""
         self.passed_over = int(np.count_nonzero(weights[self._flat[:, 1], self._flat[:, 0]]))
         return weights if self._source is None else np.where(self._used, self.spread(weights), np.float32(0))
+
+
+def _set_private(driz: Any, name: str, value: Any) -> None:
+    """Set what an object of the package tells, but has no public way to change."""
+    setattr(driz, f"_{name}", value)
+    if getattr(driz, name) is not value and getattr(driz, name) != value:
+        raise RuntimeError(f"This version of the drizzle package keeps its {name!r} in another place.")
+
+
+def _merge_mean(mean: np.ndarray, other: np.ndarray, before: np.ndarray, added: np.ndarray, power: int = 1) -> None:
+    """Average two means, or values that were averaged with squared weights, in place of one of them."""
+    there = added != 0
+    alone = there & (before == 0)
+    both = there & ~alone
+    w, w_added = before[both], added[both]
+    with np.errstate(all="ignore"):
+        total = (w + w_added) ** power
+        mean[both] = (mean[both] * w**power + other[both] * w_added**power) / total
+    mean[alone] = other[alone]
+
+
+def _sums_of_weights(kept: np.ndarray) -> np.ndarray:
+    """Sums of weights in float64, also those that float32 accumulators keep as NaN."""
+    if kept.dtype == np.float64:
+        return kept
+    sums = np.empty(kept.shape)
+    _cpu.sums_of_weights(np.ascontiguousarray(kept), sums, thread_count())
+    return sums
 
 
 def _native(array: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -106,6 +107,24 @@ class PixelMap:
             record = exposure_record(self.shape, self, in_memory)
             _cpu.full_pixmap(record.ctypes.data, self._expanded, thread_count())
         return self._expanded
+
+    def at(self, rows: Sequence[int], columns: Sequence[int]) -> np.ndarray:
+        """The pixel map of some rows and columns alone, (rows, columns, 2) float64.
+
+        Parameters
+        ----------
+        rows, columns : sequence of int
+            Within the image and, of a spline, within its window.
+        """
+        if self.full is not None:
+            return self.full[np.ix_(rows, columns)]
+        assert self.spline is not None
+        places = {"first_row": rows, "row_factors": rows, "first_column": columns, "column_factors": columns}
+        spline = self.spline | {
+            name: np.ascontiguousarray(self.spline[name][..., list(some)]) for name, some in places.items()
+        }
+        shape = len(rows), len(columns)
+        return PixelMap(shape, spline=spline, window=Box.whole(shape)).array()
 
     def as_full(self) -> PixelMap:
         """The same as a full array."""

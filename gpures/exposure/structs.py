@@ -20,7 +20,10 @@ __all__ = [
     "EXPOSURE",
     "INTERPOLATIONS",
     "LANCZOS_ORDER",
+    "MERGE",
+    "MERGED_PLANE",
     "MOSAIC",
+    "MOST_MERGED",
     "MOST_PLANES",
     "PIXMAP",
     "PLANE",
@@ -83,6 +86,23 @@ WINDOW = np.dtype(
     [("sums", _POINTER), ("stride", "i8")]
     + [(name, "i4") for name in ("x0", "x1", "y0", "y1")]
     + [("timed", _POINTER)],
+    align=True,
+)
+
+MERGED_PLANE = np.dtype(
+    [(name, _POINTER) for name in ("mean", "weight", "other_mean", "other_weight")] + [("squared", "i4")], align=True
+)
+
+MOST_MERGED: int = _cpu.MOST_MERGED
+
+MERGE = np.dtype(
+    [("nx", "i8"), ("other_nx", "i8")]
+    + [(name, "i4") for name in ("x0", "x1", "y0", "y1", "doubles", "planes")]
+    + [(name, _POINTER) for name in ("weight", "other_weight", "beyond", "time", "other_time", "dq", "other_dq")]
+    + [(name, _POINTER) for name in ("context", "other_context")]
+    + [(name, "i8") for name in ("context_stride", "other_context_stride")]
+    + [(name, "i4") for name in ("context_planes", "other_planes", "first_bit")]
+    + [("plane", MERGED_PLANE, (MOST_MERGED,))],
     align=True,
 )
 

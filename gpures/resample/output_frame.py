@@ -55,7 +55,8 @@ class OutputFrame:
         if self._output_wcs is None:
             raise ValueError(f"'output_wcs' must have a WCS under 'wcs', got the keys {list(output_wcs)}.")
         ratio = output_wcs.get("pixel_scale_ratio")
-        self._pixel_scale_ratio: float | None = None if ratio is None else checked_ratio(ratio)
+        self._given_ratio: float | None = None if ratio is None else checked_ratio(ratio)
+        self._pixel_scale_ratio = self._given_ratio
         self.check_output_wcs(self._output_wcs)
         self._output_array_shape: tuple[int, int] = checked_shape(as_wcs(self._output_wcs).array_shape)
         self._output_pixel_scale: float = self._pixel_scale(output_wcs.get("pixel_scale"))

@@ -36,11 +36,12 @@ from gpures.exposure.weights import flag_empty
 from gpures.machine.prefetch import prefetched
 from gpures.reporting.progress import shown
 from gpures.reporting.timing import stage
+from gpures.resample.added import AddedModel, added_model
 from gpures.resample.attributes import Option, Settled
-from gpures.resample.hooks import Hooks
+from gpures.resample.merging import Merging
 from gpures.resample.output_frame import OutputFrame
 from gpures.resample.output_model import OutputModel
-from gpures.resample.times import TimeCounters
+from gpures.resample.times import GroupTimes, TimeCounters, times_of
 from gpures.typing import Flags, ModelLike, MosaicModel
 from gpures.wcs.seams import period_of
 from gpures.wcs.transforms import (
@@ -61,7 +62,10 @@ MISSING = "Attempt to access non-existent key '{}' in a data model."
 MODEL_ERRORS = (KeyError, RuntimeError, TypeError, ValueError)
 
 # What is counted of the exposures, by the attributes' names.
-COUNTS = ("_n_res_models", "_group_ids", "_pixel_scale_ratio", *TimeCounters.counters)
+COUNTS = (
+    *("_n_res_models", "_exposures", "_group_ids", "_group_times", "_pixel_scale_ratio"),
+    *TimeCounters.counters,
+)
 
 # What of a resampler belongs to the process and the thread, and is made anew for a copy.
 OWN = ("_lock", "_wcs_lock", "_undo", "_parts", "_world_to_pixel")
@@ -86,12 +90,17 @@ class Undo:
     meta: dict[str, Any]
 
 
+def _has_been_added(model: Mapping[str, Any]) -> str:
+    """Note of an error that came when a model had been added."""
+    return f"Model '{InputModel(model).name}' has been added to the mosaic: go on with the next one."
+
+
 def type_of_others() -> DTypeLike:
     """Type of the images that have no other."""
     return np.float32
 
 
-class Resample(Hooks, OutputFrame, TimeCounters):
+class Resample(Merging, OutputFrame, TimeCounters):
     """Co-add exposures onto one output grid with the drizzle algorithm.
 
     Drop-in for `stcal.resample.Resample`: the same arguments, attributes, methods and results, and subclasses written
@@ -235,7 +244,9 @@ class Resample(Hooks, OutputFrame, TimeCounters):
         self._undo: Undo | None = None
         self._finalized = False
         self._n_res_models = 0
+        self._exposures: list[AddedModel] = []
         self._group_ids: list[Any] = []
+        self._group_times: list[GroupTimes] = []
         self._options = Options(
             pixfrac=pixfrac,
             kernel=kernel,
@@ -300,6 +311,11 @@ class Resample(Hooks, OutputFrame, TimeCounters):
 
     backend: Settled[str] = Settled('Name of the backend in use: "cuda", "cpu" or "drizzle".')
     group_ids: Settled[list[Any]] = Settled("Group IDs of the models added, in their order.", "call 'reset_arrays'")
+    exposures: Settled[list[AddedModel]] = Settled(
+        "Models that are in the mosaic, in the order of the context image's bits: of each its ``name`` (that of its "
+        "file), its ``group_id``, and a ``digest`` of its pixels.",
+        "call 'reset_arrays'",
+    )
     output_model: Settled[MosaicModel] = Settled(
         "Output model, a dictionary of images and meta data. Images are current at any time, variances at the end.",
         "change its entries, or call 'reset_arrays'",
@@ -422,7 +438,7 @@ class Resample(Hooks, OutputFrame, TimeCounters):
             self._backend = self._accumulators.backend
             self._output_model = OutputModel(self.create_output_model())
             self._n_res_models = 0
-            self._group_ids = []
+            self._exposures, self._group_ids, self._group_times = [], [], []
             if self.enable_var:
                 self.init_variance_arrays()
             self.init_time_counters()
@@ -590,11 +606,11 @@ class Resample(Hooks, OutputFrame, TimeCounters):
             self._accumulators.check_whole()
             self._check_names()
             self.validate_input_model(model)
-            with self._all_or_nothing(model):
+            with self._all_or_nothing(lambda: _has_been_added(model)):
                 taken = InputModel(model)
                 checked = self._checked_exposure(taken, pixmap)
                 warn_of_kernel(self.kernel, self.pixfrac, stacklevel=5)
-                self._count(taken)
+                self._count(taken, checked)
                 self._defer_images()
                 if any(self._is_overridden(name) for name in ("add_model_hook", "resample_variance_arrays")):
                     self._add_with_hooks(model, checked)
@@ -614,16 +630,26 @@ class Resample(Hooks, OutputFrame, TimeCounters):
                     f"{unknown[0]!r}: change 'variance_array_names' and call 'reset_arrays'."
                 )
 
-    def _count(self, model: Mapping[str, Any]) -> None:
+    def _count(self, model: InputModel, checked: Exposure) -> None:
+        kernel = self._accumulators.kernel_of(checked)
+        self._exposures = [*self._exposures, added_model(model.name, model["group_id"], checked, kernel)]
         self._n_res_models += 1
+        self._count_group(model)
+
+    def _count_group(self, model: Mapping[str, Any]) -> None:
+        """Count the times of a model, unless its group has been counted."""
         if (group_id := model["group_id"]) not in self._group_ids:
             self.update_time(model)
             self._group_ids = [*self._group_ids, group_id]
+            self._group_times = [*self._group_times, times_of(model)]
             dict.__setitem__(self._output_model, "pointings", self._output_model["pointings"] + 1)
 
     @contextmanager
-    def _all_or_nothing(self, model: Mapping[str, Any]) -> Iterator[None]:
-        """Count an exposure if it is in the sums, and not if it is not, whatever happens meanwhile."""
+    def _all_or_nothing(self, note: Callable[[], str]) -> Iterator[None]:
+        """Count exposures if they are in the sums, and not if they are not, whatever happens meanwhile.
+
+        An error that comes when they are has the note that they are.
+        """
         meta = ("pixel_scale_ratio", "pointings")
         undo = self._undo = Undo(
             self._accumulators.passes,
@@ -634,8 +660,7 @@ class Resample(Hooks, OutputFrame, TimeCounters):
             yield
         except BaseException as error:
             if self._accumulators.passes > undo.passes:  # as where Ctrl-C was pressed in the midst of it
-                name = InputModel(model).name
-                error.add_note(f"Model '{name}' has been added to the mosaic: go on with the next one.")
+                error.add_note(note())
             raise
         finally:
             self._settle(undo)

@@ -13,10 +13,26 @@ from gpures.arguments.values import checked_real, is_real
 from gpures.exposure.weights import measured_time
 from gpures.resample.output_model import OutputModel
 
-__all__ = ["TimeCounters"]
+__all__ = ["GroupTimes", "TimeCounters", "times_of"]
+
+# What of the first model of a group is counted: entries of the model.
+GroupTimes = dict[str, Any]
+
+COUNTED = ("start_time", "end_time", "exposure_time", "measurement_time", "duration")
 
 # What could be compared with its like, and is no start or end all the same.
 NO_TIMES = (bool, np.bool_, list, tuple, dict, set, frozenset)
+
+
+def times_of(model: Mapping[str, Any]) -> GroupTimes:
+    """What of a model `TimeCounters.update_time` counts, and what it is called.
+
+    Parameters
+    ----------
+    model : mapping
+        Input model.
+    """
+    return {name: model.get(name) for name in ("filename", "group_id", *COUNTED)}
 
 
 class TimeCounters:

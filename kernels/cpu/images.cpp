@@ -71,6 +71,11 @@ void show_weights(float* weight, long count, int threads)
     over_pixels(threads, count, [&](long i) { weight[i] = baseline::shown_weight(weight[i]); });
 }
 
+void sums_of_weights(const float* kept, double* sums, long count, int threads)
+{
+    over_pixels(threads, count, [&](long i) { sums[i] = baseline::get_sum<double>(kept + i); });
+}
+
 template <class T>
 void finish_variance(T* variance, const T* weight, const TouchedFrame& frame, double scaling, int threads)
 {

@@ -26,6 +26,9 @@ void fill_window(T* image, const T* weight, const TouchedFrame& frame, double va
 // Sums of weights as an image shows them, in place of `count` that are kept.
 void show_weights(float* weight, long count, int threads);
 
+// The sums themselves.
+void sums_of_weights(const float* kept, double* sums, long count, int threads);
+
 // Accumulated variances to the output's scale, in place; NaN where nothing contributed.
 template <class T>
 void finish_variance(T* variance, const T* weight, const TouchedFrame& frame, double scaling, int threads);

@@ -19,6 +19,7 @@
 #include "images.h"
 #include "irregular_drops.h"
 #include "maps.h"
+#include "merge.h"
 #include "outliers.h"
 #include "pass.h"
 #include "record_fields.h"
@@ -91,6 +92,14 @@ using Limits = std::tuple<int, int, int, int>;  // x0, x1, y0, y1, the last ones
 
 Limits limits_of(const Tile& tile) { return {tile.x0, tile.x1, tile.y0, tile.y1}; }
 
+// Notes a pass that is complete: see `add`.
+void note(std::int64_t* done, const Tile& touched)
+{
+    const int limits[] = {touched.x0, touched.x1, touched.y0, touched.y1};
+    std::copy(limits, limits + 4, done + 1);
+    ++done[0];
+}
+
 template <class Image>
 TouchedFrame frame_of(const Image& image, const Limits& touched)
 {
@@ -125,6 +134,7 @@ NB_MODULE(_cpu, m)
     for (const Field& field : record_fields()) layout.append(nb::make_tuple(field.name, field.offset, field.size));
     m.attr("LAYOUT") = layout;
     m.attr("MOST_PLANES") = MOST_PLANES;
+    m.attr("MOST_MERGED") = MOST_MERGED;
     m.attr("LARGEST_SIDE") = LARGEST_SIDE;
 
     // What the seconds that `add` may be given are of.
@@ -142,15 +152,23 @@ NB_MODULE(_cpu, m)
             std::int64_t* const noted = done ? done->data() : nullptr;
             const Released released;
             const Tile touched = add(exposure_at(exposure), mosaic_at(mosaic), threads, spent);
-            if (noted) {
-                const int limits[] = {touched.x0, touched.x1, touched.y0, touched.y1};
-                std::copy(limits, limits + 4, noted + 1);
-                ++noted[0];
-            }
+            if (noted) note(noted, touched);
             return limits_of(touched);
         },
         nb::arg("exposure"), nb::arg("mosaic"), nb::arg("threads"), nb::arg("seconds").noconvert() = nb::none(),
         nb::arg("done").noconvert() = nb::none());
+    // Merges a mosaic into another, or throws and has changed nothing; `done` as above.
+    m.def(
+        "merge",
+        [](std::uintptr_t address, int threads, Counts done) {
+            if (done.size() != 5) throw nb::value_error("'done' must have five numbers");
+            const Merge& both = *reinterpret_cast<const Merge*>(address);
+            check_sides(both.y1, both.nx);
+            const Released released;
+            merge(both, threads);
+            note(done.data(), {both.x0, both.x1, both.y0, both.y1});
+        },
+        nb::arg("merge"), nb::arg("threads"), nb::arg("done").noconvert());
     // Those copies of an exposure that may touch a frame: shift along x and y, and limits; and whether it is whole.
     m.def("copies", [](std::uintptr_t exposure, int nx, int ny, int threads) {
         bool whole;
@@ -228,6 +246,11 @@ NB_MODULE(_cpu, m)
         for (std::size_t k = 0; k < table.size(); ++k) table.data()[k] = lanczos_value(static_cast<int>(k), order);
     });
     m.def("lanczos_entries", [](int order) { return lanczos_entries(order); });
+    m.def("sums_of_weights", [](ReadFloats kept, Doubles sums, int threads) {
+        if (kept.size() != sums.size()) throw nb::value_error("'sums' must be as many as those kept");
+        const Released released;
+        sums_of_weights(kept.data(), sums.data(), static_cast<long>(kept.size()), threads);
+    });
     m.def("show_weights", [](Floats weight, int threads) {
         const Released released;
         show_weights(weight.data(), static_cast<long>(weight.size()), threads);

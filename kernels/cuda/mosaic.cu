@@ -2,6 +2,7 @@
 #include "parameters.h"
 //
 #include "fold.h"
+#include "merge.h"
 #include "weights.h"
 
 namespace gpures {
@@ -45,6 +46,16 @@ __device__ void over_grid(long long count, const Work& work)
     for (long long k = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; k < count; k += step) work(k);
 }
 
+template <class T>
+__device__ void merge_window(const Merge& m)
+{
+    const long long width = m.x1 - m.x0 + 1, height = m.y1 - m.y0 + 1;
+    over_grid(width * height, [&](long long k) {
+        const long long row = k / width, column = k % width;
+        merge_pixel<T>(m, (m.y0 + row) * m.nx + m.x0 + column, row * m.other_nx + column);
+    });
+}
+
 // In the part of a frame of rows of nx pixels that a window says.
 template <class T>
 __device__ void fill_image(T* image, const T* weight, long long nx, const Window& w, T value)
@@ -71,6 +82,10 @@ using namespace gpures;
 extern "C" __global__ void fold_f4(const Exposure e, const Mosaic m, const Window w) { fold_window<float>(e, m, w); }
 
 extern "C" __global__ void fold_f8(const Exposure e, const Mosaic m, const Window w) { fold_window<double>(e, m, w); }
+
+extern "C" __global__ void merge_f4(const Merge m) { merge_window<float>(m); }
+
+extern "C" __global__ void merge_f8(const Merge m) { merge_window<double>(m); }
 
 extern "C" __global__ void fill_f4(float* image, const float* weight, long long nx, const Window w, double value)
 {

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gpures.arguments.arrays import aligned, on_device
-from gpures.backend.base import MosaicLayout, Part
+from gpures.backend.base import Accumulators, Contents, MosaicLayout, Part
 from gpures.backend.cuda.device import explained, import_cupy, memory_info, select
 from gpures.backend.cuda.kernels import BLOCK_OF_SPLAT, Program
 from gpures.backend.cuda.upload import Uploader
@@ -287,6 +287,32 @@ class CUDAAccumulators(PlaneAccumulators):
                 self._over_image("weight_map", weights.size, record, weights)
             self._stream.synchronize()
             return weights.get()
+
+    # ---- merging -----------------------------------------------------------------------------------------------
+
+    def _merge(self, other: Accumulators, window: Box, first: int, count: int) -> None:
+        with self._current("merging mosaics"), self._or_as_before(window):
+            beside = other if isinstance(other, CUDAAccumulators) and other._number == self._number else None
+            if beside is not None:
+                contents = beside.contents(window)
+                self._follow(beside._stream)
+            else:
+                with self._stream:
+                    contents = self._as_here(other.contents_on_host(window), self._cupy.asarray)
+            with self._stream:
+                record = self._merge_record(contents, window, first, count)
+            x0, x1, y0, y1 = window
+            self._over_image(f"merge_{self._type}", (x1 - x0 + 1) * (y1 - y0 + 1), record)
+            if beside is not None:
+                beside._follow(self._stream)  # before it is added to
+            else:
+                self._stream.synchronize()  # before the copies go
+            self._done[:] = (self.passes + 1, *window)
+
+    def contents_on_host(self, window: Box) -> Contents:  # noqa: D102
+        with self._current("copying a mosaic"), self._stream:
+            self._stream.synchronize()
+            return super().contents_on_host(window)
 
     # ---- images ------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from gpures import _cpu
 from gpures.backend.cuda.device import explained
-from gpures.exposure.structs import BLOT, CLIPPED, COMPARISON, EXPOSURE, MOSAIC, STACK, STACK_IMAGE, WINDOW
+from gpures.exposure.structs import BLOT, CLIPPED, COMPARISON, EXPOSURE, MERGE, MOSAIC, STACK, STACK_IMAGE, WINDOW
 
 __all__ = ["BLOCK_OF_SPLAT", "Program", "digest_of", "options", "source_folder", "splat_name", "splat_options"]
 
@@ -40,7 +40,7 @@ def digest_of(folder: Path) -> str:
 def options() -> tuple[str, ...]:
     """Options of the compiler. CuPy's cache knows nothing of the headers, so their digest is among them."""
     folder = source_folder()
-    sizes = {"EXPOSURE": EXPOSURE, "MOSAIC": MOSAIC, "WINDOW": WINDOW, "BLOT": BLOT}
+    sizes = {"EXPOSURE": EXPOSURE, "MOSAIC": MOSAIC, "WINDOW": WINDOW, "MERGE": MERGE, "BLOT": BLOT}
     sizes |= {"CLIPPED": CLIPPED, "STACK": STACK, "STACK_IMAGE": STACK_IMAGE, "COMPARISON": COMPARISON}
     return (
         "-std=c++17",

@@ -6,6 +6,7 @@
 //
 #include "../../blot.h"
 #include "../../fold.h"
+#include "../../merge.h"
 #include "../../pixmap.h"
 #include "../../splat.h"
 #include "../../weights.h"

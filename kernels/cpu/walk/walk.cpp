@@ -141,6 +141,7 @@ void misses(const Exposure& e, Block b, long long nx, long long ny, int* of_rows
     count_misses(e, b, nx, ny, of_rows, workspace_at(workspace));
 }
 
+void merge_row(const Merge& m, long long row);   // in merge_rows.cpp
 void blot_row(const Blot& blot, long long row);  // in blot_rows.cpp, with:
 void blot_exposure_row(const Exposure& e, const Blot& blot, long long row, double* room);
 
@@ -149,7 +150,8 @@ void prepare(void* workspace) { new (workspace) Workspace(); }
 
 Walk walk_for_this_isa()
 {
-    return {sizeof(Workspace), prepare, reach, walk_tile, weights, fill_pixmap, misses, blot_row, blot_exposure_row};
+    return {sizeof(Workspace), prepare, reach,     walk_tile, weights,
+            fill_pixmap,       misses,  merge_row, blot_row,  blot_exposure_row};
 }
 
 GPURES_END
