@@ -164,7 +164,7 @@ class PlaneAccumulators(Accumulators):
             context = images["con"]
             record["context"], record["other_context"] = self._address(self._context), self._address(context)
             record["context_stride"] = self.layout.shape[0] * self.layout.shape[1]
-            record["other_context_stride"] = context.strides[0] // context.itemsize
+            record["other_context_stride"] = context.strides[0] // context.dtype.itemsize
             record["context_planes"] = len(self._context)
             record["other_planes"] = min(len(context), (count - 1) // BITS_PER_PLANE + 1)
             record["first_bit"] = first
@@ -328,4 +328,4 @@ class PlaneAccumulators(Accumulators):
 
 def _row_of(image: Any) -> int:
     """Pixels from one row of an image to the next."""
-    return image.strides[-2] // image.itemsize
+    return image.strides[-2] // image.dtype.itemsize

@@ -1,7 +1,7 @@
 // Rows of a mosaic and of another that is merged into it, plane by plane over a piece of the row.
 //
 // Compiled once per instruction set, like walk.cpp.
-#include "maths.h"
+#include "view_rows.h"
 
 GPURES_BEGIN
 
@@ -33,7 +33,42 @@ class PieceInCommon {
     alignas(64) double added_[PIECE], per_total_[PIECE], old_share_[PIECE];
 };
 
+// The plane that is merged next, and where: what lies at the same place of each array waits for the same few lines of
+// the nearest cache, so one plane is in work at a time, and the next is asked for.
+struct Ahead {
+    const MergedPlane& plane;
+    long long index, there;
+
+    template <class T>
+    __attribute__((always_inline)) void prefetch(int k) const
+    {
+        ask_for<T>(plane.mean, index + k);
+        ask_for<T>(plane.other_mean, there + k);
+        if (!plane.weight) return;
+        ask_for<T>(plane.weight, index + k);
+        ask_for<T>(plane.other_weight, there + k);
+    }
+
+  private:
+    template <class T>
+    __attribute__((always_inline)) static void ask_for(const void* array, long long k)
+    {
+        gpures::GPURES_ISA::prefetch(static_cast<const T*>(array) + k);
+    }
+};
+
 // Calls work(V{}, k) for the n pixels from the k-th on, as many at a time as V has lanes.
+template <class T, class Work>
+inline void over_piece(int n, const Ahead& ahead, const Work& work)
+{
+    int k = 0;
+    for (; k + LANES <= n; k += LANES) {
+        ahead.prefetch<T>(k);
+        work(Vector{}, k);
+    }
+    for (; k < n; ++k) work(0.0, k);
+}
+
 template <class Work>
 inline void over_piece(int n, const Work& work)
 {
@@ -44,34 +79,46 @@ inline void over_piece(int n, const Work& work)
 
 template <class T, bool SQUARED>
 inline void merge_mean_of_piece(const MergedPlane& plane, const PieceInCommon& piece, long long index, long long there,
-                                int n)
+                                int n, const Ahead& ahead)
 {
-    over_piece(n, [&](auto zero, int k) {
+    over_piece<T>(n, ahead, [&](auto zero, int k) {
         using V = decltype(zero);
         merge_mean<V, T, SQUARED>(plane, piece.common<V>(k), index + k, there + k);
     });
 }
 
-// Weights and means. Where the other has no weight nothing is written to: it would take memory.
+// Weights, means and variances. Where the other has no weight nothing is written to: it would take memory.
 template <class T>
-void merge_weighted(const Merge& m, long long index, long long there, int n)
+void merge_planes(const Merge& m, long long index, long long there, int n)
 {
     const T* const other_weight = static_cast<const T*>(m.other_weight) + there;
     bool any = false;
     for (int k = 0; k < n; ++k) any |= other_weight[k] != T(0);
-    if (!any) return;
+    const MergedPlane weights = {m.weight, nullptr, m.other_weight, nullptr, 0};
+    const auto ahead = [&](int p) -> Ahead {
+        if (p < m.planes) return {m.plane[p], index, there};
+        return {weights, index + n, there + n};  // of the next piece
+    };
     PieceInCommon piece;
-    over_piece(n, [&](auto zero, int k) {
-        using V = decltype(zero);
-        piece.keep(common_of_both<V, T>(m, index + k, there + k), k);
-    });
+    if (any) {
+        over_piece<T>(n, ahead(0), [&](auto zero, int k) {
+            using V = decltype(zero);
+            piece.keep(common_of_both<V, T>(m, index + k, there + k), k);
+        });
+    }
     for (int p = 0; p < m.planes; ++p) {
         const MergedPlane& plane = m.plane[p];
-        if (plane.weight) continue;
-        plane.squared ? merge_mean_of_piece<T, true>(plane, piece, index, there, n)
-                      : merge_mean_of_piece<T, false>(plane, piece, index, there, n);
+        const Ahead next = ahead(p + 1);
+        if (plane.weight) {
+            over_piece<T>(n, next, [&](auto zero, int k) {
+                merge_variance<decltype(zero), T>(plane, index + k, there + k);
+            });
+        } else if (any) {
+            plane.squared ? merge_mean_of_piece<T, true>(plane, piece, index, there, n, next)
+                          : merge_mean_of_piece<T, false>(plane, piece, index, there, n, next);
+        }
     }
-    over_piece(n, [&](auto zero, int k) { merge_weight<decltype(zero), T>(m, index + k, there + k); });
+    if (any) over_piece(n, [&](auto zero, int k) { merge_weight<decltype(zero), T>(m, index + k, there + k); });
 }
 
 // Bits of a plane that the other has in a piece.
@@ -85,12 +132,7 @@ inline unsigned bits_of(const unsigned* plane, int n)
 template <class T>
 void merge_piece(const Merge& m, long long index, long long there, int n)
 {
-    merge_weighted<T>(m, index, there, n);
-    for (int p = 0; p < m.planes; ++p) {
-        const MergedPlane& plane = m.plane[p];
-        if (!plane.weight) continue;
-        over_piece(n, [&](auto zero, int k) { merge_variance<decltype(zero), T>(plane, index + k, there + k); });
-    }
+    merge_planes<T>(m, index, there, n);
     if (m.time) over_piece(n, [&](auto zero, int k) { merge_time<decltype(zero), T>(m, index + k, there + k); });
     if (m.dq && bits_of(m.other_dq + there, n)) {
         for (int k = 0; k < n; ++k) merge_dq(m, index + k, there + k);
