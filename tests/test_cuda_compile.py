@@ -19,7 +19,7 @@ ARCHITECTURES = {
 }
 
 WHOLE = ["fold_f4", "fold_f8", "fill_f4", "fill_f8", "finish_variance_f4", "finish_variance_f8", "error_image"]
-WHOLE += ["weight_map", "show_weights"]
+WHOLE += ["merge_f4", "merge_f8", "weight_map", "show_weights"]
 
 CLEANING = [*(f"median_of_{n}" for n in (4, 8, 16, 32, "any")), "leave_out", "blot_exposure", "make_likely", "compare"]
 CLEANING += ["find_outliers", "find_beside", "grow", "clipped_mean"]
@@ -83,8 +83,8 @@ def test_cleaning_compiles(target):
 def test_records_are_the_structs():
     """Each field of Python's records lies where the C++ struct has it, and nothing is left out."""
     found = []
-    names = ("VIEW", "PIXMAP", "PLANE", "EXPOSURE", "MOSAIC", "WINDOW", "BLOT", "STACK_IMAGE", "STACK")
-    names += ("CLIPPED", "COMPARISON")
+    names = ("VIEW", "PIXMAP", "PLANE", "EXPOSURE", "MOSAIC", "WINDOW", "MERGED_PLANE", "MERGE", "BLOT")
+    names += ("STACK_IMAGE", "STACK", "CLIPPED", "COMPARISON")
     for name in names:
         for field, (dtype, offset, *_) in getattr(structs, name).fields.items():
             found.append((f"{name.title().replace('_', '')}.{field}", offset, dtype.itemsize))

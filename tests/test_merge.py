@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import pickle
+import sys
 import threading
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 import scenes
 import test_seams
 import tolerances as tol
+from cuda_on_host import HostCUDA
 from hypothesis import given
 from hypothesis import strategies as st
 from test_interrupts import STEPS, AtLine, Interrupt, WithHooks, equal, values
@@ -95,7 +97,7 @@ def assert_accumulated(resample, expected, bound):
 
 
 def assert_one_go(resample, expected, eps=tol.EPS32, per_exposure=1.0):
-    """A merged mosaic is that of one go: to a few roundings an exposure, and exactly where there is nothing to round."""
+    """A merged mosaic is that of one go: to a few roundings an exposure, and exactly where nothing is rounded."""
     names = [exposure.name for exposure in resample.exposures]
     assert names == [exposure.name for exposure in expected.exposures]
     assert resample.group_ids == expected.group_ids
@@ -205,11 +207,10 @@ def assert_where_sure(got, expected, bound):
             np.testing.assert_array_equal(got[name], value, err_msg=name)
 
 
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize("split", [1, 17, 32, 33])
+@pytest.mark.parametrize(("split", "dtype"), [(1, "f4"), (17, "f8"), (32, "f4"), (33, "f4")])
 def test_every_backend(backend, split, dtype):
     """With more exposures than fit in a plane of the context image, whose bits move by any number."""
-    if backend == "drizzle" and dtype == "f8":
+    if backend == "drizzle":  # which has one type
         dtype = "f4"
     options = ALL_PLANES | {"backend": backend, "accumulator_dtype": dtype}
     merged, other = made(MODELS[:split], **options), made(MODELS[split:], **options)
@@ -231,6 +232,16 @@ def test_between_backends(host_cuda, into, of):
     assert merged.backend == into
     expected = made(MODELS[:12], "cpu", **ALL_PLANES)
     assert_one_go(merged, expected, per_exposure=30.0)
+
+
+def test_between_devices(monkeypatch):
+    """A part on a GPU goes into one on another."""
+    monkeypatch.setitem(sys.modules, "cupy", HostCUDA(devices=2))
+    merged, other = (made(MODELS[2 * k : 2 * k + 2], "cuda", device=k, **ALL_PLANES) for k in range(2))
+    before = state(other)
+    merged.merge(other)
+    assert_same_state(state(other), before)
+    assert_one_go(merged, made(MODELS[:4], **ALL_PLANES))
 
 
 @pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
@@ -363,7 +374,7 @@ def test_weights_of_any_size(own_backend, size, dtype):
 
 
 @pytest.mark.filterwarnings("ignore:'wht' is infinite")
-@pytest.mark.parametrize("into, of", [("cpu", "cuda"), ("cuda", "cpu"), ("drizzle", "cpu")])
+@pytest.mark.parametrize(("into", "of"), [("cpu", "cuda"), ("cuda", "cpu"), ("drizzle", "cpu")])
 def test_sums_beyond_float32_travel(host_cuda, into, of):
     """What float32 accumulators keep of sums of weights beyond their range is known to the other backends."""
     models = make_models(6)
@@ -650,7 +661,7 @@ def test_ratios_that_were_not_given():
     areas = [MODELS[0]["pixelarea_steradians"] * factor for factor in (1.0, 1.1)]
     models = [model | {"pixelarea_steradians": area} for model, area in zip(MODELS, areas, strict=False)]
     parts = [made([model], ratio=None, kernel="turbo") for model in models]
-    with pytest.raises(ValueError, match="sizes the drops of 'exposure1.fits', got 0.95.*give 'pixel_scale_ratio'"):
+    with pytest.raises(ValueError, match=r"sizes the drops of 'exposure1.fits', got 0.95.*give 'pixel_scale_ratio'"):
         parts[0].merge(parts[1])
     parts = [made([model], ratio=None) for model in models]
     parts[0].merge(parts[1])

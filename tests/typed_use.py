@@ -122,6 +122,8 @@ def resampled(wcs: object, models: list[Model], good_bits: Flags) -> MosaicModel
     assert_type(resample.dq_of_empty, int | None)
     assert_type(resample.backend, str)
     assert_type(resample.group_ids, list[Any])
+    assert_type([exposure.name for exposure in resample.exposures], list[str])
+    resample.merge(gpures.Resample({"wcs": resample.output_wcs}))
     assert_type(resample.output_array_shape, tuple[int, int])
     assert_type(resample.output_pixel_scale, float)
     assert_type(resample.pixel_scale_ratio, float | None)

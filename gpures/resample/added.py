@@ -42,16 +42,28 @@ class AddedModel:
         Of its pixels, as they were given: 64 rows of the data at most, as float64.
     places : tuple of float
         Where a few of its pixels lie in the output, x and y.
+    is_sized_by_ratio : bool
+        Whether the pixel scale ratio of the mosaic sizes its drops.
     """
 
     name: str
     group_id: Any
     digest: str
     places: tuple[float, ...] = field(repr=False)
-    is_sized_by_ratio: bool = field(default=False, repr=False)  # whether the pixel scale ratio sizes its drops
+    is_sized_by_ratio: bool = field(default=False, repr=False)
 
     def is_same(self, other: AddedModel) -> bool:
-        """Whether another one is the same exposure."""
+        """Whether another one is the same exposure.
+
+        Parameters
+        ----------
+        other : AddedModel
+            Of a mosaic of the same frame.
+
+        Returns
+        -------
+        bool
+        """
         return self._key == other._key and np.allclose(
             self.places, other.places, rtol=0.0, atol=SAME_PLACE, equal_nan=True
         )

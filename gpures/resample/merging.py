@@ -63,8 +63,8 @@ class Merging(Hooks):
 
         The mosaic is then what it would be had the exposures of the other one been added after its own, up to
         rounding: images and variances, flags and times; in the context image their bits come after its own. So parts of
-        a mosaic can be made by several processes, and merged in any order: a copy, by `copy` or `pickle`, is how they
-        travel. Only that part of the frame is looked at to which the other's exposures have contributed.
+        a mosaic can be made by several processes, and merged in any order: a copy, by ``copy`` or ``pickle``, is how
+        they travel. Only that part of the frame is looked at to which the other's exposures have contributed.
 
         What is set here holds for the result (such as the fill value), and settings that act on single exposures, such
         as ``kernel``, may have been others. Drops that are sized by the pixel scale ratio need one ratio for all: give

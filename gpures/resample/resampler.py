@@ -313,7 +313,8 @@ class Resample(Merging, OutputFrame, TimeCounters):
     group_ids: Settled[list[Any]] = Settled("Group IDs of the models added, in their order.", "call 'reset_arrays'")
     exposures: Settled[list[AddedModel]] = Settled(
         "Models that are in the mosaic, in the order of the context image's bits: of each its ``name`` (that of its "
-        "file), its ``group_id``, and a ``digest`` of its pixels.",
+        "file), its ``group_id``, and a ``digest`` of its pixels. Of a finished mosaic that is gone on with they are "
+        "not known.",
         "call 'reset_arrays'",
     )
     output_model: Settled[MosaicModel] = Settled(

@@ -110,9 +110,8 @@ void merge_planes(const Merge& m, long long index, long long there, int n)
         const MergedPlane& plane = m.plane[p];
         const Ahead next = ahead(p + 1);
         if (plane.weight) {
-            over_piece<T>(n, next, [&](auto zero, int k) {
-                merge_variance<decltype(zero), T>(plane, index + k, there + k);
-            });
+            over_piece<T>(n, next,
+                          [&](auto zero, int k) { merge_variance<decltype(zero), T>(plane, index + k, there + k); });
         } else if (any) {
             plane.squared ? merge_mean_of_piece<T, true>(plane, piece, index, there, n, next)
                           : merge_mean_of_piece<T, false>(plane, piece, index, there, n, next);
