@@ -278,6 +278,15 @@ def test_both_go_on(backend, way):
     assert_one_go(one, made(MODELS[:5], **options), per_exposure=rounding)
 
 
+def test_the_other_waits_until_it_has_been_read(cuda):
+    """On a GPU a merge is under way when it returns; what the other is told next comes after it."""
+    one, other = made(MODELS[:2], "cuda"), made(MODELS[2:4], "cuda")
+    one.merge(other)
+    other.add_model(MODELS[4])
+    np.array(other.output_model["data"])
+    assert_one_go(one, made(MODELS[:4], "cuda"))
+
+
 def test_parts_without_exposures(backend):
     """A new mosaic merges, and is merged, and without any exposure there is nothing to finish."""
     options = ALL_PLANES | {"backend": backend}

@@ -15,8 +15,9 @@ from gpures.exposure.exposure import Exposure
 
 __all__ = ["AddedModel", "added_model", "in_both"]
 
-# Rows of an image that its digest is made of, at most: noise tells exposures apart in any of them.
-ROWS = 64
+# Rows of an image that its digest is made of, at most, as it takes time with each exposure: noise tells exposures apart
+# in any row.
+ROWS = 16
 
 # Places of a pixel that differ by less, in output pixels, are the same, by whatever pixel map.
 SAME_PLACE = 0.01
@@ -39,7 +40,7 @@ class AddedModel:
     group_id : str or int
         Its group.
     digest : str
-        Of its pixels, as they were given: 64 rows of the data at most, as float64.
+        Of its pixels, as they were given: 16 rows of the data at most, as float64.
     places : tuple of float
         Where a few of its pixels lie in the output, x and y.
     is_sized_by_ratio : bool
