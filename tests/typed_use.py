@@ -30,6 +30,7 @@ from gpures.cleaning import (
 from gpures.errors import IncompleteError, MissingDependencyError, ProgramError
 from gpures.exposure.options import Options
 from gpures.mosaicking import Mosaic
+from gpures.resample import AddedModel
 from gpures.typing import Flags, Model, ModelLike, MosaicLike, MosaicModel
 
 
@@ -122,7 +123,9 @@ def resampled(wcs: object, models: list[Model], good_bits: Flags) -> MosaicModel
     assert_type(resample.dq_of_empty, int | None)
     assert_type(resample.backend, str)
     assert_type(resample.group_ids, list[Any])
-    assert_type([exposure.name for exposure in resample.exposures], list[str])
+    added = resample.exposures
+    assert_type(added, list[AddedModel])
+    assert_type([exposure.name for exposure in added if not exposure.is_same(added[0])], list[str])
     resample.merge(gpures.Resample({"wcs": resample.output_wcs}))
     assert_type(resample.output_array_shape, tuple[int, int])
     assert_type(resample.output_pixel_scale, float)

@@ -295,7 +295,7 @@ class CUDAAccumulators(PlaneAccumulators):
             beside = other if isinstance(other, CUDAAccumulators) and other._number == self._number else None
             if beside is not None:
                 contents = beside.contents(window)
-                self._follow(beside._stream)
+                beside._stream.synchronize()  # all of its exposures are in it
             else:
                 with self._stream:
                     contents = self._as_here(other.contents_on_host(window), self._cupy.asarray)
@@ -303,10 +303,7 @@ class CUDAAccumulators(PlaneAccumulators):
                 record = self._merge_record(contents, window, first, count)
             x0, x1, y0, y1 = window
             self._over_image(f"merge_{self._type}", (x1 - x0 + 1) * (y1 - y0 + 1), record)
-            if beside is not None:
-                beside._follow(self._stream)  # before it is added to
-            else:
-                self._stream.synchronize()  # before the copies go
+            self._stream.synchronize()  # before the other is added to, or copies of it go
             self._done[:] = (self.passes + 1, *window)
 
     def contents_on_host(self, window: Box) -> Contents:  # noqa: D102
