@@ -46,7 +46,9 @@ def test_rays_are_found_and_stars_kept(which):
     assert ours.found >= 0.98
     assert ours.found > reference.found
     assert ours.hot >= 0.98
-    assert ours.false <= 0.001
+    assert ours.false <= 0.0001
+    if which[0] <= 6:  # of more the pipelines' steps lose less still
+        assert ours.false <= reference.false
     assert ours.false_cores <= min(0.01, reference.false_cores)
 
 

@@ -75,7 +75,7 @@ def test_clean_mosaic(paths, tmp_path, name):
         assert record.outliers == np.count_nonzero(mask) < 1.5 * np.count_nonzero(hits_of(k))
         assert record.used == mask.size - record.outliers
     assert f"{records[4].outliers} outliers" in made.report
-    assert "skies by match (median), no outliers (snr 5 4 3, scale 1.2 0.7 0.3, maskpt 0.7)" in made.report
+    assert "skies by match (median), no outliers (snr 5 4 3.3, scale 1.2 0.7 0.15, maskpt 0.7)" in made.report
     told = io.read_mosaic(tmp_path / name)["exposures"]
     assert [each.get("outliers") for each in told] == [record.outliers for record in records]
     np.testing.assert_allclose([each.get("sky", 0.0) for each in told], levels, rtol=1e-12)

@@ -51,8 +51,8 @@ class OutlierOptions:
         One has a value that it can't have.
     """
 
-    snr: Thresholds = (5.0, 4.0, 3.0)
-    scale: Thresholds = (1.2, 0.7, 0.3)
+    snr: Thresholds = (5.0, 4.0, 3.3)
+    scale: Thresholds = (1.2, 0.7, 0.15)
     backg: float = 0.0
     maskpt: float = 0.7
     kernel_size: int = 3

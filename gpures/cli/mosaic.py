@@ -221,14 +221,14 @@ def _add_cleaning(group: Any) -> None:
         nargs="+",
         metavar="S",
         help="thresholds, times the noise: of a pixel; of one in whose surroundings another is beyond the first; of "
-        "one beside what was found (default: 5 4 3, of HST 3.5 3 3)",
+        "one beside what was found (default: 5 4 3.3, of HST 3.5 3 3)",
     )
     group.add_argument(
         "--outlier-scale",
         type=float,
         nargs="+",
         metavar="S",
-        help="what is added to them, times the greatest step to a neighbouring pixel (default: 1.2 0.7 0.3)",
+        help="what is added to them, times the greatest step to a neighbouring pixel (default: 1.2 0.7 0.15)",
     )
     group.add_argument("--outlier-backg", type=float, metavar="B", help="background of the differences (default: 0)")
     group.add_argument(
