@@ -64,6 +64,7 @@ class AddedModel:
         Returns
         -------
         bool
+            True where name, pixels and place are the same.
         """
         return self._key == other._key and np.allclose(
             self.places, other.places, rtol=0.0, atol=SAME_PLACE, equal_nan=True
