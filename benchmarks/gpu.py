@@ -64,7 +64,7 @@ TOOLS = ("memcheck", "racecheck", "initcheck")
 
 # initcheck is slow, and knows only of what the kernels write that it looks at: gpures' own, and those of CuPy that make
 # float32 of float64.
-OWN_KERNELS = ("splat_", "fold_", "fill_", "show_weights", "finish_variance_", "error_image", "weight_map")
+OWN_KERNELS = ("splat_", "fold_", "merge_", "fill_", "show_weights", "finish_variance_", "error_image", "weight_map")
 LOOKED_AT = (*OWN_KERNELS, "cupy_copy")
 
 # What the tests import besides gpures' own needs.

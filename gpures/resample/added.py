@@ -26,7 +26,7 @@ SAME_PLACE = 0.01
 SIZED_BY_PIXMAP = ("square", "point")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AddedModel:
     """What a mosaic knows of a model that was added to it.
 
@@ -41,8 +41,8 @@ class AddedModel:
         Its group.
     digest : str
         Of its pixels, as they were given: 16 rows of the data at most, as float64.
-    places : tuple of float
-        Where a few of its pixels lie in the output, x and y.
+    packed_places : bytes
+        The same as `places`, in a fourth of the memory.
     is_sized_by_ratio : bool
         Whether the pixel scale ratio of the mosaic sizes its drops.
     """
@@ -50,8 +50,13 @@ class AddedModel:
     name: str
     group_id: Any
     digest: str
-    places: tuple[float, ...] = field(repr=False)
+    packed_places: bytes = field(repr=False)
     is_sized_by_ratio: bool = field(default=False, repr=False)
+
+    @property
+    def places(self) -> tuple[float, ...]:
+        """Where a few of its pixels lie in the output, x and y."""
+        return tuple(np.frombuffer(self.packed_places).tolist())
 
     def is_same(self, other: AddedModel) -> bool:
         """Whether another one is the same exposure.
@@ -91,7 +96,7 @@ def added_model(name: str, group_id: Any, exposure: Exposure, kernel: str) -> Ad
     """
     xmin, xmax, ymin, ymax = exposure.limits
     rows, columns = ([first, (first + last) // 2, last] for first, last in ((ymin, ymax), (xmin, xmax)))
-    places = tuple(exposure.pixmap.at(rows, columns).ravel().tolist())
+    places = np.asarray(exposure.pixmap.at(rows, columns), np.float64).tobytes()
     return AddedModel(name, group_id, _digest(exposure.data), places, kernel not in SIZED_BY_PIXMAP)
 
 
