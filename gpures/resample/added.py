@@ -26,7 +26,7 @@ SAME_PLACE = 0.01
 SIZED_BY_PIXMAP = ("square", "point")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AddedModel:
     """What a mosaic knows of a model that was added to it.
 
