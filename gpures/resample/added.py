@@ -42,7 +42,7 @@ class AddedModel:
     digest : str
         Of its pixels, as they were given: 16 rows of the data at most, as float64.
     packed_places : bytes
-        The same as `places`, in a fourth of the memory.
+        Those of `AddedModel.places`, in a fourth of the memory.
     is_sized_by_ratio : bool
         Whether the pixel scale ratio of the mosaic sizes its drops.
     """
