@@ -337,6 +337,7 @@ def test_other_flags_and_options():
         ({"kernel_size": 0}, "'kernel_size' must be an odd number"),
         ({"maskpt": 2}, "'maskpt'"),
         ({"sharpness": -0.1}, "'sharpness'"),
+        ({"by_lower": "no"}, "'by_lower'"),
         ({"backg": np.nan}, "'backg'"),
         ({"flags": 0}, "'flags' must be positive"),
         ({"flags": 1 << 33}, "'flags' must be positive and fit"),

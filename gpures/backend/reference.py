@@ -127,10 +127,10 @@ class DrizzleAccumulators(Accumulators):
         images |= {name: driz.out_img for name, driz in self._averaged().items()}
         images |= {f"squared/{k}": image for k, image in enumerate(self._driz.out_img2 or ())}
         variances = {}
-        for name, weight in self._wt.items():
+        for name in self._wt:
+            weight, total = self._wt[name][window.slices], self._wsum[name][window.slices]
             with np.errstate(invalid="ignore", divide="ignore"):
-                variance = np.where(weight > 0, self._wsum[name] / weight / weight, 0.0)
-            variances[name] = variance[window.slices], weight[window.slices]
+                variances[name] = np.where(weight > 0, total / weight / weight, 0.0), weight
         return {name: image[window.slices] for name, image in images.items() if image is not None}, variances
 
     def _merge(self, other: Accumulators, window: Box, first: int, count: int) -> None:

@@ -11,11 +11,12 @@ import numpy as np
 
 from gpures.arguments.arrays import got, model_name
 from gpures.arguments.values import NOT_GIVEN, is_real
+from gpures.cleaning.survey import Field
 from gpures.io import Input, inputs, units
 from gpures.io.flags import default_good_bits, names_for
 from gpures.wcs.transforms import checked_wcs
 
-__all__ = ["check_model", "check_scale", "given_exposures", "good_bits_of"]
+__all__ = ["check_model", "check_scale", "field_of", "given_exposures", "good_bits_of"]
 
 # Exposure times that differ by a smaller part are one.
 ALIKE = 1e-4
@@ -57,6 +58,20 @@ def given_exposures(exposures: Any) -> list[Any]:
     if len({id(one) for one in found}) < len(found):
         raise ValueError("'exposures' has the same model twice.")
     return found
+
+
+def field_of(exposure: Any) -> Field:
+    """What is known of an exposure before its pixels are.
+
+    Parameters
+    ----------
+    exposure : mapping or gpures.io.Input
+        As `given_exposures` has them.
+    """
+    if isinstance(exposure, Mapping):
+        ny, nx = np.shape(exposure["data"])
+        return Field(model_name(exposure), exposure["wcs"], (ny, nx), exposure.get("group_id"))
+    return Field(exposure.name, exposure.wcs, exposure.shape, exposure.group_id)
 
 
 def good_bits_of(exposures: Sequence[Any], good_bits: Any) -> tuple[Any, Mapping[str, int] | None]:

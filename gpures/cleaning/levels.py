@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpures.cleaning.statistics import Measure
-from gpures.reporting.tables import row
+from gpures.reporting.tables import listed, row
 
 __all__ = ["METHODS", "Pair", "SkyMatch", "Unit", "levels_by_matching", "lowest", "pairs_of"]
 
@@ -224,23 +224,17 @@ def tell(units: Sequence[Unit], has_pixels: Sequence[bool], islands: Sequence[Se
         Units that overlaps connect; empty where overlaps don't count.
     """
     if empty := [unit.label for unit, known in zip(units, has_pixels, strict=True) if not known]:
-        log.warning("The sky is not known of %s: no pixel can be used.", _listed(empty))
+        log.warning("The sky is not known of %s: no pixel can be used.", listed(empty, NAMED))
     alone = [island[0] for island in islands if len(island) == 1 and has_pixels[island[0]]]
     if alone:
-        names = _listed([units[unit].label for unit in alone])
+        names = listed([units[unit].label for unit in alone], NAMED)
         log.warning("The sky is not matched of %s: no pixel that can be used lies within another exposure.", names)
     several = [island for island in islands if len(island) > 1]
     if len(several) > 1:
-        words = "; ".join(_listed([units[unit].label for unit in island]) for island in several)
+        words = "; ".join(listed([units[unit].label for unit in island], NAMED) for island in several)
         log.warning(
             "The exposures form %d islands that no overlap connects: %s. The sky is matched within each, and not "
             "between them.",
             len(several),
             words,
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Some names, and how many more there are."""
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gpures.arguments.arrays import got
-from gpures.arguments.values import checked_integer, checked_number
+from gpures.arguments.values import checked_integer, checked_number, checked_switch
 
 __all__ = ["OutlierOptions", "Thresholds"]
 
@@ -69,6 +69,7 @@ class OutlierOptions:
         checked_number(self.backg, "backg", -math.inf, math.inf)
         checked_number(self.maskpt, "maskpt", 0.0, 1.0)
         checked_number(self.sharpness, "sharpness", 0.0, 1.0)
+        checked_switch(self.by_lower, "by_lower")
         for name in ("kernel_size", "grow"):
             side = checked_integer(getattr(self, name), name)
             if side < 1 or side % 2 == 0:

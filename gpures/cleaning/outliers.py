@@ -16,7 +16,7 @@ import numpy as np
 from gpures.arguments.arrays import as_host, got, model_name, on_device
 from gpures.arguments.values import NOT_GIVEN, checked_integer
 from gpures.cleaning.comparison import blotted, outliers
-from gpures.cleaning.given import check_model, check_scale, given_exposures, good_bits_of
+from gpures.cleaning.given import check_model, check_scale, field_of, given_exposures, good_bits_of
 from gpures.cleaning.noise import lacks_noise, noise_of
 from gpures.cleaning.options import OutlierOptions, Thresholds
 from gpures.cleaning.stack import Stack
@@ -339,7 +339,7 @@ def flag_outliers(
     made = [flagged(model["dq"], mask, flags) for model, mask in of_models]
     for (model, _), dq in zip(of_models, made, strict=True):
         model["dq"] = dq
-    return Outliers([_place_of(one)[0] for one in exposures], masks, search.median, search.wcs)
+    return Outliers([field_of(one).name for one in exposures], masks, search.median, search.wcs)
 
 
 def _read(exposure: Any) -> Mapping[str, Any]:
@@ -348,13 +348,6 @@ def _read(exposure: Any) -> Mapping[str, Any]:
         return exposure
     with stage("reading files"):
         return exposure.read()
-
-
-def _place_of(exposure: Any) -> tuple[str, Any, tuple[int, ...]]:
-    """Name, WCS and shape of an exposure."""
-    if isinstance(exposure, Input):
-        return exposure.name, exposure.wcs, exposure.shape
-    return model_name(exposure), exposure["wcs"], np.shape(exposure["data"])
 
 
 def flagged(dq: Any, mask: np.ndarray, flags: int) -> Any:
@@ -378,8 +371,8 @@ def _checked_flags(flags: Any, models: Sequence[Mapping[str, Any]]) -> int:
 
 def _frame_of(exposures: Sequence[Any]) -> dict[str, Any]:
     """A frame around exposures, on the scale and along the axes of the first."""
-    places = [_place_of(exposure) for exposure in exposures]
-    _, wcs, shape = places[0]
-    sky = world_axes(wcs).sky
-    footprints = [footprint_of(name, each, (sides[0], sides[1]), sky) for name, each, sides in places]
-    return made_wcs(wcs, (shape[0], shape[1]), footprints, FrameOptions(rotation=None), sky)[0]
+    fields = [field_of(exposure) for exposure in exposures]
+    first = fields[0]
+    sky = world_axes(first.wcs).sky
+    footprints = [footprint_of(one.name, one.wcs, one.shape, sky) for one in fields]
+    return made_wcs(first.wcs, first.shape, footprints, FrameOptions(rotation=None), sky)[0]

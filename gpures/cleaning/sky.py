@@ -12,10 +12,10 @@ import numpy as np
 from gpures.arguments.arrays import as_flags, as_host, got, model_name
 from gpures.arguments.values import NOT_GIVEN, checked_switch
 from gpures.box import row_blocks
-from gpures.cleaning.given import check_model, check_scale, given_exposures, good_bits_of
+from gpures.cleaning.given import check_model, check_scale, field_of, given_exposures, good_bits_of
 from gpures.cleaning.levels import SkyMatch
 from gpures.cleaning.statistics import StatisticOptions
-from gpures.cleaning.survey import Field, SkyOptions, SkySurvey
+from gpures.cleaning.survey import SkyOptions, SkySurvey
 from gpures.exposure.from_model import sky_level
 from gpures.exposure.input_model import InputModel
 from gpures.exposure.weights import bad_bits
@@ -25,7 +25,6 @@ from gpures.typing import Flags, ModelLike
 __all__ = ["match_sky"]
 
 log = logging.getLogger(__name__)
-
 
 # What is read of a file.
 ARRAYS = ("data", "dq")
@@ -127,7 +126,7 @@ def match_sky(
     found = [_checked(_Source(one), subtract) for one in given]
     if options.method != "local":
         check_scale(given)
-    survey = SkySurvey([source.field for source in found], options)
+    survey = SkySurvey([field_of(one) for one in given], options)
     with shown(progress, len(found), "sky") as show:
         for number, source in enumerate(found):
             data, usable, level = source.pixels(good_bits, names)
@@ -160,14 +159,6 @@ class _Source:
     def is_model(self) -> bool:
         """Whether it is a model."""
         return isinstance(self.given, Mapping)
-
-    @property
-    def field(self) -> Field:
-        """What is known of it before its pixels are."""
-        if self.is_model:
-            shape = np.shape(self.given["data"])
-            return Field(model_name(self.given), self.given["wcs"], (shape[0], shape[1]), self.given.get("group_id"))
-        return Field(self.given.name, self.given.wcs, self.given.shape, self.given.group_id)
 
     def pixels(self, good_bits: Flags, names: Mapping[str, int] | None) -> tuple[np.ndarray, np.ndarray | None, float]:
         """Its data, which of them can be used, and the sky that is known to be in them."""

@@ -58,9 +58,6 @@ class Stack:
         self._images: list[_Image] = []
         self._file: IO[bytes] | None = None
 
-    def __len__(self) -> int:
-        return len(self._images)
-
     def add(self, values: Any, window: Box) -> None:
         """Add an image.
 

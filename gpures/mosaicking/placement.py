@@ -11,6 +11,7 @@ from gpures.io import FileError
 from gpures.mosaicking.continuing import Begun
 from gpures.mosaicking.reach import all_beside, reaching
 from gpures.mosaicking.sources import Source
+from gpures.reporting.tables import listed
 from gpures.resample.output_frame import OutputFrame
 from gpures.wcs.footprint import Footprint, footprint_of
 from gpures.wcs.frame import FrameOptions
@@ -151,8 +152,7 @@ class Placement:
             log.warning(self.on_the_sky.words)
         if self.outside:
             names = [source.name for source in self.outside]
-            some = ", ".join([*names[:NAMED], *["..."][: len(names) > NAMED]])
-            log.warning("%d exposures do not reach the frame, and are not read: %s", len(names), some)
+            log.warning("%d exposures do not reach the frame, and are not read: %s", len(names), listed(names, NAMED))
         if begun is not None:
             begun.warn_of_edges(self.footprints)
 

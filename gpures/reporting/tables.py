@@ -1,4 +1,4 @@
-"""Text in columns, for a person to read."""
+"""Text in columns and lists, for a person to read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import chain, repeat
 from typing import Any
 
-__all__ = ["line", "row"]
+__all__ = ["line", "listed", "row"]
 
 # The column where values begin, and the width to which long ones are broken.
 COLUMN, WIDTH = 16, 110
@@ -34,6 +34,20 @@ def line(name: str, value: str, indent: int = 2) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Some names, and how many more there are.
+
+    Parameters
+    ----------
+    names : sequence of str
+        All of them.
+    most : int
+        How many are told.
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def row(cells: Sequence[Any], formats: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from gpures.arguments.arrays import got
 from gpures.backend.base import Accumulators
 from gpures.errors import IncompleteError
 from gpures.exposure.options import Options
+from gpures.reporting.tables import listed
 from gpures.resample.added import AddedModel, in_both
 from gpures.resample.hooks import Hooks
 from gpures.resample.output_model import OutputModel
@@ -187,11 +188,10 @@ class Merging(Hooks):
     def _check_exposures(self, other: Merging) -> None:
         """Refuse exposures that would be in the mosaic twice, and times that can't be compared with those here."""
         if shared := in_both(self._exposures, other._exposures):
-            names = [repr(exposure.name) for exposure in shared[:MOST_NAMES]]
-            more = f" and {len(shared) - MOST_NAMES} more" if len(shared) > MOST_NAMES else ""
+            names = listed([repr(exposure.name) for exposure in shared], MOST_NAMES)
             raise ValueError(
                 f"'other' must have exposures that are not in this mosaic, got {len(shared)} of "
-                f"{len(other._exposures)} that are: {', '.join(names)}{more}."
+                f"{len(other._exposures)} that are: {names}."
             )
         for times in other._group_times:
             self._check_time(times)

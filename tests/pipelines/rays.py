@@ -69,3 +69,35 @@ def assert_same_cleaning(got, expected, outlier):
     assert flagged > 0.01 * sum(dq.size for _, dq, _ in expected)
     assert different < 1e-2 * flagged
     assert different < 1e-4 * sum(dq.size for _, dq, _ in expected)
+
+
+def step_products(library):
+    """Levels, DQ and data of the models of a library."""
+    with library:
+        models = list(library)
+        for model in models:
+            library.shelve(model, modify=False)
+    return [(model.meta.background.level, np.array(model.dq), np.array(model.data)) for model in models]
+
+
+def assert_used_by_steps(used, in_memory, resample):
+    """What gpures has done in the sky and outlier steps, for four exposures.
+
+    Parameters
+    ----------
+    used : collections.Counter
+        Calls, by the originals' names.
+    in_memory, resample : bool
+        The steps' options.
+    """
+    assert used["stcal.skymatch.skymatch"] == 1
+    assert used["stcal.outlier_detection.utils.compute_weight_threshold"] == 4
+    medians = used["stcal.outlier_detection.median.nanmedian3D"]
+    assert medians == 1 if in_memory else medians > 1  # of one section each
+    for name in (
+        "stcal.resample.Resample.add_model",
+        "stcal.resample.utils.calc_pixmap",
+        "drizzle.resample.blot_image",
+        "stcal.outlier_detection.utils.flag_resampled_crs",
+    ):
+        assert used[name] == (4 if resample else 0), name

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scenes
-from rays import assert_same_cleaning, ray_exposures
+from rays import assert_same_cleaning, assert_used_by_steps, ray_exposures, step_products
 from test_parity_stcal import assert_parity
 
 from gpures.acceleration import switch as acceleration
@@ -187,15 +187,6 @@ def test_outliers(both_ways, outlying_pixels):
         np.testing.assert_array_equal(mine, theirs)
 
 
-def step_products(library):
-    """Levels, DQ and data of the models of a library."""
-    with library:
-        models = list(library)
-        for model in models:
-            library.shelve(model, modify=False)
-    return [(model.meta.background.level, np.array(model.dq), np.array(model.data)) for model in models]
-
-
 @pytest.mark.parametrize("where", ["in memory", "on disk", "as they are"])
 def test_sky_and_outliers_of_the_steps(both_ways, monkeypatch, tmp_path, where):
     """The steps before the resampling, one after another, with their own defaults: gpures does what can be done."""
@@ -215,15 +206,4 @@ def test_sky_and_outliers_of_the_steps(both_ways, monkeypatch, tmp_path, where):
     before = acceleration.used.copy()
     expected, got = both_ways(steps, tolerance=1e-6)
     assert_same_cleaning(got, expected, OUTLIER)
-    used = acceleration.used - before
-    assert used["stcal.skymatch.skymatch"] == 1
-    assert used["stcal.outlier_detection.utils.compute_weight_threshold"] == 4
-    medians = used["stcal.outlier_detection.median.nanmedian3D"]
-    assert medians == 1 if in_memory else medians > 1  # of one section each
-    for name in (
-        "stcal.resample.Resample.add_model",
-        "stcal.resample.utils.calc_pixmap",
-        "drizzle.resample.blot_image",
-        "stcal.outlier_detection.utils.flag_resampled_crs",
-    ):
-        assert used[name] == (4 if resample else 0), name
+    assert_used_by_steps(acceleration.used - before, in_memory, resample)

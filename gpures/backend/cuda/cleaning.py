@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from gpures.backend.cuda.device import explained, import_cupy
-from gpures.backend.cuda.kernels import Program
+from gpures.backend.cuda.over_pixels import device_of
 from gpures.backend.stack import image_records
 from gpures.box import Box
 from gpures.exposure.pixmap import PixelMap, exposure_record
 
 __all__ = ["blot_on_device", "left_out", "outliers_on_device", "stacked_on_device"]
 
-# Threads of a block, and the most blocks of a grid, whose threads go over an image.
-THREADS = 128
-MOST_BLOCKS = 65536
+KERNELS = "cleaning.cu"
 
 # Images up to which values lie in registers.
 IN_REGISTERS = (4, 8, 16, 32)
-
-
-class _Device:
-    """What kernels are called with on one device."""
-
-    def __init__(self, cupy: Any, number: int):
-        self.cupy = cupy
-        self._program = Program.of_device(cupy, number)
-
-    def array(self, array: Any, dtype: type) -> Any:
-        """An array on the device, contiguous."""
-        array = array if isinstance(array, self.cupy.ndarray) else np.ascontiguousarray(array, dtype)
-        return self.cupy.ascontiguousarray(self.cupy.asarray(array), dtype)
-
-    def call(self, name: str, pixels: int, *arguments: Any) -> None:
-        """Call a kernel for so many pixels."""
-        if blocks := min(-(-pixels // THREADS), MOST_BLOCKS):
-            self._program.cleaning(name)((blocks,), (THREADS,), arguments)
-
-
-@contextmanager
-def _device(number: int, what: str) -> Iterator[_Device]:
-    cupy = import_cupy()
-    with explained(what), cupy.cuda.Device(number):
-        yield _Device(cupy, number)
 
 
 def left_out(data: Any, weight: Any, least_weight: float) -> Any:
@@ -64,7 +35,7 @@ def left_out(data: Any, weight: Any, least_weight: float) -> Any:
     cupy.ndarray of float32 (Ny, Nx)
         NaN where it is not.
     """
-    with _device(data.device.id, "leaving out pixels") as device:
+    with device_of(data.device.id, "leaving out pixels", KERNELS) as device:
         made = device.cupy.empty(data.shape, np.float32)
         stride = np.int64(data.strides[0] // 4)
         sides = np.int64(data.shape[0]), np.int64(data.shape[1])
@@ -95,7 +66,7 @@ def stacked_on_device(
     -------
     dict of cupy.ndarray of float32 (Ny, Nx)
     """
-    with _device(images[0][0].device.id, "taking medians") as device:
+    with device_of(images[0][0].device.id, "taking medians", KERNELS) as device:
         records = image_records(images, levels, lambda array: array.data.ptr)
         there = device.array(records.view(np.uint8), np.uint8)
         shape = int(stack["ny"]), int(stack["nx"])
@@ -131,7 +102,7 @@ def blot_on_device(record: np.ndarray, image: Any, pixmap: PixelMap) -> Any:
     -------
     cupy.ndarray of float32 (My, Mx)
     """
-    with _device(image.device.id, "blotting") as device:
+    with device_of(image.device.id, "blotting", KERNELS) as device:
         held = []
 
         def place(array: np.ndarray) -> tuple[int, tuple[int, ...]]:
@@ -166,7 +137,7 @@ def outliers_on_device(record: np.ndarray, arrays: dict[str, Any], reach: int, t
     ndarray of bool (Ny, Nx)
         In the host's memory.
     """
-    with _device(arrays["expected"].device.id, "finding outliers") as device:
+    with device_of(arrays["expected"].device.id, "finding outliers", KERNELS) as device:
         held = {name: device.array(array, array.dtype.type) for name, array in arrays.items()}
         for name, array in held.items():
             record[name] = array.data.ptr

@@ -135,13 +135,9 @@ class Program:
         """Entry point of ``mosaic.cu``, by its name."""
         return self._function("mosaic.cu", name, ())
 
-    def blot(self, name: str) -> Any:
-        """Entry point of ``blot.cu``, by its name."""
-        return self._function("blot.cu", name, ())
-
-    def cleaning(self, name: str) -> Any:
-        """Entry point of ``cleaning.cu``, by its name."""
-        return self._function("cleaning.cu", name, ())
+    def of_file(self, file: str, name: str) -> Any:
+        """Entry point of a file that is compiled as it is, such as ``blot.cu``."""
+        return self._function(file, name, ())
 
     def _function(self, file: str, name: str, more: tuple[str, ...]) -> Any:
         function = self._functions.get(name)

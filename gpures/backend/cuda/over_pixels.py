@@ -1,0 +1,79 @@
+"""Kernels that go over the pixels of an image, on the caller's current stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from gpures.arguments.arrays import aligned, on_device
+from gpures.backend.cuda.device import explained, import_cupy
+from gpures.backend.cuda.kernels import Program
+
+__all__ = ["Device", "device_of"]
+
+# Threads of a block, and the most blocks of a grid, whose threads go over an image.
+THREADS = 128
+MOST_BLOCKS = 65536
+
+
+class Device:
+    """A device as the kernels of one file are called on it.
+
+    Attributes
+    ----------
+    cupy : module
+        CuPy.
+    """
+
+    def __init__(self, cupy: Any, number: int, file: str):
+        self.cupy = cupy
+        self._program, self._file = Program.of_device(cupy, number), file
+
+    def array(self, array: Any, dtype: Any) -> Any:
+        """An array on the device, contiguous and aligned: itself, if it is all that.
+
+        Parameters
+        ----------
+        array : ndarray or cupy.ndarray
+            The array.
+        dtype : dtype
+            What it shall be of.
+        """
+        array = array if on_device(array) else np.ascontiguousarray(array, dtype)
+        return self.cupy.ascontiguousarray(aligned(self.cupy.asarray(array)), dtype)
+
+    def call(self, name: str, pixels: int, *arguments: Any) -> None:
+        """Call a kernel for so many pixels.
+
+        Parameters
+        ----------
+        name : str
+            Of its entry point.
+        pixels : int
+            Their number; for none nothing is called.
+        *arguments
+            What the kernel gets.
+        """
+        if blocks := min(-(-pixels // THREADS), MOST_BLOCKS):
+            self._program.of_file(self._file, name)((blocks,), (THREADS,), arguments)
+
+
+@contextmanager
+def device_of(number: int, what: str, file: str) -> Iterator[Device]:
+    """Make a device the current one for a while.
+
+    Parameters
+    ----------
+    number : int
+        The device's.
+    what : str
+        What is done there, for errors.
+    file : str
+        Where its kernels are, of ``kernels/cuda``.
+    """
+    cupy = import_cupy()
+    with explained(what), cupy.cuda.Device(number):
+        yield Device(cupy, number, file)
