@@ -22,6 +22,15 @@ MOST_BLOCKS = 65536
 class Device:
     """A device as the kernels of one file are called on it.
 
+    Parameters
+    ----------
+    cupy : module
+        CuPy.
+    number : int
+        The device's, which is the current one.
+    file : str
+        Where the kernels are.
+
     Attributes
     ----------
     cupy : module
