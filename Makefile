@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml kernels/CMakeLists.txt $(wildcard kernels/*.h kernels/cpu/* kernels/cpu/walk/* kernels/cuda/*)
+SOURCES := pyproject.toml kernels/CMakeLists.txt $(wildcard kernels/*.h kernels/cpu/* kernels/cpu/walk/* kernels/cuda/*) \
+	$(wildcard gpures/*.py* gpures/py.typed gpures/*/*.py gpures/*/*/*.py)
 
 # `make test T=tests/test_pixmap.py::test_x`: what pytest is told, here and below. Only from the command line: a T of
 # the environment would leave most tests out unseen.
@@ -105,11 +106,11 @@ $(VENV)/bin/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 # A plain install, as users have it; again when the kernels or the packaging changed, and always fresh Python files.
-$(VENV)/.demo: $(VENV)/bin/python $(SOURCES) $(wildcard gpures/*.py gpures/*/*.py)
+$(VENV)/.demo: $(VENV)/bin/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet '.[demo]'
 	touch $@
 
-$(VENV)/.test: $(VENV)/bin/python $(SOURCES) $(wildcard gpures/*.py gpures/*/*.py)
+$(VENV)/.test: $(VENV)/bin/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet '.[test,check]'
 	touch $@ $(VENV)/.demo
 
@@ -120,7 +121,7 @@ UV_INSTALL = uv=$(@D)/bin/uv; $$uv pip compile --quiet --python $(@D)/bin/python
 	&& $$uv pip install --quiet --python $(@D)/bin/python --upgrade --resolution $(1) --override $(@D)/own.txt \
 		--reinstall-package gpures '.[test]'
 
-$(VENV)-lowest/.test: $(SOURCES) $(wildcard gpures/*.py gpures/*/*.py)
+$(VENV)-lowest/.test: $(SOURCES)
 	$(OLDEST_PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --upgrade uv
 	$(call UV_INSTALL,lowest-direct)
@@ -133,7 +134,7 @@ $(VENV)-newest/.test:
 	$(@D)/bin/python -m pip install --quiet --upgrade uv
 	$(call UV_INSTALL,highest)
 
-$(VENV)-%/.test: $(SOURCES) $(wildcard gpures/*.py gpures/*/*.py)
+$(VENV)-%/.test: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)-$*
 	$(VENV)-$*/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)-$*/bin/python -m pip install --quiet '.[test-$*]'

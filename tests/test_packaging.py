@@ -159,6 +159,17 @@ def test_nothing_is_built_for_the_building_machine_alone():
         assert "native" not in re.findall(r"-m(?:arch|cpu|tune)=(\w+)", (ROOT / name).read_text())
 
 
+def test_targets_notice_each_file_that_changes():
+    """Whatever is installed is installed anew where it has changed, so that no target runs what it was before."""
+    text = re.search(r"^SOURCES := ((?:.*\\\n)*.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    patterns = re.findall(r"[\w./*-]+/[\w.*-]+", text)
+    noticed = {path for pattern in patterns for path in ROOT.glob(pattern)}
+    files = [path for folder in ("gpures", "kernels") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    files = [path for path in files if path.suffix in (".py", ".pyi", ".typed", ".h", ".cpp", ".cu", ".txt")]
+    assert len(files) > 250
+    assert not set(files) - noticed
+
+
 def test_wheels_begin_with_the_oldest_python():
     """Wheels are built, and the lowest versions tested, from the oldest Python on that gpures takes."""
     oldest = PROJECT["requires-python"].removeprefix(">=")
