@@ -231,7 +231,7 @@ def mosaic(
         ``match_sky``.
     outlier_snr, outlier_scale, outlier_backg, outlier_maskpt, outlier_kernel_size, outlier_grow : optional
         As ``snr`` and so on of `gpures.flag_outliers`. By default those of the exposures' mission: of HST's alone
-        AstroDrizzle's, ``(3.5, 3.0)`` and a maskpt of 0.3.
+        AstroDrizzle's and a third one, ``(3.5, 3.0, 3.0)``, and a maskpt of 0.3.
     save_masks : path, optional
         Folder for the masks of the outliers: ``x_mask.fits`` for ``x.fits``, which is taken for its mask if it lies
         beside it. With ``overwrite`` masks that gpures wrote are replaced, and others never.
