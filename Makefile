@@ -13,7 +13,7 @@ else
 TESTS := -n auto --dist loadgroup
 endif
 
-.PHONY: demo test test-docker test-lowest test-newest test-pipelines test-wheel test-sanitizers test-explore fuzz check format bench docs clean
+.PHONY: demo test test-docker test-lowest test-newest test-pipelines test-wheel test-sanitizers test-explore test-kills fuzz check format bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/gpures demo
@@ -60,6 +60,11 @@ test-sanitizers: $(VENV)/.test
 MINUTES := 10
 test-explore: $(VENV)/.test
 	$(BIN)/python -P tests/explore.py $(MINUTES)
+
+# Mosaics that are killed at random moments, and gone on with.
+KILLS := 60
+test-kills: $(VENV)/.test
+	GPURES_TEST_KILLS=$(KILLS) $(BIN)/pytest -s tests/test_checkpoint_mosaic.py -k killed
 
 # Arguments and files that a fuzzer invents, each target for so many seconds.
 SECONDS := 300

@@ -127,6 +127,8 @@ def resampled(wcs: object, models: list[Model], good_bits: Flags) -> MosaicModel
     assert_type(added, list[AddedModel])
     assert_type([exposure.name for exposure in added if not exposure.is_same(added[0])], list[str])
     assert_type(added[0].places, tuple[float, ...])
+    resample.save("a")
+    assert_type(Own.load("a", backend="cpu", device=None), Own)
     resample.merge(gpures.Resample({"wcs": resample.output_wcs}))
     assert_type(resample.output_array_shape, tuple[int, int])
     assert_type(resample.output_pixel_scale, float)
@@ -172,7 +174,13 @@ def of_files(path: Path) -> Mosaic:
         assert_type(image.read(["data", "err"]), Model)
     assert_type(io.read(path), list[Model])
     made = gpures.mosaic(
-        ["*_cal.fits", path, images[0]], path, output_wcs=io.read_wcs(path), progress=None, pixfrac=0.8
+        ["*_cal.fits", path, images[0]],
+        path,
+        output_wcs=io.read_wcs(path),
+        checkpoint=path,
+        checkpoint_every=3,
+        progress=None,
+        pixfrac=0.8,
     )
     assert_type(made, Mosaic)
     io.write(

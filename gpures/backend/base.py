@@ -178,6 +178,7 @@ class Accumulators(ABC):
         # sums: an exception that comes with a signal, a moment later, finds them in agreement.
         self._done = np.array((0, *Box.nothing(layout.shape)), np.int64)
         self._looked_at, self._touched = 0, Box.nothing(layout.shape)
+        self._changed: list[Box] | None = None  # windows of passes, where somebody wants to know
         self._begun = 0  # number of the pass that was begun last, where a pass can be interrupted
         self._is_broken = False
         self._passed_over = 0
@@ -199,8 +200,21 @@ class Accumulators(ABC):
         """Part of the frame that exposures may have contributed to; xmin > xmax where there is none."""
         if self._looked_at != self.passes:
             self._touched = self._touched.united(self.window)
+            if self._changed is not None:
+                self._changed.append(self.window)
             self._looked_at = self.passes
         return self._touched
+
+    @property
+    def changed(self) -> list[Box]:
+        """Parts of the frame to which passes may have contributed since `begin_changes`; all there is, without it."""
+        touched = self.touched
+        return [touched] if self._changed is None else list(self._changed)
+
+    def begin_changes(self) -> None:
+        """Keep account of where passes contribute from now on."""
+        self.touched  # noqa: B018  (of the pass before)
+        self._changed = []
 
     def check_whole(self) -> None:
         """Refuse to go on with what holds a part of an exposure.
@@ -373,6 +387,10 @@ class Accumulators(ABC):
         self._done[:] = part.done
         self._is_broken = False
 
+    def take_over(self, part: Part) -> None:
+        """Have what others held, in a part of the frame of accumulators that are new."""
+        self.put_back(part)
+
     def _here(self, image: Any) -> Any:
         """An image of a part in the accumulators' own memory."""
         return image
@@ -391,7 +409,7 @@ class Accumulators(ABC):
         """Accumulators that hold what others do, which is a part of the frame and empty elsewhere."""
         made = cls(*recipe)
         made.fillval = fillval
-        made.put_back(part)
+        made.take_over(part)
         return made
 
     def copy(self) -> Accumulators:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpures.backend.base import BITS_PER_PLANE, Accumulators, Contents, MosaicLayout, cut
+from gpures.backend.base import BITS_PER_PLANE, Accumulators, Contents, MosaicLayout, Part, cut
 from gpures.backend.images import warn_of_range
 from gpures.box import Box
 from gpures.exposure.exposure import Exposure
@@ -212,6 +212,13 @@ class PlaneAccumulators(Accumulators):
         for name, both in variances.items():
             held |= {f"/_variances/{name}/{k}": image for k, image in enumerate(both)}
         return held
+
+    def take_over(self, part: Part) -> None:  # noqa: D102
+        super().take_over(part)
+        window = part.window
+        if window.xmin <= window.xmax:
+            for image in self._averaged().values():  # the others may have another value where nothing was added
+                self._fill(image, 0.0, window)
 
     def variance_weights(self) -> dict[str, Any]:  # noqa: D102
         return {name: weight for name, (_, weight) in self._variances.items()}

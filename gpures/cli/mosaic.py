@@ -61,6 +61,15 @@ def add_to(commands: Any) -> None:
         help="add the exposures to this mosaic, which gpures made, as if all had been there at once; it is replaced, "
         "unless -o gives another name",
     )
+    parser.add_argument(
+        "--checkpoint",
+        metavar="DIR",
+        help="save what has been added in this folder now and then, and if it was interrupted, go on with it when the "
+        "same command is given again; the folder is removed at the end",
+    )
+    parser.add_argument(
+        "--every", dest="checkpoint_every", type=int, metavar="N", help="after so many exposures (default: 10)"
+    )
     for names, words in FLAGS.items():
         parser.add_argument(*names, action="store_true", default=False, help=words)
     _add_reading(parser.add_argument_group("reading"))
@@ -371,7 +380,10 @@ def _run(parsed: argparse.Namespace) -> int:
             print(printable(made.report, getattr(sys.stdout, "encoding", None)))
     except KeyboardInterrupt:
         there = parsed.output is not None and os.path.exists(parsed.output)
-        print("gpures mosaic: interrupted" + ("." if there else "; nothing was written."), file=sys.stderr)
+        words = "." if there else "; nothing was written."
+        if "checkpoint" in parsed:
+            words += " The same command goes on with the checkpoint."
+        print(f"gpures mosaic: interrupted{words}", file=sys.stderr)
         return INTERRUPTED
     except (ImportError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
         words = in_options(str(_words_of(error)), parsed.names)

@@ -29,6 +29,8 @@ __all__ = [
     "check_wcs",
     "embedded_asdf",
     "embedded_wcs",
+    "gwcs_as_asdf",
+    "gwcs_of",
     "inputs",
     "opened",
     "wcs_in",
@@ -267,14 +269,44 @@ def embedded_wcs(path: Path, hdus: Any) -> Any:
     FileError
         The extension can't be read.
     """
+    wcs = gwcs_of(path, embedded_asdf(path, hdus, sources=("fits:",)), "its ASDF extension is damaged")
+    return None if wcs is None or wcs.array_shape is None else wcs
+
+
+def gwcs_as_asdf(wcs: Any) -> bytes:
+    """An ASDF file of a gwcs, under ``meta.wcs``, where JWST's datamodels have it."""
+    import asdf
+
+    content = io.BytesIO()
+    with asdf.AsdfFile({"meta": {"wcs": wcs}}) as file:
+        file.write_to(content)
+    return content.getvalue()
+
+
+def gwcs_of(path: Path, content: bytes, damage: str) -> Any:
+    """The gwcs in such a file, which has been looked over; None if there is none.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Where it was found, for errors.
+    content : bytes
+        The file.
+    damage : str
+        What is said of what is damaged.
+
+    Raises
+    ------
+    FileError
+        It can't be read.
+    """
     import asdf
     import gwcs
 
-    content = embedded_asdf(path, hdus, sources=("fits:",))
-    named = damage_named(path, "its ASDF extension is damaged")
+    named = damage_named(path, damage)
     with named, asdf.open(io.BytesIO(content), lazy_load=True, lazy_tree=True, memmap=False) as file:
         wcs = file.tree.get("meta", {}).get("wcs")
-        if not isinstance(wcs, gwcs.WCS) or wcs.array_shape is None:
+        if not isinstance(wcs, gwcs.WCS):
             return None
         check_wcs(path, wcs)
         return wcs

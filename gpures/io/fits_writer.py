@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 import textwrap
@@ -15,7 +14,7 @@ from urllib.parse import quote
 import numpy as np
 from astropy.io import fits
 
-from gpures.io.asdf import asdf_extension
+from gpures.io.asdf import asdf_extension, gwcs_as_asdf
 from gpures.io.exposures import ExposureRecord, table_of
 from gpures.io.units import power
 from gpures.io.wcs import as_gwcs, header_of
@@ -86,7 +85,7 @@ class WCSInFITS:
         keywords, tables = header_of(wcs, shape)
         gwcs = as_gwcs(wcs)
         try:
-            asdf = None if gwcs is None else _asdf_of(gwcs)
+            asdf = None if gwcs is None else gwcs_as_asdf(gwcs)
         except Exception as error:  # asdf's own, of coordinates that it has no words for, such as ecliptic ones
             if not keywords:
                 raise
@@ -235,13 +234,3 @@ def _units(images: Mapping[str, np.ndarray], unit: str | None, weight_type: Any)
     known |= dict.fromkeys(("data", "err", "median", "clipped"), unit)
     known |= {key: power(unit, 2) for key in images if key.startswith("var_")}
     return {"wht": power(unit, -2)} | known
-
-
-def _asdf_of(gwcs: Any) -> bytes:
-    """An ASDF file of a gwcs, where JWST's datamodels have it."""
-    import asdf
-
-    content = io.BytesIO()
-    with asdf.AsdfFile({"meta": {"wcs": gwcs}}) as file:
-        file.write_to(content)
-    return content.getvalue()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpures.arguments.values import checked_switch
+from gpures.arguments.values import checked_count, checked_switch
 from gpures.backend.cuda.device import select
 from gpures.exposure.options import Options
 from gpures.io import Input, Reading
@@ -25,7 +25,14 @@ __all__ = ["Asked", "asked_for"]
 DEFAULTS: dict[str, Any] = {"fillval": "NaN", "compute_err": "from_var"}
 
 # What a call need not tell.
-NOT_GIVEN = {"output_wcs": None, "add_to": None, "skip_bad": False, "overwrite": False}
+NOT_GIVEN = {
+    "output_wcs": None,
+    "add_to": None,
+    "checkpoint": None,
+    "checkpoint_every": 10,
+    "skip_bad": False,
+    "overwrite": False,
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,10 @@ class Asked:
         Options of `gpures.Resample` that were given, or have another default here.
     begun : Begun or None
         The mosaic that is gone on with.
+    checkpoint : pathlib.Path or None
+        Folder in which the mosaic is saved while it is made.
+    checkpoint_every : int
+        After how many exposures.
     skip_bad : bool
         Whether exposures that can't be used are left out.
     overwrite : bool
@@ -66,6 +77,8 @@ class Asked:
     cleaning: CleaningOptions
     resampling: Mapping[str, Any]
     begun: Begun | None
+    checkpoint: Path | None
+    checkpoint_every: int
     skip_bad: bool
     overwrite: bool
     call: str
@@ -107,6 +120,7 @@ def asked_for(inputs: Any, output: Any, arguments: Mapping[str, Any]) -> Asked:
     skip_bad = checked_switch(given.pop("skip_bad"), "skip_bad")
     overwrite = checked_switch(given.pop("overwrite"), "overwrite")
     add_to, output_wcs = given.pop("add_to"), given.pop("output_wcs")
+    checkpoint, every = given.pop("checkpoint"), checked_count(given.pop("checkpoint_every"), "checkpoint_every")
     if add_to is not None and output is None:
         output, overwrite = add_to, True
     path = None if output is None else checked_output(output, overwrite)
@@ -124,6 +138,11 @@ def asked_for(inputs: Any, output: Any, arguments: Mapping[str, Any]) -> Asked:
         others = "reject_outliers" if cleaning.reject_outliers else "combine"
         name = "match_sky" if cleaning.match_sky is not None else others
         raise ValueError(f"'{name}' compares exposures, and those in 'add_to' are not there any more: make it anew.")
+    if checkpoint is not None and cleaning.is_wanted:
+        raise ValueError(
+            "'checkpoint' saves what has been added, and 'match_sky', 'reject_outliers' and 'combine' look at all "
+            "exposures before: give one of them."
+        )
     begun = None if add_to is None else begun_mosaic(add_to)
     if begun is not None:
         if output_wcs is not None or frame != FrameOptions():
@@ -134,6 +153,7 @@ def asked_for(inputs: Any, output: Any, arguments: Mapping[str, Any]) -> Asked:
     checked = Options(**resampling)
     if checked.backend == "cuda":
         select(checked.device)
+    of_result = {name: value for name, value in arguments.items() if not name.startswith("checkpoint")}
     defaults = vars(FrameOptions()) | vars(Reading()) | vars(CalibrationOptions()) | vars(CleaningOptions()) | NOT_GIVEN
     return Asked(
         path=path,
@@ -144,9 +164,11 @@ def asked_for(inputs: Any, output: Any, arguments: Mapping[str, Any]) -> Asked:
         cleaning=cleaning,
         resampling=resampling,
         begun=begun,
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+        checkpoint_every=every or 10,
         skip_bad=skip_bad,
         overwrite=overwrite,
-        call=call_of(inputs, output, {**arguments, "overwrite": overwrite}, defaults),
+        call=call_of(inputs, output, {**of_result, "overwrite": overwrite}, defaults),
     )
 
 

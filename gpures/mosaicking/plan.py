@@ -106,6 +106,8 @@ class Plan:
         What its file tells of the options that were asked for.
     begun : gpures.mosaicking.continuing.Begun or None
         The mosaic that is gone on with.
+    checkpoint : pathlib.Path or None
+        Folder in which the mosaic is saved while it is made, after every ``checkpoint_every`` exposures.
     cleaning : CleaningOptions
         Whether skies are matched and outliers left out; then each exposure is read twice.
     """
@@ -136,6 +138,8 @@ class Plan:
     call: str = ""
     told: dict[str, Any] = field(default_factory=dict)
     begun: Begun | None = field(default=None, repr=False)
+    checkpoint: Path | None = None
+    checkpoint_every: int = 10
     cleaning: CleaningOptions = field(default_factory=CleaningOptions)
 
     @property
@@ -237,6 +241,11 @@ def make_plan(
             "Models from a generator can be looked at only once, which is too late for a frame to be made around them: "
             "give 'output_wcs', or a list of models."
         )
+    if models is not None and asked.checkpoint is not None:
+        raise ValueError(
+            "Models from a generator are not there any more when a checkpoint is gone on with: give a list of models, "
+            "or no 'checkpoint'."
+        )
     if models is not None and asked.cleaning.is_wanted:
         raise ValueError(
             "Models from a generator can be looked at only once, and skies and outliers take two looks: give a list of "
@@ -298,6 +307,8 @@ def make_plan(
         call=asked.call,
         told=told,
         begun=begun,
+        checkpoint=asked.checkpoint,
+        checkpoint_every=asked.checkpoint_every,
         cleaning=asked.cleaning,
         flag_names=flag_names,
         sources=(ModelSource(model) for model in models) if models is not None else sources,

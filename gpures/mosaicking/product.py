@@ -19,6 +19,7 @@ from gpures.io.atomic import Destination
 from gpures.io.empty_planes import empty_planes
 from gpures.io.exposures import ExposureRecord
 from gpures.io.writer import write_into
+from gpures.mosaicking.checkpoints import Checkpoints
 from gpures.mosaicking.cleaner import Cleaner
 from gpures.mosaicking.content import content_of, idle_exposures, pixels_with_data, resampler_of
 from gpures.mosaicking.continuing import OPTIONS, as_text
@@ -147,6 +148,8 @@ def mosaic(
     outlier_grow: int = 1,
     save_masks: str | os.PathLike[str] | None = None,
     combine: str | Sequence[str] = (),
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 10,
     skip_bad: bool = False,
     overwrite: bool = False,
     progress: bool | Callable[[int, int | None], object] | None = True,
@@ -238,6 +241,12 @@ def mosaic(
     combine : {"median", "clipped"} or sequence of such, optional
         Images that the mosaic has beside the weighted mean, under these names: at each pixel the median of the
         exposures, each resampled by itself, or the mean of what lies near it.
+    checkpoint : path, optional
+        Folder in which the mosaic is saved while it is made, as `gpures.Resample.save` does it. Where it has exposures
+        already, because an earlier call of the same arguments was interrupted, only the others are added: exposures are
+        known again by their names and by what is in them. It is removed when the mosaic is finished.
+    checkpoint_every : int, optional
+        After how many exposures it is saved each time.
     skip_bad : bool, optional
         Whether exposures that can't be used are left out, with a warning. Else the first one is an error.
     overwrite : bool, optional
@@ -303,6 +312,8 @@ def mosaic(
         outlier_grow=outlier_grow,
         save_masks=save_masks,
         combine=combine,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
         skip_bad=skip_bad,
         overwrite=overwrite,
         progress=progress,
@@ -323,22 +334,17 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
         except RuntimeError:  # somebody times the stages already: theirs are the figures
             seconds = {}
         resampler = resampler_of(plan.frame.variance_names) if plan.options.enable_var else Resample
-        begun = plan.begun
-        before, seen = ((), {}) if begun is None else (begun.records, begun.seen)
-        count = (plan.total or 0) + len(before)
-        resample = resampler(plan.output_wcs, n_input_models=count or None, **plan.options.chosen())
-        if plan.flag_names is not None:
-            resample.dq_flag_name_map = plan.flag_names
-        content = partial(content_of, options=plan.options, flag_names=plan.flag_names)
-        if begun is not None:
-            with stage("reading files"):
-                images: Any = read_mosaic(begun.path)
-            resume(resample, images, [record.group for record in begun.records], len(begun.records))
-            del images
-        stream, combined = _added(plan, resample, content, seen, progress)
+        checkpoints = None if plan.checkpoint is None else stack.enter_context(Checkpoints(plan))
+        resample = None if checkpoints is None else checkpoints.resumed(resampler)
+        if resample is None:
+            resample = _begun(plan, resampler)
+        before, seen = ((), {}) if plan.begun is None else (plan.begun.records, plan.begun.seen)
+        if checkpoints is not None:
+            before, seen = (*before, *checkpoints.records), seen | checkpoints.seen
+        stream, combined = _added(plan, resample, seen, checkpoints, progress)
         skipped = plan.skipped + stream.skipped
         records = [*before, *stream.records]
-        if not stream.records:
+        if not stream.records and not (checkpoints and checkpoints.records):
             raise ValueError(nothing_left(skipped))
         weights = variance_weights(resample)
         resample.finalize()
@@ -350,6 +356,7 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
         del weights
         data_pixels = _data_pixels(model, records, len(before), skipped)
         unit = plan.scales.calibration.unit
+        headers = stream.headers if checkpoints is None else [*checkpoints.headers, *stream.headers]
         if destination is not None:
             with stage("writing"):
                 history = history_of(plan.call, plan.options)
@@ -358,17 +365,19 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
                     {**model, **kept},
                     unit=unit,
                     exposures=records,
-                    header=_keywords(plan, stream, records, unit),
-                    history=history if begun is None else [*begun.history, *history],
+                    header=_keywords(plan, headers, records, unit),
+                    history=history if plan.begun is None else [*plan.begun.history, *history],
                     in_fits=plan.in_fits,
                 )
+        if checkpoints is not None:
+            checkpoints.remove()
     return Mosaic(
         model=model,
         plan=plan,
         exposures=records,
         unit=unit,
         backend=resample.backend,
-        pixels=stream.pixels,
+        pixels=stream.pixels + (0 if checkpoints is None else checkpoints.pixels),
         data_pixels=data_pixels,
         skipped=skipped,
         path=plan.path,
@@ -380,14 +389,37 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
     )
 
 
+def _begun(plan: Plan, resampler: type[Resample]) -> Resample:
+    """The mosaic before exposures are added."""
+    begun = plan.begun
+    count = (plan.total or 0) + (0 if begun is None else len(begun.records))
+    resample = resampler(plan.output_wcs, n_input_models=count or None, **plan.options.chosen())
+    if plan.flag_names is not None:
+        resample.dq_flag_name_map = plan.flag_names
+    if begun is not None:
+        with stage("reading files"):
+            images: Any = read_mosaic(begun.path)
+        resume(resample, images, [record.group for record in begun.records], len(begun.records))
+    return resample
+
+
 def _added(
-    plan: Plan, resample: Resample, content: Callable[..., Any], seen: Any, progress: Any
+    plan: Plan, resample: Resample, seen: Any, checkpoints: Checkpoints | None, progress: Any
 ) -> tuple[Stream, dict[str, Any]]:
     """Add the exposures of a plan, cleaned if that is wanted: the stream that they came from, and further images."""
+    content = partial(content_of, options=plan.options, flag_names=plan.flag_names)
     if not plan.cleaning.is_wanted:
-        stream = Stream(plan.sources, plan.arrays, plan.scales, plan.skip_bad, content, seen)
+        sources = plan.sources if checkpoints is None else checkpoints.left
+        stream = Stream(sources, plan.arrays, plan.scales, plan.skip_bad, content, seen)
+        there = 0 if checkpoints is None else len(checkpoints.records)
         with shown(progress, plan.total) as show:
-            resample.add_models(stream, lambda done, _: show(done + stream.unread), stream.on_error)
+
+            def added(done: int, _: int | None) -> None:
+                show(there + done + stream.unread)
+                if checkpoints is not None:
+                    checkpoints.save_if_due(resample, stream, done)
+
+            resample.add_models(stream, added, stream.on_error)
         return stream, {}
     assert isinstance(plan.sources, Sequence)
     arrays = plan.arrays | Cleaner.arrays(plan.cleaning, plan.sources)
@@ -410,11 +442,13 @@ def _filled(image: Any, fillval: Any) -> Any:
     return image
 
 
-def _keywords(plan: Plan, stream: Stream, records: Sequence[ExposureRecord], unit: str | None) -> dict[str, Any]:
+def _keywords(
+    plan: Plan, headers: Sequence[Any], records: Sequence[ExposureRecord], unit: str | None
+) -> dict[str, Any]:
     """What the primary header tells of exposures and options."""
     before = None if plan.begun is None else plan.begun.header
     scales = plan.scales
-    keywords = keywords_of(stream.headers, records, unit, scales.is_scaled, scales.keeps_gain, before)
+    keywords = keywords_of(headers, records, unit, scales.is_scaled, scales.keeps_gain, before)
     return keywords | scales.calibration.facts | {OPTIONS: (as_text(plan.told), "")}
 
 

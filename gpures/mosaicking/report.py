@@ -45,6 +45,8 @@ def plan_text(plan: Plan) -> str:
     lines += _values(plan) + _cleaning(plan)
     lines.append(fact("backend", _backend(plan)))
     lines.append(fact("memory", _memory(plan)))
+    if plan.checkpoint is not None:
+        lines.append(fact("checkpoint", f"{plan.checkpoint}, after every {plan.checkpoint_every} exposures"))
     return "\n".join(lines)
 
 

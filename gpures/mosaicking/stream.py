@@ -40,6 +40,7 @@ class _Told:
     pixels: int
     header: Mapping[str, Any]
     record: ExposureRecord
+    digests: Sequence[tuple[str, str]] = ()
 
 
 class Stream:
@@ -129,7 +130,7 @@ class Stream:
                 continue
             self._seen |= dict.fromkeys(digests, f"the same as {told.path}")
             digest = digests[0][0] if digests else ""
-            self._handed.append(replace(told, record=record_of(source, model, digest, content)))
+            self._handed.append(replace(told, record=record_of(source, model, digest, content), digests=digests))
             if isinstance(self._sources, Sequence):
                 self._kept.append(source)
             yield model
@@ -181,9 +182,16 @@ class Stream:
         **facts
             Fields of `gpures.io.exposures.ExposureRecord`.
         """
-        told = self._handed[number]
-        assert told is not None
+        told = self._told(number)
         self._handed[number] = replace(told, record=replace(told.record, **facts))
+
+    def added(self, done: int) -> list[int]:
+        """Numbers of those models, of the first that were handed on, that were not left out."""
+        return [number for number, told in enumerate(self._handed[:done]) if told is not None]
+
+    def digests(self, number: int) -> Sequence[tuple[str, str]]:
+        """By what the exposure of a model that was handed on is known again, with its extension."""
+        return self._told(number).digests
 
     def source(self, number: int) -> Source:
         """Exposure of a model that was handed on."""
@@ -191,16 +199,17 @@ class Stream:
 
     def record(self, number: int) -> ExposureRecord:
         """Record of a model that was handed on."""
-        told = self._handed[number]
-        assert told is not None
-        return told.record
+        return self._told(number).record
 
     def on_error(self, number: int, error: Exception) -> None:
         """Leave out a model that can't be added, or say which it was."""
-        told = self._handed[number]
-        assert told is not None  # each is told of once
-        self._bad(told, error)
+        self._bad(self._told(number), error)
         self._handed[number] = None
+
+    def _told(self, number: int) -> _Told:
+        told = self._handed[number]
+        assert told is not None  # each is left out once
+        return told
 
     def _bad(self, told: _Told, error: Exception) -> None:
         words = words_of(told.name, error)

@@ -41,6 +41,7 @@ from gpures.resample.attributes import Option, Settled
 from gpures.resample.merging import Merging
 from gpures.resample.output_frame import OutputFrame
 from gpures.resample.output_model import OutputModel
+from gpures.resample.saving import Saving
 from gpures.resample.times import GroupTimes, TimeCounters, times_of
 from gpures.typing import Flags, ModelLike, MosaicModel
 from gpures.wcs.seams import period_of
@@ -68,7 +69,7 @@ COUNTS = (
 )
 
 # What of a resampler belongs to the process and the thread, and is made anew for a copy.
-OWN = ("_lock", "_wcs_lock", "_undo", "_parts", "_world_to_pixel")
+OWN = ("_lock", "_wcs_lock", "_undo", "_parts", "_saved", "_world_to_pixel")
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def type_of_others() -> DTypeLike:
     return np.float32
 
 
-class Resample(Merging, OutputFrame, TimeCounters):
+class Resample(Merging, Saving, OutputFrame, TimeCounters):
     """Co-add exposures onto one output grid with the drizzle algorithm.
 
     Drop-in for `stcal.resample.Resample`: the same arguments, attributes, methods and results, and subclasses written
