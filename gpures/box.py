@@ -40,6 +40,19 @@ class Box(NamedTuple):
         """Index of the part in an image, or in a stack of such."""
         return (..., slice(self.ymin, self.ymax + 1), slice(self.xmin, self.xmax + 1))
 
+    def common(self, other: Box) -> Box:
+        """The part of both, which may be empty."""
+        return Box(
+            max(self.xmin, other.xmin),
+            min(self.xmax, other.xmax),
+            max(self.ymin, other.ymin),
+            min(self.ymax, other.ymax),
+        )
+
+    def moved(self, x: int, y: int) -> Box:
+        """The part so many pixels further on."""
+        return Box(self.xmin + x, self.xmax + x, self.ymin + y, self.ymax + y)
+
     def united(self, other: Box) -> Box:
         """The smallest part that holds both, either of which may be empty."""
         if other.xmin > other.xmax:

@@ -67,10 +67,13 @@ struct Exposure {
     Plane plane[MOST_PLANES];
 };
 
-// The accumulators that are shared by all planes. A null pointer: not wanted.
+// The accumulators that are shared by all planes. A null pointer: not wanted. They hold a part of the frame, and all
+// pointers, of planes as well, lead to where the frame's first pixel would be.
 struct Mosaic {
-    long long ny, nx;
-    int doubles;  // float64 accumulators, else float32
+    long long ny, nx;    // of the frame
+    long long stride;    // pixels from one row of the accumulators to the next
+    int x0, x1, y0, y1;  // the part, last included
+    int doubles;         // float64 accumulators, else float32
     int context_bit;
     void* weight;  // see fold.h
     int* beyond;   // becomes 1 when a sum of weights leaves the range of float32, in which it is accumulated

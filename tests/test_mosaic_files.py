@@ -433,6 +433,8 @@ EVERY_OPTION = {
     "--outlier-grow": (("3",), {"outlier_grow": 3}),
     "--combine": (("median",), {"combine": ["median"]}),
     "--save-masks": (("masks",), {"save_masks": "masks"}),
+    "--checkpoint": (("work",), {"checkpoint": "work"}),
+    "--every": (("3",), {"checkpoint_every": 3}),
     "--kernel": (("turbo",), {"kernel": "turbo"}),
     "--pixfrac": (("0.5",), {"pixfrac": 0.5}),
     "--fillval": (("INDEF",), {"fillval": "INDEF"}),

@@ -58,7 +58,7 @@ class MosaicLayout:
     Attributes
     ----------
     shape : (int, int)
-        Shape (Ny, Nx) of the output frame.
+        Shape (Ny, Nx) of the output frame, or of that part of it which is accumulated.
     kernel : str
         Name of the kernel of exposures that have none of their own.
     fillval : float or None
@@ -77,6 +77,10 @@ class MosaicLayout:
         Number of arrays that are averaged with squared weights.
     dtype : dtype
         Type of the accumulated sums, float32 or float64.
+    frame : (int, int) or None
+        Shape of the whole frame, where ``shape`` is that of a part of it.
+    first : (int, int)
+        The part's first pixel, x and y.
 
     Raises
     ------
@@ -95,9 +99,26 @@ class MosaicLayout:
     extra_names: tuple[str, ...] = ()
     has_time: bool = False
     squared: int = 0
+    frame: tuple[int, int] | None = None
+    first: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
-        check_sides(self.shape, "The output frame")
+        check_sides(self.frame_shape, "The output frame")
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """Shape (Ny, Nx) of the whole frame."""
+        return self.shape if self.frame is None else self.frame
+
+    @property
+    def part(self) -> Box:
+        """The part of the frame that is accumulated."""
+        return Box.whole(self.shape).moved(*self.first)
+
+    def of_part(self, part: Box) -> MosaicLayout:
+        """Layout of a part of this frame."""
+        shape = part.ymax - part.ymin + 1, part.xmax - part.xmin + 1
+        return replace(self, shape=shape, frame=self.frame_shape, first=(part.xmin, part.ymin))
 
     @classmethod
     def of(
@@ -350,19 +371,21 @@ class Accumulators(ABC):
         """Add an exposure, and write to ``_done`` when all of it is there."""
 
     def copies_of(self, exposure: Exposure) -> tuple[list[tuple[float, float, Box]], bool]:
-        """Where an exposure may contribute to the frame, in more than one place if the output is periodic.
+        """Where an exposure may contribute to what is accumulated, in more than one place if the output is periodic.
 
-        For each its shift along x and y, and the part of the frame; and whether every pixel with coordinates has all
-        its neighbours beside it in the output.
+        For each its shift along x and y, and the part of the accumulators; and whether every pixel with coordinates has
+        all its neighbours beside it in the output.
         """
         record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
         set_drop(record, exposure, self.kernel_of(exposure), in_memory)
-        ny, nx = self.layout.shape
+        ny, nx = self.layout.frame_shape
         copies, whole = _cpu.copies(record.ctypes.data, nx, ny, thread_count())
-        return [(x, y, Box(*part)) for x, y, part in copies], whole
+        there, (x0, y0) = self.layout.part, self.layout.first
+        parts = [(x, y, Box(*part).common(there).moved(-x0, -y0)) for x, y, part in copies]
+        return [(x, y, part) for x, y, part in parts if part.xmin <= part.xmax and part.ymin <= part.ymax], whole
 
     def window_of(self, exposure: Exposure, copies: list | None = None) -> Box:
-        """Part of the frame that an exposure may contribute to; xmin > xmax where there is none."""
+        """Part of the accumulators that an exposure may contribute to; xmin > xmax where there is none."""
         parts = [part for _, _, part in (self.copies_of(exposure)[0] if copies is None else copies)]
         return reduce(Box.united, parts, Box.nothing(self.layout.shape))
 
@@ -489,7 +512,7 @@ class Accumulators(ABC):
         """How many of an exposure's pixels fall beside the frame, and how many of its rows do so altogether."""
         record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
         set_drop(record, exposure, self.kernel_of(exposure), in_memory)
-        ny, nx = self.layout.shape
+        ny, nx = self.layout.frame_shape
         return _cpu.misses(record.ctypes.data, nx, ny, thread_count())
 
     def kernel_of(self, exposure: Exposure) -> str:

@@ -58,6 +58,10 @@ def make_accumulators(backend: str, frame: MosaicLayout, device: Any = None, to_
         case "drizzle":
             from gpures.backend.reference import DrizzleAccumulators
 
+            if frame.frame is not None:
+                raise ValueError(
+                    "backend 'drizzle' accumulates whole frames alone, as the package loses contributions at borders."
+                )
             check_memory(frame)
             return DrizzleAccumulators(frame)
     raise ValueError(f"There is no backend {backend!r}.")

@@ -295,8 +295,8 @@ class PlaneAccumulators(Accumulators):
         record["planes"] = len(planes)
         for k, plane in enumerate(planes):
             of_variance = plane.weight is not None
-            weight = self._address(plane.weight) if of_variance else 0
-            mean = self._address(plane.mean)
+            weight = self._first_of_frame(plane.weight) if of_variance else 0
+            mean = self._first_of_frame(plane.mean)
             numbers = plane.offset, plane.scale, of_variance, plane.squared
             record["plane"][k] = (view(plane.array, exposure.shape, place), *numbers, mean, weight)
         record["exposure_time"] = exposure.effective_time
@@ -308,21 +308,29 @@ class PlaneAccumulators(Accumulators):
 
     def _mosaic_record(self, exposure: Exposure, only_variances: bool) -> np.ndarray:
         record = np.zeros((), MOSAIC)
-        record["ny"], record["nx"] = self.layout.shape
+        record["ny"], record["nx"] = self.layout.frame_shape
+        record["stride"] = self.layout.shape[1]
+        for name, limit in zip(("x0", "x1", "y0", "y1"), self.layout.part, strict=True):
+            record[name] = limit
         record["doubles"] = self.layout.dtype == np.float64
         bit = 1 << exposure.context_id % BITS_PER_PLANE
         record["context_bit"] = bit - (1 << 32) if bit >> 31 else bit  # as the int32 of the image
         if not only_variances:
             record["passed_over"] = self._address(self._flat_drops)
-            record["weight"] = self._address(self._weight)
+            record["weight"] = self._first_of_frame(self._weight)
             record["beyond"] = self._address(self._beyond)
             if self._time is not None:
-                record["time"] = self._address(self._time)
+                record["time"] = self._first_of_frame(self._time)
             if self._dq is not None:
-                record["dq"] = self._address(self._dq)
+                record["dq"] = self._first_of_frame(self._dq)
             if self._context is not None:
-                record["context"] = self._address(self._context_plane(exposure.context_id // BITS_PER_PLANE))
+                record["context"] = self._first_of_frame(self._context_plane(exposure.context_id // BITS_PER_PLANE))
         return record
+
+    def _first_of_frame(self, image: Any) -> int:
+        """Address of the frame's first pixel in an image, which need not be there where that is of a part."""
+        x0, y0 = self.layout.first
+        return (self._address(image) - (y0 * image.shape[1] + x0) * image.dtype.itemsize) % 2**64
 
     def _context_plane(self, plane: int) -> Any:
         assert self._context is not None

@@ -77,7 +77,8 @@ EXPOSURE = np.dtype(
 )
 
 MOSAIC = np.dtype(
-    [("ny", "i8"), ("nx", "i8"), ("doubles", "i4"), ("context_bit", "i4")]
+    [(name, "i8") for name in ("ny", "nx", "stride")]
+    + [(name, "i4") for name in ("x0", "x1", "y0", "y1", "doubles", "context_bit")]
     + [(name, _POINTER) for name in ("weight", "beyond", "context", "dq", "time", "passed_over")],
     align=True,
 )

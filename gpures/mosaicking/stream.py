@@ -112,29 +112,35 @@ class Stream:
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         for source in self._sources:
-            told = _told_of(source)
-            try:
-                scale = self._scales.of(source)
-                with stage("reading files"):
-                    model = interruptible(partial(self._read, source, scale))
-            except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
-                self._bad(told, error)
-                self.unread += 1
-                continue
-            content = self._content(model)
-            with stage("reading files"):
-                digests = interruptible(partial(self._digests_of, source, model))
-            if (why := self._of_no_use(told, content, digests)) is not None:
-                self._leave_out(told, why)
-                self.unread += 1
-                continue
-            self._seen |= dict.fromkeys(digests, f"the same as {told.path}")
-            digest = digests[0][0] if digests else ""
-            self._handed.append(replace(told, record=record_of(source, model, digest, content), digests=digests))
-            if isinstance(self._sources, Sequence):
-                self._kept.append(source)
-            yield model
+            model = self.taken(source)
+            if model is not None:
+                yield model
             del source, model  # or they would be held while the next one is read
+
+    def taken(self, source: Source) -> Mapping[str, Any] | None:
+        """Model of an exposure, the next one that is handed on; None where it is of no use, which is told."""
+        told = _told_of(source)
+        try:
+            scale = self._scales.of(source)
+            with stage("reading files"):
+                model = interruptible(partial(self._read, source, scale))
+        except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+            self._bad(told, error)
+            self.unread += 1
+            return None
+        content = self._content(model)
+        with stage("reading files"):
+            digests = interruptible(partial(self._digests_of, source, model))
+        if (why := self._of_no_use(told, content, digests)) is not None:
+            self._leave_out(told, why)
+            self.unread += 1
+            return None
+        self._seen |= dict.fromkeys(digests, f"the same as {told.path}")
+        digest = digests[0][0] if digests else ""
+        self._handed.append(replace(told, record=record_of(source, model, digest, content), digests=digests))
+        if isinstance(self._sources, Sequence):
+            self._kept.append(source)
+        return model
 
     def _of_no_use(self, told: _Told, content: Content | None, digests: Iterable[tuple[str, str]]) -> str | None:
         """Why an exposure that was read is left out; None if it is not."""
@@ -154,19 +160,23 @@ class Stream:
         cleaned : callable
             Number of a model, as it was handed on at first, and the model to what is handed on.
         """
-        for number, source in enumerate(self._kept):
-            if self._handed[number] is None:
+        for number, told in enumerate(self._handed[: len(self._kept)]):
+            if told is None:
                 continue
             try:
-                with stage("reading files"):
-                    model = interruptible(partial(self._read, source, self._scales.of(source)))
-                model = cleaned(number, model)
+                model = cleaned(number, self.read_again(number))
             except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
                 self.on_error(number, error)
                 continue
             self._again.append(number)
             yield model
             del model
+
+    def read_again(self, number: int) -> Mapping[str, Any]:
+        """A model that was handed on before, once more."""
+        source = self._kept[number]
+        with stage("reading files"):
+            return interruptible(partial(self._read, source, self._scales.of(source)))
 
     def on_error_again(self, number: int, error: Exception) -> None:
         """Leave out a model that can't be added when it is there for the second time."""

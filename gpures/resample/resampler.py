@@ -430,7 +430,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         """
         with self._lock:
             count = checked_count(n_input_models, "n_input_models")
-            layout = MosaicLayout.of(self._options, self._output_array_shape, self.variance_array_names, count)
+            layout = self._layout(count)
             if hasattr(self, "_output_model"):
                 with suppress(IncompleteError):
                     self._output_model.settle()  # whoever holds the mosaic before keeps its images
@@ -445,6 +445,10 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
                 self.init_variance_arrays()
             self.init_time_counters()
             self._finalized = False
+
+    def _layout(self, n_input_models: int | None) -> MosaicLayout:
+        """What is accumulated."""
+        return MosaicLayout.of(self._options, self._output_array_shape, self.variance_array_names, n_input_models)
 
     def _drop_accumulators(self) -> None:
         if hasattr(self, "_accumulators"):

@@ -123,22 +123,37 @@ BlocksOnFrame blocks_on_frame(const Reaches& reaches, const Pixmap& pixmap, cons
     return found;
 }
 
-// The window that an exposure lands in, in tiles, and the blocks of each of these.
+// The part of the frame that there are accumulators for.
+Tile part_of(const Mosaic& m) { return {m.x0, m.x1, m.y0, m.y1}; }
+
+Tile common(const Tile& a, const Tile& b)
+{
+    return {std::max(a.x0, b.x0), std::min(a.x1, b.x1), std::max(a.y0, b.y0), std::min(a.y1, b.y1)};
+}
+
+bool is_empty(const Tile& t) { return t.x0 > t.x1 || t.y0 > t.y1; }
+
+// The window that an exposure lands in, in tiles, and the blocks of each of these. Tiles and the order of their blocks
+// are those of the whole frame, whatever part of it there is.
 struct Tiling {
     int x0 = 1 << 30, x1 = -1, y0 = 1 << 30, y1 = -1;  // tiles, counted from the frame's first
     std::vector<std::vector<int>> blocks;
 
-    explicit Tiling(const BlocksOnFrame& found)
+    Tiling(const BlocksOnFrame& found, const Mosaic& m)
     {
-        for (const Tile& p : found.parts) {
+        for (const Tile& part : found.parts) {
+            const Tile p = common(part, part_of(m));
+            if (is_empty(p)) continue;
             x0 = std::min(x0, p.x0 / TILE_WIDTH);
             x1 = std::max(x1, p.x1 / TILE_WIDTH);
             y0 = std::min(y0, p.y0 / TILE_HEIGHT);
             y1 = std::max(y1, p.y1 / TILE_HEIGHT);
         }
+        if (x0 > x1) return;
         blocks.resize(static_cast<std::size_t>(columns()) * (y1 - y0 + 1));
         for (int k : found.upwards()) {
-            const Tile& p = found.parts[k];
+            const Tile p = common(found.parts[k], part_of(m));
+            if (is_empty(p)) continue;
             for (int y = p.y0 / TILE_HEIGHT; y <= p.y1 / TILE_HEIGHT; ++y) {
                 for (int x = p.x0 / TILE_WIDTH; x <= p.x1 / TILE_WIDTH; ++x) {
                     blocks[static_cast<std::size_t>(y - y0) * columns() + (x - x0)].push_back(k);
@@ -162,8 +177,8 @@ struct Tiling {
     // Output pixels of the tiles from the first to the last.
     static Tile pixels(int x0, int x1, int y0, int y1, const Mosaic& m)
     {
-        return {x0 * TILE_WIDTH, std::min((x1 + 1) * TILE_WIDTH, static_cast<int>(m.nx)) - 1, y0 * TILE_HEIGHT,
-                std::min((y1 + 1) * TILE_HEIGHT, static_cast<int>(m.ny)) - 1};
+        const Tile tiles = {x0 * TILE_WIDTH, (x1 + 1) * TILE_WIDTH - 1, y0 * TILE_HEIGHT, (y1 + 1) * TILE_HEIGHT - 1};
+        return common(tiles, part_of(m));
     }
 };
 
@@ -178,8 +193,8 @@ Tile add(const Exposure& e, const Mosaic& m, int threads, double* seconds)
     const Walk walk = choose_walk();
     const Reaches reaches = reaches_of(e, walk, threads, times);
     const BlocksOnFrame found = blocks_on_frame(reaches, e.pixmap, m);
-    if (found.blocks.empty()) return {0, -1, 0, -1};
-    const Tiling tiling(found);
+    const Tiling tiling(found, m);
+    if (tiling.blocks.empty()) return {0, -1, 0, -1};
     const Blocks blocks = {found.blocks.data(), found.parts.data(), found.parts_of_rows.data(),
                            reaches.most_side_by_side()};
 
@@ -206,7 +221,8 @@ Tile add(const Exposure& e, const Mosaic& m, int threads, double* seconds)
             });
         };
     });
-    return tiling.window(m);
+    const Tile window = tiling.window(m);
+    return {window.x0 - m.x0, window.x1 - m.x0, window.y0 - m.y0, window.y1 - m.y0};
 }
 
 }  // namespace gpures

@@ -24,7 +24,7 @@ __device__ void fold_window(const Exposure& e, const Mosaic& m, const Window& w)
     if (i >= width) return;
     for (int j = blockIdx.y; j <= w.y1 - w.y0; j += gridDim.y) {
         const PixelSums sums = {w.sums + j * width + i, w.stride};
-        const long long index = (w.y0 + j) * m.nx + w.x0 + i;
+        const long long index = (w.y0 + j) * m.stride + w.x0 + i;
         if (sums(0) != 0.0) fold<double, T>(e, m, sums, index);
         if (w.timed) {
             unsigned& timed = w.timed[j * width + i];

@@ -53,7 +53,7 @@ struct WindowSink {
             const double weight = weight_in_plane(p >= PLANES - GPURES_SQUARED, dow);
             atomicAdd(sum + (p + 1) * w.stride, weight * values[p]);
         }
-        const long long pixel = y * m.nx + x;
+        const long long pixel = y * m.stride + x;
         // A look first spares nearly all of these: only the first contribution finds its bits missing.
         if (m.context && dow > 0.0 && !(m.context[pixel] & m.context_bit)) atomicOr(m.context + pixel, m.context_bit);
         if (bits && (bits & ~m.dq[pixel])) atomicOr(m.dq + pixel, bits);

@@ -159,7 +159,8 @@ class CUDAAccumulators(PlaneAccumulators):
             with self._stream:
                 mosaic = self._mosaic_record(exposure, only_variances)
             copies, whole = self.copies_of(exposure)
-            window = x0, x1, y0, y1 = self.window_of(exposure, copies)
+            window = self.window_of(exposure, copies)
+            x0, x1, y0, y1 = window
             done = (self.passes + 1, *window)
             if x0 > x1:
                 self._done[:] = done
@@ -171,7 +172,7 @@ class CUDAAccumulators(PlaneAccumulators):
             size = width * height
             sums = self._sums_of(size * (len(planes) + 1), window)
             timed = self._timed_of(size) if mosaic["time"] else 0
-            sums_record = np.array((sums.data.ptr, size, *window, timed), WINDOW)
+            sums_record = np.array((sums.data.ptr, size, *window.moved(*self.layout.first), timed), WINDOW)
             wait = self._stream.synchronize
             arrays = [*exposure.arrays().values(), *exposure.pixmap.arrays().values()]
             if kernel in LANCZOS_ORDER:

@@ -108,13 +108,13 @@ void fold_row(const Exposure& e, const Mosaic& m, const Tile& tile, int j, const
     const RowSums sums = sink.template at<Vector>(0, j - sink.y0);
     const auto sums_of_one = [&](int k) { return sink.template at<double>(k, j - sink.y0); };
     const long local = index_in_rows(0, j - sink.y0);
-    const long long index = j * m.nx + tile.x0;
+    const long long index = j * m.stride + tile.x0;
     const unsigned char* const marks = sink.scratch.marks + local;
     // Rows that nothing was added to are only read: writing would take memory for them.
     int from = 0, to = in_vectors;
     while (from < to && !anywhere(sums.further(from)(0) != Vector{})) from += LANES;
     while (to > from && !anywhere(sums.further(to - LANES)(0) != Vector{})) to -= LANES;
-    VectorsOfRow<RowSums> vectors = {sums, row, from, to, index, j < tile.y1 ? m.nx : 0};
+    VectorsOfRow<RowSums> vectors = {sums, row, from, to, index, j < tile.y1 ? m.stride : 0};
     fold_planes<Vector, T>(e, m, vectors);
     for (int k = in_vectors; k < width; ++k) {
         if (sums_of_one(k)(0) != 0.0) fold<double, T>(e, m, sums_of_one(k), index + k);
