@@ -435,6 +435,7 @@ EVERY_OPTION = {
     "--save-masks": (("masks",), {"save_masks": "masks"}),
     "--checkpoint": (("work",), {"checkpoint": "work"}),
     "--every": (("3",), {"checkpoint_every": 3}),
+    "--memory-limit": (("8GB",), {"memory_limit": "8GB"}),
     "--kernel": (("turbo",), {"kernel": "turbo"}),
     "--pixfrac": (("0.5",), {"pixfrac": 0.5}),
     "--fillval": (("INDEF",), {"fillval": "INDEF"}),

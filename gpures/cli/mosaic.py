@@ -329,6 +329,12 @@ def _add_machine(group: Any) -> None:
         "--backend", choices=("auto", "cuda", "cpu", "drizzle"), help="what computes (default: a GPU, else the CPU)"
     )
     group.add_argument("--device", type=int, metavar="N", help="number of the GPU")
+    group.add_argument(
+        "--memory-limit",
+        metavar="SIZE",
+        help="memory that may be used, such as 8GB: what does not fit is made in tiles, which go into OUT (.fits or "
+        ".zarr) one by one (default: what is available)",
+    )
     group.add_argument("--threads", type=int, metavar="N", default=None, help="threads on the CPU (default: all)")
 
 

@@ -24,7 +24,7 @@ from gpures.wcs.transforms import as_wcs
 if TYPE_CHECKING:
     from gpures.io.fits_writer import WCSInFITS
 
-__all__ = ["SUFFIXES", "check_writable", "file_bytes", "is_packed_name", "write", "write_into"]
+__all__ = ["SUFFIXES", "check_writable", "creator", "file_bytes", "is_packed_name", "write", "write_into"]
 
 log = logging.getLogger(__name__)
 
@@ -237,11 +237,11 @@ def _content(
         if any(record != ExposureRecord(record.name) for record in records):
             more["inputs"] = [record.as_dict(k) | {"name": more["exposures"][k]} for k, record in enumerate(records)]
         values = {key: value[0] if isinstance(value, tuple) else value for key, value in header.items()}
-        more |= {"header": values, "notes": list(history), "creator": _creator()}
+        more |= {"header": values, "notes": list(history), "creator": creator()}
         return partial(_write_asdf, {**facts, **images, "wcs": wcs, **more})
     from gpures.io.fits_writer import hdu_list
 
-    hdus = hdu_list(path.name, in_fits, images, facts, unit, records, header, history, _creator())
+    hdus = hdu_list(path.name, in_fits, images, facts, unit, records, header, history, creator())
     if is_packed_name(path):
         return partial(_write_packed, hdus)
     return partial(hdus.writeto, checksum=True)
@@ -264,7 +264,8 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _creator() -> str:
+def creator() -> str:
+    """What a file that is written says of who made it."""
     from gpures import __version__
 
     return f"gpures {__version__}"

@@ -17,6 +17,7 @@ from gpures.mosaicking.continuing import Begun, begun_mosaic
 from gpures.mosaicking.destination import checked_output
 from gpures.mosaicking.history import call_of
 from gpures.mosaicking.output_wcs import given_wcs
+from gpures.mosaicking.tiling import checked_limit
 from gpures.wcs.frame import FrameOptions
 
 __all__ = ["Asked", "asked_for"]
@@ -24,12 +25,16 @@ __all__ = ["Asked", "asked_for"]
 # Where the pipelines' choice for a mosaic in a file differs from that of stcal's class.
 DEFAULTS: dict[str, Any] = {"fillval": "NaN", "compute_err": "from_var"}
 
+# What changes nothing of the mosaic.
+OF_RUNNING = ("checkpoint", "checkpoint_every", "memory_limit")
+
 # What a call need not tell.
 NOT_GIVEN = {
     "output_wcs": None,
     "add_to": None,
     "checkpoint": None,
     "checkpoint_every": 10,
+    "memory_limit": None,
     "skip_bad": False,
     "overwrite": False,
 }
@@ -61,6 +66,8 @@ class Asked:
         Folder in which the mosaic is saved while it is made.
     checkpoint_every : int
         After how many exposures.
+    memory_limit : int or None
+        Bytes of memory that may be used.
     skip_bad : bool
         Whether exposures that can't be used are left out.
     overwrite : bool
@@ -79,6 +86,7 @@ class Asked:
     begun: Begun | None
     checkpoint: Path | None
     checkpoint_every: int
+    memory_limit: int | None
     skip_bad: bool
     overwrite: bool
     call: str
@@ -124,6 +132,7 @@ def asked_for(inputs: Any, output: Any, arguments: Mapping[str, Any]) -> Asked:
     if add_to is not None and output is None:
         output, overwrite = add_to, True
     path = None if output is None else checked_output(output, overwrite)
+    limit = checked_limit(given.pop("memory_limit"))
     frame = FrameOptions(**_taken(given, FrameOptions.names()))
     reading = Reading(**_taken(given, Reading.names()))
     of_values = _taken(given, CalibrationOptions.names())
@@ -153,7 +162,7 @@ def asked_for(inputs: Any, output: Any, arguments: Mapping[str, Any]) -> Asked:
     checked = Options(**resampling)
     if checked.backend == "cuda":
         select(checked.device)
-    of_result = {name: value for name, value in arguments.items() if not name.startswith("checkpoint")}
+    of_result = {name: value for name, value in arguments.items() if name not in OF_RUNNING}
     defaults = vars(FrameOptions()) | vars(Reading()) | vars(CalibrationOptions()) | vars(CleaningOptions()) | NOT_GIVEN
     return Asked(
         path=path,
@@ -166,6 +175,7 @@ def asked_for(inputs: Any, output: Any, arguments: Mapping[str, Any]) -> Asked:
         begun=begun,
         checkpoint=None if checkpoint is None else Path(checkpoint),
         checkpoint_every=every or 10,
+        memory_limit=limit,
         skip_bad=skip_bad,
         overwrite=overwrite,
         call=call_of(inputs, output, {**of_result, "overwrite": overwrite}, defaults),

@@ -16,11 +16,12 @@ import numpy as np
 from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import why_unavailable
 from gpures.backend.cuda.device import devices, select
+from gpures.box import Box
 from gpures.exposure.options import Options
 from gpures.io import FileError
 from gpures.io.atomic import check_space
 from gpures.io.flags import default_good_bits, names_for
-from gpures.machine.memory import available_memory
+from gpures.machine.memory import available_memory, used_memory
 from gpures.mosaicking.asked import asked_for
 from gpures.mosaicking.cleaning_options import CleaningOptions
 from gpures.mosaicking.content import with_content
@@ -30,6 +31,7 @@ from gpures.mosaicking.one_scale import calibrated
 from gpures.mosaicking.placement import OnTheSky, Placement
 from gpures.mosaicking.scale import Scales
 from gpures.mosaicking.sources import ModelSource, Source, entries_of, find
+from gpures.mosaicking.tiling import GRAIN, tiles_of
 from gpures.mosaicking.twice import once
 from gpures.wcs.footprint import Footprint
 from gpures.wcs.frame import farthest
@@ -43,6 +45,12 @@ GIB = 2.0**30
 
 # Models in memory at a time: one is added, and two wait or are read (`gpures.Resample.add_models`).
 AT_A_TIME = 3
+
+# Part of the memory that a tile may take; exposures that several tiles need have the rest.
+OF_TILE = 0.6
+
+# Bytes that are kept for what is not counted, beside what the process has by now.
+OF_PROCESS = 96 << 20
 
 # Exposures so many times their own radius apart leave most of a frame between them empty.
 APART = 10.0
@@ -108,6 +116,12 @@ class Plan:
         The mosaic that is gone on with.
     checkpoint : pathlib.Path or None
         Folder in which the mosaic is saved while it is made, after every ``checkpoint_every`` exposures.
+    tiles : list of Box
+        Parts of the frame that are made one after another; none where it is made as a whole.
+    shelf_bytes : int
+        Memory for exposures that several tiles need.
+    memory_limit : int or None
+        Bytes of memory that may be used.
     cleaning : CleaningOptions
         Whether skies are matched and outliers left out; then each exposure is read twice.
     """
@@ -140,6 +154,9 @@ class Plan:
     begun: Begun | None = field(default=None, repr=False)
     checkpoint: Path | None = None
     checkpoint_every: int = 10
+    tiles: list[Box] = field(default_factory=list, repr=False)
+    shelf_bytes: int = 0
+    memory_limit: int | None = None
     cleaning: CleaningOptions = field(default_factory=CleaningOptions)
 
     @property
@@ -178,12 +195,76 @@ class Plan:
         return _free(self.device)
 
     @property
+    def tile_bytes(self) -> int:
+        """Memory of the largest tile, or of the whole frame."""
+        sizes = [self.frame.of_part(tile).bytes for tile in self.tiles]
+        return max(sizes, default=self.frame.bytes)
+
+    @property
     def needed(self) -> int:
         """Memory that is needed where the frame lies."""
         if self.backend == "cuda":
-            return self.frame.bytes
+            return self.tile_bytes
+        if self.tiles:
+            return self.tile_bytes + self.waiting_bytes + self.shelf_bytes
         of_begun = 0 if self.begun is None else self.frame.bytes  # which is read before others are
         return self.frame.bytes + max(self.waiting_bytes, of_begun)
+
+    def cut(self) -> None:
+        """Cut the frame into tiles, where it does not fit in memory as a whole, and can be written in parts.
+
+        Raises
+        ------
+        ValueError
+            It does not fit in the memory that may be used, and can't be written in parts.
+        MemoryError
+            That is too little for any tile.
+        """
+        room = self._room()
+        if room is None or self.needed <= room:
+            return
+        if (why := self._why_whole()) is not None:
+            if self.memory_limit is None:
+                return  # `check_memory` says what is to be said
+            raise ValueError(
+                f"'memory_limit' is {self.memory_limit / GIB:.3g} GiB, of which {room / GIB:.3g} GiB are left for the "
+                f"mosaic, which needs {self.needed / GIB:.3g} GiB and can't be made in tiles: {why}."
+            )
+        waiting = 0 if self.backend == "cuda" else self.waiting_bytes
+        for_tile = (room - waiting) * OF_TILE
+        per_pixel = self.frame.bytes / math.prod(self.shape)
+        try:
+            self.tiles = tiles_of(self.shape, for_tile / per_pixel)
+        except MemoryError:
+            least = GRAIN**2 * per_pixel / OF_TILE + waiting
+            raise MemoryError(
+                f"A tile of {GRAIN} x {GRAIN} pixels and the exposures in work need {least / GIB:.3g} GiB of memory, "
+                f"and {max(room, 0) / GIB:.3g} GiB may be used for them."
+            ) from None
+        self.shelf_bytes = max(0, int(room - waiting - 1.1 * self.tile_bytes)) if self.backend != "cuda" else waiting
+
+    def _room(self) -> float | None:
+        """Memory that may be used for the mosaic where it lies; None where nobody says."""
+        limit = None if self.memory_limit is None else self.memory_limit - used_memory() - OF_PROCESS
+        rooms = [size for size in (self.available, limit) if size is not None]
+        return min(rooms, default=None)
+
+    def _why_whole(self) -> str | None:
+        """Why the mosaic has to be made as a whole; None if it need not be."""
+        if self.path is None or not self.path.name.lower().endswith((".fits", ".zarr")):
+            return "only files of the suffixes .fits and .zarr are written in parts"
+        if not isinstance(self.sources, Sequence):
+            return "models from a generator can be looked at only once"
+        if self.backend == "drizzle":
+            return "backend 'drizzle' makes whole mosaics alone"
+        for is_given, name in (
+            (self.cleaning.is_wanted, "'match_sky', 'reject_outliers' and 'combine' look at the whole of it"),
+            (self.begun is not None, "'add_to' goes on with the whole of it"),
+            (self.checkpoint is not None, "'checkpoint' saves the whole of it"),
+        ):
+            if is_given:
+                return name
+        return None
 
     def check_room(self) -> None:
         """Refuse a mosaic that does not fit in memory, or on the disk.
@@ -204,6 +285,7 @@ class Plan:
         available = self.available
         if available is None or self.needed <= available:
             return
+        # (Who may be made in tiles has been.)
         ny, nx = self.shape
         words = (
             f"A mosaic of {nx} x {ny} pixels of {self.pixel_scale:.4g} arcsec needs {self.needed / GIB:.1f} GiB of "
@@ -297,7 +379,7 @@ def make_plan(
             asked.path, output_wcs["wcs"], layout, options, calibration.unit, names, asked.overwrite
         )
         file_bytes += 4 * math.prod(layout.shape) * len(asked.cleaning.combine)
-    return Plan(
+    plan = Plan(
         path=asked.path,
         file_bytes=file_bytes,
         in_fits=in_fits,
@@ -327,7 +409,10 @@ def make_plan(
         skipped=skipped,
         outside=[source.name for source in place.outside],
         footprints=place.footprints,
+        memory_limit=asked.memory_limit,
     )
+    plan.cut()
+    return plan
 
 
 def words_of(name: str, error: BaseException) -> str:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from gpures.arguments.values import fill_number
 from gpures.cleaning.options import Thresholds
@@ -27,7 +27,9 @@ from gpures.mosaicking.headers import keywords_of
 from gpures.mosaicking.history import history_of
 from gpures.mosaicking.plan import Plan, make_plan, nothing_left
 from gpures.mosaicking.report import report_text
+from gpures.mosaicking.stores import opened_store
 from gpures.mosaicking.stream import Stream
+from gpures.mosaicking.tiled import TileByTile, Tiled
 from gpures.reporting.progress import shown
 from gpures.reporting.timing import stage, watched
 from gpures.resample.resampler import Resample
@@ -49,7 +51,8 @@ class Mosaic:
     Attributes
     ----------
     model : gpures.typing.MosaicModel
-        Output model of `gpures.Resample`: images and meta data.
+        Output model of `gpures.Resample`: images and meta data. Images of a mosaic that was made in tiles are in its
+        file alone.
     plan : gpures.mosaicking.plan.Plan
         Frame, options, and the exposures that were to be added.
     exposures : list of gpures.io.exposures.ExposureRecord
@@ -150,6 +153,7 @@ def mosaic(
     combine: str | Sequence[str] = (),
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 10,
+    memory_limit: int | str | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
     progress: bool | Callable[[int, int | None], object] | None = True,
@@ -247,6 +251,11 @@ def mosaic(
         known again by their names and by what is in them. It is removed when the mosaic is finished.
     checkpoint_every : int, optional
         After how many exposures it is saved each time.
+    memory_limit : int or str, optional
+        Memory that may be used: bytes, or a text such as ``"8GB"``; on a GPU of its memory. A mosaic that does not fit
+        is made in tiles, each exposure read for those that it reaches, and they are written to ``output``, which is a
+        ``.fits`` or ``.zarr`` then, one by one; it is that of one piece to the last bit on the CPU. By default what is
+        available.
     skip_bad : bool, optional
         Whether exposures that can't be used are left out, with a warning. Else the first one is an error.
     overwrite : bool, optional
@@ -314,6 +323,7 @@ def mosaic(
         combine=combine,
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
+        memory_limit=memory_limit,
         skip_bad=skip_bad,
         overwrite=overwrite,
         progress=progress,
@@ -326,6 +336,8 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
     """Make the mosaic that was planned, and write it; ``progress``, result and errors are those of `mosaic`."""
     plan.check_room()
     begin = time.perf_counter()
+    if plan.tiles:
+        return _build_in_tiles(plan, progress, begin)
     with ExitStack() as stack:
         # Open from the beginning: there is a file handle for it, and whatever would be in its way is so now.
         destination = None if plan.path is None else stack.enter_context(Destination(plan.path, plan.overwrite))
@@ -379,6 +391,75 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
         backend=resample.backend,
         pixels=stream.pixels + (0 if checkpoints is None else checkpoints.pixels),
         data_pixels=data_pixels,
+        skipped=skipped,
+        path=plan.path,
+        seconds={
+            "headers and frame": plan.seconds,
+            **seconds,
+            "total": plan.seconds + time.perf_counter() - begin,
+        },
+    )
+
+
+def _build_in_tiles(plan: Plan, progress: Any, begin: float) -> Mosaic:
+    """Make a mosaic tile by tile, of which each is written when it is finished."""
+    assert isinstance(plan.sources, Sequence)
+    unit = plan.scales.calibration.unit
+    with ExitStack() as stack:
+        try:
+            seconds = stack.enter_context(watched())
+        except RuntimeError:
+            seconds = {}
+        names = plan.frame.variance_names
+        resampler = type(Resample.__name__, (TileByTile, resampler_of(names) if names else Resample), {})
+        content = partial(content_of, options=plan.options, flag_names=plan.flag_names)
+        stream = Stream(plan.sources, plan.arrays, plan.scales, plan.skip_bad, content)
+        tiled = Tiled(plan, resampler, stream)
+        planned = [ExposureRecord(source.name) for source in plan.sources]
+        store = stack.enter_context(
+            opened_store(
+                plan,
+                tiled.blank,
+                facts={"kernel": plan.options.kernel, "weight_type": plan.options.weight_type},
+                unit=unit,
+                exposures=planned,
+                header=_keywords(plan, [source.header for source in plan.sources], planned, unit),
+                history=history_of(plan.call, plan.options),
+            )
+        )
+        with shown(progress, tiled.total, "in tiles") as show:
+            for tile, images in tiled.tiles(show):
+                with stage("writing"):
+                    if images is None:
+                        store.write_empty(tile)
+                    else:
+                        for name, image in images.items():
+                            store.write(name, tile, image)
+                del images
+        skipped = plan.skipped + stream.skipped
+        records = tiled.records
+        if not records:
+            raise ValueError(nothing_left(skipped))
+        _check_data_pixels(tiled.data_pixels, skipped)
+        _tell_of_idle(planned[number].name for number in tiled.numbers if number in tiled.idle)
+        header = _keywords(plan, tiled.headers, records, unit)
+        if not tiled.tells_weights:
+            del header[OPTIONS]
+        facts = tiled.facts()
+        with stage("writing"):
+            if "con" in tiled.blank and tiled.numbers != list(range(len(plan.sources))):
+                store.renumber(tiled.numbers)
+            store.finish(
+                facts, unit=unit, exposures=records, header=header, history=history_of(plan.call, plan.options)
+            )
+    return Mosaic(
+        model=cast(MosaicModel, facts),
+        plan=plan,
+        exposures=records,
+        unit=unit,
+        backend=tiled.backend,
+        pixels=stream.pixels,
+        data_pixels=tiled.data_pixels,
         skipped=skipped,
         path=plan.path,
         seconds={
@@ -465,9 +546,17 @@ def _data_pixels(
     with stage("counting"):
         count = pixels_with_data(model["wht"])
         idle = [] if model.get("con") is None else idle_exposures(model["con"], len(records))
+    _check_data_pixels(count, skipped)
+    _tell_of_idle(records[number].name for number in idle if number >= before)
+    return count
+
+
+def _check_data_pixels(count: int, skipped: Sequence[tuple[str, str]]) -> None:
     if not count:
         words = "Nothing of the exposures is in the mosaic: none of their pixels that can be used lies in its frame."
         raise ValueError(words + "".join(f"\n  {reason}" for _, reason in skipped))
-    for name in (records[number].name for number in idle if number >= before):
+
+
+def _tell_of_idle(names: Iterable[str]) -> None:
+    for name in names:
         log.warning("%s: nothing of it is in the mosaic: its pixels that can be used lie outside of the frame.", name)
-    return count

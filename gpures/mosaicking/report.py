@@ -45,6 +45,10 @@ def plan_text(plan: Plan) -> str:
     lines += _values(plan) + _cleaning(plan)
     lines.append(fact("backend", _backend(plan)))
     lines.append(fact("memory", _memory(plan)))
+    if plan.tiles:
+        largest = plan.tiles[0]  # others end at the edges of the frame
+        sides = f"{largest.xmax - largest.xmin + 1} x {largest.ymax - largest.ymin + 1}"
+        lines.append(fact("tiles", f"{len(plan.tiles)} of up to {sides} pixels"))
     if plan.checkpoint is not None:
         lines.append(fact("checkpoint", f"{plan.checkpoint}, after every {plan.checkpoint_every} exposures"))
     return "\n".join(lines)
@@ -199,12 +203,14 @@ def _size(count: int) -> str:
 
 
 def _memory(plan: Plan) -> str:
-    words = f"{_size(plan.frame.bytes)} for the frame"
+    words = f"{_size(plan.tile_bytes)} for {'a tile' if plan.tiles else 'the frame'}"
     if plan.backend == "cuda":
         words += " on the GPU"
     if plan.waiting_bytes:
         words += f", {_size(plan.waiting_bytes)} for {AT_A_TIME} exposures at a time"
+    if plan.tiles:
+        words += f", {_size(plan.shelf_bytes)} for others that several tiles need"
     if plan.stack_bytes:
         words += f", {_size(plan.stack_bytes)} in memory or on disk for exposures by themselves"
-    available = plan.available
+    available = plan.available if plan.memory_limit is None else plan.memory_limit
     return words if available is None else f"{words}; {_size(available)} available"

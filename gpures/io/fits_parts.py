@@ -1,0 +1,362 @@
+"""A mosaic's FITS file that is written part by part, in its final layout, and never in memory as a whole.
+
+Headers are made at the beginning, with room for what is found out meanwhile. Where zeros are to be the file has holes.
+The sums of DATASUM do not depend on the order of what is added, so they are kept by the way.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from gpures.arguments.arrays import as_host
+from gpures.box import Box, row_blocks
+from gpures.io.atomic import Destination
+from gpures.io.exposures import records_of
+from gpures.io.fits_writer import NAMES, WCSInFITS, hdu_list
+
+__all__ = ["FITSMosaic"]
+
+# A FITS file is made of blocks of so many bytes, and a header of cards.
+BLOCK, CARD = 2880, 80
+
+# Cards that the primary header has room for beside those that are known at the beginning.
+ROOM = 72
+
+# Bytes that are moved at a time.
+AT_ONCE = 1 << 24
+
+
+@dataclass
+class _Plane:
+    """An image, and where it lies in the file.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    dtype : dtype
+        Its type.
+    shape : tuple of int
+        Its shape.
+    fill : number
+        What is where nothing is written.
+    offset : int
+        Its first byte.
+    words : int
+        Sum of its words, as DATASUM has it but for carries.
+    written : int
+        Number of its pixels that were.
+    has_numbers : bool
+        Whether any of these is no NaN.
+    """
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    fill: Any
+    offset: int = 0
+    words: int = 0
+    written: int = 0
+    has_numbers: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def blank(self) -> np.ndarray:
+        """An image of its shape and type, which takes no memory."""
+        return np.broadcast_to(np.zeros((), self.dtype), self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """What its pixels take in the file."""
+        size = self.dtype.itemsize
+        for side in self.shape:
+            size *= side
+        return size
+
+    def stored(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels as they lie in the file: in its order of bytes, unsigned numbers as signed ones less an offset."""
+        if self.dtype.kind == "u":
+            signed = np.dtype(f"i{self.dtype.itemsize}")
+            pixels = pixels.view(signed) ^ np.iinfo(signed).min
+        return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">"))
+
+    def note(self, stored: np.ndarray, pixels: np.ndarray) -> None:
+        """Count what is written."""
+        words = int(stored.view(">u4").sum(dtype=np.uint64))
+        numbers = self.has_numbers or pixels.dtype.kind != "f" or bool((pixels == pixels).any())
+        with self.lock:
+            self.words += words
+            self.written += pixels.size
+            self.has_numbers = numbers
+
+    @property
+    def datasum(self) -> int:
+        """DATASUM of what was written: a sum of 32 bits whose carries are added to it."""
+        total = self.words
+        while total >> 32:
+            total = (total & 0xFFFFFFFF) + (total >> 32)
+        return total
+
+
+class FITSMosaic:
+    """A mosaic as a FITS file that is being written, like `gpures.io.zarr_writer.ZarrMosaic`.
+
+    Every pixel is written once, by any thread; the file has its name once it is finished.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    shape : (int, int)
+        Shape (Ny, Nx) of the mosaic.
+    planes : mapping
+        Types of its images, by name.
+    in_fits : WCSInFITS
+        Its WCS.
+    fill : mapping
+        What is where nothing is written, by name.
+    context_planes : int
+        Number of planes of the context.
+    overwrite : bool
+        Whether a file of that name is replaced.
+    told : mapping
+        What is known by now of what `finish` will be told.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        shape: tuple[int, int],
+        planes: Mapping[str, Any],
+        in_fits: WCSInFITS,
+        *,
+        fill: Mapping[str, Any],
+        context_planes: int = 0,
+        overwrite: bool = False,
+        told: Mapping[str, Any],
+    ):
+        self._path, self._in_fits, self._shape = path, in_fits, shape
+        self._planes = {
+            name: _Plane(name, np.dtype(kind), (context_planes, *shape) if name == "con" else shape, fill[name])
+            for name, kind in planes.items()
+        }
+        self._destination = Destination(path, overwrite)
+        try:
+            hdus = self._hdus(**told)
+            self._room = _blocks(len(hdus[0].header) + 1 + ROOM)
+            self._lay_out(hdus)
+            os.ftruncate(self._file, self._end)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def _file(self) -> int:
+        return self._destination.file.fileno()
+
+    def _hdus(self, facts: Mapping[str, Any], unit: Any, exposures: Any, header: Any, history: Any) -> fits.HDUList:
+        """The file's HDUs, without pixels."""
+        from gpures.io.writer import creator
+
+        images = {name: plane.blank for name, plane in self._planes.items()}
+        records = records_of(exposures)
+        return hdu_list(self._path.name, self._in_fits, images, facts, unit, records, header, history, creator())
+
+    def _of(self, hdu: Any) -> _Plane | None:
+        """The image that an HDU is of."""
+        names = {NAMES.get(name, name.upper()): plane for name, plane in self._planes.items()}
+        return names.get(hdu.name) if isinstance(hdu, fits.ImageHDU) else None
+
+    def _lay_out(self, hdus: fits.HDUList) -> None:
+        """Find where headers and images lie."""
+        at = self._room
+        for hdu in hdus[1:]:
+            if (plane := self._of(hdu)) is None:
+                break  # tables, which come last
+            plane.offset = at + _blocks(len(hdu.header) + 3)  # with the two of checksums, and the end
+            at = plane.offset + -(-plane.bytes // BLOCK) * BLOCK
+        self._end = at
+
+    # ---- parts ---------------------------------------------------------------------------------------------------
+
+    def write(self, name: str, box: Box, array: Any) -> None:
+        """Write a part of an image.
+
+        Parameters
+        ----------
+        name : str
+            Image.
+        box : Box
+            The part.
+        array : ndarray (ny, nx), of "con" (planes, ny, nx)
+            Its pixels, of the type of the image; they may be on a GPU.
+        """
+        plane = self._planes[name]
+        image = as_host(array)
+        for k, pixels in enumerate(image if image.ndim == 3 else image[None]):
+            for rows in row_blocks(pixels.shape):
+                self._write_rows(plane, k, box, rows, np.ascontiguousarray(pixels[rows], plane.dtype))
+
+    def write_empty(self, box: Box) -> None:
+        """Write a part of all images in which nothing is."""
+        width, height = box.xmax - box.xmin + 1, box.ymax - box.ymin + 1
+        for plane in self._planes.values():
+            if not _is_zero(plane.stored(np.array(plane.fill, plane.dtype))):
+                row = np.full((1, width), plane.fill, plane.dtype)
+                for depth in range(plane.shape[0] if len(plane.shape) == 3 else 1):
+                    for k in range(height):
+                        self._write_rows(plane, depth, box, slice(k, k + 1), row)
+
+    def _write_rows(self, plane: _Plane, depth: int, box: Box, rows: slice, pixels: np.ndarray) -> None:
+        stored = plane.stored(pixels)
+        plane.note(stored, pixels)
+        if box.xmax - box.xmin + 1 == self._shape[1]:
+            stored = stored.reshape(1, -1)
+        for k, row in enumerate(stored):
+            if not _is_zero(row):
+                os.pwrite(self._file, row, self._place(plane, depth, box.ymin + rows.start + k, box.xmin))
+
+    def _place(self, plane: _Plane, depth: int, y: int, x: int) -> int:
+        ny, nx = self._shape
+        return plane.offset + ((depth * ny + y) * nx + x) * plane.dtype.itemsize
+
+    def renumber(self, numbers: Sequence[int]) -> None:
+        """Give exposures other bits in the context.
+
+        Parameters
+        ----------
+        numbers : sequence of int
+            Those that there are, in their new order.
+        """
+        context = self._planes["con"]
+        nx = self._shape[1]
+        context.words = 0
+        for rows in row_blocks(self._shape):
+            count = rows.stop - rows.start
+            block = np.empty((context.shape[0], count, nx), ">i4")
+            for depth, image in enumerate(block):
+                os.preadv(self._file, [image], self._place(context, depth, rows.start, 0))
+            block = renumbered(block.astype(np.int32), numbers)
+            for depth, image in enumerate(block):
+                stored = context.stored(image)
+                context.note(stored, image)
+                os.pwrite(self._file, stored, self._place(context, depth, rows.start, 0))
+
+    # ---- the end -------------------------------------------------------------------------------------------------
+
+    def finish(
+        self,
+        facts: Mapping[str, Any],
+        *,
+        unit: str | None = None,
+        exposures: Sequence[Any] = (),
+        header: Mapping[str, Any] | None = None,
+        history: Sequence[str] = (),
+    ) -> list[str]:
+        """Write headers and tables, and give the file its name; parameters as of `gpures.io.write`.
+
+        Returns
+        -------
+        list of str
+            Images in which nothing is, other than data and weights: the file has none of these.
+        """
+        empty = [name for name, plane in self._planes.items() if self._is_empty(name, plane)]
+        before = {name: plane.offset for name, plane in self._planes.items()}
+        for name in empty:
+            del self._planes[name]
+        hdus = self._hdus(facts, unit, exposures, header or {}, history)
+        self._room = max(self._room, _blocks(len(hdus[0].header) + 3))
+        self._lay_out(hdus)
+        self._move(before)
+        os.ftruncate(self._file, self._end)
+        at = 0
+        for k, hdu in enumerate(hdus):
+            plane = self._of(hdu)
+            if k and plane is None:
+                break
+            hdu.header["DATASUM"] = ("0" if plane is None else str(plane.datasum), "sum of the data's words")
+            end = self._room if plane is None else plane.offset
+            os.pwrite(self._file, _header_of(hdu, end - at), at)
+            at = end if plane is None else end + -(-plane.bytes // BLOCK) * BLOCK
+        tail = io.BytesIO()
+        for hdu in hdus[1 + len(self._planes) :]:
+            part = io.BytesIO()
+            fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(part, checksum=True)
+            tail.write(part.getvalue()[BLOCK:])
+        os.pwrite(self._file, tail.getvalue(), self._end)
+        self._destination.publish()
+        self.close()
+        return empty
+
+    @staticmethod
+    def _is_empty(name: str, plane: _Plane) -> bool:
+        kept = name in ("data", "wht", "con", "dq", "exptime_map")
+        return not kept and plane.dtype.kind == "f" and not plane.has_numbers
+
+    def _move(self, before: Mapping[str, int]) -> None:
+        """Move images to where they lie by now: from the first on where they go down, else from the last."""
+        moves = [(plane, before[name]) for name, plane in self._planes.items() if plane.offset != before[name]]
+        moves.sort(key=lambda move: move[1])
+        down = [(plane, old) for plane, old in moves if plane.offset < old]
+        up = [(plane, old) for plane, old in reversed(moves) if plane.offset > old]
+        for plane, old in [*up, *down]:
+            starts = list(range(0, plane.bytes, AT_ONCE))
+            for start in starts if plane.offset < old else reversed(starts):
+                count = min(AT_ONCE, plane.bytes - start)
+                os.pwrite(self._file, os.pread(self._file, count, old + start), plane.offset + start)
+            padding = -plane.bytes % BLOCK
+            os.pwrite(self._file, bytes(padding), plane.offset + plane.bytes)
+
+    def close(self) -> None:
+        """Discard what is not finished."""
+        self._destination.close()
+
+    def __enter__(self) -> FITSMosaic:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def renumbered(context: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    """A context image in which exposures have other numbers.
+
+    Parameters
+    ----------
+    context : ndarray of int32 (planes, ny, nx)
+    numbers : sequence of int
+        Those that there are, in their new order.
+    """
+    result = np.zeros_like(context).view(np.uint32)
+    bits = context.view(np.uint32)
+    for new, old in enumerate(numbers):
+        result[new // 32] |= (bits[old // 32] >> np.uint32(old % 32) & np.uint32(1)) << np.uint32(new % 32)
+    return result.view(np.int32)
+
+
+def _is_zero(stored: np.ndarray) -> bool:
+    return not stored.view(np.uint8).any()
+
+
+def _blocks(cards: int) -> int:
+    """Bytes of the blocks that so many cards take."""
+    return -(-cards * CARD // BLOCK) * BLOCK
+
+
+def _header_of(hdu: Any, size: int) -> bytes:
+    """A header of so many bytes, with blank cards where it has fewer, and its checksum."""
+    header = hdu.header
+    header["CHECKSUM"] = ("0" * 16, "sum of the header's and data's words")
+    for _ in range((size - len(header.tostring())) // CARD):
+        header.append(fits.Card(), end=True)
+    header["CHECKSUM"] = hdu._calculate_checksum(int(header["DATASUM"]))
+    return header.tostring().encode("ascii")

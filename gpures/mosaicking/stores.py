@@ -1,0 +1,70 @@
+"""Files into which a mosaic goes part by part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from gpures.box import Box
+from gpures.io.fits_parts import FITSMosaic
+from gpures.mosaicking.plan import Plan
+
+__all__ = ["Store", "opened_store"]
+
+
+class Store(Protocol):
+    """A mosaic's file that is being written. A context manager: what is not finished is discarded."""
+
+    def __enter__(self) -> Self:
+        """The same."""
+
+    def __exit__(self, *_: object) -> None:
+        """Discard what is not finished."""
+
+    def write(self, name: str, box: Box, array: Any) -> None:
+        """Write a part of an image."""
+
+    def write_empty(self, box: Box) -> None:
+        """Write a part of all images in which nothing is."""
+
+    def renumber(self, numbers: Sequence[int]) -> None:
+        """Have these exposures alone in the context, in this order."""
+
+    def finish(
+        self,
+        facts: Mapping[str, Any],
+        *,
+        unit: str | None = None,
+        exposures: Sequence[Any] = (),
+        header: Mapping[str, Any] | None = None,
+        history: Sequence[str] = (),
+    ) -> Any:
+        """Write what is told of the mosaic, and give the file its name."""
+
+
+def opened_store(plan: Plan, blank: Mapping[str, np.generic], **told: Any) -> Store:
+    """The file of a mosaic that is made in tiles.
+
+    Parameters
+    ----------
+    plan : gpures.mosaicking.plan.Plan
+        With a path that ends in .fits.
+    blank : mapping
+        Of each image a pixel in which nothing is.
+    **told
+        What is known by now of what `Store.finish` will be told.
+    """
+    assert plan.path is not None
+    return FITSMosaic(
+        plan.path,
+        plan.shape,
+        {name: pixel.dtype for name, pixel in blank.items()},
+        plan.in_fits,
+        fill=blank,
+        context_planes=math.ceil((plan.total or 1) / 32) if "con" in blank else 0,
+        overwrite=plan.overwrite,
+        told=told,
+    )

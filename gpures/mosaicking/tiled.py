@@ -1,0 +1,343 @@
+"""A mosaic that is made tile by tile, for each of which those exposures are read that reach it."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gpures import _cpu
+from gpures.arguments.arrays import as_host
+from gpures.backend.base import MosaicLayout
+from gpures.backend.choice import make_accumulators
+from gpures.box import Box
+from gpures.exposure.exposure import Exposure
+from gpures.exposure.input_model import InputModel
+from gpures.exposure.pixmap import PixelMap, exposure_record
+from gpures.exposure.records import set_drop
+from gpures.exposure.structs import in_memory
+from gpures.exposure.weights import Weight
+from gpures.io.exposures import ExposureRecord
+from gpures.machine.prefetch import prefetched
+from gpures.machine.threads import thread_count
+from gpures.mosaicking.content import idle_exposures, pixels_with_data
+from gpures.mosaicking.plan import Plan
+from gpures.mosaicking.sources import Source
+from gpures.mosaicking.stream import Stream
+from gpures.reporting.timing import stage
+from gpures.resample.resampler import MODEL_ERRORS, Resample
+from gpures.resample.resuming import variance_weights, weights_to_keep
+from gpures.resample.times import GroupTimes, times_of
+
+__all__ = ["TileByTile", "Tiled"]
+
+log = logging.getLogger(__name__)
+
+
+class TileByTile(Resample):
+    """A resampler that accumulates one tile of its frame after the other, and counts each exposure once."""
+
+    _tile = Box(0, 0, 0, 0)
+    _number = 0
+
+    #: Whether the sums of the weights of variances follow from the images, so that the mosaic can be gone on with.
+    tells_weights = True
+
+    _times: dict[int, GroupTimes]
+
+    def __init__(self, *args: Any, **options: Any):
+        self._times = {}
+        super().__init__(*args, **options)
+
+    def _layout(self, n_input_models: int | None) -> MosaicLayout:
+        return super()._layout(n_input_models).of_part(self._tile)
+
+    def _defer_images(self) -> None:
+        """Nobody looks at what is not finished."""
+
+    def begin(self, tile: Box, count: int) -> None:
+        """Begin a tile, of a mosaic of so many exposures."""
+        self._tile = tile
+        self._drop_accumulators()
+        options = self._options
+        self._accumulators = make_accumulators(self._backend, self._layout(count), options.device, options.to_host)
+
+    def add(self, number: int, model: Mapping[str, Any], pixmap: PixelMap | None) -> None:
+        """Add an exposure, of this number in the mosaic, to the tile."""
+        self._number = number
+        self._add(model, pixmap)
+
+    def _checked_exposure(self, model: Mapping[str, Any], pixmap: PixelMap | None = None) -> Exposure:
+        checked = super()._checked_exposure(model, pixmap)
+        checked.context_id = self._number
+        return checked
+
+    def _count(self, model: InputModel, checked: Exposure) -> None:
+        if self._number not in self._times:
+            super()._count(model, checked)
+            self._times[self._number] = times_of(model)
+
+    def settle_ratio(self, model: Mapping[str, Any]) -> None:
+        """Take the pixel scale ratio from the first model of the mosaic, whichever tile that is in."""
+        self._compute_pixel_scale_ratio(model)
+
+    def reach_of(self, source: Source) -> list[Box]:
+        """Parts of the frame that an exposure may contribute to."""
+        pixmap = self._pixmap({"wcs": source.wcs, "data": np.broadcast_to(np.float32(0), source.shape)})
+        limits = Box.whole(source.shape)
+        ratio = self._kernel_scale_ratio(self._pixel_scale_ratio, pixmap, limits)
+        exposure = Exposure(
+            None, pixmap, Weight(), limits, pixfrac=self._options.pixfrac, pixel_scale_ratio=ratio, iscale=1.0
+        )
+        record = exposure_record(source.shape, pixmap, in_memory)
+        set_drop(record, exposure, self._options.drop, in_memory)
+        ny, nx = self._output_array_shape
+        copies, _ = _cpu.copies(record.ctypes.data, nx, ny, thread_count())
+        return [Box(*part) for *_, part in copies]
+
+    def finished(self) -> dict[str, Any]:
+        """Images of the tile, as `finalize` makes them of a whole mosaic."""
+        images: Any = dict(self._images())
+        weights = variance_weights(self)
+        try:
+            with self._accumulators.whole():
+                self._finish(images)
+        finally:
+            self._finalized = False
+        self.tells_weights = self.tells_weights and not weights_to_keep(self, images, weights)
+        return images
+
+    def facts(self, numbers: Sequence[int]) -> dict[str, Any]:
+        """What is known of the mosaic of these exposures beside its images: of their times in their order."""
+        self._drop_accumulators()
+        self._group_ids, self._group_times, self._output_model["pointings"] = [], [], 0
+        self.init_time_counters()
+        for number in numbers:
+            self._count_group(self._times[number])
+        self.finalize_time_info()
+        return {name: value for name, value in self._output_model.items() if value is not None}
+
+
+@dataclass
+class _Shelf:
+    """Models that are read when they are needed, and kept as long as there is room and a tile to come needs them.
+
+    Attributes
+    ----------
+    stream : Stream
+        Where they come from.
+    sources : sequence of Source
+        The exposures.
+    room : int
+        Bytes that may be kept.
+    uses : list of list of int
+        Of each exposure the tiles that need it.
+    """
+
+    stream: Stream
+    sources: Sequence[Source]
+    room: int
+    uses: list[list[int]]
+    kept: OrderedDict[int, Mapping[str, Any]] = field(default_factory=OrderedDict)
+    taken: dict[int, int] = field(default_factory=dict)  # numbers under which the stream has handed them on
+    left_out: set[int] = field(default_factory=set)
+    read: int = 0
+
+    def model(self, number: int, tile: int) -> Mapping[str, Any] | None:
+        """Model of an exposure, for a tile; None where it is left out."""
+        if number in self.left_out:
+            return None
+        model = self.kept.pop(number, None)
+        if model is None:
+            self.read += 1
+            model = self._read(number)
+        if model is None:
+            self.left_out.add(number)
+        elif any(later > tile for later in self.uses[number]):
+            self._keep(number, model, tile)
+        return model
+
+    def _read(self, number: int) -> Mapping[str, Any] | None:
+        if number not in self.taken:
+            model = self.stream.taken(self.sources[number])
+            if model is not None:
+                self.taken[number] = len(self.taken)
+            return model
+        try:
+            return self.stream.read_again(self.taken[number])
+        except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+            self.stream.on_error(self.taken[number], error)
+            return None
+
+    def _keep(self, number: int, model: Mapping[str, Any], tile: int) -> None:
+        """Keep a model, in the place of those that are needed later than it."""
+        self.kept[number] = model
+        while sum(map(_bytes_of, self.kept.values())) > self.room:
+            del self.kept[max(self.kept, key=lambda each: min(t for t in [*self.uses[each], 1 << 60] if t > tile))]
+
+    def leave_out(self, number: int, error: Exception) -> None:
+        """Leave out an exposure that can't be added, or say which it is."""
+        self.stream.on_error(self.taken[number], error)
+        self.left_out.add(number)
+        self.kept.pop(number, None)
+
+
+def _bytes_of(model: Mapping[str, Any]) -> int:
+    return sum(value.nbytes for value in model.values() if hasattr(value, "nbytes"))
+
+
+class Tiled:
+    """A mosaic of a plan with tiles.
+
+    Parameters
+    ----------
+    plan : gpures.mosaicking.plan.Plan
+        With tiles.
+    resampler : type
+        A `TileByTile`.
+    stream : Stream
+        Where exposures come from.
+
+    Attributes
+    ----------
+    blank : dict
+        Of each image a pixel in which nothing is.
+    numbers : list of int
+        Exposures that are in it, of those of the plan.
+    records : list of gpures.io.exposures.ExposureRecord
+        What is known of each of them.
+    data_pixels : int
+        Pixels that have data.
+    idle : set of int
+        Exposures of which no pixel has anything.
+    read : int
+        How many times an exposure was read.
+    """
+
+    def __init__(self, plan: Plan, resampler: type[TileByTile], stream: Stream):
+        assert isinstance(plan.sources, Sequence)
+        self._plan, self._sources, self._stream = plan, plan.sources, stream
+        self._resample = resampler(plan.output_wcs, **plan.options.chosen())
+        if plan.flag_names is not None:
+            self._resample.dq_flag_name_map = plan.flag_names
+        uses: list[list[int]] = [[] for _ in self._sources]
+        self._shelf = _Shelf(stream, self._sources, plan.shelf_bytes, uses)
+        self._settle_ratio()
+        self.blank = self._blank()
+        with stage("pixel map"):
+            for number, source in enumerate(self._sources):
+                reach = self._resample.reach_of(source)
+                uses[number] += [k for k, tile in enumerate(plan.tiles) if any(_meet(part, tile) for part in reach)]
+        self.data_pixels = 0
+        self.idle = set(range(len(self._sources)))
+
+    def _settle_ratio(self) -> None:
+        """Have the pixel scale ratio of the first exposure that is used, as where there are no tiles."""
+        for number in range(len(self._sources)):
+            if self._resample.pixel_scale_ratio is not None:
+                return
+            if (model := self._shelf.model(number, -1)) is not None:
+                self._resample.settle_ratio(model)
+                return
+
+    def _blank(self) -> dict[str, Any]:
+        self._resample.begin(Box(0, 0, 0, 0), len(self._sources))
+        return {name: as_host(image)[..., 0, 0].reshape(-1)[0] for name, image in self._resample.finished().items()}
+
+    def tiles(self, show: Callable[[int], Any]) -> Iterator[tuple[Box, dict[str, Any] | None]]:
+        """Tiles with their images, one after another; None for one in which nothing is.
+
+        Parameters
+        ----------
+        show : callable
+            Gets the number of exposures that have been added, once for each tile.
+        """
+        done = 0
+        for k, tile in enumerate(self._plan.tiles):
+            chosen = [number for number, uses in enumerate(self._shelf.uses) if k in uses]
+            if chosen:
+                self._resample.begin(tile, len(self._sources))
+                for number in self._added(chosen, k):
+                    done += 1
+                    show(done)
+                    del number
+                images = self._resample.finished()
+                self._look_at(images)
+                yield tile, images
+                del images
+            else:
+                yield tile, None
+        self._count_others()
+
+    @property
+    def total(self) -> int:
+        """How often an exposure will be added to a tile."""
+        return sum(map(len, self._shelf.uses))
+
+    def _added(self, chosen: Sequence[int], tile: int) -> Iterator[int]:
+        """Add exposures to a tile: while one is added, the next one is read."""
+        models = ((number, self._shelf.model(number, tile)) for number in chosen)
+        for (number, model), pixmap in prefetched(models, self._pixmap_ahead):
+            if model is not None and number not in self._shelf.left_out:
+                try:
+                    self._resample.add(number, model, pixmap)
+                except MODEL_ERRORS as error:
+                    self._shelf.leave_out(number, error)
+            del model
+            yield number
+
+    def _pixmap_ahead(self, item: tuple[int, Mapping[str, Any] | None]) -> PixelMap | None:
+        return None if item[1] is None else self._resample._pixmap_ahead(item[1])
+
+    def _look_at(self, images: Mapping[str, Any]) -> None:
+        with stage("counting"):
+            self.data_pixels += pixels_with_data(images["wht"])
+            if images.get("con") is not None:
+                self.idle &= set(idle_exposures(images["con"], len(self._sources)))
+
+    def _count_others(self) -> None:
+        """Count exposures that reach no tile, as where there are none: they have times."""
+        last = len(self._plan.tiles)
+        self._resample.begin(Box(0, 0, 0, 0), len(self._sources))
+        for _ in self._added([number for number, uses in enumerate(self._shelf.uses) if not uses], last):
+            pass
+
+    @property
+    def numbers(self) -> list[int]:  # noqa: D102
+        return sorted(set(self._shelf.taken) - self._shelf.left_out)
+
+    @property
+    def records(self) -> list[ExposureRecord]:  # noqa: D102
+        return [self._stream.record(self._shelf.taken[number]) for number in self.numbers]
+
+    @property
+    def headers(self) -> list[Mapping[str, Any]]:
+        """What the headers of their files say."""
+        return [self._sources[number].header for number in self.numbers]
+
+    @property
+    def read(self) -> int:  # noqa: D102
+        return self._shelf.read
+
+    def facts(self) -> dict[str, Any]:
+        """What is known of the mosaic beside its images."""
+        return self._resample.facts(self.numbers)
+
+    @property
+    def tells_weights(self) -> bool:
+        """Whether the mosaic can be gone on with: see `TileByTile`."""
+        return self._resample.tells_weights
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend in use."""
+        return self._resample.backend
+
+
+def _meet(one: Box, other: Box) -> bool:
+    common = one.common(other)
+    return common.xmin <= common.xmax and common.ymin <= common.ymax
