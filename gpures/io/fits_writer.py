@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 import textwrap
@@ -15,12 +14,12 @@ from urllib.parse import quote
 import numpy as np
 from astropy.io import fits
 
-from gpures.io.asdf import asdf_extension
+from gpures.io.asdf import asdf_extension, gwcs_as_asdf
 from gpures.io.exposures import ExposureRecord, table_of
 from gpures.io.units import power
 from gpures.io.wcs import as_gwcs, header_of
 
-__all__ = ["WCSInFITS", "hdu_list", "history_cards", "history_lines"]
+__all__ = ["WCSInFITS", "hdu_list", "history_cards", "history_lines", "units_of"]
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +85,7 @@ class WCSInFITS:
         keywords, tables = header_of(wcs, shape)
         gwcs = as_gwcs(wcs)
         try:
-            asdf = None if gwcs is None else _asdf_of(gwcs)
+            asdf = None if gwcs is None else gwcs_as_asdf(gwcs)
         except Exception as error:  # asdf's own, of coordinates that it has no words for, such as ecliptic ones
             if not keywords:
                 raise
@@ -133,7 +132,7 @@ def hdu_list(
 
     hdus = fits.HDUList([primary])
     keywords, tables = wcs.keywords, [table.copy() for table in wcs.tables]
-    image_units = _units(images, unit, facts.get("weight_type"))
+    image_units = units_of(images, unit, facts.get("weight_type"))
     order = [key for key in NAMES if key in images and key != "dq"]
     last = [key for key in ("exptime_map", "dq") if key in images]
     order = [key for key in order if key not in last] + [key for key in images if key not in NAMES] + last
@@ -224,7 +223,7 @@ def _storable(image: np.ndarray) -> np.ndarray:
     return image
 
 
-def _units(images: Mapping[str, np.ndarray], unit: str | None, weight_type: Any) -> dict[str, str]:
+def units_of(images: Mapping[str, np.ndarray], unit: str | None, weight_type: Any) -> dict[str, str]:
     """Units of a mosaic's images from that of its data."""
     known = {"exptime_map": "s"}
     # Exposure times, or inverse variances, summed by the part of each input pixel that an output pixel got.
@@ -235,13 +234,3 @@ def _units(images: Mapping[str, np.ndarray], unit: str | None, weight_type: Any)
     known |= dict.fromkeys(("data", "err", "median", "clipped"), unit)
     known |= {key: power(unit, 2) for key in images if key.startswith("var_")}
     return {"wht": power(unit, -2)} | known
-
-
-def _asdf_of(gwcs: Any) -> bytes:
-    """An ASDF file of a gwcs, where JWST's datamodels have it."""
-    import asdf
-
-    content = io.BytesIO()
-    with asdf.AsdfFile({"meta": {"wcs": gwcs}}) as file:
-        file.write_to(content)
-    return content.getvalue()
