@@ -77,6 +77,8 @@ class FolderDestination:
             self.part = Path(part_name(self._folder))
             os.mkdir(self.part)
             self._lock = self._locked()
+        with suppress(FileNotFoundError):  # what the one that it replaces keeps from others is kept meanwhile, too
+            os.chmod(self.part, stat.S_IMODE(os.stat(self._target).st_mode) | stat.S_IRWXU)
 
     def _checked_target(self) -> str:
         """Path of the folder that will be made or replaced."""

@@ -140,14 +140,12 @@ def told_by(store: Path) -> dict[str, Any]:
 def why_no_mosaic(folder: str) -> str | None:
     """Why a folder is not to be removed: it is no mosaic in zarr that gpures wrote, or holds something else besides."""
     try:
-        told_by(Path(folder))
+        planes = told_by(Path(folder)).get("planes")
     except FileError as error:
         return str(error).removeprefix(f"{folder}: ")
-    for entry in os.scandir(folder):
-        is_node = entry.is_dir(follow_symlinks=False) and os.path.lexists(os.path.join(entry.path, "zarr.json"))
-        if entry.name != "zarr.json" and not is_node:
-            return f"it holds {entry.name!r}, which is no part of a mosaic."
-    return None
+    known = {"zarr.json", GWCS_BYTES, FITS_BYTES, OVERVIEWS, *(planes if isinstance(planes, list) else ())}
+    others = sorted(set(os.listdir(folder)) - known)
+    return f"it holds {others[0]!r}, which is no part of a mosaic." if others else None
 
 
 def as_json(value: Any) -> Any:
