@@ -67,6 +67,19 @@ class ZarrMosaic:
     Its parts, of whole chunks, may come from several threads, and from other processes to which it was pickled, which
     can write parts and nothing else: who made it finishes it. Until then it has another name; what is not finished is
     discarded, at the end of a ``with`` or by `close`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.wcs import WCS
+    >>> from gpures import io
+    >>> wcs = WCS({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CDELT1": -1e-5, "CDELT2": 1e-5})
+    >>> wcs.array_shape = 2048, 1024
+    >>> with io.ZarrMosaic.create("m.zarr", (2048, 1024), {"data": "f4", "wht": "f4"}, wcs) as mosaic:
+    ...     mosaic.write("data", (0, 1023, 1024, 2047), np.ones((1024, 1024), np.float32))
+    ...     mosaic.finish(unit="mJy")
+    >>> io.read_mosaic("m.zarr")["data"][1022:1026, 0]
+    array([nan, nan,  1.,  1.], dtype=float32)
     """
 
     _destination: FolderDestination | None
@@ -320,7 +333,17 @@ class ZarrMosaic:
         history: Sequence[str],
         creator: str | None,
     ) -> dict[str, Any]:
-        """What is told of the mosaic, as JSON; parameters as of `finish`.
+        """What `finish` will tell of the mosaic, as JSON.
+
+        Parameters
+        ----------
+        facts, unit, exposures, header, history, creator
+            As `finish` takes them.
+
+        Returns
+        -------
+        dict
+            The attribute ``gpures`` of the store.
 
         Raises
         ------
