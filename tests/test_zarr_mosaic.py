@@ -279,6 +279,40 @@ def test_who_finishes(tmp_path):
     assert zm.same_bits(io.read_mosaic(tmp_path / "m.zarr")["data"], images["data"])
     with pytest.raises(RuntimeError, match="once"):
         store.finish()
+    for late in (store, copy):
+        with pytest.raises(RuntimeError, match="finished or closed"):
+            late.write("data", Box.whole(zm.SHAPE), images["data"])
+    assert [each.name for each in tmp_path.iterdir()] == ["m.zarr"]
+
+
+class InParts:
+    """An image that nobody can have as a whole, as one on a GPU should not be brought down at once."""
+
+    def __init__(self, image, most):
+        self.image, self.most = image, most
+        self.shape, self.ndim, self.dtype = image.shape, image.ndim, image.dtype
+
+    def __getitem__(self, key):
+        part = self.image[key]
+        assert part.size <= self.most
+        return part
+
+    def __array__(self, *_, **__):
+        raise AssertionError("the whole image is asked for")
+
+
+def test_images_are_taken_in_parts(tmp_path):
+    """No image is asked for as a whole, but in parts of no more than a chunk of each plane."""
+    images = {
+        name: np.random.default_rng(k).normal(size=(1100, 2100)).astype(np.float32)
+        for k, name in enumerate(["data", "wht"])
+    }
+    images["con"] = np.arange(2 * 1100 * 2100, dtype=np.int32).reshape(2, 1100, 2100)
+    guarded = {name: InParts(image, 1024**2 * (len(image) if image.ndim == 3 else 1)) for name, image in images.items()}
+    io.write(tmp_path / "m.zarr", {"wcs": scenes.imaging_wcs((1100, 2100)), "fillval": "NaN", **guarded})
+    model = io.read_mosaic(tmp_path / "m.zarr")
+    for name, image in images.items():
+        assert zm.same_bits(model[name], image), name
 
 
 # ---- overviews -------------------------------------------------------------------------------------------------------

@@ -224,7 +224,17 @@ def _storable(image: np.ndarray) -> np.ndarray:
 
 
 def units_of(images: Mapping[str, np.ndarray], unit: str | None, weight_type: Any) -> dict[str, str]:
-    """Units of a mosaic's images from that of its data."""
+    """Units of a mosaic's images from that of its data.
+
+    Parameters
+    ----------
+    images : mapping
+        Its images, by name.
+    unit : str or None
+        Of the data.
+    weight_type : str
+        What the weights are made of.
+    """
     known = {"exptime_map": "s"}
     # Exposure times, or inverse variances, summed by the part of each input pixel that an output pixel got.
     if weight_type == "exptime":

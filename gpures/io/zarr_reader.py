@@ -170,6 +170,8 @@ def opened(path: Path) -> dict[str, Any]:
             "creator": str(told["creator"]),
             "unit": None if told["unit"] is None else str(told["unit"]),
         }
+        if any(level < 2 for level in levels):
+            raise ValueError(f"its overviews are {levels}.")
         if "data" not in names or any(not NAME.fullmatch(name) for name in names):
             raise ValueError(f"its images are {names}.")
     planes = {name: _plane_of(path, name, shape, levels) for name in names}
@@ -178,18 +180,23 @@ def opened(path: Path) -> dict[str, Any]:
 
 def _plane_of(store: Path, name: str, shape: tuple[int, ...], levels: Sequence[int]) -> Plane:
     """An image of a mosaic, and its smaller versions, where it has such."""
+    plane = _array_of(store, name)
+    if plane.shape[-2:] != shape or plane.ndim != (3 if name == "con" else 2):
+        raise FileError(store, f"the mosaic is damaged: {name!r} has the shape {plane.shape}, the mosaic {shape}.")
     smaller = {}
     for level in levels:
         where = f"{OVERVIEWS}/{level}/{name}"
         if (store / where).exists():
-            smaller[level] = _array_of(store, where, tuple(-(-size // level) for size in shape))
-    return _array_of(store, name, shape, smaller)
+            smaller[level] = _array_of(store, where)
+            expected = (*plane.shape[:-2], *(-(-size // level) for size in shape))
+            if smaller[level].shape != expected:
+                words = f"{where!r} has the shape {smaller[level].shape}, expected {expected}"
+                raise FileError(store, f"the mosaic is damaged: {words}.")
+    return replace(plane, overviews=smaller)
 
 
-def _array_of(
-    store: Path, name: str, shape: tuple[int, ...] | None, overviews: Mapping[int, Plane] | None = None
-) -> Plane:
-    """An array of a store, by what describes it; None for any shape of one axis."""
+def _array_of(store: Path, name: str) -> Plane:
+    """An array of a store, by what describes it."""
     node = node_of(store, name)
     with damage_named(store, f"the mosaic is damaged: {name}/zarr.json is no description of an array"):
         if node["node_type"] != "array":
@@ -215,9 +222,7 @@ def _array_of(
         count = len(base64.b64decode(attributes["chunks"], validate=True))
         if count != -(-math.prod(_grid(found, chunks)) // 8):
             raise ValueError("the attribute 'chunks' is of another number of chunks.")
-    if (found[-2:] != shape or len(found) > 3) if shape else len(found) != 1:
-        raise FileError(store, f"{name!r} has the shape {found}, expected {shape or 'one axis'}.")
-    return Plane(store, name, found, chunks, dtype, dims, attributes, overviews or {})
+    return Plane(store, name, found, chunks, dtype, dims, attributes)
 
 
 def wcs_of(path: Path, shape: tuple[int, int], prefer: str | None = None) -> Any:
@@ -289,8 +294,8 @@ def _fits_wcs_of(path: Path, shape: tuple[int, int]) -> Any:
 
 def _bytes_of(path: Path, name: str) -> bytes:
     """The bytes of a file that an array holds."""
-    array = _array_of(path, name, None)
-    if array.dtype != np.uint8 or array.size > MOST_OF_WCS or array.chunks != array.shape:
+    array = _array_of(path, name)
+    if array.dtype != np.uint8 or array.ndim != 1 or array.size > MOST_OF_WCS or array.chunks != array.shape:
         raise FileError(path, f"the mosaic is damaged: {name} is no file, but {array.shape} of {array.dtype}.")
     return array[:].tobytes()
 

@@ -68,6 +68,17 @@ class ZarrMosaic:
     can write parts and nothing else: who made it finishes it. Until then it has another name; what is not finished is
     discarded, at the end of a ``with`` or by `close`.
 
+    Parameters
+    ----------
+    destination : gpures.io.atomic_folder.FolderDestination
+        Where it is made.
+    shape, planes : (int, int), mapping
+        As `create` takes them.
+    in_fits : gpures.io.fits_writer.WCSInFITS
+        The WCS, as files have it.
+    chunks, fill, context_planes : optional
+        As `create` takes them.
+
     Examples
     --------
     >>> import numpy as np
@@ -206,9 +217,13 @@ class ZarrMosaic:
         ------
         TypeError, ValueError
             There is no such image, the part is none of whole chunks, or the array does not fit.
+        RuntimeError
+            It is finished or closed.
         OSError
             It can't be written.
         """
+        if not self._part.exists():
+            raise RuntimeError(f"Nothing can be written to {self._part}: the mosaic is finished or closed.")
         if name not in self._arrays:
             raise ValueError(f"'name' must be one of {', '.join(self._arrays)}, got {got(name)}.")
         box = self._checked_box(box)
@@ -337,8 +352,18 @@ class ZarrMosaic:
 
         Parameters
         ----------
-        facts, unit, exposures, header, history, creator
-            As `finish` takes them.
+        facts : mapping
+            Numbers and texts of the output model; what JSON has nothing for is left out, with a warning.
+        unit : str or None
+            Unit of the data.
+        exposures : sequence
+            As `gpures.io.write` takes them.
+        header : mapping
+            As `gpures.io.write` takes it.
+        history : sequence of str
+            As `gpures.io.write` takes it.
+        creator : str or None
+            Program that made it; None for this version of gpures.
 
         Returns
         -------
