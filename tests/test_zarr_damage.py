@@ -213,6 +213,17 @@ def test_pixels(store, fault):
         assert str(error.value).startswith(f"{store}: ")
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.write_bytes(b"abc")])
+def test_chunks_that_are_not_told_of(tmp_path, make):
+    """What lies in the place of an empty chunk, where gpures wrote none, is not read."""
+    images = zm.planes()
+    images["data"][16:32, :16] = np.nan
+    store = zm.written(tmp_path / "m.zarr", images)
+    make(store / "data/c/1/0")
+    with pytest.raises(io.FileError, match="data/c/1/0 is there"):
+        io.read_mosaic(store)
+
+
 def test_more_than_memory_holds(store, monkeypatch):
     """An image that does not fit is not begun with; parts of it are read."""
     monkeypatch.setattr("gpures.io.zarr_reader.available_memory", lambda: 5000)
@@ -226,6 +237,16 @@ def test_without_keywords_or_without_gwcs(store):
     expected = io.read_wcs(store)(3.0, 4.0)
     shutil.rmtree(store / "wcs_asdf")
     np.testing.assert_allclose(io.read_wcs(store).wcs_pix2world(3.0, 4.0, 0), expected, rtol=1e-12)
+
+
+def test_keywords_of_a_shape_that_no_memory_holds(store):
+    """The WCS is read without an image."""
+    expected = io.read_wcs(store)(3.0, 4.0)
+    huge(10**8, 16_384)(store)
+    shutil.rmtree(store / "wcs_asdf")
+    wcs = io.read_wcs(store)
+    assert tuple(wcs.array_shape) == (10**8, 10**8)
+    np.testing.assert_allclose(wcs.wcs_pix2world(3.0, 4.0, 0), expected, rtol=1e-12)
 
 
 def test_other_stores(tmp_path):

@@ -97,7 +97,7 @@ def seen(path: str | Path) -> dict[str, Any]:
 
 
 def open_mosaic(path: str | Path) -> Any:
-    """Open a mosaic in zarr as an `xarray.Dataset`, whose pixels are read when they are computed.
+    """Open a mosaic in zarr as a Dataset of xarray, whose pixels are read when they are computed.
 
     Parameters
     ----------

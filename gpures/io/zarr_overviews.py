@@ -9,6 +9,7 @@ integers, whose bits tell something, it is the first pixel.
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -91,27 +92,42 @@ def _make_chunk(
     weight = _weight_of(images, whole)
     for name, array in smaller.items():
         for plane in itertools.product(*map(range, array.shape[:-2])):
-            if name == "wht":
-                made = _sums(weight) / 4
-            elif array.dtype.kind != "f":
+            if array.dtype.kind != "f":
+                if _is_unwritten(images[name], plane, whole):
+                    continue
                 made = images[name][(*plane, *whole)][::2, ::2]
-            elif weight.any():
-                made = _means(images[name][(*plane, *whole)], weight)
-            else:
+            elif weight is None:
                 continue
+            else:
+                made = _sums(weight) / 4 if name == "wht" else _means(images[name][(*plane, *whole)], weight)
             made = np.ascontiguousarray(made, array.dtype)
             if not is_filled(made, fill[name]):
                 array[(*plane, *place)] = made
 
 
-def _weight_of(images: Mapping[str, Any], whole: tuple[slice, ...]) -> np.ndarray:
-    """Weights, float64, and 0 where there is no pixel; those of the Lanczos kernels that are negative are left out."""
-    data = images["data"][whole]
-    there = np.isfinite(data)
-    if "wht" not in images:
+def _weight_of(images: Mapping[str, Any], whole: tuple[slice, ...]) -> np.ndarray | None:
+    """Weights, float64, and 0 where there is no pixel; None where there is none at all.
+
+    Those of the Lanczos kernels that are negative are left out.
+    """
+    data, weights = images["data"], images.get("wht")
+    if _is_unwritten(data, (), whole) and not np.isfinite(data.fill_value):
+        return None
+    if weights is not None and weights.fill_value == 0 and _is_unwritten(weights, (), whole):
+        return None
+    there = np.isfinite(data[whole])
+    if weights is None:
         return there.astype(np.float64)
-    weight = images["wht"][whole].astype(np.float64)
+    weight = weights[whole].astype(np.float64)
     return np.where(there & (weight > 0) & (weight < np.inf), weight, 0.0)
+
+
+def _is_unwritten(array: Any, plane: tuple[int, ...], whole: tuple[slice, ...]) -> bool:
+    """Whether no chunk of a part is there: most of a frame may be empty."""
+    folder = os.path.join(array.store.root, array.path, "c", *map(str, plane))
+    sides = zip(whole, array.shape[-2:], array.chunks[-2:], strict=True)
+    numbers = [range(part.start // side, -(-min(part.stop, size) // side)) for part, size, side in sides]
+    return not any(os.path.exists(f"{folder}/{row}/{column}") for row, column in itertools.product(*numbers))
 
 
 def _means(pixels: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import base64
 import io
 import itertools
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -129,14 +130,16 @@ class Plane:
         return np.asarray(self[...], dtype)
 
     def _check_chunks(self, ranges: Sequence[range]) -> None:
-        """Find out whether the chunks of a part are there that should be."""
+        """Find out whether the chunks of a part are there that should be, and no others."""
         of_axes = [
             sorted({number // side for number in numbers}) for numbers, side in zip(ranges, self.chunks, strict=True)
         ]
         for index in itertools.product(*of_axes):
-            chunk = "/".join(("c", *map(str, index)))
-            if self._there[index] and not is_chunk(f"{self.store}/{self.name}/{chunk}"):
-                raise FileError(self.store, f"the mosaic is damaged: {self.name}/{chunk} is missing.")
+            chunk = "/".join((self.name, "c", *map(str, index)))
+            if self._there[index] and not is_chunk(f"{self.store}/{chunk}"):
+                raise FileError(self.store, f"the mosaic is damaged: {chunk} is missing.")
+            if not self._there[index] and os.path.lexists(f"{self.store}/{chunk}"):
+                raise FileError(self.store, f"the mosaic is damaged: {chunk} is there, which it does not tell of.")
 
 
 def opened(path: Path) -> dict[str, Any]:

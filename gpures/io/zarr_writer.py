@@ -62,7 +62,7 @@ def folder_for(path: str | os.PathLike[str], overwrite: bool) -> FolderDestinati
 
 
 class ZarrMosaic:
-    """A mosaic in zarr that is being written, made by `create`.
+    """A mosaic in zarr that is being written, made by its ``create``.
 
     Its parts, of whole chunks, may come from several threads, and from other processes to which it was pickled, which
     can write parts and nothing else: who made it finishes it. Until then it has another name; what is not finished is
