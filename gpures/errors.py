@@ -132,4 +132,4 @@ class ProgramError(GpuresError, RuntimeError):
 
 
 class MissingDependencyError(GpuresError, ImportError):
-    """A package of the extra ``gpures[demo]`` is not installed."""
+    """A package of an extra, such as ``gpures[demo]`` or ``gpures[zarr]``, is not installed."""

@@ -226,7 +226,9 @@ def test_patterns(folder):
 def test_output_is_checked_first(paths, tmp_path, monkeypatch):
     """A file that can't be written is an error before anything is read."""
     monkeypatch.setattr(gpures.io, "inputs", None)
-    with pytest.raises(ValueError, match=r"'output' must end in one of \.fits, \.fits\.gz, \.asdf, got .*mosaic\.png"):
+    with pytest.raises(
+        ValueError, match=r"'output' must end in one of \.fits, \.fits\.gz, \.asdf, \.zarr, got .*mosaic\.png"
+    ):
         gpures.mosaic(paths, tmp_path / "mosaic.png")
     with pytest.raises(FileNotFoundError, match="and there is no folder"):
         gpures.mosaic(paths, tmp_path / "nowhere" / "mosaic.fits")

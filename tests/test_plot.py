@@ -189,10 +189,11 @@ def test_a_large_mosaic_is_drawn_in_blocks_at_its_place(monkeypatch, model):
 def test_a_large_mosaic_takes_little_memory():
     """What is made on the way to the blocks is small beside the image."""
     model = {key: np.ones((3000, 3000), np.float32) for key in ("data", "wht")}
+    flags = np.ones((3000, 3000), np.uint32)
     part = plot_pixels.part_of(model)
     tracemalloc.start()
     plot_pixels.means(model["data"], np.broadcast_to(True, (3000, 3000)), 4)
-    plot_pixels.sampled(model["wht"], part)
+    plot_pixels.flag_pixels(model | {"dq": flags}, part)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     # The masked means in float64, 5 MB; the sample in float32, 9 MB; and strips.

@@ -187,6 +187,17 @@ def of_files(path: Path) -> Mosaic:
         path, made.model, unit=io.check_units(images), exposures=made.added, header={"OBSERVER": "X"}, history=[""]
     )
     assert_type(io.read_mosaic(path), MosaicModel)
+    assert_type(io.read_mosaic(path, lazy=True), MosaicModel)
+    print(io.open_mosaic(path).attrs["wcs"])
+    types: dict[str, type] = {"data": np.float32, "wht": np.float32}
+    with io.ZarrMosaic.create(
+        path, (10, 20), types, made.wcs, chunks=10, fill={"data": 0.0}, context_planes=1, overwrite=True
+    ) as store:
+        store.write("data", (0, 9, 0, 9), made.model["data"][:10, :10])
+        store.write_images({"wht": made.model["wht"]})
+        print(store.told({}, None, made.exposures, {}, [], None))
+        store.finish({"kernel": "square"}, unit="mJy", exposures=made.exposures, header={}, history=[], creator="me 1")
+        store.close()
     print(made.report, made.wcs, made.plan, made.skipped, made.path, made.seconds["total"], made.pixels, made.backend)
     return made
 

@@ -53,7 +53,7 @@ def add_to(commands: Any) -> None:
     parser.convert_arg_line_to_args = _arguments_of
     parser.add_argument("files", nargs="+", metavar="FILE", help="exposure, pattern in quotes, or @list.txt")
     parser.add_argument(
-        "-o", "--output", metavar="OUT", default=None, help="file for the mosaic: .fits, .fits.gz or .asdf"
+        "-o", "--output", metavar="OUT", default=None, help="file for the mosaic: .fits, .fits.gz, .asdf or .zarr"
     )
     parser.add_argument(
         "--add-to",

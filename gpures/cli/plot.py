@@ -18,8 +18,9 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "plot",
         help="draw a mosaic and what comes with it",
-        description="Draw the planes of a mosaic's file (FITS or ASDF) beside each other: data, weight, depth, error, "
-        "and what else there is, on axes of the sky. Any FITS image will do; one without a WCS is drawn on pixels.",
+        description="Draw the planes of a mosaic's file (FITS, ASDF or zarr) beside each other: data, weight, depth, "
+        "error, and what else there is, on axes of the sky. Any FITS image will do; one without a WCS is drawn on "
+        "pixels.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the mosaic")
     parser.add_argument(

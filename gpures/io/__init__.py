@@ -17,9 +17,10 @@ from gpures.errors import FileError, MissingFileError, NoExposureError
 from gpures.io.beside import belongs_to
 from gpures.io.detection import inputs, read, read_wcs
 from gpures.io.input import Input, check_units
-from gpures.io.mosaic_reader import read_mosaic
+from gpures.io.mosaic_reader import open_mosaic, read_mosaic
 from gpures.io.reading import Reading
 from gpures.io.writer import write
+from gpures.io.zarr_writer import ZarrMosaic
 
 __all__ = [
     "FileError",
@@ -27,9 +28,11 @@ __all__ = [
     "MissingFileError",
     "NoExposureError",
     "Reading",
+    "ZarrMosaic",
     "belongs_to",
     "check_units",
     "inputs",
+    "open_mosaic",
     "read",
     "read_mosaic",
     "read_wcs",

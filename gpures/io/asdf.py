@@ -17,7 +17,7 @@ from gpures.io.asdf_stream import checked, checked_bytes
 from gpures.io.exposure_time import count_time
 from gpures.io.exposures import is_mosaic
 from gpures.io.input import Input, damage_named, exposure_seconds
-from gpures.io.planes import Place, Planes
+from gpures.io.planes import Fetch, Place, Planes
 from gpures.io.reading import Reading, refuse
 from gpures.io.roles import COMPANIONS, named
 from gpures.wcs.transforms import infer_array_shape
@@ -26,12 +26,14 @@ __all__ = [
     "array_of",
     "asdf_arrays",
     "asdf_extension",
+    "check_flags",
     "check_wcs",
     "embedded_asdf",
     "embedded_wcs",
     "gwcs_as_asdf",
     "gwcs_of",
     "inputs",
+    "mosaic_input",
     "opened",
     "wcs_in",
 ]
@@ -80,7 +82,8 @@ def inputs(path: Path, file: Any, reading: Reading, allow_external: bool = False
         Whether arrays may lie in other files, once they are read.
     """
     refuse(path, reading, "ASDF")
-    return [_mosaic(path, file.tree, reading, allow_external)]
+    tree = {**file.tree, "wcs": _wcs(path, file.tree)}
+    return [mosaic_input(path, tree, reading, "asdf", partial(_fetch, path, allow_external))]
 
 
 def wcs_in(path: Path, file: Any) -> Any:
@@ -101,8 +104,28 @@ def _wcs(path: Path, tree: Mapping[str, Any]) -> Any:
     return wcs
 
 
-def _mosaic(path: Path, tree: Mapping[str, Any], reading: Reading, allow_external: bool) -> Input:
-    wcs = _wcs(path, tree)
+def mosaic_input(path: Path, tree: Mapping[str, Any], reading: Reading, kind: str, fetch: Fetch) -> Input:
+    """The image of a mosaic, by a tree that has it under ``data``.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    tree : mapping
+        Arrays that have not been read, and facts; under ``wcs`` a WCS that can be used.
+    reading : Reading
+        What the user says.
+    kind : str
+        What the file is.
+    fetch : callable
+        Reads arrays, by their keys.
+
+    Raises
+    ------
+    FileError
+        There is no image, or something of it has another shape.
+    """
+    wcs = tree["wcs"]
     if tree.get("data") is None:
         raise FileError(path, f"no image: expected an array under 'data', got the keys {sorted(map(str, tree))}.")
     data = array_of(path, tree, "data")
@@ -136,13 +159,13 @@ def _mosaic(path: Path, tree: Mapping[str, Any], reading: Reading, allow_externa
     return Input(
         path=path,
         name=path.name,
-        kind="asdf",
+        kind=kind,
         shape=shape,
         wcs=wcs,
         unit=unit,
         meta=meta,
         sizes=planes.sizes,
-        load=partial(planes.load, partial(_fetch, path, allow_external)),
+        load=partial(planes.load, fetch),
         header=header,
         count_time=count_time(header, None if is_mosaic({"CREATOR": tree.get("creator")}) else time),
     )
@@ -159,10 +182,23 @@ def _fetch(path: Path, allow_external: bool, places: Sequence[Place]) -> dict[Pl
     with opened(path, allow_external) as file:
         arrays = asdf_arrays(path, file.tree, [str(place.where) for place in places])
     found = {place: arrays[str(place.where)] for place in places}
+    check_flags(path, found)
+    return found
+
+
+def check_flags(path: Path, found: Mapping[Place, np.ndarray]) -> None:
+    """Check that arrays that are DQ hold integers.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, for the error's words.
+    found : mapping
+        Arrays by their places.
+    """
     for place, array in found.items():
         if place.role == "dq" and array.dtype.kind not in "iu":
             raise FileError(path, f"{place.label} must hold integers, got {array.dtype}.")
-    return found
 
 
 def asdf_arrays(path: Path, tree: Mapping[str, Any], names: Collection[str]) -> dict[str, np.ndarray]:

@@ -23,7 +23,19 @@ from typing import BinaryIO
 
 from gpures.io.regular import kind_of
 
-__all__ = ["Destination", "check_space", "free_space", "written"]
+__all__ = [
+    "AT_FDCWD",
+    "RENAME_NOREPLACE",
+    "Destination",
+    "check_space",
+    "check_sticky",
+    "free_space",
+    "part_name",
+    "remove_leftovers",
+    "sync",
+    "sync_folder",
+    "written",
+]
 
 # What a file system answers that has no hard links; and one that has no files without a name.
 NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -75,13 +87,13 @@ class Destination:
             raise
 
     def _open(self) -> None:
-        _remove_leftovers(self._folder)
+        remove_leftovers(self._folder)
         descriptor = self._nameless()
         if descriptor is None:
             descriptor = self._named()
         # With a name of a file, for those who look at it: astropy tells the free space of its folder, and refuses to
         # write to a file whose name another one has.
-        name = self._part or _part_name(self._folder)
+        name = self._part or part_name(self._folder)
         self.file = open(name, "wb", opener=lambda *_: descriptor)  # noqa: SIM115
 
     def _nameless(self) -> int | None:
@@ -89,17 +101,17 @@ class Destination:
         if not hasattr(os, "O_TMPFILE"):
             return None
         try:
-            trial = os.open(self._folder, os.O_TMPFILE | os.O_WRONLY, 0o666)
+            trial = os.open(self._folder, os.O_TMPFILE | os.O_RDWR, 0o666)
         except OSError as error:
             if error.errno in NO_NAMELESS:
                 return None
             raise
-        self._part = _part_name(self._folder)
+        self._part = part_name(self._folder)
         try:
             _name(trial, self._part)
             os.unlink(self._part)
             self._part = None
-            return os.open(self._folder, os.O_TMPFILE | os.O_WRONLY, 0o666)
+            return os.open(self._folder, os.O_TMPFILE | os.O_RDWR, 0o666)
         except OSError:
             return None
         finally:
@@ -108,8 +120,8 @@ class Destination:
     def _named(self) -> int:
         """Descriptor of a new file, locked for as long as this process has it open."""
         while True:
-            self._part = _part_name(self._folder)
-            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW
+            self._part = part_name(self._folder)
+            flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW
             descriptor = os.open(self._part, flags, _mode_of(self._target))
             with suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -131,16 +143,16 @@ class Destination:
         descriptor = self.file.fileno()
         if self._overwrite:
             _take_after(descriptor, self._target)
-        _sync(descriptor)
+        sync(descriptor)
         if not self._overwrite:
             self._publish_new(descriptor)
         else:
             if self._part is None:
-                self._part = _part_name(self._folder)
+                self._part = part_name(self._folder)
                 _name(descriptor, self._part)
             os.replace(self._part, self._target)
             self._part = None
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
 
     def _publish_new(self, descriptor: int) -> None:
         try:
@@ -233,12 +245,27 @@ def _checked_target(path: Path, overwrite: bool) -> str:
     if (kind := kind_of(there.st_mode)) is not None:
         error = IsADirectoryError if stat.S_ISDIR(there.st_mode) else FileExistsError
         raise error(errno.EISDIR if error is IsADirectoryError else errno.EEXIST, f"it is {kind}", str(path))
-    _check_sticky(path, target, there)
+    check_sticky(path, target, there)
     return target
 
 
-def _check_sticky(path: Path, target: str, there: os.stat_result) -> None:
-    """In a folder with the sticky bit, such as /tmp, only owners replace a file."""
+def check_sticky(path: Path, target: str, there: os.stat_result) -> None:
+    """In a folder with the sticky bit, such as /tmp, only owners replace a file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Its name, for the error's words.
+    target : str
+        Its path, without links.
+    there : os.stat_result
+        Of the file that is there.
+
+    Raises
+    ------
+    PermissionError
+        It is another user's.
+    """
     folder = os.stat(os.path.dirname(target))
     if folder.st_mode & stat.S_ISVTX and os.geteuid() not in (0, there.st_uid, folder.st_uid):
         raise PermissionError(
@@ -263,18 +290,22 @@ def _host() -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", socket.gethostname())[:64]
 
 
-def _part_name(folder: str) -> str:
+def part_name(folder: str) -> str:
+    """A name in a folder that tells host and process, for what is not complete yet."""
     return os.path.join(folder, f".gpures-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.part")
 
 
-def _remove_leftovers(folder: str) -> None:
-    """Remove what processes of this host left in a folder when they were killed."""
+def remove_leftovers(folder: str) -> None:
+    """Remove what processes of this host left in a folder when they were killed: files, and folders of that name."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             found = PART.fullmatch(entry.name)
             if found and found["host"] == _host() and _is_abandoned(entry.path, int(found["process"])):
-                with suppress(OSError):
-                    os.unlink(entry.path)
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    with suppress(OSError):
+                        os.unlink(entry.path)
 
 
 def _is_abandoned(path: str, process: int) -> bool:
@@ -351,7 +382,8 @@ def _take_after(descriptor: int, old: str) -> None:
     os.fchmod(descriptor, stat.S_IMODE(there.st_mode))
 
 
-def _sync(descriptor: int) -> None:
+def sync(descriptor: int) -> None:
+    """Have what is written to a file on the disk."""
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -359,7 +391,7 @@ def _sync(descriptor: int) -> None:
             raise
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str) -> None:
     """Have the name on the disk, too. The file is complete and in place: that this fails is no reason to fail."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

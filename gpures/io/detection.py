@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from gpures.errors import FileError
-from gpures.io import asdf, fits, hst, jwst, roman
+from gpures.io import asdf, fits, hst, jwst, roman, zarr_reader
 from gpures.io.fits_images import opened
 from gpures.io.header_alone import wcs_alone
 from gpures.io.input import Input
 from gpures.io.made_of import made_of_fits, made_of_tree
 from gpures.io.reading import Reading
 from gpures.io.regular import opened_file
+from gpures.io.zarr_layout import is_store
 from gpures.typing import Model
 
 __all__ = ["first_image", "inputs", "read", "read_wcs"]
@@ -31,7 +32,8 @@ def inputs(path: str | Path, *, reading: Reading | None = None, allow_external: 
     ----------
     path : str or path
         A JWST ``_cal.fits``, a Roman ``_cal.asdf``, an HST ``_flt.fits`` or ``_flc.fits``, another FITS image with a
-        celestial WCS, or a mosaic that `gpures.io.write` wrote. What it is shows from its content, not from its name.
+        celestial WCS, or a mosaic that `gpures.io.write` wrote. What it is shows from its content, not from its name;
+        one in zarr is a folder.
         FITS files may be packed, as ``.fits.gz``.
     reading : Reading, optional
         What is to be said about how it is read, beside what it says itself: which extensions are exposures, which
@@ -56,7 +58,10 @@ def inputs(path: str | Path, *, reading: Reading | None = None, allow_external: 
         The package that reads this mission's files is not installed.
     """
     path, reading = Path(path), reading or Reading()
-    if _container(path) == "asdf":
+    container = _container(path)
+    if container == "zarr":
+        return zarr_reader.inputs(path, reading)
+    if container == "asdf":
         with asdf.opened(path, allow_external) as file:
             images = (roman if roman.recognizes(file) else asdf).inputs(path, file, reading, allow_external)
             made_of = made_of_tree(file.tree)
@@ -145,6 +150,8 @@ def read_wcs(path: str | Path, *, allow_external: bool = False) -> Any:
         As `inputs`.
     """
     path = Path(path)
+    if is_store(path):
+        return zarr_reader.wcs_in(path)
     if (wcs := wcs_alone(path)) is not None:
         return wcs
     if _container(path) == "asdf":
@@ -155,7 +162,9 @@ def read_wcs(path: str | Path, *, allow_external: bool = False) -> Any:
 
 
 def _container(path: Path) -> str:
-    """Whether a file is FITS or ASDF."""
+    """Whether a file is FITS or ASDF, or a folder a zarr store."""
+    if is_store(path):
+        return "zarr"
     with opened_file(path) as file:
         try:
             begin = file.read(16)

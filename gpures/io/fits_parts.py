@@ -20,6 +20,8 @@ from astropy.io import fits
 from gpures.arguments.arrays import as_host
 from gpures.box import Box, row_blocks
 from gpures.io.atomic import Destination
+from gpures.io.context import renumbered
+from gpures.io.creator import creator
 from gpures.io.exposures import records_of
 from gpures.io.fits_writer import NAMES, WCSInFITS, hdu_list
 
@@ -165,8 +167,6 @@ class FITSMosaic:
 
     def _hdus(self, facts: Mapping[str, Any], unit: Any, exposures: Any, header: Any, history: Any) -> fits.HDUList:
         """The file's HDUs, without pixels."""
-        from gpures.io.writer import creator
-
         images = {name: plane.blank for name, plane in self._planes.items()}
         records = records_of(exposures)
         return hdu_list(self._path.name, self._in_fits, images, facts, unit, records, header, history, creator())
@@ -219,11 +219,11 @@ class FITSMosaic:
     def _write_rows(self, plane: _Plane, depth: int, box: Box, rows: slice, pixels: np.ndarray) -> None:
         stored = plane.stored(pixels)
         plane.note(stored, pixels)
-        if box.xmax - box.xmin + 1 == self._shape[1]:
-            stored = stored.reshape(1, -1)
         for k, row in enumerate(stored):
-            if not _is_zero(row):
-                os.pwrite(self._file, row, self._place(plane, depth, box.ymin + rows.start + k, box.xmin))
+            there = np.flatnonzero(row.view(f"u{row.dtype.itemsize}"))
+            if there.size:
+                at = self._place(plane, depth, box.ymin + rows.start + k, box.xmin + int(there[0]))
+                os.pwrite(self._file, row[there[0] : there[-1] + 1], at)
 
     def _place(self, plane: _Plane, depth: int, y: int, x: int) -> int:
         ny, nx = self._shape
@@ -325,22 +325,6 @@ class FITSMosaic:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def renumbered(context: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
-    """A context image in which exposures have other numbers.
-
-    Parameters
-    ----------
-    context : ndarray of int32 (planes, ny, nx)
-    numbers : sequence of int
-        Those that there are, in their new order.
-    """
-    result = np.zeros_like(context).view(np.uint32)
-    bits = context.view(np.uint32)
-    for new, old in enumerate(numbers):
-        result[new // 32] |= (bits[old // 32] >> np.uint32(old % 32) & np.uint32(1)) << np.uint32(new % 32)
-    return result.view(np.int32)
 
 
 def _is_zero(stored: np.ndarray) -> bool:

@@ -19,7 +19,7 @@ from gpures.io.exposures import ExposureRecord, table_of
 from gpures.io.units import power
 from gpures.io.wcs import as_gwcs, header_of
 
-__all__ = ["WCSInFITS", "hdu_list", "history_cards", "history_lines"]
+__all__ = ["WCSInFITS", "hdu_list", "history_cards", "history_lines", "units_of"]
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ def hdu_list(
 
     hdus = fits.HDUList([primary])
     keywords, tables = wcs.keywords, [table.copy() for table in wcs.tables]
-    image_units = _units(images, unit, facts.get("weight_type"))
+    image_units = units_of(images, unit, facts.get("weight_type"))
     order = [key for key in NAMES if key in images and key != "dq"]
     last = [key for key in ("exptime_map", "dq") if key in images]
     order = [key for key in order if key not in last] + [key for key in images if key not in NAMES] + last
@@ -223,8 +223,18 @@ def _storable(image: np.ndarray) -> np.ndarray:
     return image
 
 
-def _units(images: Mapping[str, np.ndarray], unit: str | None, weight_type: Any) -> dict[str, str]:
-    """Units of a mosaic's images from that of its data."""
+def units_of(images: Mapping[str, np.ndarray], unit: str | None, weight_type: Any) -> dict[str, str]:
+    """Units of a mosaic's images from that of its data.
+
+    Parameters
+    ----------
+    images : mapping
+        Its images, by name.
+    unit : str or None
+        Of the data.
+    weight_type : str
+        What the weights are made of.
+    """
     known = {"exptime_map": "s"}
     # Exposure times, or inverse variances, summed by the part of each input pixel that an output pixel got.
     if weight_type == "exptime":

@@ -51,7 +51,7 @@ class Input:
         The file.
     name : str
         File and extension, such as ``j8bt06nyq_flt.fits[SCI,2]``.
-    kind : {"jwst", "roman", "hst", "fits", "asdf"}
+    kind : {"jwst", "roman", "hst", "fits", "asdf", "zarr"}
         What the file is.
     shape : (int, int)
         Shape (Ny, Nx).

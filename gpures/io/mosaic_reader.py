@@ -8,6 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 
+from gpures.errors import FileError
+from gpures.io import zarr_reader
 from gpures.io.asdf import opened
 from gpures.io.detection import first_image
 from gpures.io.exposures import records_of_table
@@ -15,9 +17,10 @@ from gpures.io.fits_images import merged_header
 from gpures.io.fits_images import opened as opened_fits
 from gpures.io.fits_writer import KEYWORDS, NAMES, history_lines
 from gpures.io.input import Input
+from gpures.io.zarr_layout import is_store, needs
 from gpures.typing import MosaicModel
 
-__all__ = ["facts_of", "read_mosaic"]
+__all__ = ["facts_of", "open_mosaic", "read_mosaic", "seen"]
 
 # Keys of a tree that are told of in another way, or of the file alone.
 OF_THE_TREE = ("exposures", "inputs", "header", "notes", "creator", "unit", "asdf_library", "history")
@@ -25,30 +28,37 @@ OF_THE_TREE = ("exposures", "inputs", "header", "notes", "creator", "unit", "asd
 IMAGES = {name: key for key, name in NAMES.items()}
 
 
-def read_mosaic(path: str | Path) -> MosaicModel:
+def read_mosaic(path: str | Path, *, lazy: bool = False) -> MosaicModel:
     """Read a mosaic: all its images, and what is known of how it was made.
 
     Parameters
     ----------
     path : str or path
-        A mosaic that `gpures.io.write` or a pipeline wrote, FITS or ASDF; of another image there is what there is. Of
-        a file with several images it is the first.
+        A mosaic that `gpures.io.write` or a pipeline wrote, FITS, ASDF or zarr; of another image there is what there
+        is. Of a file with several images it is the first.
+    lazy : bool, optional
+        Whether the images are dask arrays, whose pixels are read when they are computed; of a mosaic in zarr alone.
 
     Returns
     -------
     dict
         Output model with the keys of `gpures.typing.MosaicModel`, as far as the file holds them; ``"wcs"``, and the
-        unit of the data (str or None) under ``"bunit_data"``. Besides, of a FITS file and of a mosaic in ASDF,
+        unit of the data (str or None) under ``"bunit_data"``. Besides, of a FITS file and of a mosaic in ASDF or zarr,
         ``"exposures"``, a list with a dict for each exposure in it, as `write` takes them; ``"header"``, a dict of the
         primary header's keywords; and ``"history"``, a list of lines.
 
     Raises
     ------
     FileError
-        The file can't be used.
+        The file can't be used, or not lazily.
     ImportError
         The package that reads this kind of file is not installed.
     """
+    if is_store(path):
+        model = seen(path)
+        return cast(MosaicModel, {key: _lazily(each) if lazy else _loaded(each) for key, each in model.items()})
+    if lazy:
+        raise FileError(path, "it can't be read lazily: mosaics in zarr alone can.")
     first = first_image(path)
     if first.kind == "roman":
         return cast(MosaicModel, first.read())
@@ -62,13 +72,90 @@ def read_mosaic(path: str | Path) -> MosaicModel:
     return cast(MosaicModel, model | {"wcs": first.wcs, "bunit_data": first.unit})
 
 
+def seen(path: str | Path) -> dict[str, Any]:
+    """What `read_mosaic` gives of a mosaic in zarr, but the images are read where they are indexed.
+
+    Parameters
+    ----------
+    path : str or path
+        The store.
+
+    Returns
+    -------
+    dict
+        Output model, whose images are `gpures.io.zarr_reader.Plane`.
+
+    Raises
+    ------
+    FileError, MissingDependencyError
+        It can't be used.
+    """
+    path = Path(path)
+    tree = zarr_reader.opened(path)
+    model = {key: value for key, value in tree.items() if key not in OF_THE_TREE} | _told_by_tree(tree)
+    return model | {"wcs": zarr_reader.wcs_of(path, tree["data"].shape), "bunit_data": tree["unit"]}
+
+
+def open_mosaic(path: str | Path) -> Any:
+    """Open a mosaic in zarr as a Dataset of xarray, whose pixels are read when they are computed.
+
+    Parameters
+    ----------
+    path : str or path
+        A mosaic in zarr that `gpures.io.write` wrote.
+
+    Returns
+    -------
+    xarray.Dataset
+        The images, as dask arrays with the axes ``"y"`` and ``"x"``, the context with ``"plane"`` before them. All
+        else that `read_mosaic` gives is in its ``attrs``: the facts, ``"wcs"`` (the WCS of the whole mosaic, also
+        where a part is selected), ``"bunit_data"``, ``"exposures"``, ``"header"`` and ``"history"``.
+
+    Raises
+    ------
+    FileError
+        It is none, or damaged.
+    MissingDependencyError
+        zarr, xarray or dask is not installed.
+
+    Notes
+    -----
+    ``xarray.open_zarr`` opens the store as well, without the WCS as such, and takes chunks that are lost for empty.
+    """
+    needs("zarr", "xarray", "dask.array")
+    import xarray
+
+    path = Path(path)
+    if not is_store(path):
+        raise FileError(path, "it is no mosaic in zarr, which alone can be opened lazily.")
+    model = seen(path)
+    planes = {key: value for key, value in model.items() if isinstance(value, zarr_reader.Plane)}
+    images = {key: (plane.dims, _lazily(plane), _units_of(plane)) for key, plane in planes.items()}
+    return xarray.Dataset(images, attrs={key: value for key, value in model.items() if key not in planes})
+
+
+def _units_of(plane: zarr_reader.Plane) -> dict[str, Any]:
+    return {key: value for key, value in plane.attributes.items() if key == "units"}
+
+
+def _lazily(value: Any) -> Any:
+    """An image in zarr as a dask array; anything else as it is."""
+    if not isinstance(value, zarr_reader.Plane):
+        return value
+    needs("dask.array")
+    import dask.array
+
+    meta = np.empty((0,) * value.ndim, value.dtype)
+    return dask.array.from_array(value, value.chunks, name=False, meta=meta, asarray=False)
+
+
 def facts_of(first: Input) -> tuple[dict[str, Any], set[str]]:
     """What a mosaic tells of itself beside its images, and which images it has; no pixels are read.
 
     Parameters
     ----------
     first : gpures.io.Input
-        The image of a mosaic in FITS or ASDF.
+        The image of a mosaic.
 
     Returns
     -------
@@ -77,19 +164,25 @@ def facts_of(first: Input) -> tuple[dict[str, Any], set[str]]:
     planes : set of str
         Names of the images.
     """
+    if first.kind == "zarr":
+        return _facts_of_tree(zarr_reader.opened(first.path))
     if first.kind == "asdf":
         with opened(first.path) as file:
-            planes = {key for key, value in file.tree.items() if hasattr(value, "dtype")}
-            facts = {key: value for key, value in file.tree.items() if key not in {*OF_THE_TREE, *planes}}
-            return facts | _told_by_tree(file.tree) | {"creator": str(file.tree.get("creator", ""))}, planes
+            return _facts_of_tree(file.tree)
     with opened_fits(first.path) as hdus:
         planes = {_key_of(hdu) for hdu in hdus if hdu.is_image and hdu.shape[-2:] == first.shape}
         facts = _told_by(hdus)
         return facts | {"creator": str(hdus[0].header.get("CREATOR", ""))}, planes
 
 
+def _facts_of_tree(tree: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    planes = {key for key, value in tree.items() if hasattr(value, "dtype")}
+    facts = {key: value for key, value in tree.items() if key not in {*OF_THE_TREE, *planes}}
+    return facts | _told_by_tree(tree) | {"creator": str(tree.get("creator", ""))}, planes
+
+
 def _told_by_tree(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """What an ASDF file tells of a mosaic's exposures and of how it was made."""
+    """What a tree tells of a mosaic's exposures and of how it was made."""
     names = [{"name": name} for name in tree.get("exposures") or ()]
     return {
         "exposures": [dict(record) for record in tree.get("inputs") or names],

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from gpures.errors import FileError, MissingFileError
 
-__all__ = ["kind_of", "opened_file"]
+__all__ = ["kind_of", "opened_file", "size_of"]
 
 KINDS = {
     stat.S_IFDIR: "a folder",
@@ -46,6 +46,13 @@ def opened_file(path: Path) -> Iterator[BinaryIO]:
     with open(descriptor, "rb") as file:
         _check(path, os.fstat(descriptor))  # it may have become another one
         yield file
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all that are in a folder."""
+    if not path.is_dir():
+        return path.stat().st_size
+    return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
 
 
 def _check(path: Path, status: os.stat_result) -> None:

@@ -1,4 +1,4 @@
-"""Mosaics as files: FITS with one extension for each image, or ASDF."""
+"""Mosaics as files: FITS with one extension for each image, ASDF, or zarr."""
 
 from __future__ import annotations
 
@@ -15,16 +15,32 @@ from urllib.parse import quote
 import numpy as np
 
 from gpures.arguments.arrays import as_host
+from gpures.arguments.values import fill_number
 from gpures.io.atomic import Destination, check_space
+from gpures.io.atomic_folder import FolderDestination
+from gpures.io.creator import creator
 from gpures.io.empty_planes import empty_planes
 from gpures.io.exposures import ExposureRecord, records_of
+from gpures.io.zarr_layout import SUMS as SUMS_OF_PIXELS
+from gpures.io.zarr_layout import needs
 from gpures.typing import MosaicLike
 from gpures.wcs.transforms import as_wcs
 
 if TYPE_CHECKING:
     from gpures.io.fits_writer import WCSInFITS
+    from gpures.io.zarr_writer import ZarrMosaic
 
-__all__ = ["SUFFIXES", "check_writable", "creator", "file_bytes", "is_packed_name", "write", "write_into"]
+__all__ = [
+    "SUFFIXES",
+    "check_writable",
+    "destination_of",
+    "facts_of",
+    "file_bytes",
+    "is_packed_name",
+    "is_zarr_name",
+    "write",
+    "write_into",
+]
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +51,7 @@ NO_FACTS = ("wcs", "exposures", "header", "history")
 # Sums that are 0 where no exposure told of its own.
 SUMS = ("duration", "elapsed_exposure_time", "measurement_time")
 
-SUFFIXES = (".fits", ".fits.gz", ".asdf")
+SUFFIXES = (".fits", ".fits.gz", ".asdf", ".zarr")
 
 # Bytes that gzip makes one of, at most.
 MOST_PACKED = 1032
@@ -70,6 +86,10 @@ def write(
         ``.asdf``: a tree with the keys of the model, and ``unit``, ``exposures`` (their names), ``inputs`` (what else
         is known of them), ``creator`` besides.
 
+        ``.zarr``: a folder, a group of zarr v3 with an array for each image in chunks of 1024², those left out that
+        nothing is in, and smaller versions under ``overviews``. `gpures.io.zarr_writer.ZarrMosaic` writes such in
+        parts.
+
         Images that are NaN everywhere, other than data and weights, are not written.
     output_model : gpures.typing.MosaicModel
         `gpures.Resample.output_model`, finalized. Images may be on a GPU. It is not changed.
@@ -86,6 +106,7 @@ def write(
         and history of a mosaic that `read_mosaic` has read are those that it came with, unless others are given.
     overwrite : bool, optional
         Whether a file that is there is replaced, which keeps its mode. Of a symbolic link it is what the link leads to.
+        Of folders only mosaics in zarr are.
 
     Raises
     ------
@@ -109,7 +130,7 @@ def write(
         raise FileNotFoundError(f"{path}: there is no folder {path.parent}.")
     if os.path.lexists(path) and not overwrite:
         raise FileExistsError(f"{path}: there is such a file. Pass overwrite=True to replace it.")
-    with Destination(path, overwrite) as destination:
+    with destination_of(path, overwrite) as destination:
         write_into(destination, output_model, unit=unit, exposures=exposures, header=header, history=history)
 
 
@@ -119,8 +140,18 @@ def _check_suffix(path: Path) -> None:
         raise ValueError(f"{path}: the suffix says what is written; expected one of {', '.join(SUFFIXES)}.")
 
 
+def destination_of(path: Path, overwrite: bool) -> Destination | FolderDestination:
+    """Where a mosaic is written, a file or, of zarr, a folder; parameters and errors as of `write`."""
+    if not is_zarr_name(path):
+        return Destination(path, overwrite)
+    needs("zarr")
+    from gpures.io.zarr_writer import folder_for
+
+    return folder_for(path, overwrite)
+
+
 def write_into(
-    destination: Destination,
+    destination: Destination | FolderDestination,
     output_model: Mapping[str, Any],
     *,
     unit: str | None = None,
@@ -141,18 +172,56 @@ def write_into(
         raise ValueError("'output_model' has no 'data': add models and finalize before it is written.")
     wcs = output_model["wcs"]
     shape = tuple(as_wcs(wcs).array_shape)
-    images = {key: _on_host(value) for key, value in output_model.items() if _is_image(value, shape)}
-    facts = {key: _plain(value) for key, value in output_model.items() if key not in images and key not in NO_FACTS}
-    facts |= {key: None for key in SUMS if facts.get(key) == 0.0}
+    images = {key: value for key, value in output_model.items() if _is_image(value, shape)}
+    facts = facts_of({key: value for key, value in output_model.items() if key not in images})
     for key in empty_planes(images):
         log.info("%s: nothing is in %r: it is not written.", destination.path, key)
         del images[key]
+    if isinstance(destination, FolderDestination):
+        made = _in_zarr(destination, wcs, images, facts.get("fillval"), in_fits)
+        made.write_images(images)
+        made.finish(facts, unit=unit, exposures=exposures, header=header, history=history)
+        return
+    images = {key: _on_host(image) for key, image in images.items()}
     if in_fits is None or in_fits.wcs is not wcs:
         in_fits = _in_fits(destination.path, wcs, shape)
     write_to = _content(destination.path, wcs, images, facts, unit, exposures, header or {}, history, in_fits)
     check_space(destination.path.parent, file_bytes(destination.path, images))
     write_to(destination.file)
     destination.publish()
+
+
+def facts_of(output_model: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file tells of a mosaic beside its images.
+
+    Parameters
+    ----------
+    output_model : mapping
+        Output model of `gpures.Resample`, without images.
+    """
+    facts = {key: _plain(value) for key, value in output_model.items() if key not in NO_FACTS}
+    return facts | {key: None for key in SUMS if facts.get(key) == 0.0}
+
+
+def _in_zarr(
+    destination: FolderDestination, wcs: Any, images: Mapping[str, Any], fillval: Any, in_fits: WCSInFITS | None
+) -> ZarrMosaic:
+    """The layout of a mosaic in zarr, of images of a shape and type."""
+    from gpures.io.fits_writer import WCSInFITS
+    from gpures.io.zarr_writer import ZarrMosaic
+
+    if stacks := [name for name, image in images.items() if (np.ndim(image) == 3) != (name == "con")]:
+        words = "expected images of two axes, and three of 'con'"
+        raise ValueError(f"{destination.path}: {words}, got {np.ndim(images[stacks[0]])} of {stacks[0]!r}.")
+    shape = images["data"].shape
+    if in_fits is None or in_fits.wcs is not wcs:
+        in_fits = WCSInFITS.of(wcs, shape)
+    planes = {name: image.dtype for name, image in images.items()}
+    number = fill_number("NaN" if fillval is None else fillval)
+    averages = [name for name, kind in planes.items() if kind.kind == "f" and not name.startswith(SUMS_OF_PIXELS)]
+    fill = {} if number is None else dict.fromkeys(averages, number)
+    depth = images["con"].shape[0] if "con" in images else 0
+    return ZarrMosaic(destination, shape, planes, in_fits, fill=fill, context_planes=depth)
 
 
 def file_bytes(path: Path, images: Mapping[str, np.ndarray]) -> int:
@@ -163,7 +232,12 @@ def file_bytes(path: Path, images: Mapping[str, np.ndarray]) -> int:
 
 def is_packed_name(path: Path) -> bool:
     """Whether a file of that name is packed."""
-    return path.name.lower().endswith(".gz")
+    return path.name.lower().endswith((".gz", ".zarr"))
+
+
+def is_zarr_name(path: Path) -> bool:
+    """Whether what has that name is a mosaic in zarr."""
+    return path.name.lower().endswith(".zarr")
 
 
 def check_writable(
@@ -193,7 +267,7 @@ def check_writable(
     Returns
     -------
     WCSInFITS or None
-        The WCS as a FITS file has it, for `write_into`; None where it is to be another file.
+        The WCS as a FITS file has it, for `write_into`; None where it is to be in ASDF.
 
     Raises
     ------
@@ -201,8 +275,12 @@ def check_writable(
         As `write`.
     """
     _check_suffix(path)
-    with Destination(path, overwrite):
+    with destination_of(path, overwrite) as destination:
         in_fits = _in_fits(path, wcs, images["data"].shape)
+        if isinstance(destination, FolderDestination):
+            made = _in_zarr(destination, wcs, images, facts.get("fillval"), in_fits)
+            made.told(facts, unit, exposures, {}, (), None)
+            return in_fits
         if in_fits is None:  # asdf finds out while it writes
             _content(path, wcs, {}, facts, unit, exposures, {}, (), None)(io.BytesIO())
         else:
@@ -262,13 +340,6 @@ def _on_host(image: Any) -> np.ndarray:
 def _plain(value: Any) -> Any:
     """A number of Python for one of numpy."""
     return value.item() if isinstance(value, np.generic) else value
-
-
-def creator() -> str:
-    """What a file that is written says of who made it."""
-    from gpures import __version__
-
-    return f"gpures {__version__}"
 
 
 def _encodable(name: str) -> str:

@@ -13,8 +13,8 @@ import numpy as np
 from gpures.arguments.arrays import got
 from gpures.backend.base import MosaicLayout
 from gpures.exposure.options import Options
-from gpures.io.atomic import Destination, free_space
-from gpures.io.writer import SUFFIXES, check_writable, file_bytes, is_packed_name
+from gpures.io.atomic import free_space
+from gpures.io.writer import SUFFIXES, check_writable, destination_of, file_bytes, is_packed_name, is_zarr_name
 
 __all__ = ["check_is_no_input", "check_output", "checked_output"]
 
@@ -40,7 +40,7 @@ def checked_output(output: str | os.PathLike[str], overwrite: bool) -> Path:
     if not isinstance(output, (str, os.PathLike)):
         raise TypeError(f"'output' must be a path or None, got {got(output)}.")
     path = Path(output)
-    if os.path.isdir(path):
+    if os.path.isdir(path) and not is_zarr_name(path):
         raise IsADirectoryError(f"'output' must be a file, and {path} is a folder.")
     if not path.name.lower().endswith(SUFFIXES):
         raise ValueError(f"'output' must end in one of {', '.join(SUFFIXES)}, got {path}.")
@@ -51,7 +51,7 @@ def checked_output(output: str | os.PathLike[str], overwrite: bool) -> Path:
     if os.path.lexists(path) and not overwrite:
         raise FileExistsError(f"'output' is {path}, which exists: choose another name, or overwrite it.")
     try:
-        Destination(path, overwrite).close()
+        destination_of(path, overwrite).close()
     except OSError as error:
         raise type(error)(f"'output' is {path}, which can't be written: {error.strerror}.") from error
     return path

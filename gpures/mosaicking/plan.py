@@ -22,6 +22,7 @@ from gpures.io import FileError
 from gpures.io.atomic import check_space
 from gpures.io.flags import default_good_bits, names_for
 from gpures.machine.memory import available_memory, used_memory
+from gpures.mosaicking import tiling
 from gpures.mosaicking.asked import asked_for
 from gpures.mosaicking.cleaning_options import CleaningOptions
 from gpures.mosaicking.content import with_content
@@ -31,7 +32,7 @@ from gpures.mosaicking.one_scale import calibrated
 from gpures.mosaicking.placement import OnTheSky, Placement
 from gpures.mosaicking.scale import Scales
 from gpures.mosaicking.sources import ModelSource, Source, entries_of, find
-from gpures.mosaicking.tiling import GRAIN, tiles_of
+from gpures.mosaicking.tiling import tiles_of
 from gpures.mosaicking.twice import once
 from gpures.wcs.footprint import Footprint
 from gpures.wcs.frame import farthest
@@ -236,10 +237,11 @@ class Plan:
         try:
             self.tiles = tiles_of(self.shape, for_tile / per_pixel)
         except MemoryError:
-            least = GRAIN**2 * per_pixel / OF_TILE + waiting
+            least = tiling.GRAIN**2 * per_pixel / OF_TILE + waiting
+            side = tiling.GRAIN
             raise MemoryError(
-                f"A tile of {GRAIN} x {GRAIN} pixels and the exposures in work need {least / GIB:.3g} GiB of memory, "
-                f"and {max(room, 0) / GIB:.3g} GiB may be used for them."
+                f"A tile of {side} x {side} pixels and the exposures in work need {least / GIB:.3g} GiB of memory, and "
+                f"{max(room, 0) / GIB:.3g} GiB may be used for them."
             ) from None
         self.shelf_bytes = max(0, int(room - waiting - 1.1 * self.tile_bytes)) if self.backend != "cuda" else waiting
 

@@ -15,10 +15,9 @@ from typing import Any, TypeAlias, cast
 from gpures.arguments.values import fill_number
 from gpures.cleaning.options import Thresholds
 from gpures.io import Input, read_mosaic
-from gpures.io.atomic import Destination
 from gpures.io.empty_planes import empty_planes
 from gpures.io.exposures import ExposureRecord
-from gpures.io.writer import write_into
+from gpures.io.writer import destination_of, facts_of, write_into
 from gpures.mosaicking.checkpoints import Checkpoints
 from gpures.mosaicking.cleaner import Cleaner
 from gpures.mosaicking.content import content_of, idle_exposures, pixels_with_data, resampler_of
@@ -171,8 +170,8 @@ def mosaic(
         Exposures: paths, patterns such as ``"*_cal.fits"``, models as `gpures.Resample.add_model` takes them. A
         generator of models needs ``output_wcs``. Those that do not reach the frame are not read.
     output : path, optional
-        File for the mosaic: ``.fits``, ``.fits.gz`` or ``.asdf``, as `gpures.io.write` has it. It appears once it is
-        complete, and never in part.
+        File for the mosaic: ``.fits``, ``.fits.gz``, ``.asdf`` or ``.zarr``, as `gpures.io.write` has it. It appears
+        once it is complete, and never in part.
     output_wcs : gwcs.wcs.WCS, astropy.wcs.WCS, path or dict, optional
         Output WCS, a file that has one, or a dict as `gpures.Resample` takes it. Takes the place of the parameters
         that follow, to ``align``, but for ``output_shape``, which can be given where it has none.
@@ -340,7 +339,7 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
         return _build_in_tiles(plan, progress, begin)
     with ExitStack() as stack:
         # Open from the beginning: there is a file handle for it, and whatever would be in its way is so now.
-        destination = None if plan.path is None else stack.enter_context(Destination(plan.path, plan.overwrite))
+        destination: Any = None if plan.path is None else stack.enter_context(destination_of(plan.path, plan.overwrite))
         try:
             seconds = stack.enter_context(watched())
         except RuntimeError:  # somebody times the stages already: theirs are the figures
@@ -450,7 +449,11 @@ def _build_in_tiles(plan: Plan, progress: Any, begin: float) -> Mosaic:
             if "con" in tiled.blank and tiled.numbers != list(range(len(plan.sources))):
                 store.renumber(tiled.numbers)
             store.finish(
-                facts, unit=unit, exposures=records, header=header, history=history_of(plan.call, plan.options)
+                facts_of(facts),
+                unit=unit,
+                exposures=records,
+                header=header,
+                history=history_of(plan.call, plan.options),
             )
     return Mosaic(
         model=cast(MosaicModel, facts),

@@ -10,6 +10,7 @@ from typing import Any
 
 from gpures.backend.cuda.device import devices
 from gpures.io.exposures import ExposureRecord
+from gpures.io.regular import size_of
 from gpures.machine.threads import thread_count
 from gpures.mosaicking.plan import AT_A_TIME, GIB, Plan
 from gpures.reporting.tables import line, row
@@ -79,7 +80,7 @@ def report_text(
     lines += _values(plan) + _cleaning(plan)
     lines.append(fact("backend", _backend(plan)))
     if path is not None:
-        lines.append(fact("written", f"{path}, {path.stat().st_size / 1e6:.1f} MB"))
+        lines.append(fact("written", f"{path}, {size_of(path) / 1e6:.1f} MB"))
     total = seconds["total"]
     lines.append(fact("time", f"{total:.2f} s, {pixels / 1e6 / total:.3g} million pixels per second; of that"))
     parts = [(name, value) for name, value in seconds.items() if name != "total"]

@@ -17,6 +17,7 @@ import numpy as np
 from gpures.arguments.arrays import model_name
 from gpures.arguments.values import is_real
 from gpures.io import NoExposureError, Reading
+from gpures.io.zarr_layout import is_store
 from gpures.machine.prefetch import interruptible
 from gpures.reporting.progress import shown
 
@@ -216,7 +217,7 @@ def _paths_of(entry: str | os.PathLike[str]) -> list[str]:
         It is a folder.
     """
     path = os.fspath(entry)
-    if os.path.isdir(path):
+    if os.path.isdir(path) and not is_store(path):
         raise IsADirectoryError(f"{path} is a folder: give the files in it, such as {os.path.join(path, '*.fits')!r}.")
     if os.path.exists(path):
         return [path]

@@ -10,6 +10,8 @@ import numpy as np
 
 from gpures.box import Box
 from gpures.io.fits_parts import FITSMosaic
+from gpures.io.writer import is_zarr_name
+from gpures.mosaicking import tiling
 from gpures.mosaicking.plan import Plan
 
 __all__ = ["Store", "opened_store"]
@@ -51,20 +53,27 @@ def opened_store(plan: Plan, blank: Mapping[str, np.generic], **told: Any) -> St
     Parameters
     ----------
     plan : gpures.mosaicking.plan.Plan
-        With a path that ends in .fits.
+        With a path that ends in .fits or .zarr.
     blank : mapping
         Of each image a pixel in which nothing is.
     **told
         What is known by now of what `Store.finish` will be told.
     """
     assert plan.path is not None
+    planes = {name: pixel.dtype for name, pixel in blank.items()}
+    context_planes = math.ceil((plan.total or 1) / 32) if "con" in blank else 0
+    if is_zarr_name(plan.path):
+        from gpures.io.zarr_writer import ZarrMosaic, folder_for
+
+        place = folder_for(plan.path, plan.overwrite)
+        return ZarrMosaic(place, plan.shape, planes, plan.in_fits, tiling.GRAIN, blank, context_planes)
     return FITSMosaic(
         plan.path,
         plan.shape,
-        {name: pixel.dtype for name, pixel in blank.items()},
+        planes,
         plan.in_fits,
         fill=blank,
-        context_planes=math.ceil((plan.total or 1) / 32) if "con" in blank else 0,
+        context_planes=context_planes,
         overwrite=plan.overwrite,
         told=told,
     )

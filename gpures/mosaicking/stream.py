@@ -234,7 +234,7 @@ class Stream:
 
         It is its file's digest, with the extension, and, if others may be the same, that of its pixels.
         """
-        if source.kind == "model" or not os.path.isfile(source.path):
+        if source.kind == "model" or not os.path.exists(source.path):
             return []
         try:
             found = [(digest_of(source.path), extension_of(source))]

@@ -21,6 +21,7 @@ from gpures.exposure.pixmap import PixelMap, exposure_record
 from gpures.exposure.records import set_drop
 from gpures.exposure.structs import in_memory
 from gpures.exposure.weights import Weight
+from gpures.io.empty_planes import empty_planes
 from gpures.io.exposures import ExposureRecord
 from gpures.machine.prefetch import prefetched
 from gpures.machine.threads import thread_count
@@ -108,8 +109,9 @@ class TileByTile(Resample):
                 self._finish(images)
         finally:
             self._finalized = False
-        self.tells_weights = self.tells_weights and not weights_to_keep(self, images, weights)
-        return images
+        there = {name: image for name, image in images.items() if name not in empty_planes(images)}
+        self.tells_weights = self.tells_weights and not weights_to_keep(self, there, weights)
+        return {name: images[name] for name in self._output_model if name in images}
 
     def facts(self, numbers: Sequence[int]) -> dict[str, Any]:
         """What is known of the mosaic of these exposures beside its images: of their times in their order."""
@@ -119,7 +121,8 @@ class TileByTile(Resample):
         for number in numbers:
             self._count_group(self._times[number])
         self.finalize_time_info()
-        return {name: value for name, value in self._output_model.items() if value is not None}
+        images = {*self._accumulated_keys(), *self._variance_names(), "err"}
+        return {name: value for name, value in self._output_model.items() if name not in images}
 
 
 @dataclass

@@ -63,7 +63,7 @@ def tiles_of(shape: tuple[int, int], pixels: float) -> list[Box]:
     for across in range(1, columns + 1):
         width = -(-columns // across)
         height = min(rows, int(pixels // (min(width * GRAIN, nx) * min(GRAIN, ny))))
-        if height:
+        if height > 0:
             along_x, along_y = -(-rows // height), -(-columns // width)
             ways.append(((along_x - 1) * nx + (along_y - 1) * ny, width, height))
     if not ways:

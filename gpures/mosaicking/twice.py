@@ -33,7 +33,7 @@ EXPOSURES = {
 
 # Names of files of HST and JWST: what comes before the last underscore names the exposure.
 MISSION = re.compile(r"([a-z0-9]{9}|jw\d{11}(?:_[a-z0-9]+){2,3})_[a-z0-9]+$")
-SUFFIXES = re.compile(r"(\.(fits?|fts|asdf))?(\.(gz|fz|bz2|xz|zip|z))?$")
+SUFFIXES = re.compile(r"(\.(fits?|fts|asdf|zarr))?(\.(gz|fz|bz2|xz|zip|z))?$")
 
 # Keywords that tell of a file and not of what is in it.
 OF_FILE = re.compile(r"(CHECKSUM|DATASUM|Z\w*|FILENAME|DATE|CREATOR|IRAF.*|EXTNAME|EXTEND|SIMPLE|XTENSION|[PG]COUNT)$")

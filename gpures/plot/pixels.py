@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, cast
@@ -105,7 +105,11 @@ def model_of(given: Drawable) -> Mapping[str, Any]:
 def _of_file(path: Path) -> Mapping[str, Any]:
     from gpures.io import FileError, MissingFileError, read_mosaic
     from gpures.io.any_image import pixels_of
+    from gpures.io.mosaic_reader import seen
+    from gpures.io.zarr_layout import is_store
 
+    if is_store(path):
+        return seen(path)  # whose images are read where they are drawn
     try:
         return read_mosaic(path)
     except MissingFileError:
@@ -214,16 +218,38 @@ def _pixels_within(limits: tuple[float, float], n: int) -> slice:
     return slice(max(0, math.floor(limits[0] + 0.5)), min(n, math.ceil(limits[1] + 0.5)))
 
 
-def _blocked(values: np.ma.MaskedArray, part: Part, side: int) -> Pixels:
-    left, bottom = part.columns.start - 0.5, part.rows.start - 0.5
+def _blocked(values: np.ma.MaskedArray, cut: _Cut) -> Pixels:
+    left, bottom, side = cut.columns.start - 0.5, cut.rows.start - 0.5, cut.side
     ny, nx = values.shape
     return Pixels(values, (left, left + side * nx, bottom, bottom + side * ny))
 
 
-def _side(part: Part) -> int:
-    """Side of the blocks of pixels that are drawn as one."""
+@dataclass(frozen=True)
+class _Cut:
+    """Which pixels are taken for a part: blocks of a side, which are one pixel each of an overview if there is one."""
+
+    rows: slice
+    columns: slice
+    side: int
+    is_overview: bool = False
+
+    def of(self, image: Any) -> Any:
+        """The pixels themselves, or those of the overview."""
+        if not self.is_overview:
+            return image[..., self.rows, self.columns]
+        rows, columns = (slice(cut.start // self.side, -(-cut.stop // self.side)) for cut in (self.rows, self.columns))
+        return image.overviews[self.side][..., rows, columns]
+
+
+def _cut_of(images: Sequence[Any], part: Part) -> _Cut:
+    """What is taken of images for a part: of mosaics in zarr the first overview that there is room for."""
     longest = max(part.rows.stop - part.rows.start, part.columns.stop - part.columns.start)
-    return -(-longest // MOST)
+    side = -(-longest // MOST)
+    for level in sorted(set.intersection(*({*getattr(image, "overviews", ())} for image in images))):
+        if level >= side > 1:
+            rows, columns = (slice(cut.start // level * level, cut.stop) for cut in (part.rows, part.columns))
+            return _Cut(rows, columns, level, True)
+    return _Cut(part.rows, part.columns, side)
 
 
 def means(image: np.ndarray, good: np.ndarray, side: int) -> np.ma.MaskedArray:
@@ -265,31 +291,36 @@ def plane_pixels(model: Mapping[str, Any], key: str, part: Part) -> Pixels:
     part : Part
         What is wanted of it.
     """
-    cut = as_host(image_of(model, key)[part.rows, part.columns])
-    good = np.isfinite(cut)
-    if model.get("wht") is not None:
-        good &= as_host(model["wht"][part.rows, part.columns]) != 0  # those of the Lanczos kernels may be negative
-    side = _side(part)
-    return _blocked(means(cut, good, side), part, side)
+    images = [image_of(model, key)] + ([] if model.get("wht") is None else [model["wht"]])
+    cut = _cut_of(images, part)
+    pixels, *weights = (as_host(cut.of(image)) for image in images)
+    good = np.isfinite(pixels)
+    for weight in weights:
+        good &= weight != 0  # those of the Lanczos kernels may be negative
+    return _blocked(means(pixels, good, 1 if cut.is_overview else cut.side), cut)
 
 
-def sampled(image: Any, part: Part) -> np.ndarray:
-    """The middle pixel of each block: of bits there is no mean."""
-    side = _side(part)
-    rows, columns = (slice(cut.start + side // 2, cut.stop, side) for cut in (part.rows, part.columns))
+def _sampled(image: Any, cut: _Cut) -> np.ndarray:
+    """A pixel of each block, the middle one, or that of the overview: of bits there is no mean."""
+    if cut.is_overview:
+        return as_host(cut.of(image))
+    rows, columns = (slice(each.start + cut.side // 2, each.stop, cut.side) for each in (cut.rows, cut.columns))
     return as_host(image[..., rows, columns])
 
 
 def depth_pixels(model: Mapping[str, Any], part: Part) -> Pixels:
     """Number of exposures that contributed to each pixel: the bits set in all planes of the context."""
-    bits = np.ascontiguousarray(sampled(_bits_of(model, "con"), part)).view(np.uint32)
+    context = _bits_of(model, "con")
+    cut = _cut_of([context], part)
+    bits = np.ascontiguousarray(_sampled(context, cut)).view(np.uint32)
     depth = np.bitwise_count(bits).sum(axis=0, dtype=np.int64)
-    return _blocked(np.ma.masked_equal(depth, 0), part, _side(part))
+    return _blocked(np.ma.masked_equal(depth, 0), cut)
 
 
 def flag_pixels(model: Mapping[str, Any], part: Part) -> Pixels:
     """DQ flags, masked where no exposure contributed."""
-    flags = sampled(_bits_of(model, "dq"), part)
-    weight = model.get("wht")
-    empty = np.zeros(flags.shape, bool) if weight is None else sampled(weight, part) == 0
-    return _blocked(np.ma.MaskedArray(flags, empty), part, _side(part))
+    images = [_bits_of(model, "dq")] + ([] if model.get("wht") is None else [model["wht"]])
+    cut = _cut_of(images, part)
+    flags, *weights = (_sampled(image, cut) for image in images)
+    empty = weights[0] == 0 if weights else np.zeros(flags.shape, bool)
+    return _blocked(np.ma.MaskedArray(flags, empty), cut)
