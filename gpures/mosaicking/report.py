@@ -182,8 +182,9 @@ def _cleaning(plan: Plan) -> list[str]:
 
 def _backend(plan: Plan) -> str:
     if plan.backend == "cuda":
-        name = next((each.name for each in devices() if each.number == plan.device), "unknown")
-        return f"cuda, device {plan.device}: {name}"
+        names = {info.number: info.name for info in devices()}
+        told = [f"device {number}: {names.get(number, 'unknown')}" for number in plan.devices]
+        return f"cuda, {', '.join(told)}"
     words = f"cpu, {thread_count()} threads" if plan.backend == "cpu" else plan.backend
     return words if plan.why_no_gpu is None else f"{words}; no GPU: {plan.why_no_gpu}"
 
@@ -199,10 +200,13 @@ def _size(count: int) -> str:
 def _memory(plan: Plan) -> str:
     words = f"{_size(plan.frame.bytes)} for the frame"
     if plan.backend == "cuda":
-        words += " on the GPU"
+        words += " on the GPU" if len(plan.devices) == 1 else f" on each of {len(plan.devices)} GPUs"
     if plan.waiting_bytes:
         words += f", {_size(plan.waiting_bytes)} for {AT_A_TIME} exposures at a time"
     if plan.stack_bytes:
         words += f", {_size(plan.stack_bytes)} in memory or on disk for exposures by themselves"
+    if len(plan.devices) > 1:
+        free = [f"{_size(info.free)} on device {info.number}" for info in devices() if info.number in plan.devices]
+        return f"{words}; available: {', '.join(free)}"
     available = plan.available
     return words if available is None else f"{words}; {_size(available)} available"
