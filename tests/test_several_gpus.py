@@ -195,6 +195,25 @@ def test_arrays_on_a_device_stay_there(two):
     assert_same_images(held.images() | held.finish_variances(1.0), expected)
 
 
+@pytest.mark.parametrize("kind", ["f4", "f2"])
+@pytest.mark.parametrize("step", [1, 2])
+def test_models_on_a_device_stay_there(two, kind, step):
+    """A model's arrays are looked at, converted and used where they are, whatever the current device is."""
+    resample, expected = made([], **BOTH, **ALL_PLANES), made([], "cpu", **ALL_PLANES)
+    for model in MODELS[:3]:
+        model = model | {"data": np.repeat(model["data"].astype(kind), step, axis=1)[:, ::step]}
+        expected.add_model(model)
+        with two.cuda.Device(1):
+            there = {key: two.array(value) for key, value in model.items() if isinstance(value, np.ndarray)}
+            there["data"] = two.array(np.repeat(model["data"], step, axis=1))[:, ::step]
+        resample.add_model(model | there)
+        assert all(array.device.id == 1 for array in there.values())
+    assert [one.passes for one in each(resample)] == [0, 3]
+    pairs = zip(resample.exposures, expected.exposures, strict=True)
+    assert all(one.is_same(other) for one, other in pairs)
+    assert_one_go(resample, expected)
+
+
 @pytest.mark.parametrize("is_done", [False, True])
 @pytest.mark.parametrize("layout", ["contiguous", "strided", "unaligned"])
 def test_arrays_of_a_third_device(monkeypatch, layout, is_done):
