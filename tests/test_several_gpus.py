@@ -263,13 +263,13 @@ def test_nobody_waits_for_another(two):
 def test_only_what_was_touched_is_moved(two, monkeypatch):
     """Windows come together, in parts, and not frames."""
     moved = []
-    take_over = CUDAAccumulators.take_over
+    merge_part = CUDAAccumulators.merge_part
 
     def told(self, other, window):
         moved.append(window)
-        take_over(self, other, window)
+        merge_part(self, other, window)
 
-    monkeypatch.setattr(CUDAAccumulators, "take_over", told)
+    monkeypatch.setattr(CUDAAccumulators, "merge_part", told)
     frame = frame_of((300, 400))
     monkeypatch.setattr(several, "AT_ONCE", 7 * frame.bytes // 300)
     places = (40.0, 30.0), (340.0, 30.0), (40.0, 35.0), (340.0, 35.0), (40.0, 200.0)
@@ -434,17 +434,17 @@ def test_bringing_together_that_fails(two, monkeypatch, at, where, error):
     resample = made(MODELS[:6], **BOTH, **ALL_PLANES)
     layout = resample._accumulators.layout
     monkeypatch.setattr(several, "AT_ONCE", 9 * layout.bytes // layout.shape[0])
-    take_over, count = CUDAAccumulators.take_over, itertools.count()
+    merge_part, count = CUDAAccumulators.merge_part, itertools.count()
 
     def failing(self, other, window):
         is_now = next(count) == at
         if not is_now or where == "after":
-            take_over(self, other, window)
+            merge_part(self, other, window)
         if is_now:
             raise error("now")
 
     with monkeypatch.context() as patch:
-        patch.setattr(CUDAAccumulators, "take_over", failing)
+        patch.setattr(CUDAAccumulators, "merge_part", failing)
         with pytest.raises(error, match="now"):
             resample.output_model["data"]
     if where == "after":  # it is in both of them, and nobody can know

@@ -332,7 +332,7 @@ class CUDAAccumulators(PlaneAccumulators):
             {name: (here(v), here(t)) for name, (v, t) in variances.items()},
         )
 
-    def take_over(self, other: CUDAAccumulators, window: Box) -> None:
+    def merge_part(self, other: CUDAAccumulators, window: Box) -> None:
         """Have here besides what others hold in a part of the frame, whose exposures have numbers of the same mosaic.
 
         Parameters

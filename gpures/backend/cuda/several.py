@@ -116,7 +116,7 @@ class SeveralAccumulators(Accumulators):
         passes = self._first.passes
         self._is_moving = True  # if this is interrupted between the two, all is lost
         try:
-            self._first.take_over(other, band)
+            self._first.merge_part(other, band)
         except BaseException:
             self._is_moving = self._first.passes > passes
             raise
