@@ -4,7 +4,8 @@ The kernels' own source is compiled by the C++ compiler (cuda_on_host.h gives it
 atomics) and run over whole grids. Streams are queues whose work is done as late as their rules allow: a copy or kernel
 runs only when somebody waits for it, so that a wait that is missing gives wrong numbers here, too. Memory is handed out
 like CuPy's pool does, at once to the stream that freed it, and is full of nonsense when it is; what lies around an
-array is checked.
+array is checked. There may be several devices: a kernel, or an operation on arrays, that is begun on one with memory of
+another is refused, and only copies that are asked for go from one to another.
 
 Only what gpures asks of CuPy is here, under CuPy's names.
 """
@@ -175,6 +176,7 @@ class HostArray:
         return HostArray(self._cuda, self._host[key], self._owner)
 
     def __setitem__(self, key, value):
+        self._cuda.check_here(self, value)
         to, source = self._host[key], value._host if isinstance(value, HostArray) else np.array(value)
         if source.ndim and not isinstance(value, HostArray):
             raise TypeError("Implicit conversion to a NumPy array is not allowed.")
@@ -182,10 +184,12 @@ class HostArray:
 
     def get(self):
         """A copy on the host, after the current stream's work."""
-        self._cuda.current_stream().synchronize()
+        with self._cuda.cuda.Device(self.device.id):
+            self._cuda.current_stream().synchronize()
         return self._host.copy()
 
-    def _of(self, function):
+    def _of(self, function, *others):
+        self._cuda.check_here(self, *others)
         host = readable(self._host)
         result = self._cuda.empty(host.shape, function(host[:0]).dtype)
         to = result._host
@@ -197,11 +201,12 @@ class HostArray:
         return self if not copy and self.dtype == dtype else self._of(lambda host: host.astype(dtype))
 
     def copy(self):
-        """As numpy's."""
-        return self._of(np.copy)
+        """As numpy's; on the current device."""
+        return self._cuda.array(self)
 
     def fill(self, value):
         """As numpy's."""
+        self._cuda.check_here(self)
         to = self._host
         self._cuda.current_stream().enqueue(lambda: to.fill(value))
 
@@ -216,8 +221,8 @@ class HostArray:
     __hash__ = object.__hash__
 
     def __ne__(self, other):
-        other = other._host if isinstance(other, HostArray) else other
-        return self._of(lambda host: host != other)
+        value = other._host if isinstance(other, HostArray) else other
+        return self._of(lambda host: host != value, other)
 
     def __gt__(self, other):
         return self._of(lambda host: host > other)
@@ -261,7 +266,8 @@ class RawModule:
         self._library = ctypes.PyDLL(str(compiled(code, options, self._names)))
 
     def get_function(self, name: str):
-        """A kernel."""
+        """A kernel, on the current device."""
+        device = self._cuda.cuda.runtime.getDevice()
         if name not in self._names:
             raise CUDARuntimeError(f"cudaErrorSymbolNotFound: {name}")
         launch = getattr(self._library, f"launch_{name}")
@@ -269,6 +275,7 @@ class RawModule:
         launch.argtypes = [ctypes.c_void_p] * 3
 
         def kernel(grid, block, arguments):
+            self._cuda.check_current(device)
             self._cuda.check_launch(name, grid, block)
             # By value, as of now.
             values = [np.array(a.data.ptr, np.uint64) if isinstance(a, HostArray) else np.array(a) for a in arguments]
@@ -276,7 +283,14 @@ class RawModule:
             sizes = [np.array((*size, 1, 1)[:3], np.uint32) for size in (grid, block)]
             addresses = np.array([value.ctypes.data for value in values], np.uint64)
 
+            for value in values:
+                self._cuda.check_addresses(name, value)
+            lists = [a for a in arguments if isinstance(a, HostArray) and a.dtype == np.uint64]
+
             def work():
+                with self._cuda.cuda.Device(device):
+                    for addresses_there in lists:
+                        self._cuda.check_addresses(name, addresses_there._host)
                 problem = launch(sizes[0].ctypes.data, sizes[1].ctypes.data, addresses.ctypes.data)
                 assert problem is None, problem
                 assert values is not None  # alive until now
@@ -397,6 +411,26 @@ class HostCUDA(types.ModuleType):
         """Fail, as CUDA does, where a stream of another device is used."""
         if self._current()[-1] != device:
             raise CUDARuntimeError("cudaErrorInvalidResourceHandle: invalid resource handle")
+
+    def check_here(self, *arrays) -> None:
+        """Fail, as CuPy does where it can't reach it, if an array is on another device than the current one."""
+        here = self._current()[-1]
+        for array in arrays:
+            if isinstance(array, HostArray) and array.device.id != here:
+                raise ValueError(
+                    f"Array device must be same as the current device: array device = {array.device.id} while "
+                    f"current = {here}"
+                )
+
+    def check_addresses(self, name: str, values: np.ndarray) -> None:
+        """Fail if a kernel on the current device gets an address of another device's memory, in a struct or a list."""
+        here = self._current()[-1]
+        found = np.frombuffer(values.tobytes()[: values.nbytes // 8 * 8], np.uint64)
+        for block in list(self._blocks):
+            if block.device != here and ((found >= block.ptr) & (found < block.ptr + block.size)).any():
+                raise CUDARuntimeError(
+                    f"cudaErrorIllegalAddress: {name}, on device {here}, gets memory of device {block.device}"
+                )
 
     # ---- failures ----------------------------------------------------------------------------------------------
 
@@ -524,6 +558,10 @@ class HostCUDA(types.ModuleType):
 
     def array(self, values, dtype=None) -> HostArray:
         """As numpy's; from the host or another device."""
+        if isinstance(values, HostArray) and values.device.id != self._current()[-1]:
+            # CuPy's current stream there, for which nobody waits, makes it contiguous first.
+            with self._device(values.device.id):
+                values = values if values._host.flags.c_contiguous else values._of(np.copy)
         host = readable(values._host) if isinstance(values, HostArray) else np.asarray(values)
         array = self.empty(host.shape, dtype or host.dtype)
         to = array._host
@@ -532,11 +570,12 @@ class HostCUDA(types.ModuleType):
 
     def asarray(self, values) -> HostArray:
         """As numpy's."""
-        return values if isinstance(values, HostArray) else self.array(values)
+        is_here = isinstance(values, HostArray) and values.device.id == self._current()[-1]
+        return values if is_here else self.array(values)
 
     def ascontiguousarray(self, values: HostArray, dtype=None) -> HostArray:
         """As numpy's."""
-        return values.astype(dtype, copy=not values._host.flags.c_contiguous)
+        return values.astype(dtype or values.dtype, copy=not values._host.flags.c_contiguous)
 
     def RawModule(self, code: str, options: tuple = ()) -> RawModule:  # noqa: N802  (CuPy's name)
         """Kernels of a source."""

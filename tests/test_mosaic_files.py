@@ -456,7 +456,7 @@ EVERY_OPTION = {
     "--pixmap-order": (("3",), {"pixmap_order": 3}),
     "--accumulator-dtype": (("f8",), {"accumulator_dtype": "f8"}),
     "--backend": (("cpu",), {"backend": "cpu"}),
-    "--device": (("1",), {"device": 1}),
+    "--device": (("0,1",), {"device": [0, 1]}),
 }
 
 

@@ -226,9 +226,10 @@ def test_headers_that_grow(tmp_path, paths, monkeypatch, room):
 
 def test_sparse(tmp_path, paths):
     """What is zero takes no room on the disk."""
-    in_tiles(paths[::5], tmp_path / "tiles.fits", fillval=0.0, enable_var=False, compute_err=None, propagate_dq=True)
+    frame = {"output_shape": (3000, 3000), "fillval": 0.0, "enable_var": False, "compute_err": None}
+    in_tiles(paths[:1], tmp_path / "tiles.fits", **frame)
     status = os.stat(tmp_path / "tiles.fits")
-    assert status.st_blocks * 512 < 0.75 * status.st_size
+    assert status.st_blocks * 512 < 0.1 * status.st_size
 
 
 def test_gone_on_with_afterwards(tmp_path, paths):

@@ -129,7 +129,7 @@ def resampled(wcs: object, models: list[Model], good_bits: Flags) -> MosaicModel
     assert_type(added[0].places, tuple[float, ...])
     resample.save("a")
     assert_type(Own.load("a", backend="cpu", device=None), Own)
-    resample.merge(gpures.Resample({"wcs": resample.output_wcs}))
+    resample.merge(gpures.Resample({"wcs": resample.output_wcs}, device=[0, "cuda:1"]))
     assert_type(resample.output_array_shape, tuple[int, int])
     assert_type(resample.output_pixel_scale, float)
     assert_type(resample.pixel_scale_ratio, float | None)

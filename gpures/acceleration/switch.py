@@ -26,6 +26,7 @@ from types import ModuleType
 from typing import Any
 
 from gpures.acceleration import outlier_detection
+from gpures.arguments.values import first_device
 from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import make_accumulators
 from gpures.exposure.options import Options
@@ -107,8 +108,8 @@ def accelerate(backend: str = "auto", *, device: Any = None, pixmap_tolerance: f
     ----------
     backend : {"auto", "cuda", "cpu", "drizzle"}, optional
         As in `gpures.Resample`.
-    device : int, str, cupy.cuda.Device or None, optional
-        As in `gpures.Resample`.
+    device : int, str, cupy.cuda.Device, list or None, optional
+        As in `gpures.Resample`; of several GPUs all else than resampling takes the first.
     pixmap_tolerance : float, optional
         Largest error of a pixel map, in output pixels; 0 evaluates every pixel.
 
@@ -135,7 +136,7 @@ def accelerate(backend: str = "auto", *, device: Any = None, pixmap_tolerance: f
     options = Options(backend=backend, device=device, pixmap_tolerance=pixmap_tolerance)
     if options.backend != "auto" or device is not None:
         # Rather than when a pipeline has run for an hour.
-        make_accumulators(options.backend, MosaicLayout((2, 2)), device).close()
+        make_accumulators(options.backend, MosaicLayout((2, 2)), options.device).close()
     acceleration = Acceleration(options)
     acceleration._begin()
     return acceleration
@@ -156,8 +157,8 @@ def _options() -> Options:
 
 
 def _place() -> dict[str, Any]:
-    """The arguments that say where something is computed."""
-    return {"backend": _options().backend, "device": _options().device}
+    """The arguments that say where something is computed that takes one GPU."""
+    return {"backend": _options().backend, "device": first_device(_options().device)}
 
 
 def _count(name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import reprlib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ __all__ = [
     "model_name",
     "named",
     "on_device",
+    "own_device",
     "readable",
     "real",
     "unmasked",
@@ -92,9 +94,21 @@ def check_aligned(array: Any, name: str) -> None:
         )
 
 
+def own_device(array: Any) -> AbstractContextManager:
+    """Have the device that a CuPy array lies on be the current one for a while, so that it stays there."""
+    number = getattr(getattr(array, "device", None), "id", None)
+    if not on_device(array) or number is None:
+        return nullcontext()
+    import cupy
+
+    device: AbstractContextManager = cupy.cuda.Device(number)
+    return device
+
+
 def as_host(array: Any) -> np.ndarray:
     """A numpy array: a copy of what lies on a CUDA device."""
-    return as_array(array).get() if on_device(array) else np.asarray(array)
+    with own_device(array):
+        return as_array(array).get() if on_device(array) else np.asarray(array)
 
 
 def as_flags(array: Any) -> Any:

@@ -28,6 +28,7 @@ __all__ = [
     "checked_backend",
     "checked_compute_err",
     "checked_count",
+    "checked_device",
     "checked_dtype",
     "checked_integer",
     "checked_names",
@@ -40,6 +41,7 @@ __all__ = [
     "checked_switch",
     "device_number",
     "fill_number",
+    "first_device",
     "is_real",
     "noted",
     "warn_of_deprecation",
@@ -335,6 +337,48 @@ def checked_backend(backend: str) -> str:
     return name
 
 
+def checked_device(device: Any) -> Any:
+    """What an argument means that may name several GPUs: "all", their numbers, or one as `device_number` takes it.
+
+    Parameters
+    ----------
+    device : int, str, cupy.cuda.Device, list, tuple or None
+        The argument.
+
+    Returns
+    -------
+    int, str, tuple of int or None
+        A tuple has at least two numbers.
+
+    Raises
+    ------
+    ValueError
+        It means no device, or one twice.
+    """
+    if isinstance(device, str) and device == "all":
+        return device
+    if not isinstance(device, (list, tuple, range)):
+        device_number(device)
+        return getattr(device, "id", device)
+    numbers = [device_number(each) for each in device]
+    if not numbers or None in numbers:
+        raise ValueError(
+            f"A list of GPUs in 'device' must hold the number, or 'cuda:<number>', of each, got {got(device)}."
+        )
+    if twice := [number for number in numbers if numbers.count(number) > 1]:
+        raise ValueError(
+            f"A list of GPUs in 'device' must name each of them once, got {got(device)}, with {twice[0]} twice."
+        )
+    return tuple(numbers) if len(numbers) > 1 else numbers[0]
+
+
+def first_device(device: Any) -> Any:
+    """One GPU, for what takes no more, of what `checked_device` gives: of "all" the caller's current one."""
+    if isinstance(device, tuple):
+        return device[0]
+    return None if isinstance(device, str) and device == "all" else device
+
+
 def device_number(device: Any) -> int | None:
     """Number of the device that an argument means; None for the caller's current device.
 
@@ -353,4 +397,6 @@ def device_number(device: Any) -> int | None:
         with contextlib.suppress(TypeError):
             if (number := operator.index(getattr(device, "id", device))) >= 0:  # CuPy's devices have an id
                 return number
-    raise ValueError(f"'device' must be None, the number of a GPU, 'cuda' or 'cuda:<number>', got {got(device)}.")
+    several = isinstance(device, (list, tuple, range)) or (isinstance(device, str) and device == "all")
+    hint = ": several GPUs make a mosaic of gpures.Resample or gpures.mosaic" if several else ""
+    raise ValueError(f"'device' must be None, the number of a GPU, 'cuda' or 'cuda:<number>', got {got(device)}{hint}.")

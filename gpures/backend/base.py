@@ -309,7 +309,7 @@ class Accumulators(ABC):
         self.touched  # noqa: B018  (of the pass before, whose window goes)
         window = other.touched
         if window.xmin > window.xmax:
-            self._done[:] = (self.passes + 1, *window)
+            self._done[:] = (self._done[0] + 1, *window)
         else:
             self._merge(other, window, first, count)
 

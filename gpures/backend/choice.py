@@ -48,8 +48,13 @@ def make_accumulators(backend: str, frame: MosaicLayout, device: Any = None, to_
             return make_accumulators("cpu", frame)
         case "cuda":
             from gpures.backend.cuda.accumulators import CUDAAccumulators
+            from gpures.backend.cuda.device import selected
+            from gpures.backend.cuda.several import SeveralAccumulators
 
-            return CUDAAccumulators(frame, device, to_host)
+            numbers = selected(device)
+            if len(numbers) > 1:
+                return SeveralAccumulators(frame, numbers, to_host)
+            return CUDAAccumulators(frame, numbers[0], to_host)
         case "cpu":
             from gpures.backend.cpu import CPUAccumulators
 
@@ -67,15 +72,15 @@ def make_accumulators(backend: str, frame: MosaicLayout, device: Any = None, to_
     raise ValueError(f"There is no backend {backend!r}.")
 
 
-def why_unavailable(backend: str, device: int | None = None) -> str | None:
+def why_unavailable(backend: str, device: Any = None) -> str | None:
     """Why a backend can't be used here; None if it can.
 
     Parameters
     ----------
     backend : {"cuda", "cpu", "drizzle"}
         Its name.
-    device : int, optional
-        The GPU; by default the current one.
+    device : int, str or tuple of int, optional
+        The GPU, or several, as `gpures.exposure.options.Options` has them; by default the current one.
     """
     try:
         thread_count()  # may be set to nonsense, which all of them refuse

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gpures.arguments.arrays import as_host, got, model_name, on_device
-from gpures.arguments.values import NOT_GIVEN, checked_integer
+from gpures.arguments.values import NOT_GIVEN, checked_device, checked_integer, first_device
 from gpures.cleaning.comparison import blotted, outliers
 from gpures.cleaning.given import check_model, check_scale, field_of, given_exposures, good_bits_of
 from gpures.cleaning.noise import lacks_noise, noise_of
@@ -118,7 +118,8 @@ class OutlierSearch:
         wanted = {"enable_ctx": False, "enable_var": False, "compute_err": None, "propagate_dq": False}
         self._options = options
         frame = output_wcs if isinstance(output_wcs, Mapping) else {"wcs": output_wcs}
-        self._resample = Resample(frame, **(resampling | wanted))
+        device = first_device(checked_device(resampling.get("device")))  # one exposure at a time keeps one busy
+        self._resample = Resample(frame, **(resampling | wanted | {"device": device}))
         if flag_names is not None:
             self._resample.dq_flag_name_map = flag_names
         ny, nx = self._resample.output_array_shape

@@ -328,7 +328,12 @@ def _add_machine(group: Any) -> None:
     group.add_argument(
         "--backend", choices=("auto", "cuda", "cpu", "drizzle"), help="what computes (default: a GPU, else the CPU)"
     )
-    group.add_argument("--device", type=int, metavar="N", help="number of the GPU")
+    group.add_argument(
+        "--device",
+        type=_devices,
+        metavar="N",
+        help="number of the GPU, or of several, as '0,1', or 'all'",
+    )
     group.add_argument(
         "--memory-limit",
         metavar="SIZE",
@@ -336,6 +341,16 @@ def _add_machine(group: Any) -> None:
         ".zarr) one by one (default: what is available)",
     )
     group.add_argument("--threads", type=int, metavar="N", default=None, help="threads on the CPU (default: all)")
+
+
+def _devices(text: str) -> str | int | list[int]:
+    if text == "all":
+        return text
+    try:
+        numbers = [int(number) for number in text.split(",")]
+        return numbers if len(numbers) > 1 else numbers[0]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be numbers of GPUs, as '0' or '0,1', or 'all', got {text!r}") from None
 
 
 def _angle(text: str) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gpures.arguments.arrays import converted, model_name, real, unmasked
+from gpures.arguments.arrays import converted, model_name, own_device, real, unmasked
 
 __all__ = ["InputModel"]
 
@@ -37,7 +37,7 @@ class InputModel(Mapping):
     def converted(self, name: str) -> Any:
         """An array, of whatever type and shape, as it is; `mask` tells what is masked in it."""
         if name not in self._masks:
-            self._values[name], self._masks[name] = converted(self[name], name, self)
+            self._values[name], self._masks[name] = self._converted(name)
         return self._values[name]
 
     def array(self, name: str) -> Any:
@@ -49,9 +49,13 @@ class InputModel(Mapping):
             It does not hold real numbers.
         """
         if name not in self._masks:
-            values, mask = converted(self[name], name, self)
+            values, mask = self._converted(name)
             self._values[name], self._masks[name] = unmasked(real(values, name, self), mask), mask
         return self._values[name]
+
+    def _converted(self, name: str) -> tuple[Any, np.ndarray | None]:
+        with own_device(self[name]):
+            return converted(self[name], name, self)
 
     def mask(self, name: str) -> np.ndarray | None:
         """Which pixels of an array that was taken are masked; None where none is."""

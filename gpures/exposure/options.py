@@ -13,11 +13,11 @@ from numpy.typing import DTypeLike
 from gpures.arguments.values import (
     checked_backend,
     checked_compute_err,
+    checked_device,
     checked_dtype,
     checked_names,
     checked_number,
     checked_switch,
-    device_number,
     fill_number,
 )
 from gpures.exposure.drops import LARGEST_PIXFRAC, checked_kernel, effective_kernel
@@ -63,8 +63,8 @@ class Options:
         Order of the spline through that grid, 1 or 3.
     backend : {"auto", "cuda", "cpu", "drizzle"}
         Where it is computed.
-    device : int, str or None
-        The GPU, where the backend is "cuda".
+    device : int, str, tuple of int or None
+        The GPU, where the backend is "cuda", or several: "all", or their numbers.
     to_host : bool
         Whether images are numpy arrays in any case.
     pixmap_tolerance : float
@@ -113,7 +113,7 @@ class Options:
             "compute_err": checked_compute_err(self.compute_err),
             "pixmap_stepsize": checked_number(self.pixmap_stepsize, "pixmap_stepsize", 1, math.inf),
             "backend": checked_backend(self.backend),
-            "device": getattr(self.device, "id", self.device),
+            "device": checked_device(self.device),
             "pixmap_tolerance": checked_number(self.pixmap_tolerance, "pixmap_tolerance", 0.0, math.inf),
             "extra_array_names": checked_names(self.extra_array_names, IMAGES),
         }
@@ -123,7 +123,6 @@ class Options:
         checked["dq_of_empty"] = checked_flag(self.dq_of_empty, checked["propagate_dq"])
         fill_number(self.fillval)  # which stays as it was given
         # good_bits and pixmap_order mean something to an exposure alone, and are checked there, as in the reference.
-        device_number(self.device)
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 

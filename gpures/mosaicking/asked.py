@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gpures.arguments.values import checked_count, checked_switch
-from gpures.backend.cuda.device import select
+from gpures.backend.cuda.device import selected
 from gpures.exposure.options import Options
 from gpures.io import Input, Reading
 from gpures.mosaicking.calibration import CalibrationOptions
@@ -161,7 +161,7 @@ def asked_for(inputs: Any, output: Any, arguments: Mapping[str, Any]) -> Asked:
     resampling = DEFAULTS | resampling
     checked = Options(**resampling)
     if checked.backend == "cuda":
-        select(checked.device)
+        selected(checked.device)
     of_result = {name: value for name, value in arguments.items() if name not in OF_RUNNING}
     defaults = vars(FrameOptions()) | vars(Reading()) | vars(CalibrationOptions()) | vars(CleaningOptions()) | NOT_GIVEN
     return Asked(

@@ -15,7 +15,7 @@ import numpy as np
 
 from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import why_unavailable
-from gpures.backend.cuda.device import devices, select
+from gpures.backend.cuda.device import DeviceInfo, devices, selected
 from gpures.box import Box
 from gpures.exposure.options import Options
 from gpures.io import FileError
@@ -77,8 +77,8 @@ class Plan:
         What will be accumulated.
     backend : str
         "cuda", "cpu" or "drizzle".
-    device : int
-        Number of the GPU, where the backend is "cuda".
+    devices : tuple of int
+        Numbers of the GPUs, where the backend is "cuda": each has accumulators of the whole frame.
     why_no_gpu : str or None
         Why the GPU is not used, where it would be if it could.
     pixel_scale : float
@@ -134,7 +134,7 @@ class Plan:
     arrays: frozenset[str]
     frame: MosaicLayout
     backend: str
-    device: int
+    devices: tuple[int, ...]
     why_no_gpu: str | None
     pixel_scale: float
     scales: Scales
@@ -190,10 +190,11 @@ class Plan:
 
     @property
     def available(self) -> int | None:
-        """Memory available for the frame: the GPU's, where it lies there; None where nobody says."""
+        """Memory available for the frame: of the GPU with the least, where it lies there; None where nobody says."""
         if self.backend != "cuda":
             return available_memory()
-        return _free(self.device)
+        least = _fullest(self.devices)
+        return None if least is None else least.free
 
     @property
     def tile_bytes(self) -> int:
@@ -284,16 +285,16 @@ class Plan:
 
     def check_memory(self) -> None:
         """Refuse a mosaic that does not fit in memory, as `check_room` does."""
-        available = self.available
+        available, where = self.available, ""
         if available is None or self.needed <= available:
             return
-        # (Who may be made in tiles has been.)
+        if (least := _fullest(self.devices)) is not None:
+            where = f" on device {least.number}"
         ny, nx = self.shape
         words = (
             f"A mosaic of {nx} x {ny} pixels of {self.pixel_scale:.4g} arcsec needs {self.needed / GIB:.1f} GiB of "
-            f"memory with these options, and {available / GIB:.1f} GiB are available"
+            f"memory with these options, and {available / GIB:.1f} GiB are available{where}. "
         )
-        words += f" on device {self.device}. " if self.backend == "cuda" else ". "
         if self.footprints:
             one, other, apart = farthest(self.footprints)
             if apart > APART * one.radius:
@@ -372,7 +373,7 @@ def make_plan(
         scales.settle(source)
     count = len(sources) + (0 if begun is None else len(begun.records))
     layout = MosaicLayout.of(options, frame.output_array_shape, variance_names, count or None)
-    backend, device, why = _backend(options.backend, options.device, layout)
+    backend, numbers, why = _backend(options.backend, options.device, layout)
     file_bytes, in_fits = 0, None
     if asked.path is not None:
         check_is_no_input(asked.path, sources)
@@ -402,7 +403,7 @@ def make_plan(
         arrays=options.arrays(variance_names),
         frame=layout,
         backend=backend,
-        device=device,
+        devices=numbers,
         why_no_gpu=why,
         pixel_scale=frame.output_pixel_scale,
         rotation=place.rotation,
@@ -430,19 +431,20 @@ def nothing_left(skipped: Sequence[tuple[str, str]]) -> str:
     return words + "".join(f"\n  {reason}" for _, reason in skipped)
 
 
-def _backend(backend: str, device: Any, frame: MosaicLayout) -> tuple[str, int, str | None]:
-    """Backend that will be used for a frame, the number of the GPU, and why "auto" does not take one."""
+def _backend(backend: str, device: Any, frame: MosaicLayout) -> tuple[str, tuple[int, ...], str | None]:
+    """Backend that will be used for a frame, the numbers of the GPUs, and why "auto" does not take one."""
     if backend in ("cpu", "drizzle"):
-        return backend, 0, None
+        return backend, (), None
     if backend == "auto" and (why := why_unavailable("cuda", device)) is not None:
-        return "cpu", 0, why
-    number = select(device)
-    free = _free(number)
-    if backend == "auto" and free is not None and frame.bytes > free:
-        return "cpu", 0, f"device {number} has {free / GIB:.1f} GiB free, of the {frame.bytes / GIB:.1f} GiB needed"
-    return "cuda", number, None
+        return "cpu", (), why
+    numbers = selected(device)
+    least = _fullest(numbers)
+    if backend == "auto" and least is not None and frame.bytes > least.free:
+        needed = f"{least.free / GIB:.1f} GiB free, of the {frame.bytes / GIB:.1f} GiB needed"
+        return "cpu", (), f"device {least.number} has {needed}"
+    return "cuda", numbers, None
 
 
-def _free(number: int) -> int | None:
-    """Bytes of memory that a GPU has left; None if it does not say."""
-    return next((device.free for device in devices() if device.number == number), None)
+def _fullest(numbers: Sequence[int]) -> DeviceInfo | None:
+    """The GPU with the least memory left, of those that say how much; None if none does."""
+    return min((info for info in devices() if info.number in numbers), key=lambda info: info.free, default=None)

@@ -189,8 +189,9 @@ def _cleaning(plan: Plan) -> list[str]:
 
 def _backend(plan: Plan) -> str:
     if plan.backend == "cuda":
-        name = next((each.name for each in devices() if each.number == plan.device), "unknown")
-        return f"cuda, device {plan.device}: {name}"
+        names = {info.number: info.name for info in devices()}
+        told = [f"device {number}: {names.get(number, 'unknown')}" for number in plan.devices]
+        return f"cuda, {', '.join(told)}"
     words = f"cpu, {thread_count()} threads" if plan.backend == "cpu" else plan.backend
     return words if plan.why_no_gpu is None else f"{words}; no GPU: {plan.why_no_gpu}"
 
@@ -206,12 +207,15 @@ def _size(count: int) -> str:
 def _memory(plan: Plan) -> str:
     words = f"{_size(plan.tile_bytes)} for {'a tile' if plan.tiles else 'the frame'}"
     if plan.backend == "cuda":
-        words += " on the GPU"
+        words += " on the GPU" if len(plan.devices) == 1 else f" on each of {len(plan.devices)} GPUs"
     if plan.waiting_bytes:
         words += f", {_size(plan.waiting_bytes)} for {AT_A_TIME} exposures at a time"
     if plan.tiles:
         words += f", {_size(plan.shelf_bytes)} for others that several tiles need"
     if plan.stack_bytes:
         words += f", {_size(plan.stack_bytes)} in memory or on disk for exposures by themselves"
+    if len(plan.devices) > 1:
+        free = [f"{_size(info.free)} on device {info.number}" for info in devices() if info.number in plan.devices]
+        return f"{words}; available: {', '.join(free)}"
     available = plan.available if plan.memory_limit is None else plan.memory_limit
     return words if available is None else f"{words}; {_size(available)} available"

@@ -144,11 +144,13 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
     backend : {"auto", "cuda", "cpu", "drizzle"}, optional
         "cuda" accumulates on a GPU; "drizzle" is the reference algorithm on the drizzle package. "auto" is what
         ``GPURES_BACKEND`` says, else "cuda" where a GPU can be used, else "cpu"; why a GPU can't be used is logged.
-    device : int, str, cupy.cuda.Device or None, optional
-        The GPU: its number, "cuda:1", or a device; None for the current one.
+    device : int, str, cupy.cuda.Device, list or None, optional
+        The GPU: its number, "cuda:1", or a device; None for the current one. A list of such, or "all", is several: each
+        has the whole frame, exposures are dealt to them, and what they hold is brought together on the first one when
+        an image is looked at.
     to_host : bool, optional
         With the backend "cuda", whether the images of the output model are numpy arrays. Else they are CuPy arrays
-        that stay on the GPU.
+        that stay on the GPU, the first of several.
     pixmap_tolerance : float, optional
         Largest error of the pixel map, in output pixels, when ``pixmap_stepsize`` is 1. The WCS is evaluated on as
         coarse a grid as holds it, which is verified; 0 evaluates every pixel.

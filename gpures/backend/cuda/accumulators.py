@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gpures.arguments.arrays import aligned, on_device
-from gpures.backend.base import Accumulators, Contents, MosaicLayout, Part
+from gpures.backend.base import BITS_PER_PLANE, Accumulators, Contents, MosaicLayout, Part
 from gpures.backend.cuda.device import explained, import_cupy, memory_info, select
 from gpures.backend.cuda.kernels import BLOCK_OF_SPLAT, Program
 from gpures.backend.cuda.upload import Uploader
@@ -239,18 +239,18 @@ class CUDAAccumulators(PlaneAccumulators):
                 f"The arrays of an exposure need {size / GIB:.2f} GiB of memory on device {self._number}, and "
                 f"{free / GIB:.2f} GiB are free. Nothing of it was added. Free memory there, or use backend='cpu'."
             ) from error
-        there = {key: array for key, array in distinct.items() if key not in host}
+        there = {key: self._transferable(array) for key, array in distinct.items() if key not in host}
         callers = {array.device.id: self._callers_stream(array.device.id) for array in there.values()}
         for number, stream in callers.items():
             with self._cupy.cuda.Device(number):
                 written = stream.record()
             self._stream.wait_event(written)
-        there = {key: self._usable(array) for key, array in there.items()}
+        here = {key: self._usable(array) for key, array in there.items()}
 
         def place(array: Any) -> tuple[int, tuple[int, ...]]:
             key = id(array)
-            if key in there:
-                return there[key].data.ptr, there[key].strides
+            if key in here:
+                return here[key].data.ptr, here[key].strides
             strides = [array.dtype.itemsize]
             for n in array.shape[:0:-1]:
                 strides.insert(0, strides[0] * n)
@@ -270,6 +270,13 @@ class CUDAAccumulators(PlaneAccumulators):
         """The caller's current stream on a device."""
         with self._cupy.cuda.Device(number):
             return self._cupy.cuda.get_current_stream()
+
+    def _transferable(self, array: Any) -> Any:
+        """A device array as it can go to this device: made so on its own one, by the caller's stream there."""
+        if array.device.id == self._number:
+            return array
+        with self._cupy.cuda.Device(array.device.id):
+            return self._cupy.ascontiguousarray(aligned(array))
 
     def _usable(self, array: Any) -> Any:
         """A device array as the kernels read it: on this device, and aligned."""
@@ -293,10 +300,8 @@ class CUDAAccumulators(PlaneAccumulators):
 
     def _merge(self, other: Accumulators, window: Box, first: int, count: int) -> None:
         with self._current("merging mosaics"), self._or_as_before(window):
-            beside = other if isinstance(other, CUDAAccumulators) and other._number == self._number else None
-            if beside is not None:
-                contents = beside.contents(window)
-                beside._stream.synchronize()  # all of its exposures are in it
+            if isinstance(other, CUDAAccumulators):
+                contents = self._contents_of(other, window)
             else:
                 with self._stream:
                     contents = self._as_here(other.contents_on_host(window), self._cupy.asarray)
@@ -306,6 +311,44 @@ class CUDAAccumulators(PlaneAccumulators):
             self._over_image(f"merge_{self._type}", (x1 - x0 + 1) * (y1 - y0 + 1), record)
             self._stream.synchronize()  # before the other is added to, or copies of it go
             self._done[:] = (self.passes + 1, *window)
+
+    def _contents_of(self, other: CUDAAccumulators, window: Box) -> Contents:
+        """What others hold in a part of the frame, in this device's memory."""
+        images, variances = other.contents(window)
+        if other._number == self._number:
+            other._stream.synchronize()  # all of its exposures are in it
+            return images, variances
+
+        def here(image: Any) -> Any:
+            with other._current("copying a mosaic"), other._stream:
+                there = self._cupy.ascontiguousarray(image)  # as it goes from device to device
+                other._stream.synchronize()
+            with self._stream:
+                image = self._cupy.array(there)
+                self._stream.synchronize()  # before what is there goes
+            return image
+
+        return (
+            {name: here(image) for name, image in images.items()},
+            {name: (here(v), here(t)) for name, (v, t) in variances.items()},
+        )
+
+    def merge_part(self, other: CUDAAccumulators, window: Box) -> None:
+        """Have here besides what others hold in a part of the frame, whose exposures have numbers of the same mosaic.
+
+        Parameters
+        ----------
+        other : CUDAAccumulators
+            Of the same frame, with the same planes. They are not changed.
+        window : Box
+            That part, which is not empty.
+
+        Raises
+        ------
+        MemoryError
+            Nothing was merged.
+        """
+        self._merge(other, window, 0, 0 if other._context is None else len(other._context) * BITS_PER_PLANE)
 
     def contents_on_host(self, window: Box) -> Contents:  # noqa: D102
         with self._current("copying a mosaic"), self._stream:
@@ -317,7 +360,7 @@ class CUDAAccumulators(PlaneAccumulators):
     def images(self) -> dict[str, Any]:  # noqa: D102
         with self._current("making the images"):
             images = {name: self._out(image) for name, image in super().images().items()}
-            self._tell_of_flat_drops()
+            self.tell_of_flat_drops()
             return images
 
     def _fill_whole(self, image: Any, value: float) -> None:
@@ -346,9 +389,11 @@ class CUDAAccumulators(PlaneAccumulators):
 
     # ---- images, and the mosaic before -------------------------------------------------------------------------
 
-    def _tell_of_flat_drops(self) -> None:
-        self._stream.synchronize()
-        self._tell_of_passed_over(int(self._flat_drops.get()[0]), "the exposures so far")
+    def tell_of_flat_drops(self) -> None:
+        """Log how many drops without an area there are more than when this was called last."""
+        with self._current("looking at drops"):
+            self._stream.synchronize()
+            self._tell_of_passed_over(int(self._flat_drops.get()[0]), "the exposures so far")
 
     def _launch_fill(self, image: Any, value: float, window: Box) -> None:
         x0, x1, y0, y1 = window
@@ -371,7 +416,7 @@ class CUDAAccumulators(PlaneAccumulators):
     def image(self, name: str) -> Any:  # noqa: D102
         with self._current("looking at an image"):
             image = super().image(name)
-            self._tell_of_flat_drops()  # and so the stream is waited for, for who looks at it on another one
+            self.tell_of_flat_drops()  # and so the stream is waited for, for who looks at it on another one
         return image
 
     def _taken(self, image: Any, dtype: np.dtype) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from typing import Any
 from gpures.arguments.values import device_number
 from gpures.errors import DeviceError
 
-__all__ = ["DeviceError", "DeviceInfo", "devices", "explained", "import_cupy", "memory_info", "select"]
+__all__ = ["DeviceError", "DeviceInfo", "devices", "explained", "import_cupy", "memory_info", "select", "selected"]
+
+log = logging.getLogger(__name__)
 
 #: Oldest compute capability that the kernels are compiled for: 7.0 (Volta) by CUDA 12, 7.5 (Turing) by CUDA 13.
 OLDEST = {12: (7, 0), 13: (7, 5)}
@@ -161,6 +164,32 @@ def select(device: Any = None) -> int:
                 + (" or gpures[cuda12]." if capability >= min(OLDEST.values()) else ".")
             )
     return number
+
+
+def selected(device: Any = None) -> tuple[int, ...]:
+    """Numbers of the devices to use, once they are known to be usable.
+
+    Parameters
+    ----------
+    device : int, str, tuple of int, cupy.cuda.Device or None
+        One, as `select` takes it; numbers of several; "all" for those that can be used.
+
+    Raises
+    ------
+    DeviceError, ValueError
+        As `select`; of "all" where none of them can be used.
+    """
+    if isinstance(device, tuple):
+        return tuple(select(number) for number in device)
+    if not (isinstance(device, str) and device == "all"):
+        return (select(device),)
+    usable = []
+    for number in [info.number for info in devices()]:
+        try:
+            usable.append(select(number))
+        except DeviceError as error:
+            log.info("A GPU is left out. %s", error)
+    return tuple(usable) or (select(None),)  # which says why there is none
 
 
 def _dotted(version: tuple[int, int]) -> str:
