@@ -146,6 +146,13 @@ def readable(host: np.ndarray) -> np.ndarray:
     return host
 
 
+def as_kernels_have_it(host: np.ndarray) -> np.ndarray:
+    """What CuPy's own kernels make of numbers that they read or write: it has float32's subnormal ones flushed."""
+    if host.dtype != np.float32:
+        return host
+    return np.where(np.abs(host) < np.finfo(np.float32).tiny, np.copysign(np.float32(0), host), host)
+
+
 class HostArray:
     """A device array. What numpy would do with it by itself fails, as it does with CuPy's."""
 
@@ -194,8 +201,10 @@ class HostArray:
         return result
 
     def astype(self, dtype, copy=True):
-        """As numpy's."""
-        return self if not copy and self.dtype == dtype else self._of(lambda host: host.astype(dtype))
+        """As numpy's, but for what CuPy flushes."""
+        if self.dtype == dtype:
+            return self.copy() if copy else self
+        return self._of(lambda host: as_kernels_have_it(as_kernels_have_it(host).astype(dtype)))
 
     def copy(self):
         """As numpy's."""
@@ -233,7 +242,7 @@ class HostArray:
         return bool(self._host)
 
     def __truediv__(self, other):
-        return self._of(lambda host: host / other)
+        return self._of(lambda host: as_kernels_have_it(as_kernels_have_it(host) / other))
 
     def min(self):
         """Smallest element."""
@@ -548,7 +557,7 @@ class HostCUDA(types.ModuleType):
 
     def ascontiguousarray(self, values: HostArray, dtype=None) -> HostArray:
         """As numpy's."""
-        return values.astype(dtype, copy=not values._host.flags.c_contiguous)
+        return values.astype(dtype or values.dtype, copy=not values._host.flags.c_contiguous)
 
     def RawModule(self, code: str, options: tuple = ()):  # noqa: N802  (CuPy's name)
         """Kernels of a source."""

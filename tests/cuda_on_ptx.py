@@ -32,15 +32,19 @@ def why_not() -> str | None:
     return None if library(target()[0]) else f"NVRTC of CUDA {target()[0]} is not installed"
 
 
-@lru_cache(maxsize=64)
-def module_of(code: str, options: tuple[str, ...], cuda: int, architecture: str) -> Module:
-    """Kernels of a source, which the compiler has seen once in all runs."""
+def ptx_of(code: str, options: tuple[str, ...], cuda: int, architecture: str) -> str:
+    """PTX of a source, which the compiler sees once in all runs."""
 
     def compile_to(path: Path) -> None:
         path.write_text(compile_ptx(cuda, code, architecture, options))
 
-    kept = made_once(f"{digest(str(cuda), architecture, code, *options)}.ptx", compile_to)
-    return Module(kept.read_text())
+    return made_once(f"{digest(str(cuda), architecture, code, *options)}.ptx", compile_to).read_text()
+
+
+@lru_cache(maxsize=64)
+def module_of(code: str, options: tuple[str, ...], cuda: int, architecture: str) -> Module:
+    """Its kernels."""
+    return Module(ptx_of(code, options, cuda, architecture))
 
 
 class PTXModule:
