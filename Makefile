@@ -13,7 +13,10 @@ else
 TESTS := -n auto --dist loadgroup
 endif
 
-.PHONY: demo test test-docker test-lowest test-newest test-pipelines test-wheel test-sanitizers test-explore test-kills fuzz check format bench docs clean
+# What clang-format looks at.
+C_SOURCES := 'kernels/*.h' 'kernels/*.cpp' 'kernels/*.cu' 'tests/ptx/*.h' 'tests/ptx/*.cpp'
+
+.PHONY: demo test test-docker test-lowest test-newest test-pipelines test-wheel test-ptx test-sanitizers test-explore test-kills fuzz check format bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/gpures demo
@@ -52,6 +55,12 @@ test-pipelines: $(VENV)-jwst/.test $(VENV)-romancal/.test
 	$(VENV)-jwst/bin/pytest --confcutdir=tests/pipelines -o pythonpath=tests tests/pipelines/test_jwst.py
 	$(VENV)-romancal/bin/pytest --confcutdir=tests/pipelines -o pythonpath=tests tests/pipelines/test_romancal.py
 
+# The backend "cuda" on the code that CUDA's compiler makes of the kernels, for a version of CUDA and an architecture of
+# each kind, run by an interpreter. A short set of this is in `make test`.
+PTX := 12:compute_70 13:compute_75 13:compute_90 13:compute_120
+test-ptx: $(VENV)/.test
+	for target in $(PTX); do GPURES_PTX=$$target $(BIN)/pytest -m ptx $(TESTS) || exit 1; done
+
 # The kernels built with GCC's sanitizers; and other scenes than `make test` draws, for as many minutes as asked.
 test-sanitizers: $(VENV)/.test
 	$(BIN)/python -P tests/sanitizers.py address
@@ -79,7 +88,7 @@ check: $(VENV)/.test
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy --strict --config-file= --follow-imports=silent --cache-dir=.mypy_cache/strict tests/typed_use.py
 	$(BIN)/python tests/docstrings.py
-	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'kernels/*.h' 'kernels/*.cpp' 'kernels/*.cu')
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files $(C_SOURCES))
 	$(BIN)/codespell $$(git ls-files)
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -92,7 +101,7 @@ check: $(VENV)/.test
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $$(git ls-files 'kernels/*.h' 'kernels/*.cpp' 'kernels/*.cu')
+	$(BIN)/clang-format -i $$(git ls-files $(C_SOURCES))
 
 bench: $(VENV)/.test
 	$(BIN)/gpures bench

@@ -62,9 +62,9 @@ GRACE_S = 10.0
 
 TOOLS = ("memcheck", "racecheck", "initcheck")
 
-# initcheck is slow, and knows only of what the kernels write that it looks at: gpures' own, and those of CuPy that make
-# float32 of float64.
-OWN_KERNELS = ("splat_", "fold_", "merge_", "fill_", "show_weights", "finish_variance_", "error_image", "weight_map")
+# initcheck is slow, and knows only of what the kernels write that it looks at: gpures' own, and CuPy's copies.
+OWN_KERNELS = ("splat_", "fold_", "merge_", "fill_", "convert_", "show_weights", "finish_variance_", "error_image")
+OWN_KERNELS += ("weight_map",)
 LOOKED_AT = (*OWN_KERNELS, "cupy_copy")
 
 # What the tests import besides gpures' own needs.

@@ -2,7 +2,7 @@
 // wrong where the image is steep.
 #pragma once
 
-#include "portable.h"
+#include "single.h"
 
 namespace gpures {
 
@@ -28,24 +28,24 @@ struct Comparison {
 
 GPURES_BEGIN
 
-GPURES_FN bool is_number(float value) { return value == value; }
+GPURES_FN bool is_number(Single value) { return value == value; }
 
-GPURES_FN float difference_at(const Comparison& c, long long at)
+GPURES_FN Single difference_at(const Comparison& c, long long at)
 {
-    return c.data[at] - c.expected[at] - narrowed(c.background);
+    return Single(c.data[at]) - Single(c.expected[at]) - Single(narrowed(c.background));
 }
 
 // Greatest step of an image from a pixel to its neighbours along x and y, as far as there are any; NaN of what is none.
 // INSIDE: all of them are there.
 template <bool INSIDE>
-GPURES_FN float steepest(const Comparison& c, const float* image, long long i, long long j)
+GPURES_FN Single steepest(const Comparison& c, const float* image, long long i, long long j)
 {
     const float* p = image + j * c.nx + i;
-    const float own = *p;
-    float most = is_number(own) ? 0.0f : own;
+    const Single own = *p;
+    Single most = is_number(own) ? Single(0.0f) : own;
     const auto compare = [&](bool is_there, long long offset) {
         if (!INSIDE && !is_there) return;
-        const float step = magnitude(own - p[offset]);
+        const Single step = magnitude(own - Single(p[offset]));
         most = step > most ? step : most;
     };
     compare(j > 0, -c.nx);
@@ -58,20 +58,20 @@ GPURES_FN float steepest(const Comparison& c, const float* image, long long i, l
 // The data, smoothed as resampling and interpolation do it on the average, less what they should be, which is smooth
 // already. What an instrument has made a star of is the same in both; a hit of one pixel is not. Pixels that are not
 // used are what they should be.
-GPURES_FN float smoothed_difference(const Comparison& c, long long i, long long j)
+GPURES_FN Single smoothed_difference(const Comparison& c, long long i, long long j)
 {
-    const float beside = narrowed(0.5 * c.smoothing), in_middle = 1.0f - 2.0f * beside;
-    float sum = 0.0f;
+    const Single beside = narrowed(0.5 * c.smoothing), in_middle = 1.0f - 2.0f * beside;
+    Single sum = 0.0f;
     for (int y = -1; y <= 1; ++y) {
         for (int x = -1; x <= 1; ++x) {
             const bool is_there = i + x >= 0 && i + x < c.nx && j + y >= 0 && j + y < c.ny;
             const long long at = is_there ? (j + y) * c.nx + i + x : j * c.nx + i;
-            const float value = c.data[at] - narrowed(c.background);
-            const float expected = is_number(c.expected[at]) ? c.expected[at] : c.expected[j * c.nx + i];
-            sum += (x ? beside : in_middle) * (y ? beside : in_middle) * (is_number(value) ? value : expected);
+            const Single value = Single(c.data[at]) - Single(narrowed(c.background));
+            const Single expected = is_number(c.expected[at]) ? c.expected[at] : c.expected[j * c.nx + i];
+            sum = sum + (x ? beside : in_middle) * (y ? beside : in_middle) * (is_number(value) ? value : expected);
         }
     }
-    return sum - c.expected[j * c.nx + i];
+    return sum - Single(c.expected[j * c.nx + i]);
 }
 
 // What a pixel should be. Of an even number of exposures of which half are hit in one place the median is half a hit,
@@ -80,11 +80,11 @@ GPURES_FN float smoothed_difference(const Comparison& c, long long i, long long 
 template <bool INSIDE>
 GPURES_FN float likely(const Comparison& c, long long i, long long j)
 {
-    constexpr float NOISE = 1.0f, STEP = 0.3f;
+    const Single NOISE = 1.0f, STEP = 0.3f;
     const long long at = j * c.nx + i;
-    const float noise = is_number(c.err[at]) ? c.err[at] : 0.0f, step = steepest<INSIDE>(c, c.lower, i, j);
-    const float expected = c.expected[at], lower = c.lower[at];
-    return expected - lower > NOISE * noise + STEP * step ? lower : expected;
+    const Single noise = is_number(c.err[at]) ? c.err[at] : 0.0f, step = steepest<INSIDE>(c, c.lower, i, j);
+    const Single expected = c.expected[at], lower = c.lower[at];
+    return static_cast<float>(expected - lower > NOISE * noise + STEP * step ? lower : expected);
 }
 
 // Which thresholds a pixel is beyond.
@@ -92,11 +92,11 @@ template <bool INSIDE>
 GPURES_FN unsigned char compared(const Comparison& c, long long i, long long j)
 {
     const long long at = j * c.nx + i;
-    const float excess = difference_at(c, at), difference = magnitude(excess);
-    const float noise = is_number(c.err[at]) ? c.err[at] : 0.0f, step = steepest<INSIDE>(c, c.expected, i, j);
+    const Single excess = difference_at(c, at), difference = magnitude(excess);
+    const Single noise = is_number(c.err[at]) ? c.err[at] : 0.0f, step = steepest<INSIDE>(c, c.expected, i, j);
     int found = 0;
     for (int k = 0; k < THRESHOLDS; ++k) {
-        const float allowed = narrowed(c.scale[k]) * step + narrowed(c.snr[k]) * noise;
+        const Single allowed = Single(narrowed(c.scale[k])) * step + Single(narrowed(c.snr[k])) * noise;
         found |= (k < 2 ? difference : excess) > allowed ? 1 << k : 0;
     }
     return static_cast<unsigned char>(found);
@@ -107,9 +107,9 @@ GPURES_FN unsigned char compared(const Comparison& c, long long i, long long j)
 GPURES_FN bool is_sharp(const Comparison& c, long long i, long long j)
 {
     if (!(c.sharpness > 0.0)) return true;
-    constexpr float STEP = 0.2f;
-    const float difference = magnitude(difference_at(c, j * c.nx + i)), step = steepest<false>(c, c.expected, i, j);
-    return magnitude(smoothed_difference(c, i, j)) > narrowed(c.sharpness) * difference + STEP * step;
+    const Single STEP = 0.2f;
+    const Single difference = magnitude(difference_at(c, j * c.nx + i)), step = steepest<false>(c, c.expected, i, j);
+    return magnitude(smoothed_difference(c, i, j)) > Single(narrowed(c.sharpness)) * difference + STEP * step;
 }
 
 // Whether a pixel of (ny, nx), or any around it up to `reach` away, has one of some bits.

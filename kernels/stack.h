@@ -5,7 +5,7 @@
 // vector V on a CPU; U is of as many unsigned integers.
 #pragma once
 
-#include "portable.h"
+#include "single.h"
 
 namespace gpures {
 
@@ -119,7 +119,7 @@ template <class V>
 struct Middle {
     V lower, upper, low;
 
-    GPURES_FN V median() const { return (lower + upper) / 2.0f; }
+    GPURES_FN V median() const { return 0.5f * (lower + upper); }
 };
 
 // Ranks of the values in the middle of `count`.
@@ -172,11 +172,11 @@ GPURES_FN Middle<V> middle_of_many(const Read& read, long long n, U count, long 
 }
 
 // The value of an image at (x, y) of the frame; NaN where it has none.
-GPURES_FN float value_at(const StackImage& image, long long x, long long y)
+GPURES_FN Single value_at(const StackImage& image, long long x, long long y)
 {
     const long long i = x - image.x0, j = y - image.y0;
     if (i < 0 || i >= image.nx || j < 0 || j >= image.ny) return narrowed(not_a_number());
-    return image.data[j * image.nx + i] - narrowed(image.level);
+    return Single(image.data[j * image.nx + i]) - Single(narrowed(image.level));
 }
 
 // Puts values into columns, and counts those that are there.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
 import hypothesis
 import pytest
 from cuda_on_host import HostCUDA
+from cuda_on_ptx import ptx_cuda, why_not
 
 from gpures.backend.choice import why_unavailable
 
@@ -27,13 +29,17 @@ NO_GPU = why_unavailable("cuda")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave tests that need a GPU out where there is none, unless they are asked for."""
-    if NO_GPU is None or "gpu" in config.option.markexpr:
-        return
-    needing = [item for item in items if item.get_closest_marker("gpu")]
-    if needing:
-        items[:] = [item for item in items if item not in set(needing)]
-        config.hook.pytest_deselected(items=needing)
+    """Leave out what `-m` does not ask for: on a GPU where there is none, and on PTX but for a short set."""
+    asked = config.option.markexpr
+    left_out = set()
+    if NO_GPU is not None and "gpu" not in asked:
+        left_out |= {item for item in items if item.get_closest_marker("gpu")}
+    if "ptx" not in asked:
+        on_ptx = (item for item in items if item.get_closest_marker("ptx"))
+        left_out |= {item for item in on_ptx if not item.get_closest_marker("also_on_ptx")}
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture
@@ -44,8 +50,19 @@ def host_cuda(monkeypatch):
     return cuda
 
 
-# The kernels of the backend "cuda" run on the host wherever the tests do, and on a GPU where there is one.
+@pytest.fixture
+def cuda_of_ptx(monkeypatch):
+    """The same, of the code that CUDA's compiler makes for a GPU."""
+    if reason := why_not():
+        (pytest.fail if "GPURES_PTX" in os.environ else pytest.skip)(reason)
+    cuda = ptx_cuda()
+    monkeypatch.setitem(sys.modules, "cupy", cuda)
+    return cuda
+
+
+# The kernels of the backend "cuda" run on the host wherever the tests do, in two ways, and on a GPU where there is one.
 ON_HOST = "cuda-on-host"
+ON_PTX = pytest.param("cuda-on-ptx", marks=pytest.mark.ptx)
 ON_GPU = pytest.param("cuda", marks=pytest.mark.gpu)
 
 
@@ -53,6 +70,8 @@ def cupy_of(request, name):
     """CuPy, or its stand-in, in place."""
     if name == ON_HOST:
         return request.getfixturevalue("host_cuda")
+    if name in ON_PTX.values:
+        return request.getfixturevalue("cuda_of_ptx")
     if NO_GPU:
         pytest.skip(NO_GPU)
     import cupy
@@ -60,9 +79,15 @@ def cupy_of(request, name):
     return cupy
 
 
-@pytest.fixture(params=[ON_HOST, ON_GPU])
+@pytest.fixture(params=[ON_HOST, ON_PTX, ON_GPU])
 def cuda(request):
-    """CuPy's stand-in and, where there is a GPU, CuPy."""
+    """CuPy's stand-ins and, where there is a GPU, CuPy."""
+    return cupy_of(request, request.param)
+
+
+@pytest.fixture(params=[ON_HOST, ON_PTX])
+def stand_in(request):
+    """CuPy's stand-ins alone."""
     return cupy_of(request, request.param)
 
 
@@ -72,7 +97,7 @@ def gpu(request):
     return cupy_of(request, request.param)
 
 
-@pytest.fixture(params=["cpu", ON_HOST, ON_GPU])
+@pytest.fixture(params=["cpu", ON_HOST, ON_PTX, ON_GPU])
 def own_backend(request):
     """Name of each backend on our own kernels."""
     if request.param == "cpu":
@@ -81,7 +106,7 @@ def own_backend(request):
     return "cuda"
 
 
-@pytest.fixture(params=["cpu", "drizzle", ON_HOST, ON_GPU])
+@pytest.fixture(params=["cpu", "drizzle", ON_HOST, ON_PTX, ON_GPU])
 def backend(request):
     """Name of each backend in turn."""
     if request.param in ("cpu", "drizzle"):

@@ -128,6 +128,7 @@ class Block:
 
     def __init__(self, size: int, device: int):
         self.size, self.device = size, device
+        self.used = 0  # bytes that its owner has asked for
         self.bytes = np.full(size + 2 * GUARD + 256, NONSENSE, np.uint8)
         self.ptr = self.bytes.ctypes.data + GUARD
         self.ptr += -self.ptr % 256
@@ -144,6 +145,13 @@ def readable(host: np.ndarray) -> np.ndarray:
     if any(place % host.itemsize for place in (host.ctypes.data, *host.strides)):
         raise CUDARuntimeError("cudaErrorMisalignedAddress: misaligned address")
     return host
+
+
+def as_kernels_have_it(host: np.ndarray) -> np.ndarray:
+    """What CuPy's own kernels make of numbers that they read or write: it has float32's subnormal ones flushed."""
+    if host.dtype != np.float32:
+        return host
+    return np.where(np.abs(host) < np.finfo(np.float32).tiny, np.copysign(np.float32(0), host), host)
 
 
 class HostArray:
@@ -197,8 +205,10 @@ class HostArray:
         return result
 
     def astype(self, dtype, copy=True):
-        """As numpy's."""
-        return self if not copy and self.dtype == dtype else self._of(lambda host: host.astype(dtype))
+        """As numpy's, but for what CuPy flushes."""
+        if self.dtype == dtype:
+            return self.copy() if copy else self
+        return self._of(lambda host: as_kernels_have_it(as_kernels_have_it(host).astype(dtype)))
 
     def copy(self):
         """As numpy's; on the current device."""
@@ -237,7 +247,7 @@ class HostArray:
         return bool(self._host)
 
     def __truediv__(self, other):
-        return self._of(lambda host: host / other)
+        return self._of(lambda host: as_kernels_have_it(as_kernels_have_it(host) / other))
 
     def min(self):
         """Smallest element."""
@@ -341,15 +351,19 @@ class HostCUDA(types.ModuleType):
         Bytes in use, by device.
     capability : (int, int)
         Compute capability of the devices.
+    module : type
+        What makes kernels of a source, see `RawModule`.
     failures : dict
         Names of functions, or kernels, to the error that the next call of them raises.
     """
 
-    def __init__(self, devices: int = 1, memory: int = 1 << 30, capability: tuple[int, int] = (9, 0)):
+    def __init__(
+        self, devices: int = 1, memory: int = 1 << 30, capability: tuple[int, int] = (9, 0), module: type = RawModule
+    ):
         super().__init__("cupy")
         self.__spec__ = types.SimpleNamespace(name="cupy")
         self.__version__ = "host"
-        self.devices, self.memory, self.capability = devices, memory, capability
+        self.devices, self.memory, self.capability, self._module = devices, memory, capability, module
         self.used = dict.fromkeys(range(devices), 0)
         self.highest = 0
         self.failures: dict[str, Exception] = {}
@@ -496,7 +510,7 @@ class HostCUDA(types.ModuleType):
 
     def _allocate(self, size: int) -> Owner:
         self._fail("allocate")
-        size = -(-max(size, 1) // 512) * 512
+        wanted, size = size, -(-max(size, 1) // 512) * 512
         with self.lock:
             stream = self.current_stream()
             pool = self._free.setdefault(stream.ptr, [])
@@ -513,6 +527,7 @@ class HostCUDA(types.ModuleType):
                     raise OutOfMemoryError(f"Out of memory allocating {size} bytes.")
                 block = Block(size, stream.device_id)
                 self._blocks.add(block)
+            block.used = wanted
             self.used[stream.device_id] += size
             self.highest = max(self.highest, self.used[stream.device_id])
             return Owner(self, block, stream)
@@ -520,8 +535,14 @@ class HostCUDA(types.ModuleType):
     def give_back(self, block: Block, stream: Stream) -> None:
         """To the stream that it was allocated on, where it may have another owner at once."""
         with self.lock:
+            block.used = 0
             self.used[block.device] -= block.size
             self._free.setdefault(stream.ptr, []).append(block)
+
+    def memory_in_use(self) -> list[tuple[int, int]]:
+        """Where each piece that somebody has begins and ends."""
+        with self.lock:
+            return [(block.ptr, block.ptr + block.used) for block in list(self._blocks) if block.used]
 
     def check_memory(self) -> None:
         """Fail if something was written beside an array."""
@@ -577,7 +598,7 @@ class HostCUDA(types.ModuleType):
         """As numpy's."""
         return values.astype(dtype or values.dtype, copy=not values._host.flags.c_contiguous)
 
-    def RawModule(self, code: str, options: tuple = ()) -> RawModule:  # noqa: N802  (CuPy's name)
+    def RawModule(self, code: str, options: tuple = ()):  # noqa: N802  (CuPy's name)
         """Kernels of a source."""
         self._fail("RawModule")
-        return RawModule(self, code, options)
+        return self._module(self, code, options)

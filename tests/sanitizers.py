@@ -29,11 +29,11 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 
 # Scenes of all kinds first; then what has ways of its own through the kernels. The many scenes of test_kernels.py that
-# differ in numbers alone are left out, and so is the drizzle package, which is built without.
+# differ in numbers alone are left out, and so are the drizzle package and PTX, whose code is built without.
 ON_KERNELS = ["scenes_property", "kernels", "overlap", "properties", "extremes", "masks", "seams", "weights", "blot"]
 AROUND_THEM = ["pixmap", "arrays", "extra_arrays", "drizzle_api", "live_objects", "threads", "malformed"]
 AROUND_THEM += ["sky_matching_statistics", "outliers"]
-CHOSEN = "not (drizzle- or drizzle] or definition or near_1e or no_farther or reference)"
+CHOSEN = "not (drizzle- or drizzle] or on-ptx or definition or near_1e or no_farther or reference)"
 
 
 @dataclass(frozen=True)

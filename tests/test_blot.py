@@ -133,6 +133,7 @@ def test_ramps_go_on_at_every_edge(own_backend, interp):
     np.testing.assert_allclose(got, 3 * pixmap[..., 0] - 2 * pixmap[..., 1], rtol=EPS32, atol=1e-13)
 
 
+@pytest.mark.also_on_ptx
 @pytest.mark.parametrize("interp", [name for name in INTERPOLATIONS if not name.startswith("lanczos")])
 def test_pixels_are_kept(own_backend, interp):
     """At the centres of the pixels an interpolant gives the pixels (but for Lanczos, whose table has no entry at 1)."""
@@ -290,6 +291,7 @@ def test_unaligned_arrays(own_backend):
         np.testing.assert_array_equal(got, expected, dtype)
 
 
+@pytest.mark.also_on_ptx
 def test_device_arrays(cuda):
     """Arrays on a GPU are used where they are, by "auto" too; other backends refuse them by name."""
     data = np.random.default_rng(0).normal(size=(20, 30)).astype("f4")

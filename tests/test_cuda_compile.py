@@ -19,7 +19,7 @@ ARCHITECTURES = {
 }
 
 WHOLE = ["fold_f4", "fold_f8", "fill_f4", "fill_f8", "finish_variance_f4", "finish_variance_f8", "error_image"]
-WHOLE += ["merge_f4", "merge_f8", "weight_map", "show_weights"]
+WHOLE += ["merge_f4", "merge_f8", "weight_map", "show_weights", "convert_f4", "convert_f8"]
 
 CLEANING = [*(f"median_of_{n}" for n in (4, 8, 16, 32, "any")), "leave_out", "blot_exposure", "make_likely", "compare"]
 CLEANING += ["find_outliers", "find_beside", "grow", "clipped_mean"]

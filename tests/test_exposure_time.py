@@ -113,6 +113,7 @@ def test_any_size_and_place(backend, tall):
     assert (np.abs(image - expected) > 8 * EPS32 * expected).sum() <= allowed
 
 
+@pytest.mark.also_on_ptx
 def test_weights_that_cancel(backend):
     """A sum of weights that is zero is nothing for the data, and a good pixel for the time all the same."""
     shape = (20, 20)

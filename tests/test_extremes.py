@@ -134,6 +134,7 @@ def test_data_of_any_magnitude(backend, data):
         np.testing.assert_allclose(got["data"], expected["data"], rtol=20 * 3 * tol.EPS32)
 
 
+@pytest.mark.also_on_ptx
 @pytest.mark.parametrize("magnitude", [1e-30, 1e6, MIXED])
 def test_averaged_errors(backend, magnitude):
     """Averaged errors hold at all magnitudes of the weights."""

@@ -308,6 +308,7 @@ def test_values_that_are_no_numbers(backend):
     assert_one_go(merged, made(models, **options), per_exposure=30.0 if backend == "drizzle" else 1.0)
 
 
+@pytest.mark.also_on_ptx
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_squared_planes(own_backend, dtype):
     """Values that were averaged with squared weights, as `gpures.Drizzle` has them, are merged with squares."""

@@ -394,6 +394,7 @@ def test_files(tmp_path):
 # On a GPU, or with its kernels on the host
 
 
+@pytest.mark.also_on_ptx
 @pytest.mark.parametrize("n", [1, 3, 4, 7, 16, 30, 32, 33, 40])
 def test_medians_on_the_device(cuda, n):
     """They are those of the CPU, of images on windows, whatever the number."""
@@ -409,6 +410,7 @@ def test_medians_on_the_device(cuda, n):
     assert np.count_nonzero(~np.isclose(*means, atol=1e-5, equal_nan=True)) < 5  # which lie where values are clipped
 
 
+@pytest.mark.also_on_ptx
 @pytest.mark.parametrize("options", [{}, AS_THE_FIELD, {"grow": 3}, {"kernel_size": 5, "snr": (4.0, 3.0)}])
 def test_comparison_on_the_device(cuda, options):
     """So are outliers."""
@@ -421,6 +423,7 @@ def test_comparison_on_the_device(cuda, options):
     np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.mark.also_on_ptx
 @pytest.mark.parametrize("kind", ["spline", "each pixel"])
 def test_blotted_on_the_device(cuda, kind):
     """And the median at an exposure's pixels, to the rounding of their places."""

@@ -177,6 +177,7 @@ def test_order_of_exposures(backend, kernel):
         tol.assert_close(forth[name], back[name], 2 * bounds[name], name)
 
 
+@pytest.mark.also_on_ptx
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_linear_in_the_data(backend, kernel):
     """Drizzling a sum of images gives the sum of the drizzled images, with the same weights."""

@@ -195,6 +195,7 @@ def test_values_that_are_none_in_a_weight_map_are_zero(backend):
     )
 
 
+@pytest.mark.also_on_ptx
 @pytest.mark.parametrize("constant", [1.0, 123.25, 0.0, 1e-30, 1e30])
 def test_one_weight_for_all(backend, constant):
     """A constant is the weight of all pixels."""

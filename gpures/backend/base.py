@@ -15,6 +15,7 @@ from functools import reduce
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from gpures import _cpu
 from gpures.arguments.arrays import as_host
@@ -525,6 +526,14 @@ class Accumulators(ABC):
         arrays = [np.ascontiguousarray(variance, dtype=np.float32) for variance in variances]
         _cpu.error_from_variances(arrays, error, self.touched, thread_count())
         return error
+
+    def in_type(self, image: Any, dtype: DTypeLike) -> Any:
+        """An image in a type: itself, if it is of that."""
+        return image.astype(dtype, copy=False)
+
+    def divided(self, image: Any, divisor: float) -> Any:
+        """An image divided by a number, in its type."""
+        return image / divisor
 
     def close(self) -> None:  # noqa: B027  (most have nothing to do)
         """Give up what is held on a device; nothing can be added afterwards."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ def warn_of_range(name: str, dtype: DTypeLike) -> None:
     )
 
 
-def in_type(image: Any, dtype: DTypeLike, name: str) -> Any:
+def in_type(image: Any, dtype: DTypeLike, name: str, convert: Callable[[Any, DTypeLike], Any]) -> Any:
     """An image in a type; infinite, with a warning, where it leaves the range of that.
 
     Parameters
@@ -32,10 +33,12 @@ def in_type(image: Any, dtype: DTypeLike, name: str) -> Any:
         The type.
     name : str
         What the warning calls it.
+    convert : callable
+        Makes an image one of a type.
     """
     left: list[Any] = []
     with np.errstate(over="call", call=lambda *what: left.append(what)):
-        converted = image.astype(dtype, copy=False)
+        converted = convert(image, dtype)
     if left or (on_device(image) and _has_infinity(converted) and not _has_infinity(image)):
         warn_of_range(name, dtype)
     return converted

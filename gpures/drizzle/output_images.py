@@ -250,8 +250,12 @@ def _checked_output(given: Any, name: str) -> Any:
         if not bool(((image >= -(2**31)) & (image < 2**32) & (image == np.floor(image))).all()):
             raise ValueError(f"'{argument}' must hold integers of at most 32 bits, got others in one of {image.dtype}.")
         image = image.astype(np.int64)
+    if on_device(image):
+        from gpures.backend.cuda.over_pixels import of_type
+
+        return of_type(image, TYPES[name])
     image = image.astype(TYPES[name], copy=False)
-    if isinstance(image, np.ndarray) and not image.flags.writeable:
+    if not image.flags.writeable:
         raise ValueError(f"'{argument}' can't be written to: pass a copy of it.")
     return image
 

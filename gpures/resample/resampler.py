@@ -721,7 +721,8 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
             images = self._accumulators.images()
             if self.dq_of_empty is not None:
                 images = flag_empty(images, self.dq_of_empty)
-            return {key: in_type(image, types[key], key) for key, image in images.items()}
+            convert = self._accumulators.in_type
+            return {key: in_type(image, types[key], key, convert) for key, image in images.items()}
 
     # ---- end ---------------------------------------------------------------------------------------------------
 
@@ -762,7 +763,8 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
             scaling = self._error_scaling()
             if scaling != 1.0:
                 with self._accumulators.context():
-                    model["err"] = (model["err"] / scaling).astype(self.output_array_types["err"], copy=False)
+                    error = self._accumulators.divided(model["err"], scaling)
+                    model["err"] = self._accumulators.in_type(error, self.output_array_types["err"])
         elif self.compute_err == "from_var":
             if self.enable_var:
                 model["err"] = self._error_from_variances(model)
@@ -780,7 +782,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         scaling = self._variance_scaling()
         with stage("variances"), self._accumulators.context():
             for name, image in self._accumulators.finish_variances(scaling).items():
-                output_model[name] = image.astype(self.output_array_types[name], copy=False)
+                output_model[name] = self._accumulators.in_type(image, self.output_array_types[name])
         self._finalized = True
 
     def _error_scaling(self) -> float:
@@ -798,4 +800,4 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         names = self.variance_array_names if self.error_from_variances is None else self.error_from_variances
         with stage("error"), self._accumulators.context():
             error = self._accumulators.error_image([model[name] for name in names])
-            return error.astype(self.output_array_types["err"], copy=False)
+            return self._accumulators.in_type(error, self.output_array_types["err"])

@@ -23,10 +23,10 @@ __device__ void over_pixels(long long ny, long long nx, const Work& work)
     }
 }
 
-__device__ void put_middle(const Stack& s, long long at, const Middle<float>& middle)
+__device__ void put_middle(const Stack& s, long long at, const Middle<Single>& middle)
 {
-    s.out[at] = middle.median();
-    if (s.lower) s.lower[at] = middle.low;
+    s.out[at] = static_cast<float>(middle.median());
+    if (s.lower) s.lower[at] = static_cast<float>(middle.low);
 }
 
 // Of at most N images, whose values lie in registers.
@@ -34,19 +34,20 @@ template <int N>
 __device__ void median_of_few(const Stack& s)
 {
     over_pixels(s.ny, s.nx, [&](long long i, long long j) {
-        float v[N];
+        Single v[N];
         unsigned count = 0;
         GPURES_UNROLL
         for (int k = 0; k < N; ++k) {
-            put(k < s.images ? value_at(s.image[k], s.x0 + i, s.y0 + j) : narrowed(not_a_number()), v[k], count);
+            const Single nothing = narrowed(not_a_number());
+            put(k < s.images ? value_at(s.image[k], s.x0 + i, s.y0 + j) : nothing, v[k], count);
         }
-        const Middle<float> middle = middle_of_few(v, N, count, s.least);
+        const Middle<Single> middle = middle_of_few(v, N, count, s.least);
         put_middle(s, j * s.nx + i, middle);
         if (!s.scatter) return;
-        const float median = middle.median();
+        const Single median = middle.median();
         GPURES_UNROLL
         for (int k = 0; k < N; ++k) v[k] = deviation(v[k], median);
-        s.scatter[j * s.nx + i] = middle_of_few(v, N, count, s.least).median();
+        s.scatter[j * s.nx + i] = static_cast<float>(middle_of_few(v, N, count, s.least).median());
     });
 }
 
@@ -55,18 +56,18 @@ __device__ void median_of_many(const Stack& s)
     over_pixels(s.ny, s.nx, [&](long long i, long long j) {
         unsigned counted = 0;
         const auto read = [&](long long k) {
-            float value;
+            Single value;
             put(value_at(s.image[k], s.x0 + i, s.y0 + j), value, counted);
             return value;
         };
         for (long long k = 0; k < s.images; ++k) read(k);
         const unsigned count = counted;
-        const Middle<float> middle = middle_of_many<float>(read, s.images, count, s.least);
+        const Middle<Single> middle = middle_of_many<Single>(read, s.images, count, s.least);
         put_middle(s, j * s.nx + i, middle);
         if (!s.scatter) return;
-        const float median = middle.median();
+        const Single median = middle.median();
         const auto apart = [&](long long k) { return deviation(read(k), median); };
-        s.scatter[j * s.nx + i] = middle_of_many<float>(apart, s.images, count, s.least).median();
+        s.scatter[j * s.nx + i] = static_cast<float>(middle_of_many<Single>(apart, s.images, count, s.least).median());
     });
 }
 
@@ -85,8 +86,9 @@ extern "C" __global__ void clipped_mean(const Stack s, const Clipped c)
     over_pixels(s.ny, s.nx, [&](long long i, long long j) {
         const long long at = j * s.nx + i;
         const auto read = [&](long long k) { return value_at(s.image[k], s.x0 + i, s.y0 + j); };
-        const float reach = narrowed(c.times) * greatest(c.scatter[at], narrowed(c.noise));
-        c.out[at] = mean_within(read, s.images, c.median[at], reach);
+        const Single scatter = c.scatter[at], noise = narrowed(c.noise), times = narrowed(c.times);
+        c.out[at] =
+            static_cast<float>(mean_within(read, s.images, Single(c.median[at]), times * greatest(scatter, noise)));
     });
 }
 
@@ -95,7 +97,7 @@ extern "C" __global__ void leave_out(const float* data, const float* weight, con
                                      const float least_weight, const long long ny, const long long nx, float* out)
 {
     over_pixels(ny, nx, [&](long long i, long long j) {
-        const bool counts = weight[j * stride + i] > least_weight;
+        const bool counts = Single(weight[j * stride + i]) > Single(least_weight);
         out[j * nx + i] = counts ? data[j * stride + i] : narrowed(not_a_number());
     });
 }

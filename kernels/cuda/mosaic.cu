@@ -89,7 +89,7 @@ extern "C" __global__ void merge_f8(const Merge m) { merge_window<double>(m); }
 
 extern "C" __global__ void fill_f4(float* image, const float* weight, long long nx, const Window w, double value)
 {
-    fill_image(image, weight, nx, w, static_cast<float>(value));
+    fill_image(image, weight, nx, w, narrowed(value));
 }
 
 extern "C" __global__ void fill_f8(double* image, const double* weight, long long nx, const Window w, double value)
@@ -110,6 +110,17 @@ extern "C" __global__ void finish_variance_f4(float* variance, const float* weig
 extern "C" __global__ void finish_variance_f8(double* variance, const double* weight, long long count, double scaling)
 {
     finish_variance_image(variance, weight, count, scaling);
+}
+
+// An image in this type, of the other.
+extern "C" __global__ void convert_f4(const double* from, float* to, long long count)
+{
+    over_grid(count, [=](long long k) { to[k] = narrowed(from[k]); });
+}
+
+extern "C" __global__ void convert_f8(const float* from, double* to, long long count)
+{
+    over_grid(count, [=](long long k) { to[k] = widened(from[k]); });
 }
 
 // `variances` is an array of `planes` addresses.

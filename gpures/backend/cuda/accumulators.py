@@ -18,6 +18,7 @@ from gpures.arguments.arrays import aligned, on_device
 from gpures.backend.base import BITS_PER_PLANE, Accumulators, Contents, MosaicLayout, Part
 from gpures.backend.cuda.device import explained, import_cupy, memory_info, select
 from gpures.backend.cuda.kernels import BLOCK_OF_SPLAT, Program
+from gpures.backend.cuda.over_pixels import of_type
 from gpures.backend.cuda.upload import Uploader
 from gpures.backend.planes import Plane, PlaneAccumulators
 from gpures.box import Box
@@ -422,8 +423,7 @@ class CUDAAccumulators(PlaneAccumulators):
     def _taken(self, image: Any, dtype: np.dtype) -> Any:
         if not on_device(image):
             return self._cupy.asarray(np.ascontiguousarray(image, dtype))
-        image = self._usable(self._cupy.asarray(image))
-        return self._cupy.ascontiguousarray(image, dtype)
+        return self._cupy.ascontiguousarray(of_type(self._usable(self._cupy.asarray(image)), dtype))
 
     def finish_variances(self, scaling: float) -> dict[str, Any]:  # noqa: D102
         images = {}
@@ -447,13 +447,22 @@ class CUDAAccumulators(PlaneAccumulators):
             return super().error_image(variances)
         cupy = self._cupy
         with self._current("making the error image"):
-            arrays = [cupy.ascontiguousarray(variance, dtype=np.float32) for variance in variances]
+            arrays = [cupy.ascontiguousarray(of_type(variance, np.float32)) for variance in variances]
             addresses = cupy.asarray(np.array([array.data.ptr for array in arrays], np.uint64))
             error = cupy.empty(self.layout.shape, np.float32)
             self._follow(cupy.cuda.get_current_stream())
             self._over_image("error_image", error.size, addresses, np.int32(len(arrays)), error, np.int64(error.size))
             self._stream.synchronize()
         return error
+
+    def in_type(self, image: Any, dtype: DTypeLike) -> Any:  # noqa: D102
+        return of_type(image, dtype) if on_device(image) else super().in_type(image, dtype)
+
+    def divided(self, image: Any, divisor: float) -> Any:  # noqa: D102
+        if not on_device(image) or image.dtype != np.float32:
+            return super().divided(image, divisor)
+        # As numpy divides, but by way of float64: in float32 CuPy takes subnormal numbers for 0.
+        return of_type(of_type(image, np.float64) / float(np.float32(divisor)), np.float32)
 
     def _out(self, image: Any) -> Any:
         """An image for the caller."""

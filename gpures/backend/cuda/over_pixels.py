@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from gpures.arguments.arrays import aligned, on_device
 from gpures.backend.cuda.device import explained, import_cupy
 from gpures.backend.cuda.kernels import Program
 
-__all__ = ["Device", "device_of"]
+__all__ = ["Device", "device_of", "of_type"]
 
 # Threads of a block, and the most blocks of a grid, whose threads go over an image.
 THREADS = 128
@@ -52,7 +53,7 @@ class Device:
             What it shall be of.
         """
         array = array if on_device(array) else np.ascontiguousarray(array, dtype)
-        return self.cupy.ascontiguousarray(aligned(self.cupy.asarray(array)), dtype)
+        return self.cupy.ascontiguousarray(of_type(aligned(self.cupy.asarray(array)), dtype))
 
     def call(self, name: str, pixels: int, *arguments: Any) -> None:
         """Call a kernel for so many pixels.
@@ -86,3 +87,25 @@ def device_of(number: int, what: str, file: str) -> Iterator[Device]:
     cupy = import_cupy()
     with explained(what), cupy.cuda.Device(number):
         yield Device(cupy, number, file)
+
+
+def of_type(array: Any, dtype: DTypeLike) -> Any:
+    """A device array in a type, itself if it is of that, on the caller's current stream.
+
+    From float64 to float32 and back by kernels of ours: CuPy's own take the subnormal numbers of float32 for 0.
+
+    Parameters
+    ----------
+    array : cupy.ndarray
+        Of elements that lie at multiples of their size.
+    dtype : dtype
+        The type.
+    """
+    dtype = np.dtype(dtype)
+    name = {("f8", "f4"): "convert_f4", ("f4", "f8"): "convert_f8"}.get((array.dtype.str[1:], dtype.str[1:]))
+    if name is None:
+        return array.astype(dtype, copy=False)
+    with device_of(array.device.id, "converting an array", "mosaic.cu") as device:
+        made = device.cupy.empty(array.shape, dtype)
+        device.call(name, made.size, device.cupy.ascontiguousarray(array), made, np.int64(made.size))
+        return made

@@ -1,0 +1,1 @@
+"""PTX, the code that CUDA's compiler generates, on a CPU."""
