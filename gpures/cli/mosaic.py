@@ -32,7 +32,10 @@ FLAGS = {
 }
 
 # What is not an argument of `gpures.mosaic` of the same name.
-OWN = ("files", "output", "overwrite", "dry_run", "skip_bad", "quiet", "threads", "run", "usage_error", "names", "call")
+OWN = (
+    *("files", "output", "overwrite", "dry_run", "skip_bad", "quiet", "threads", "scheduler"),
+    *("run", "usage_error", "names", "call"),
+)
 
 # Exit status.
 NOT_FINISHED, NOT_BEGUN = 1, 2
@@ -335,6 +338,13 @@ def _add_machine(group: Any) -> None:
         help="number of the GPU, or of several, as '0,1', or 'all'",
     )
     group.add_argument(
+        "--scheduler",
+        metavar="WHERE",
+        default=None,
+        help="have the workers of dask make it: the address of a scheduler, such as tcp://host:8786, 'local' for "
+        "processes on this machine, or 'cuda' for one for each of its GPUs; OUT is a .zarr then",
+    )
+    group.add_argument(
         "--memory-limit",
         metavar="SIZE",
         help="memory that may be used, such as 8GB: what does not fit is made in tiles, which go into OUT (.fits or "
@@ -376,6 +386,7 @@ def _run(parsed: argparse.Namespace) -> int:
         os.environ["GPURES_NUM_THREADS"] = str(parsed.threads)
     status = NOT_BEGUN
     try:
+        from gpures.mosaicking.distributed import connected
         from gpures.mosaicking.plan import make_plan
         from gpures.mosaicking.product import build
         from gpures.mosaicking.report import plan_text
@@ -396,7 +407,8 @@ def _run(parsed: argparse.Namespace) -> int:
             if parsed.dry_run:
                 return 0
             status = NOT_FINISHED
-            made = build(plan, progress=not parsed.quiet)
+            with nullcontext() if parsed.scheduler is None else connected(parsed.scheduler) as client:
+                made = build(plan, progress=not parsed.quiet, client=client)
         if not parsed.quiet:
             print(printable(made.report, getattr(sys.stdout, "encoding", None)))
     except KeyboardInterrupt:

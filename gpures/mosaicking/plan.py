@@ -21,6 +21,7 @@ from gpures.exposure.options import Options
 from gpures.io import FileError
 from gpures.io.atomic import check_space
 from gpures.io.flags import default_good_bits, names_for
+from gpures.io.writer import is_zarr_name
 from gpures.machine.memory import available_memory, used_memory
 from gpures.mosaicking import tiling
 from gpures.mosaicking.asked import asked_for
@@ -49,6 +50,10 @@ AT_A_TIME = 3
 
 # Part of the memory that a tile may take; exposures that several tiles need have the rest.
 OF_TILE = 0.6
+
+# Part of a worker's memory that a tile may take: what is merged and made of it is beside it, and exposures; and how
+# many tiles there are at least for each task that is done at a time.
+OF_WORKER, TILES_FOR_TASK = 0.15, 2
 
 # Bytes that are kept for what is not counted, beside what the process has by now.
 OF_PROCESS = 96 << 20
@@ -123,6 +128,8 @@ class Plan:
         Memory for exposures that several tiles need.
     memory_limit : int or None
         Bytes of memory that may be used.
+    asked_backend : str
+        The backend that was asked for.
     cleaning : CleaningOptions
         Whether skies are matched and outliers left out; then each exposure is read twice.
     """
@@ -158,6 +165,7 @@ class Plan:
     tiles: list[Box] = field(default_factory=list, repr=False)
     shelf_bytes: int = 0
     memory_limit: int | None = None
+    asked_backend: str = "auto"
     cleaning: CleaningOptions = field(default_factory=CleaningOptions)
 
     @property
@@ -245,6 +253,33 @@ class Plan:
                 f"{max(room, 0) / GIB:.3g} GiB may be used for them."
             ) from None
         self.shelf_bytes = max(0, int(room - waiting - 1.1 * self.tile_bytes)) if self.backend != "cuda" else waiting
+
+    def cut_for(self, tasks: int, memory: int | None) -> None:
+        """Cut the frame into tiles for workers that do so many tasks at a time, with so much memory for each.
+
+        Raises
+        ------
+        ValueError
+            The mosaic can't be made by workers.
+        MemoryError
+            They have too little memory for any tile.
+        """
+        why = self._why_whole()
+        if why is None and not is_zarr_name(Path(str(self.path))):
+            why = f"they write to a store in zarr, and 'output' is {self.path}"
+        if why is not None:
+            raise ValueError(f"The workers of 'client' can't make this mosaic: {why}.")
+        per_pixel = self.frame.bytes / math.prod(self.shape)
+        pixels = math.prod(self.shape) / (TILES_FOR_TASK * tasks)
+        if memory is not None:
+            least = tiling.GRAIN**2 * per_pixel
+            if memory * OF_WORKER < least + self.waiting_bytes / AT_A_TIME * OF_WORKER:
+                raise MemoryError(
+                    f"A worker has {memory / GIB:.3g} GiB for a task, and {least / OF_WORKER / GIB:.3g} GiB are needed "
+                    f"for the smallest tile beside an exposure of {self.waiting_bytes / AT_A_TIME / GIB:.2g} GiB."
+                )
+            pixels = min(pixels, memory * OF_WORKER / per_pixel)
+        self.tiles = tiles_of(self.shape, max(pixels, tiling.GRAIN**2))
 
     def _room(self) -> float | None:
         """Memory that may be used for the mosaic where it lies; None where nobody says."""
@@ -413,6 +448,7 @@ def make_plan(
         outside=[source.name for source in place.outside],
         footprints=place.footprints,
         memory_limit=asked.memory_limit,
+        asked_backend=options.backend,
     )
     plan.cut()
     return plan

@@ -22,13 +22,14 @@ from gpures.mosaicking.checkpoints import Checkpoints
 from gpures.mosaicking.cleaner import Cleaner
 from gpures.mosaicking.content import content_of, idle_exposures, pixels_with_data, resampler_of
 from gpures.mosaicking.continuing import OPTIONS, as_text
+from gpures.mosaicking.distributed import Distributed, resampler_in_tiles, room_of_workers
 from gpures.mosaicking.headers import keywords_of
 from gpures.mosaicking.history import history_of
 from gpures.mosaicking.plan import Plan, make_plan, nothing_left
 from gpures.mosaicking.report import report_text
-from gpures.mosaicking.stores import opened_store
+from gpures.mosaicking.stores import Store, opened_store
 from gpures.mosaicking.stream import Stream
-from gpures.mosaicking.tiled import TileByTile, Tiled
+from gpures.mosaicking.tiled import Tiled
 from gpures.reporting.progress import shown
 from gpures.reporting.timing import stage, watched
 from gpures.resample.resampler import Resample
@@ -153,6 +154,7 @@ def mosaic(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 10,
     memory_limit: int | str | None = None,
+    client: Any = None,
     skip_bad: bool = False,
     overwrite: bool = False,
     progress: bool | Callable[[int, int | None], object] | None = True,
@@ -255,6 +257,10 @@ def mosaic(
         is made in tiles, each exposure read for those that it reaches, and they are written to ``output``, which is a
         ``.fits`` or ``.zarr`` then, one by one; it is that of one piece to the last bit on the CPU. By default what is
         available.
+    client : distributed.Client, optional
+        Have the workers of dask make the mosaic, which is written to ``output``, a ``.zarr`` in a folder that all of
+        them see: each reads the files that it needs, and tiles are made of parts that are merged. If a worker dies
+        another one does what was lost. Equal to the mosaic that one process makes up to rounding.
     skip_bad : bool, optional
         Whether exposures that can't be used are left out, with a warning. Else the first one is an error.
     overwrite : bool, optional
@@ -328,15 +334,17 @@ def mosaic(
         progress=progress,
         **options,
     )
-    return build(plan, progress)
+    return build(plan, progress, client)
 
 
-def build(plan: Plan, progress: Any = True) -> Mosaic:
-    """Make the mosaic that was planned, and write it; ``progress``, result and errors are those of `mosaic`."""
+def build(plan: Plan, progress: Any = True, client: Any = None) -> Mosaic:
+    """Make the mosaic that was planned, and write it; the other arguments, result and errors are those of `mosaic`."""
+    if client is not None:
+        plan.cut_for(*room_of_workers(client))
     plan.check_room()
     begin = time.perf_counter()
     if plan.tiles:
-        return _build_in_tiles(plan, progress, begin)
+        return _build_in_tiles(plan, progress, begin, client)
     with ExitStack() as stack:
         # Open from the beginning: there is a file handle for it, and whatever would be in its way is so now.
         destination: Any = None if plan.path is None else stack.enter_context(destination_of(plan.path, plan.overwrite))
@@ -400,7 +408,7 @@ def build(plan: Plan, progress: Any = True) -> Mosaic:
     )
 
 
-def _build_in_tiles(plan: Plan, progress: Any, begin: float) -> Mosaic:
+def _build_in_tiles(plan: Plan, progress: Any, begin: float, client: Any) -> Mosaic:
     """Make a mosaic tile by tile, of which each is written when it is finished."""
     assert isinstance(plan.sources, Sequence)
     unit = plan.scales.calibration.unit
@@ -409,11 +417,9 @@ def _build_in_tiles(plan: Plan, progress: Any, begin: float) -> Mosaic:
             seconds = stack.enter_context(watched())
         except RuntimeError:
             seconds = {}
-        names = plan.frame.variance_names
-        resampler = type(Resample.__name__, (TileByTile, resampler_of(names) if names else Resample), {})
         content = partial(content_of, options=plan.options, flag_names=plan.flag_names)
         stream = Stream(plan.sources, plan.arrays, plan.scales, plan.skip_bad, content)
-        tiled = Tiled(plan, resampler, stream)
+        tiled = Tiled(plan, resampler_in_tiles(plan.frame.variance_names), stream)
         planned = [ExposureRecord(source.name) for source in plan.sources]
         store = stack.enter_context(
             opened_store(
@@ -426,16 +432,14 @@ def _build_in_tiles(plan: Plan, progress: Any, begin: float) -> Mosaic:
                 history=history_of(plan.call, plan.options),
             )
         )
-        with shown(progress, tiled.total, "in tiles") as show:
-            for tile, images in tiled.tiles(show):
-                with stage("writing"):
-                    if images is None:
-                        store.write_empty(tile)
-                    else:
-                        for name, image in images.items():
-                            store.write(name, tile, image)
-                del images
-        skipped = plan.skipped + stream.skipped
+        if client is None:
+            with shown(progress, tiled.total, "in tiles") as show:
+                _write_tiles(tiled, store, show)
+        else:
+            with shown(progress, len(plan.tiles), "tiles") as show, stage("workers"):
+                Distributed(plan, tiled, client).make(store, show)
+        tiled.count_others()
+        skipped = plan.skipped + tiled.skipped
         records = tiled.records
         if not records:
             raise ValueError(nothing_left(skipped))
@@ -461,7 +465,7 @@ def _build_in_tiles(plan: Plan, progress: Any, begin: float) -> Mosaic:
         exposures=records,
         unit=unit,
         backend=tiled.backend,
-        pixels=stream.pixels,
+        pixels=tiled.pixels,
         data_pixels=tiled.data_pixels,
         skipped=skipped,
         path=plan.path,
@@ -471,6 +475,18 @@ def _build_in_tiles(plan: Plan, progress: Any, begin: float) -> Mosaic:
             "total": plan.seconds + time.perf_counter() - begin,
         },
     )
+
+
+def _write_tiles(tiled: Tiled, store: Store, show: Callable[[int], Any]) -> None:
+    """Make tiles, and write each when it is finished."""
+    for tile, images in tiled.tiles(show):
+        with stage("writing"):
+            if images is None:
+                store.write_empty(tile)
+            else:
+                for name, image in images.items():
+                    store.write(name, tile, image)
+        del images  # or they would be held while the next one is made
 
 
 def _begun(plan: Plan, resampler: type[Resample]) -> Resample:

@@ -180,6 +180,11 @@ class Scales:
                 forward, backward = forward.duplicate(), backward.duplicate()
             self._output, self._to_output = forward, backward
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        # In another process the exposures are other objects.
+        self._found = {id(source): (source, scale) for source, scale in self._found.values()}
+
     def settle(self, source: Source) -> None:
         """Find out what an exposure is multiplied by, before it is read.
 

@@ -62,6 +62,10 @@ class Stream:
     seen : mapping, optional
         Exposures that are there already, by their digest and extension: what is said of them.
 
+    alike_in : set of (str, str), optional
+        Paths and names of exposures that may be the same as others, as `gpures.mosaicking.twice.alike` finds them; by
+        default among the sources.
+
     Attributes
     ----------
     skipped : list of (str, str)
@@ -84,6 +88,7 @@ class Stream:
         skip_bad: bool,
         content: Callable[[Mapping[str, Any]], Content | None],
         seen: Mapping[tuple[str, str], Any] | None = None,
+        alike_in: set[tuple[str, str]] | None = None,
     ):
         self.skipped: list[tuple[str, str]] = []
         self.unread = 0
@@ -96,7 +101,9 @@ class Stream:
         self._kept: list[Source] = []  # of those that were handed on, where they can be read again
         self._again: list[int] = []  # numbers among these, as they were handed on the second time
         self._seen = dict(seen or {})
-        self._alike = alike(sources) if isinstance(sources, Sequence) else set()
+        if alike_in is None:
+            alike_in = alike(sources) if isinstance(sources, Sequence) else set()
+        self._alike = alike_in
 
     @property
     def records(self) -> list[ExposureRecord]:  # noqa: D102

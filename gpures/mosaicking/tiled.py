@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from gpures import _cpu
 from gpures.arguments.arrays import as_host
-from gpures.backend.base import MosaicLayout
+from gpures.backend.base import Accumulators, MosaicLayout
 from gpures.backend.choice import make_accumulators
 from gpures.box import Box
 from gpures.exposure.exposure import Exposure
@@ -34,7 +34,7 @@ from gpures.resample.resampler import MODEL_ERRORS, Resample
 from gpures.resample.resuming import variance_weights, weights_to_keep
 from gpures.resample.times import GroupTimes, times_of
 
-__all__ = ["TileByTile", "Tiled"]
+__all__ = ["TileByTile", "Tiled", "Told", "idle_in"]
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,18 @@ class TileByTile(Resample):
 
     def _defer_images(self) -> None:
         """Nobody looks at what is not finished."""
+
+    def times(self, number: int) -> GroupTimes:
+        """What of an exposure that was added is counted."""
+        return self._times[number]
+
+    def accumulated(self) -> Accumulators:
+        """What is accumulated in the tile."""
+        return self._accumulators
+
+    def go_on_with(self, accumulators: Accumulators) -> None:
+        """Have what others have accumulated in the tile, in place of what is there."""
+        self._accumulators.take_over(accumulators.part(accumulators.touched))
 
     def begin(self, tile: Box, count: int) -> None:
         """Begin a tile, of a mosaic of so many exposures."""
@@ -113,16 +125,42 @@ class TileByTile(Resample):
         self.tells_weights = self.tells_weights and not weights_to_keep(self, there, weights)
         return {name: images[name] for name in self._output_model if name in images}
 
-    def facts(self, numbers: Sequence[int]) -> dict[str, Any]:
-        """What is known of the mosaic of these exposures beside its images: of their times in their order."""
+    def facts(self, times: Sequence[GroupTimes]) -> dict[str, Any]:
+        """What is known of the mosaic beside its images, by the times of its exposures in their order."""
         self._drop_accumulators()
         self._group_ids, self._group_times, self._output_model["pointings"] = [], [], 0
+        self._n_res_models = len(times)
         self.init_time_counters()
-        for number in numbers:
-            self._count_group(self._times[number])
+        for each in times:
+            self._count_group(each)
         self.finalize_time_info()
         images = {*self._accumulated_keys(), *self._variance_names(), "err"}
         return {name: value for name, value in self._output_model.items() if name not in images}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is known of an exposure that has been looked at.
+
+    Attributes
+    ----------
+    record : gpures.io.exposures.ExposureRecord or None
+        None where it is left out.
+    times : dict
+        What of it is counted.
+    pixels : int
+        Its number of pixels.
+    digests : sequence of (str, str)
+        By what it is known again.
+    why : str
+        Why it is left out.
+    """
+
+    record: ExposureRecord | None
+    times: GroupTimes = field(default_factory=dict)
+    pixels: int = 0
+    digests: Sequence[tuple[str, str]] = ()
+    why: str = ""
 
 
 @dataclass
@@ -148,7 +186,6 @@ class _Shelf:
     kept: OrderedDict[int, Mapping[str, Any]] = field(default_factory=OrderedDict)
     taken: dict[int, int] = field(default_factory=dict)  # numbers under which the stream has handed them on
     left_out: set[int] = field(default_factory=set)
-    read: int = 0
 
     def model(self, number: int, tile: int) -> Mapping[str, Any] | None:
         """Model of an exposure, for a tile; None where it is left out."""
@@ -156,7 +193,6 @@ class _Shelf:
             return None
         model = self.kept.pop(number, None)
         if model is None:
-            self.read += 1
             model = self._read(number)
         if model is None:
             self.left_out.add(number)
@@ -209,16 +245,16 @@ class Tiled:
     ----------
     blank : dict
         Of each image a pixel in which nothing is.
+    told : dict
+        What is known of exposures that have been looked at, by their numbers in the plan.
     numbers : list of int
-        Exposures that are in it, of those of the plan.
-    records : list of gpures.io.exposures.ExposureRecord
-        What is known of each of them.
+        Those that are in it.
     data_pixels : int
         Pixels that have data.
     idle : set of int
         Exposures of which no pixel has anything.
-    read : int
-        How many times an exposure was read.
+    tells_weights : bool
+        Whether the mosaic can be gone on with: see `TileByTile`.
     """
 
     def __init__(self, plan: Plan, resampler: type[TileByTile], stream: Stream):
@@ -235,8 +271,10 @@ class Tiled:
             for number, source in enumerate(self._sources):
                 reach = self._resample.reach_of(source)
                 uses[number] += [k for k, tile in enumerate(plan.tiles) if any(_meet(part, tile) for part in reach)]
+        self.told: dict[int, Told] = {}
         self.data_pixels = 0
         self.idle = set(range(len(self._sources)))
+        self.tells_weights = True
 
     def _settle_ratio(self) -> None:
         """Have the pixel scale ratio of the first exposure that is used, as where there are no tiles."""
@@ -261,20 +299,31 @@ class Tiled:
         """
         done = 0
         for k, tile in enumerate(self._plan.tiles):
-            chosen = [number for number, uses in enumerate(self._shelf.uses) if k in uses]
-            if chosen:
+            if chosen := self.numbers_in(k):
                 self._resample.begin(tile, len(self._sources))
                 for number in self._added(chosen, k):
                     done += 1
                     show(done)
                     del number
                 images = self._resample.finished()
-                self._look_at(images)
+                with stage("counting"):
+                    idle = idle_in(images, len(self._sources))
+                    self.note({}, pixels_with_data(images["wht"]), idle, self._resample.tells_weights)
                 yield tile, images
                 del images
             else:
                 yield tile, None
-        self._count_others()
+
+    def numbers_in(self, tile: int) -> list[int]:
+        """Exposures that reach a tile, by its number."""
+        return [number for number, uses in enumerate(self._shelf.uses) if tile in uses]
+
+    def note(self, told: Mapping[int, Told], data_pixels: int, idle: Collection[int], tells_weights: bool) -> None:
+        """Note what a tile tells; the arguments are attributes."""
+        self.told |= told
+        self.data_pixels += data_pixels
+        self.idle &= set(idle)
+        self.tells_weights = self.tells_weights and tells_weights
 
     @property
     def total(self) -> int:
@@ -296,26 +345,26 @@ class Tiled:
     def _pixmap_ahead(self, item: tuple[int, Mapping[str, Any] | None]) -> PixelMap | None:
         return None if item[1] is None else self._resample._pixmap_ahead(item[1])
 
-    def _look_at(self, images: Mapping[str, Any]) -> None:
-        with stage("counting"):
-            self.data_pixels += pixels_with_data(images["wht"])
-            if images.get("con") is not None:
-                self.idle &= set(idle_exposures(images["con"], len(self._sources)))
-
-    def _count_others(self) -> None:
+    def count_others(self) -> None:
         """Count exposures that reach no tile, as where there are none: they have times."""
         last = len(self._plan.tiles)
         self._resample.begin(Box(0, 0, 0, 0), len(self._sources))
         for _ in self._added([number for number, uses in enumerate(self._shelf.uses) if not uses], last):
             pass
+        for number, taken in self._shelf.taken.items():
+            if number not in self._shelf.left_out and number in self._resample._times:
+                ny, nx = self._sources[number].shape
+                record, times = self._stream.record(taken), self._resample.times(number)
+                self.told.setdefault(number, Told(record, times, ny * nx))
 
     @property
     def numbers(self) -> list[int]:  # noqa: D102
-        return sorted(set(self._shelf.taken) - self._shelf.left_out)
+        return sorted(number for number, told in self.told.items() if told.record is not None)
 
     @property
-    def records(self) -> list[ExposureRecord]:  # noqa: D102
-        return [self._stream.record(self._shelf.taken[number]) for number in self.numbers]
+    def records(self) -> list[ExposureRecord]:
+        """What is known of each of them."""
+        return [record for number in self.numbers if (record := self.told[number].record) is not None]
 
     @property
     def headers(self) -> list[Mapping[str, Any]]:
@@ -323,22 +372,35 @@ class Tiled:
         return [self._sources[number].header for number in self.numbers]
 
     @property
-    def read(self) -> int:  # noqa: D102
-        return self._shelf.read
-
-    def facts(self) -> dict[str, Any]:
-        """What is known of the mosaic beside its images."""
-        return self._resample.facts(self.numbers)
+    def pixels(self) -> int:
+        """Of all of them."""
+        return sum(told.pixels for told in self.told.values())
 
     @property
-    def tells_weights(self) -> bool:
-        """Whether the mosaic can be gone on with: see `TileByTile`."""
-        return self._resample.tells_weights
+    def skipped(self) -> list[tuple[str, str]]:
+        """Exposures that were left out, and why."""
+        left_out = [(number, told.why) for number, told in sorted(self.told.items()) if told.record is None]
+        told = [(self._sources[number].name, why) for number, why in left_out]
+        return list(dict.fromkeys([*self._stream.skipped, *told]))
+
+    @property
+    def ratio(self) -> float | None:
+        """Pixel scale ratio of the mosaic."""
+        return self._resample.pixel_scale_ratio
 
     @property
     def backend(self) -> str:
         """Name of the backend in use."""
         return self._resample.backend
+
+    def facts(self) -> dict[str, Any]:
+        """What is known of the mosaic beside its images."""
+        return self._resample.facts([self.told[number].times for number in self.numbers])
+
+
+def idle_in(images: Mapping[str, Any], count: int) -> Collection[int]:
+    """Exposures, of so many, of which no pixel of a tile has anything; all where nobody knows."""
+    return range(count) if images.get("con") is None else idle_exposures(images["con"], count)
 
 
 def _meet(one: Box, other: Box) -> bool:

@@ -1,0 +1,403 @@
+"""A mosaic that the workers of dask make: of each tile, parts of a few exposures, merged in a tree and written.
+
+Tasks are pure: what a worker that dies has done another one does again, to the same end, as each part of the store is
+written as a whole. What each knows of exposures and times travels with the parts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from gpures.arguments.arrays import got
+from gpures.box import Box
+from gpures.errors import MissingDependencyError
+from gpures.exposure.options import Options
+from gpures.machine.threads import thread_count
+from gpures.mosaicking.content import content_of, pixels_with_data, resampler_of
+from gpures.mosaicking.plan import Plan
+from gpures.mosaicking.scale import Scales
+from gpures.mosaicking.sources import Source
+from gpures.mosaicking.stores import Store
+from gpures.mosaicking.stream import Stream
+from gpures.mosaicking.tiled import TileByTile, Tiled, Told, idle_in
+from gpures.mosaicking.twice import alike
+from gpures.resample.resampler import MODEL_ERRORS, Resample
+
+__all__ = ["Distributed", "connected", "resampler_in_tiles", "room_of_workers"]
+
+log = logging.getLogger(__name__)
+
+# Exposures that a task adds.
+BATCH = 4
+
+
+@dataclass(frozen=True)
+class Job:
+    """What workers are told, once.
+
+    Attributes
+    ----------
+    sources : list of Source
+        The exposures.
+    scales : Scales
+        What they are multiplied by.
+    arrays : frozenset of str
+        Names of the arrays that are read.
+    options : Options
+        What the resampling is set to.
+    variance_names : tuple of str
+        Variances that are resampled.
+    flag_names : dict or None
+        Numbers of DQ flags.
+    skip_bad : bool
+        Whether exposures that can't be used are left out.
+    output_wcs : dict
+        The frame.
+    ratio : float or None
+        Pixel scale ratio.
+    alike : set of (str, str)
+        Paths and names of exposures that may be the same as others.
+    tasks_of_host : dict
+        How many tasks are done at a time, by host.
+    """
+
+    sources: list[Source]
+    scales: Scales
+    arrays: frozenset[str]
+    options: Options
+    variance_names: tuple[str, ...]
+    flag_names: Mapping[str, int] | None
+    skip_bad: bool
+    output_wcs: dict[str, Any]
+    ratio: float | None
+    alike: set[tuple[str, str]]
+    tasks_of_host: Mapping[str, int]
+
+    def resampler(self) -> TileByTile:
+        """A resampler, which has not begun a tile."""
+        resample = resampler_in_tiles(self.variance_names)(self.output_wcs, **self.options.chosen())
+        resample._pixel_scale_ratio = self.ratio
+        if self.flag_names is not None:
+            resample.dq_flag_name_map = self.flag_names
+        return resample
+
+
+@dataclass
+class Part:
+    """What some exposures are in a tile.
+
+    Attributes
+    ----------
+    accumulators : Accumulators or None
+        What is accumulated; None where nothing is.
+    told : dict
+        Of each exposure that has been looked at what is known: a record and its times, or why it is left out.
+    """
+
+    accumulators: Any
+    told: dict[int, Told]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a tile that was written tells.
+
+    Attributes
+    ----------
+    told : dict
+        As of `Part`.
+    data_pixels : int
+        Its pixels that have data.
+    idle : frozenset of int
+        Exposures of which no pixel has anything.
+    tells_weights : bool
+        See `TileByTile`.
+    """
+
+    told: dict[int, Told]
+    data_pixels: int
+    idle: frozenset[int]
+    tells_weights: bool
+
+
+def resampler_in_tiles(names: Sequence[str]) -> type[TileByTile]:
+    """Class that accumulates tiles of a mosaic with these variances."""
+    return type(Resample.__name__, (TileByTile, resampler_of(names) if names else Resample), {})
+
+
+# ---- tasks -----------------------------------------------------------------------------------------------------------
+
+
+def added(job: Job, tile: Box, numbers: Sequence[int]) -> Part:
+    """Add some exposures to a tile."""
+    with _threads(job):
+        resample = job.resampler()
+        resample.begin(tile, len(job.sources))
+        content = partial(content_of, options=job.options, flag_names=job.flag_names)
+        stream = Stream([], job.arrays, job.scales, job.skip_bad, content, alike_in=job.alike)
+        told: dict[int, Told] = {}
+        taken = 0
+        for number in numbers:
+            source = job.sources[number]
+            model = stream.taken(source)
+            if model is not None:
+                taken += 1
+                try:
+                    resample.add(number, model, None)
+                except MODEL_ERRORS as error:
+                    stream.on_error(taken - 1, error)
+                    model = None
+            if model is None:
+                told[number] = Told(None, why=stream.skipped[-1][1])
+            else:
+                ny, nx = source.shape
+                digests = stream.digests(taken - 1)
+                told[number] = Told(stream.record(taken - 1), resample.times(number), ny * nx, digests)
+            del model
+        accumulators = resample.accumulated()
+        return Part(accumulators if accumulators.passes else None, told)
+
+
+def merged(job: Job, one: Part, other: Part) -> Part:
+    """Merge two parts of a tile, which are not changed."""
+    with _threads(job):
+        told = one.told | other.told
+        if one.accumulators is None or other.accumulators is None:
+            return Part(other.accumulators if one.accumulators is None else one.accumulators, told)
+        accumulators = one.accumulators.copy()
+        accumulators.merge(other.accumulators, 0, len(job.sources))  # whose bits are those of the whole already
+        return Part(accumulators, told)
+
+
+def written(job: Job, tile: Box, part: Part, store: Store) -> Written:
+    """Write a tile that has all its exposures."""
+    with _threads(job):
+        resample = job.resampler()
+        resample.begin(tile, len(job.sources))
+        if part.accumulators is not None:
+            resample.go_on_with(part.accumulators.copy())
+        images = resample.finished()
+        for name, image in images.items():
+            store.write(name, tile, image)
+        idle = frozenset(idle_in(images, len(job.sources)))
+        return Written(part.told, pixels_with_data(images["wht"]), idle, resample.tells_weights)
+
+
+@contextmanager
+def _threads(job: Job) -> Iterator[None]:
+    """Use as many threads as this task's share of the machine, unless the environment says how many."""
+    from distributed import get_worker
+
+    with suppress(ValueError):  # in no worker
+        at_a_time = job.tasks_of_host.get(_host_of(get_worker().address), 1)
+        if "GPURES_NUM_THREADS" not in os.environ:
+            os.environ["GPURES_NUM_THREADS"] = str(max(1, thread_count() // max(1, at_a_time)))
+    yield
+
+
+# ---- who asks for it -------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def connected(scheduler: str) -> Iterator[Any]:
+    """A client of dask.
+
+    Parameters
+    ----------
+    scheduler : str
+        Address of a scheduler, ``"local"`` for workers of this machine's own, or ``"cuda"`` for one for each of its
+        GPUs.
+
+    Raises
+    ------
+    MissingDependencyError
+        dask.distributed, or dask-cuda, is not installed.
+    OSError
+        There is no such scheduler.
+    """
+    distributed = _distributed()
+    if scheduler == "cuda":
+        try:
+            from dask_cuda import LocalCUDACluster
+        except ImportError as error:
+            raise MissingDependencyError("A worker for each GPU needs dask-cuda: pip install dask-cuda.") from error
+        with LocalCUDACluster() as cluster, distributed.Client(cluster) as client:
+            yield client
+    elif scheduler == "local":
+        with distributed.LocalCluster(threads_per_worker=1) as cluster, distributed.Client(cluster) as client:
+            yield client
+    else:
+        try:
+            client = distributed.Client(scheduler, timeout=10)
+        except (ValueError, OSError) as error:
+            raise OSError(f"There is no scheduler at {scheduler!r}: {error}") from error
+        with client:
+            yield client
+
+
+def _distributed() -> Any:
+    try:
+        import distributed
+    except ImportError as error:
+        raise MissingDependencyError("Workers need dask.distributed: pip install 'gpures[dask]'.") from error
+    return distributed
+
+
+def room_of_workers(client: Any) -> tuple[int, int | None]:
+    """How many tasks the workers of a client do at a time, and bytes of memory for each; None where nobody says.
+
+    Raises
+    ------
+    TypeError
+        It is none.
+    TimeoutError
+        There are no workers.
+    """
+    _distributed()
+    if not hasattr(client, "scheduler_info"):
+        raise TypeError(f"'client' must be a distributed.Client, got {got(client)}.")
+    client.wait_for_workers(1, timeout=60)
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    limits = [worker["memory_limit"] / max(1, worker["nthreads"]) for worker in workers if worker["memory_limit"]]
+    return sum(worker["nthreads"] for worker in workers), int(min(limits)) if limits else None
+
+
+class Distributed:
+    """A mosaic of a plan with tiles that the workers of a client make.
+
+    Parameters
+    ----------
+    plan : gpures.mosaicking.plan.Plan
+        With tiles.
+    tiled : Tiled
+        The same mosaic, of which nothing has been made.
+    client : distributed.Client
+        Of the workers.
+    """
+
+    def __init__(self, plan: Plan, tiled: Tiled, client: Any):
+        assert isinstance(plan.sources, Sequence)
+        self._plan, self._tiled, self._client = plan, tiled, client
+        self._sources = list(plan.sources)
+
+    def make(self, store: Store, show: Callable[[int], Any]) -> None:
+        """Have all tiles made and written.
+
+        Parameters
+        ----------
+        store : Store
+            Where they go; workers write to it by themselves.
+        show : callable
+            Gets the number of tiles that are done.
+        """
+        tiles = {k: numbers for k in range(len(self._plan.tiles)) if (numbers := self._tiled.numbers_in(k))}
+        left_out: dict[int, Told] = {}
+        found: dict[int, Written] = {}
+        while tiles:
+            found |= self._made(tiles, store, show)
+            told = {number: each for k in found for number, each in found[k].told.items()}
+            again = self._twice(told)
+            left_out |= again
+            # Tiles in which an exposure is that is the same as another one, once more without it.
+            tiles = {
+                k: [number for number in self._tiled.numbers_in(k) if number not in left_out]
+                for k in found
+                if again.keys() & found[k].told.keys()
+            }
+        for each in found.values():
+            self._tiled.note(each.told, each.data_pixels, each.idle, each.tells_weights)
+        self._tiled.note(left_out, 0, self._tiled.idle, True)
+
+    def _twice(self, told: Mapping[int, Told]) -> dict[int, Told]:
+        """Exposures that are the same as one before, which stream finds out where it has all of them."""
+        first: dict[tuple[str, str], int] = {}
+        found = {}
+        for number in sorted(told):
+            digests = told[number].digests
+            if (before := next((first[digest] for digest in digests if digest in first), None)) is not None:
+                source, other = self._sources[number], self._sources[before]
+                why = f"{source.path}: {source.name} is the same as {other.path}: it is used once."
+                log.warning("Skipped: %s", why)
+                found[number] = Told(None, why=why)
+            else:
+                first |= dict.fromkeys(digests, number)
+        return found
+
+    def _made(self, tiles: Mapping[int, Sequence[int]], store: Store, show: Callable[[int], Any]) -> dict[int, Written]:
+        """Have some tiles made of these exposures."""
+        from distributed import as_completed
+
+        futures: list[Any] = []
+        found: dict[int, Written] = {}
+        try:
+            for future, _ in self._submitted(tiles, store):
+                futures.append(future)
+            numbers = {future.key: k for future, k in zip(futures, tiles, strict=True)}
+            for future in as_completed(futures):
+                found[numbers[future.key]] = future.result()
+                show(len(found))
+        except BaseException:
+            self._client.cancel(futures, force=True)
+            raise
+        return found
+
+    def _job(self) -> Job:
+        plan = self._plan
+        tasks: Counter[str] = Counter()
+        for address, worker in self._client.scheduler_info(n_workers=-1)["workers"].items():
+            tasks[_host_of(address)] += worker["nthreads"]
+        return Job(
+            sources=self._sources,
+            scales=plan.scales,
+            arrays=plan.arrays,
+            options=replace(plan.options, backend=plan.asked_backend, to_host=True),
+            variance_names=plan.frame.variance_names,
+            flag_names=plan.flag_names,
+            skip_bad=plan.skip_bad,
+            output_wcs=plan.output_wcs,
+            ratio=self._tiled.ratio,
+            alike=alike(self._sources),
+            tasks_of_host=dict(tasks),
+        )
+
+    def _submitted(self, tiles: Mapping[int, Sequence[int]], store: Store) -> Iterator[tuple[Any, int]]:
+        """Futures of tiles: batches of exposures that are added, merged two by two, and written."""
+        run = secrets.token_hex(4)
+
+        def submit(work: Callable[..., Any], *arguments: Any, name: str) -> Any:
+            return self._client.submit(work, *arguments, key=f"{name}-{run}", pure=False)
+
+        # Tasks themselves, so that they are there again when all that had them have died.
+        job, place = submit(_same, self._job(), name="plan"), submit(_same, store, name="store")
+        for k, numbers in tiles.items():
+            tile = self._plan.tiles[k]
+            parts = [
+                submit(added, job, tile, numbers[first : first + BATCH], name=f"add-tile{k}-from{first}")
+                for first in range(0, len(numbers), BATCH)
+            ]
+            level = 0
+            while len(parts) > 1:
+                level += 1
+                pairs = [parts[first : first + 2] for first in range(0, len(parts), 2)]
+                parts = [
+                    submit(merged, job, *pair, name=f"merge-tile{k}-level{level}-{n}") if len(pair) == 2 else pair[0]
+                    for n, pair in enumerate(pairs)
+                ]
+            yield submit(written, job, tile, parts[0] if parts else Part(None, {}), place, name=f"write-tile{k}"), k
+
+
+def _same(thing: Any) -> Any:
+    return thing
+
+
+def _host_of(address: str) -> str:
+    """Host in an address of a worker, such as tcp://127.0.0.1:40000."""
+    return address.rpartition("//")[2].rpartition(":")[0]
