@@ -113,9 +113,10 @@ extern "C" __global__ void finish_variance_f8(double* variance, const double* we
 }
 
 // `variances` is an array of `planes` addresses.
-extern "C" __global__ void error_image(const float* const* variances, int planes, float* error, long long count)
+extern "C" __global__ void error_image(const float* const* variances, int planes, int all, float* error,
+                                       long long count)
 {
-    over_grid(count, [=](long long k) { error[k] = error_from_variances(variances, planes, k); });
+    over_grid(count, [=](long long k) { error[k] = error_from_variances(variances, planes, all, k); });
 }
 
 extern "C" __global__ void weight_map(const Exposure e, float* map)
