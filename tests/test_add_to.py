@@ -258,7 +258,7 @@ def test_from_before_there_was_a_choice(tmp_path):
     assert "VARMETH" not in fits.getheader(tmp_path / "m.fits")
 
 
-def test_propagated_variances_that_some_lack(tmp_path):
+def test_propagated_variances_that_the_mosaic_lacks(tmp_path):
     """What exposures of the mosaic before lack is not known where they contribute, as if all had been there at once."""
     models = scenes.dithered_models(SHAPE, 3)
     models[0]["var_flat"] = models[2]["var_poisson"] = None

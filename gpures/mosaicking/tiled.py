@@ -52,6 +52,7 @@ class TileByTile(Resample):
     def __init__(self, *args: Any, **options: Any):
         self._times = {}
         super().__init__(*args, **options)
+        self._variances_had = tuple(self.variance_array_names)  # in any tile: those that exposures offer
 
     def _layout(self, n_input_models: int | None) -> MosaicLayout:
         return super()._layout(n_input_models).of_part(self._tile)
