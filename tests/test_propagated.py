@@ -120,17 +120,17 @@ def test_definition_anywhere(kernel, pixfrac, ratio, angle, count, bad, dtype, s
 
 @pytest.mark.parametrize("angle", [0.0, 30.0])
 @pytest.mark.parametrize("names", [1, 2, 3, 4, 6, 8, 12])
-def test_number_of_variances(own_backend, angle, names):
+def test_number_of_variances(angle, names):
     """However many there are, over many tiles, side by side and turned."""
     rng = np.random.default_rng(names)
-    shape, all_names = (90, 300), tuple(f"var_{k}" for k in range(names))
-    frame = MosaicLayout((330, 330), "square", np.nan, all_names, propagates=True)
+    shape, all_names = (40, 150), tuple(f"var_{k}" for k in range(names))
+    frame = MosaicLayout((170, 170), "square", np.nan, all_names, propagates=True)
     one = oracle.exposure(
-        np.ones(shape, "f4"), oracle.pixel_map(shape, (163.2, 161.7), 1.0, angle), variance_weight=1.0
+        np.ones(shape, "f4"), oracle.pixel_map(shape, (83.2, 81.7), 1.0, angle), variance_weight=1.0
     )
     one.variances = {name: rng.uniform(1, 2, shape).astype("f4") for name in all_names}
     exposures = [one, replace(one, context_id=1)]
-    assert_variance(own_backend, "f4", oracle.run(own_backend, frame, exposures), exposures, frame, all_names)
+    assert_variance("cpu", "f4", oracle.run("cpu", frame, exposures), exposures, frame, all_names)
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e-19, 1e18, 1e30, 3e37])
