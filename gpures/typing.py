@@ -122,6 +122,8 @@ class MosaicModel(TypedDict, total=False):
         Value of pixels without contributions, as it was given.
     weight_type : str
         What the weights are made of.
+    variance_method : str
+        "propagated", where variances are those of the data.
     pixelarea_steradians : float
         Mean solid angle of a pixel, steradians.
     pixelarea_arcsecsq : float
@@ -166,6 +168,7 @@ class MosaicModel(TypedDict, total=False):
     kernel: str
     fillval: float | str | None
     weight_type: str
+    variance_method: str
     pixelarea_steradians: float
     pixelarea_arcsecsq: float
     pixel_scale_ratio: float | None

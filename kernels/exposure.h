@@ -31,15 +31,18 @@ struct Pixmap {
     double jump;  // output pixels: only a longer step to a neighbour may lead across a seam of the output
 };
 
-// An array that rides along: its pixels are weighted with the data's weights, or with the squares of the contributions'
-// weights, as the variance of a weighted mean has it. Planes with squared weights come last.
+// What is weighted with the squares of the contributions' weights, as the variance of a weighted mean has it: values of
+// any kind; variances; or errors, which are squared themselves, and of which the root is kept.
+enum Squared { NOT_SQUARED, SQUARED_VALUES, SQUARED_VARIANCES, SQUARED_ERRORS };
+
+// An array that rides along: its pixels are weighted with the data's weights, or with squares. Those planes come last.
 struct Plane {
     View view;
     double offset, scale;  // (x - offset) * scale; a root plane is sqrt(x) * scale
     int root;              // a variance: its root is averaged, squared, and folded
-    int squared;           // weighted with squares
-    void* mean;            // accumulator: weighted mean, or variance
-    void* weight;          // accumulator of a variance's own weights
+    int squared;           // see Squared
+    void* mean;            // accumulator: weighted mean, variance, or error
+    void* weight;          // accumulator of a variance's own weights; null: those of the mosaic
 };
 
 // The structs go to a CUDA kernel by value, in the 4 KiB that every device takes.
@@ -97,7 +100,7 @@ struct MergedPlane {
     void* weight;              // of a variance; null: that of the mosaic
     const void* other_mean;    // from the first pixel of the window on
     const void* other_weight;  // likewise
-    int squared;
+    int squared;               // see Squared
 };
 
 // Variances may come in a pass of their own.

@@ -39,6 +39,26 @@ GPURES_FN V merged_squared(const Common<V>& c, V mean, V sum)
     return sum * c.per_total * c.per_total + select(c.old_share == V{}, V{}, mean * c.old_share * c.old_share);
 }
 
+// The mean that is kept of a plane, of one that was kept before and of the new contributions: of errors the root.
+template <Squared SQUARED, class V>
+GPURES_FN V merged_as(const Common<V>& c, V mean, V sum)
+{
+    if constexpr (SQUARED == NOT_SQUARED) return merged_mean(c, mean, sum);
+    if constexpr (SQUARED == SQUARED_ERRORS) return sqrt(merged_squared(c, mean * mean, sum));
+    return merged_squared(c, mean, sum);
+}
+
+// What the planes have in common at an output pixel, of what has the weight `before` and what is added.
+template <class V>
+GPURES_FN Common<V> common_of_both(V before, V added)
+{
+    Common<V> c = {};
+    c.added = added;
+    c.per_total = quotient(V{} + 1.0, before + added);
+    c.old_share = before * c.per_total;
+    return c;
+}
+
 // How a variance takes part in a weighted mean. With weights t before and t_new, the mean's variance is
 // (v t^2 + v_new t_new^2) / (t + t_new)^2.
 template <class V>
@@ -196,12 +216,21 @@ GPURES_FN Common<V> common(const Exposure& e, const Mosaic& m, const Sums& sums,
     return c;
 }
 
-template <class V, class T, bool SQUARED>
+template <class V, class T, Squared SQUARED>
 GPURES_FN void fold_mean(const Plane& plane, const Common<V>& c, V sum, long long index)
 {
     const V mean = get<V, T>(plane.mean, index);
-    const V merged = SQUARED ? merged_squared(c, mean, sum) : merged_mean(c, mean, sum);
-    put<V, T>(plane.mean, index, select(c.added == V{}, mean, merged));
+    put<V, T>(plane.mean, index, select(c.added == V{}, mean, merged_as<SQUARED>(c, mean, sum)));
+}
+
+// A variance that comes without the data, with weights of its own.
+template <class V, class T>
+GPURES_FN void fold_apart(const Plane& plane, const Common<V>& of_exposure, V sum, long long index)
+{
+    T* const kept = static_cast<T*>(plane.weight) + index;
+    const V before = get_sum<V>(kept);
+    fold_mean<V, T, SQUARED_VARIANCES>(plane, common_of_both(before, of_exposure.added), sum, index);
+    put_sum(before + of_exposure.added, kept, nullptr);
 }
 
 // `shares`: those of a variance folded before, mostly those of the next one too; a division is dear.
@@ -233,13 +262,25 @@ GPURES_FN void fold_weight(const Mosaic& m, const Common<V>& c, long long index)
     put_sum(get_sum<V>(kept) + c.added, kept, m.beyond);
 }
 
-// The p-th plane, averaged as it is, at some output pixels: see fold_planes().
-template <class V, class T, bool SQUARED, class Pixels>
+// The p-th plane, which has the weights of the mosaic, at some output pixels: see fold_planes().
+template <class V, class T, Squared SQUARED, class Pixels>
 GPURES_FN void fold_means(const Plane& plane, int p, Pixels& pixels)
 {
     pixels.each([&](typename Pixels::Pixel& pixel) {
         pixel.template prefetch<T>(plane.mean);
         fold_mean<V, T, SQUARED>(plane, pixel.common(), pixel.sums()(1 + p), pixel.index);
+    });
+}
+
+// The same of a plane that is none of roots.
+template <class V, class T, class Pixels>
+GPURES_FN void fold_plane(const Plane& plane, int p, Pixels& pixels)
+{
+    if (plane.squared == NOT_SQUARED) return fold_means<V, T, NOT_SQUARED>(plane, p, pixels);
+    if (plane.squared == SQUARED_ERRORS) return fold_means<V, T, SQUARED_ERRORS>(plane, p, pixels);
+    if (!plane.weight) return fold_means<V, T, SQUARED_VARIANCES>(plane, p, pixels);
+    pixels.each([&](typename Pixels::Pixel& pixel) {
+        fold_apart<V, T>(plane, pixel.common(), pixel.sums()(1 + p), pixel.index);
     });
 }
 
@@ -261,7 +302,7 @@ GPURES_FN void fold_planes(const Exposure& e, const Mosaic& m, Pixels& pixels)
     for (int p = 0; p < e.planes; ++p) {
         const Plane& plane = e.plane[p];
         if (!plane.root) {
-            plane.squared ? fold_means<V, T, true>(plane, p, pixels) : fold_means<V, T, false>(plane, p, pixels);
+            fold_plane<V, T>(plane, p, pixels);
             continue;
         }
         if (!any_variance) pixels.each([&](Pixel& pixel) { pixel.template begin_variances<T>(plane); });
@@ -330,14 +371,14 @@ GPURES_FN void add_time(const Exposure& e, const Mosaic& m, M has_good_pixel, lo
     put<V, T>(m.time, index, select(has_good_pixel, time + e.exposure_time, time));
 }
 
-// Root of the sum of those of `count` variances that are not NaN; NaN where all are.
-GPURES_FN float error_from_variances(const float* const* variances, int count, long long index)
+// Root of the sum of `count` variances: NaN where any of them is, or, unless `all` are needed, where all are.
+GPURES_FN float error_from_variances(const float* const* variances, int count, bool all, long long index)
 {
     double sum = 0.0;
     bool any = false;
     for (int k = 0; k < count; ++k) {
         const double v = widened(variances[k][index]);
-        if (v != v) continue;
+        if (v != v && !all) continue;
         any = true;
         sum += v;
     }

@@ -6,17 +6,6 @@
 
 GPURES_BEGIN
 
-// What the planes have in common at an output pixel, where one mosaic has the weight `before` and the other `added`.
-template <class V>
-GPURES_FN Common<V> common_of_both(V before, V added)
-{
-    Common<V> c = {};
-    c.added = added;
-    c.per_total = quotient(V{} + 1.0, before + added);
-    c.old_share = before * c.per_total;
-    return c;
-}
-
 // What follows works on as many output pixels as V has lanes, in accumulators of type T: those from `index` on of one
 // mosaic, and those from `there` on of the other's window.
 
@@ -32,14 +21,31 @@ GPURES_FN Common<V> common_of_both(const Merge& m, long long index, long long th
     return common_of_both(get_sum<V>(static_cast<const T*>(m.weight) + index), weight_of_other<V, T>(m, there));
 }
 
-template <class V, class T, bool SQUARED>
+// What a mean of the other mosaic stands for in one of its pixels: the sum that merged_as() takes.
+template <Squared SQUARED, class V>
+GPURES_FN V sum_of_other(const Common<V>& c, V mean)
+{
+    if constexpr (SQUARED == NOT_SQUARED) return mean * c.added;
+    if constexpr (SQUARED == SQUARED_ERRORS) return mean * mean * c.added * c.added;
+    return mean * c.added * c.added;
+}
+
+template <class V, class T, Squared SQUARED>
 GPURES_FN void merge_mean(const MergedPlane& plane, const Common<V>& c, long long index, long long there)
 {
     const V zero = V{};
     const V mean = get<V, T>(plane.mean, index), other = get<V, T>(plane.other_mean, there);
-    const V both = SQUARED ? merged_squared(c, mean, other * c.added * c.added) : merged_mean(c, mean, other * c.added);
+    const V both = merged_as<SQUARED>(c, mean, sum_of_other<SQUARED>(c, other));
     // Where there is one of them alone it is taken as it is.
     put<V, T>(plane.mean, index, select(c.added == zero, mean, select(c.old_share == zero, other, both)));
+}
+
+template <class V, class T>
+GPURES_FN void merge_plane(const MergedPlane& plane, const Common<V>& c, long long index, long long there)
+{
+    if (plane.squared == NOT_SQUARED) return merge_mean<V, T, NOT_SQUARED>(plane, c, index, there);
+    if (plane.squared == SQUARED_ERRORS) return merge_mean<V, T, SQUARED_ERRORS>(plane, c, index, there);
+    merge_mean<V, T, SQUARED_VARIANCES>(plane, c, index, there);
 }
 
 template <class V, class T>
@@ -99,8 +105,7 @@ GPURES_FN void merge_pixel(const Merge& m, long long index, long long there)
         if (plane.weight) {
             merge_variance<double, T>(plane, index, there);
         } else if (c.added != 0.0) {
-            plane.squared ? merge_mean<double, T, true>(plane, c, index, there)
-                          : merge_mean<double, T, false>(plane, c, index, there);
+            merge_plane<double, T>(plane, c, index, there);
         }
     }
     if (c.added != 0.0) merge_weight<double, T>(m, index, there);

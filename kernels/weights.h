@@ -31,11 +31,16 @@ GPURES_FN V usable_weight(V value, double scale)
     return greatest(least(usable(value) * scale, largest), -largest);
 }
 
-// What is averaged of a pixel of a plane, an array of the exposure.
+// What is averaged of a pixel of a plane, an array of the exposure. What is negative is no variance and no error: that
+// of the pixel is not known.
 template <class V>
 GPURES_FN V plane_value(const Plane& plane, V x)
 {
-    return plane.root ? sqrt(x) * plane.scale : (x - plane.offset) * plane.scale;
+    if (plane.root) return sqrt(x) * plane.scale;
+    const V value = (x - plane.offset) * plane.scale;
+    if (plane.squared <= SQUARED_VALUES) return value;
+    const V known = select(value >= V{}, value, V{} + not_a_number());
+    return plane.squared == SQUARED_ERRORS ? known * known : known;
 }
 
 // With what a plane is weighted in a contribution of weight dow.

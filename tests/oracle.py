@@ -482,24 +482,37 @@ def coadd(exposures, frame) -> Truth:
     )
 
 
-def coadd_squared(exposures, frame) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def coadd_squared(exposures, frame, arrays_of=lambda e: e.squared) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Averages with squared weights, sum(w^2 x) / sum(w)^2 with all w and x of the exposures' pairs.
 
-    Gives for each of `Exposure.squared` the average (NaN without weight), the same of magnitudes, and its change when
-    the drops move by an output pixel.
+    Gives for each of `Exposure.squared`, or of other arrays, the average (NaN without weight), the same of magnitudes,
+    and its change when the drops move by an output pixel.
     """
     total = np.zeros(frame.shape)
-    sums = [[np.zeros(frame.shape) for _ in range(3)] for _ in exposures[0].squared]
+    sums = [[np.zeros(frame.shape) for _ in range(3)] for _ in arrays_of(exposures[0])]
     for exposure in exposures:
         terms = _Terms(exposure, frame)
         total += terms.image(terms.dow)
-        for images, array in zip(sums, exposure.squared, strict=True):
+        for images, array in zip(sums, arrays_of(exposure), strict=True):
             value = terms.of(array).astype(float) * exposure.iscale**2
+            size = np.where(np.isfinite(value), np.abs(value), 0.0)
             images[0] += terms.image(terms.dow**2 * value)
-            images[1] += terms.image(terms.dow**2 * np.abs(value))
-            images[2] += terms.image(2 * np.abs(terms.dow * value) * terms.slope)
+            images[1] += terms.image(terms.dow**2 * size)
+            images[2] += terms.image(2 * np.abs(terms.dow) * size * terms.slope)
     with np.errstate(invalid="ignore", divide="ignore"):
         return [tuple(image / total / total for image in images) for images in sums]
+
+
+def propagated(exposures, frame) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The variances of the data, if the pixels' noise is independent, as `coadd_squared`; and that by the errors."""
+
+    def arrays_of(exposure):
+        err = None if exposure.err is None else np.where(exposure.err < 0, np.nan, np.asarray(exposure.err, float) ** 2)
+        variances = [exposure.variances[name] for name in frame.variance_names]
+        return [np.where(v < 0, np.nan, v) for v in variances] + ([] if err is None else [err])
+
+    names = [*frame.variance_names, "err"]
+    return dict(zip(names, coadd_squared(exposures, frame, arrays_of), strict=False))
 
 
 def _add_variances(exposure, terms: _Terms, of_variances: dict):

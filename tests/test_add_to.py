@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 
 import files
@@ -65,6 +66,8 @@ OPTIONS = [
     {},
     {"weight_type": "exptime", "pixfrac": 0.7, "kernel": "gaussian", "fillval": -1.0, "enable_exptime_map": True},
     {"propagate_dq": True, "dq_of_empty": 1, "compute_err": "driz_err", "enable_var": False, "enable_ctx": False},
+    {"variance_method": "propagated", "weight_type": "exptime", "fillval": 3.0},
+    {"variance_method": "propagated", "compute_err": "driz_err", "kernel": "turbo"},
 ]
 
 
@@ -227,6 +230,7 @@ def test_another_product_of_what_is_in_it(tmp_path, caplog):
         ({"fillval": 0.0}, "fillval='NaN'"),
         ({"good_bits": 4}, "good_bits=0"),
         ({"propagate_dq": True}, "propagate_dq=False"),
+        ({"variance_method": "propagated"}, "variance_method='stcal'"),
         ({"pixel_scale": 0.2}, "has its own frame"),
         ({"output_wcs": "x.fits"}, "has its own frame"),
     ],
@@ -238,6 +242,37 @@ def test_other_options(tmp_path, options, words):
     with pytest.raises(ValueError, match=words.replace("(", r"\(")):
         gpures.mosaic(paths[1], add_to=tmp_path / "m.fits", **QUIET, **options)
     gpures.mosaic(paths[1], add_to=tmp_path / "m.fits", pixfrac=1, fillval=np.nan, kernel="square", **QUIET)
+
+
+def test_from_before_there_was_a_choice(tmp_path):
+    """A mosaic that does not tell what its variances are has stcal's, and is gone on with as such."""
+    paths = exposures(tmp_path, 2)
+    gpures.mosaic(paths[0], tmp_path / "m.fits", **QUIET)
+    with fits.open(tmp_path / "m.fits", mode="update") as file:
+        told = json.loads(file[0].header["OPTIONS"])
+        assert told.pop("variance_method") == "stcal"
+        file[0].header["OPTIONS"] = json.dumps(told)
+    with pytest.raises(ValueError, match="made with variance_method='stcal', and can't be gone on with"):
+        gpures.mosaic(paths[1], add_to=tmp_path / "m.fits", variance_method="propagated", **QUIET)
+    gpures.mosaic(paths[1], add_to=tmp_path / "m.fits", **QUIET)
+    assert "VARMETH" not in fits.getheader(tmp_path / "m.fits")
+
+
+def test_propagated_variances_that_the_mosaic_lacks(tmp_path):
+    """What exposures of the mosaic before lack is not known where they contribute, as if all had been there at once."""
+    models = scenes.dithered_models(SHAPE, 3)
+    models[0]["var_flat"] = models[2]["var_poisson"] = None
+    wcs = scenes.frame_around(SHAPE)
+    options = {**QUIET, "output_wcs": wcs, "variance_method": "propagated"}
+    gpures.mosaic(models, tmp_path / "all.fits", **options)
+    gpures.mosaic(models[:1], tmp_path / "m.fits", **options)
+    assert fits.getheader(tmp_path / "m.fits")["VARMETH"] == "propagated"
+    assert "var_flat" not in io.read_mosaic(tmp_path / "m.fits")
+    for model in models[1:]:
+        gpures.mosaic([model], add_to=tmp_path / "m.fits", **QUIET)
+    for name in ("SCI", "ERR", "VAR_RNOISE", "VAR_FLAT", "VAR_POISSON"):
+        got, expected = (fits.getdata(tmp_path / path, name) for path in ("m.fits", "all.fits"))
+        np.testing.assert_allclose(got, expected, rtol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize(

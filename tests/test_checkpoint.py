@@ -57,7 +57,15 @@ def chunks(folder):
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize("options", [{}, ALL_PLANES, {"enable_ctx": False, "enable_var": False, "fillval": None}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        ALL_PLANES,
+        {"enable_ctx": False, "enable_var": False, "fillval": None},
+        ALL_PLANES | {"variance_method": "propagated"},
+    ],
+)
 def test_gone_on_with(backend, tmp_path, options, dtype):
     """Saved at several moments, twice in one place, and with more exposures than a plane of the context has bits."""
     if backend == "drizzle" and dtype == "f8":

@@ -357,6 +357,8 @@ BAD_OPTIONS = [
     ("fillval", "blank", "blank"),
     ("compute_err", "var", "'compute_err' must be 'from_var', 'driz_err' or None, got 'var'"),
     ("compute_err", True, "'compute_err'.*True"),
+    ("variance_method", "sum", "'variance_method' must be 'stcal' or 'propagated', got 'sum'"),
+    ("variance_method", None, "'variance_method'.*None"),
     ("n_input_models", 0, "'n_input_models'.*at least 1.*0"),
     ("n_input_models", -3, "'n_input_models'.*-3"),
     ("pixmap_stepsize", 0, "'pixmap_stepsize'.*at least 1.*0"),

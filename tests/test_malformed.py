@@ -131,6 +131,7 @@ OF_RESAMPLE = {
     "enable_exptime_map": SWITCH,
     "accumulator_dtype": set(),
     "dq_of_empty": {"None", "0", "int8"},
+    "variance_method": set(),
     "output_wcs": set(),
 }
 

@@ -51,6 +51,7 @@ OPTIONS = st.fixed_dictionaries(
         "enable_exptime_map": st.booleans(),
         "extra_array_names": st.sampled_from([(), ("sky",)]),
         "n_input_models": st.sampled_from([None, 7]),
+        "variance_method": st.sampled_from(["stcal", "propagated"]),
     }
 )
 

@@ -447,6 +447,7 @@ EVERY_OPTION = {
     "--no-variances": ((), {"enable_var": False}),
     "--add-to": (("m.fits",), {"add_to": "m.fits"}),
     "--compute-err": (("driz_err",), {"compute_err": "driz_err"}),
+    "--variance-method": (("propagated",), {"variance_method": "propagated"}),
     "--propagate-dq": ((), {"propagate_dq": True}),
     "--exptime-map": ((), {"enable_exptime_map": True}),
     "--dq-of-empty": (("1",), {"dq_of_empty": 1}),

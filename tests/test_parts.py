@@ -49,12 +49,18 @@ PARTS = [Box(0, 42, 0, 39), Box(5, 20, 7, 30), Box(0, 0, 0, 39), Box(42, 42, 39,
 
 
 @pytest.mark.parametrize("part", PARTS, ids=str)
-@pytest.mark.parametrize("kernel", ["square", "turbo", "point", "gaussian", "lanczos3"])
+@pytest.mark.parametrize(
+    ("kernel", "method"),
+    [
+        *((kernel, "stcal") for kernel in ("square", "turbo", "point", "gaussian", "lanczos3")),
+        ("square", "propagated"),
+    ],
+)
 @pytest.mark.filterwarnings("ignore:Kernel '.*' is not a flux-conserving kernel", "ignore:In lanczos kernel")
-def test_a_part_holds_what_the_whole_holds_there(own_backend, part, kernel):
+def test_a_part_holds_what_the_whole_holds_there(own_backend, part, kernel, method):
     """All planes, wherever the part lies and however small it is; exposures beside it leave nothing."""
     assert FRAME.array_shape == (40, 43)
-    options = ALL_PLANES | {"kernel": kernel, "pixfrac": 0.8}
+    options = ALL_PLANES | {"kernel": kernel, "pixfrac": 0.8, "variance_method": method}
     added = exposures(FRAME, MODELS[:4], **options)
     layout = layout_of(FRAME.array_shape, **options)
     whole, windows = accumulated(own_backend, layout, added)

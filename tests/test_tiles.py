@@ -79,6 +79,8 @@ OPTIONS = [
     {"enable_ctx": False, "fillval": 0.0, "dq_of_empty": 1, "propagate_dq": True, "compute_err": "driz_err"},
     {"enable_var": False, "compute_err": None, "weight_type": "exptime", "fillval": -1.0},
     {"accumulator_dtype": "f8", "pixel_scale_ratio": 0.7},
+    {"variance_method": "propagated"},
+    {"variance_method": "propagated", "compute_err": "driz_err", "kernel": "turbo", "fillval": 2.0},
 ]
 
 
@@ -120,6 +122,23 @@ def test_models_in_memory(tmp_path):
     made = in_tiles(models, tmp_path / "tiles.fits", **options)
     assert len(made.plan.tiles) > 3
     assert_same_files(tmp_path / "tiles.fits", tmp_path / "whole.fits")
+
+
+@pytest.mark.parametrize("lacking", [[0, 1], [0, 1, 2, 3]])
+def test_propagated_variances_that_some_lack(tmp_path, lacking):
+    """An error does not depend on which of the exposures reach a tile."""
+    shape = (200, 220)
+    models = [scenes.model_of(scenes.imaging_wcs(shape, shift=(170 * k, 20 * k)), shape, seed=k) for k in range(4)]
+    for k in lacking:
+        models[k]["var_flat"] = None
+    options = {"output_wcs": scenes.frame_around(shape, ratio=0.5, margin=700), "variance_method": "propagated"}
+    gpures.mosaic(models, tmp_path / "whole.fits", **QUIET | options)
+    made = in_tiles(models, tmp_path / "tiles.fits", **options)
+    assert len(made.plan.tiles) > 3
+    assert_same_files(tmp_path / "tiles.fits", tmp_path / "whole.fits")
+    err, wht = (fits.getdata(tmp_path / "tiles.fits", name) for name in ("ERR", "WHT"))
+    assert np.isfinite(err).any()
+    assert np.isnan(err[wht > 0]).any() == (len(lacking) < 4)
 
 
 # ---- exposures that are left out -------------------------------------------------------------------------------------

@@ -102,6 +102,7 @@ def resampled(wcs: object, models: list[Model], good_bits: Flags) -> MosaicModel
     resample = Own(
         {"wcs": wcs, "pixel_scale": 0.03}, 2, pixfrac=0.8, good_bits=good_bits, fillval="NaN", device="cuda:0"
     )
+    Resample({"wcs": wcs}, variance_method="propagated")
     Resample({"wcs": wcs}, pixfrac="0.8")  # type: ignore[arg-type]
     resample.check_output_wcs(wcs, estimate_output_shape=False)
     resample.reset_arrays(n_input_models=3)
@@ -121,6 +122,7 @@ def resampled(wcs: object, models: list[Model], good_bits: Flags) -> MosaicModel
     assert_type(resample.compute_err, str | None)
     assert_type(resample.extra_array_names, tuple[str, ...])
     assert_type(resample.dq_of_empty, int | None)
+    assert_type(resample.variance_method, str)
     assert_type(resample.backend, str)
     assert_type(resample.group_ids, list[Any])
     added = resample.exposures
@@ -245,11 +247,18 @@ def drawn(made: Mosaic, first: MosaicLike, exposure: Model, path: Path) -> None:
 
 def accelerated() -> None:
     """Others' resampling on gpures."""
-    with gpures.accelerate("cpu", pixmap_tolerance=0.0) as acceleration:
+    with gpures.accelerate("cpu", pixmap_tolerance=0.0, variance_method="propagated") as acceleration:
         assert_type(acceleration, Acceleration)
         options = acceleration.options
     assert_type(options, Options)
-    print(options.chosen(), Options.names(), options.drop, options.averages_err, options.arrays(("var_flat",)))
+    print(
+        options.chosen(),
+        Options.names(),
+        options.drop,
+        options.averages_err,
+        options.propagates,
+        options.arrays(("var_flat",)),
+    )
     print(used["drizzle.resample.blot_image"], original(print))
     gpures.restore()
 

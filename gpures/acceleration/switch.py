@@ -86,7 +86,9 @@ class Acceleration:
                 _active = (*_active, self)
 
 
-def accelerate(backend: str = "auto", *, device: Any = None, pixmap_tolerance: float = 1e-6) -> Acceleration:
+def accelerate(
+    backend: str = "auto", *, device: Any = None, pixmap_tolerance: float = 1e-6, variance_method: str = "stcal"
+) -> Acceleration:
     """Have stcal's and drizzle's resampling done by gpures, in this process, until `restore`.
 
     In place of `stcal.resample.Resample`, and for all that derives from it, as the resamplers of jwst and romancal do,
@@ -112,6 +114,8 @@ def accelerate(backend: str = "auto", *, device: Any = None, pixmap_tolerance: f
         As in `gpures.Resample`; of several GPUs all else than resampling takes the first.
     pixmap_tolerance : float, optional
         Largest error of a pixel map, in output pixels; 0 evaluates every pixel.
+    variance_method : {"stcal", "propagated"}, optional
+        As in `gpures.Resample`.
 
     Returns
     -------
@@ -133,7 +137,9 @@ def accelerate(backend: str = "auto", *, device: Any = None, pixmap_tolerance: f
     >>> with gpures.accelerate():
     ...     pass  # jwst.resample.ResampleStep.call(models)
     """
-    options = Options(backend=backend, device=device, pixmap_tolerance=pixmap_tolerance)
+    options = Options(
+        backend=backend, device=device, pixmap_tolerance=pixmap_tolerance, variance_method=variance_method
+    )
     if options.backend != "auto" or device is not None:
         # Rather than when a pipeline has run for an hour.
         make_accumulators(options.backend, MosaicLayout((2, 2)), options.device).close()

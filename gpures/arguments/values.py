@@ -39,6 +39,7 @@ __all__ = [
     "checked_scale",
     "checked_shape",
     "checked_switch",
+    "checked_word",
     "device_number",
     "fill_number",
     "first_device",
@@ -66,9 +67,10 @@ BACKENDS = ("auto", "cuda", "cpu", "drizzle")
 
 # Keys of an output model, and of input models, that hold no images.
 META = (
-    *("wcs", "pixfrac", "kernel", "fillval", "weight_type", "pixelarea_steradians", "pixelarea_arcsecsq"),
-    *("pixel_scale_ratio", "pointings", "exposure_time", "elapsed_exposure_time", "measurement_time", "duration"),
-    *("effective_exposure_time", "start_time", "end_time", "level", "subtracted", "filename", "group_id", "bunit_data"),
+    *("wcs", "pixfrac", "kernel", "fillval", "weight_type", "variance_method", "pixelarea_steradians"),
+    *("pixelarea_arcsecsq", "pixel_scale_ratio", "pointings", "exposure_time", "elapsed_exposure_time"),
+    *("measurement_time", "duration", "effective_exposure_time", "start_time", "end_time", "level", "subtracted"),
+    *("filename", "group_id", "bunit_data"),
 )
 
 #: Default of arguments that are deprecated.
@@ -225,6 +227,13 @@ def checked_compute_err(value: Any) -> Any:
     """A way of computing the error; ValueError if there is none of that name."""
     if not (value is None or value is False or (isinstance(value, str) and value in ("from_var", "driz_err"))):
         raise ValueError(f"'compute_err' must be 'from_var', 'driz_err' or None, got {got(value)}.")
+    return value
+
+
+def checked_word(value: Any, name: str, words: Sequence[str]) -> str:
+    """One of some words; ValueError, which calls it by its name, if it is none of them."""
+    if not isinstance(value, str) or value not in words:
+        raise ValueError(f"'{name}' must be {' or '.join(map(repr, words))}, got {got(value)}.")
     return value
 
 

@@ -76,6 +76,10 @@ class MosaicLayout:
         Whether there is a map of the exposure time.
     squared : int
         Number of arrays that are averaged with squared weights.
+    propagates : bool
+        Whether variances and errors are those of the mosaic's data: averaged with the squares of the data's weights.
+    variances_apart : bool
+        Whether these variances come without the data, and so with weights of their own.
     dtype : dtype
         Type of the accumulated sums, float32 or float64.
     frame : (int, int) or None
@@ -102,6 +106,8 @@ class MosaicLayout:
     squared: int = 0
     frame: tuple[int, int] | None = None
     first: tuple[int, int] = (0, 0)
+    propagates: bool = False
+    variances_apart: bool = False
 
     def __post_init__(self) -> None:
         check_sides(self.frame_shape, "The output frame")
@@ -138,13 +144,15 @@ class MosaicLayout:
             dtype=np.dtype(options.accumulator_dtype),
             extra_names=tuple(options.extra_array_names),
             has_time=options.enable_exptime_map,
+            propagates=options.propagates,
         )
 
     @property
     def bytes(self) -> int:
         """Memory of the accumulators, and of the error image that is made of them."""
         per_pixel = (2 + self.has_err + self.has_time + len(self.extra_names) + self.squared) * self.dtype.itemsize
-        per_pixel += 2 * len(self.variance_names) * self.dtype.itemsize
+        have_weights = not self.propagates or self.variances_apart
+        per_pixel += (1 + have_weights) * len(self.variance_names) * self.dtype.itemsize
         per_pixel += 4 * (self.context_planes + self.has_dq + bool(self.variance_names))
         return per_pixel * self.shape[0] * self.shape[1]
 
@@ -342,8 +350,9 @@ class Accumulators(ABC):
         Returns
         -------
         images : dict
-            Images as `resume` takes them, and under "squared/0" and so on those averages whose weights are squared.
-            They may be views, and those of averages may hold anything where the weight is 0.
+            Images as `resume` takes them, and under "squared/0" and so on those averages whose weights are squared, or
+            "squared/var_rnoise" and so on, where variances are propagated. They may be views, and those of averages may
+            hold anything where the weight is 0.
         variances : dict
             Of each variance the image, and the sum of its weights.
         """
@@ -481,7 +490,8 @@ class Accumulators(ABC):
         Parameters
         ----------
         images : mapping
-            As `images` gives them, without what `gpures.Resample` makes of them at the end.
+            As `images` gives them, without what `gpures.Resample` makes of them at the end; and variances that are
+            propagated, as `contents` does.
         variances : mapping
             Of each variance the image, without the factor of `finish_variances`, and the sum of its weights.
         """
@@ -507,7 +517,7 @@ class Accumulators(ABC):
 
     @abstractmethod
     def finish_variances(self, scaling: float) -> dict[str, np.ndarray]:
-        """Variance images times `scaling`; called once, after the last exposure, within `whole`."""
+        """Variance images times `scaling`, NaN without weight; called once, after the last exposure, within `whole`."""
 
     def misses(self, exposure: Exposure) -> tuple[int, int]:
         """How many of an exposure's pixels fall beside the frame, and how many of its rows do so altogether."""
@@ -521,10 +531,10 @@ class Accumulators(ABC):
         return exposure.kernel or self.layout.kernel
 
     def error_image(self, variances: list) -> np.ndarray:
-        """Root of the sum of those variance images that are not NaN; NaN where all are."""
+        """Root of the sum of those variance images that are not NaN; NaN where all are, or, of propagated ones, any."""
         error = np.empty(self.layout.shape, np.float32)
         arrays = [np.ascontiguousarray(variance, dtype=np.float32) for variance in variances]
-        _cpu.error_from_variances(arrays, error, self.touched, thread_count())
+        _cpu.error_from_variances(arrays, self.layout.propagates, error, self.touched, thread_count())
         return error
 
     def in_type(self, image: Any, dtype: DTypeLike) -> Any:

@@ -91,9 +91,8 @@ class CPUAccumulators(PlaneAccumulators):
         _cpu.fill(image, self._weight, self.touched, value, thread_count())
 
     def finish_variances(self, scaling: float) -> dict[str, np.ndarray]:  # noqa: D102
-        images = {}
-        while self._variances:
-            name, (variance, weight) = self._variances.popitem()
+        def finish(variance: np.ndarray, weight: np.ndarray) -> np.ndarray:
             _cpu.finish_variance(variance, weight, self.touched, scaling, thread_count())
-            images[name] = variance
-        return images
+            return variance
+
+        return self._finished(finish)

@@ -16,7 +16,7 @@ from gpures.box import Box
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.pixmap import exposure_record
 from gpures.exposure.records import set_drop, set_weights
-from gpures.exposure.structs import MERGE, MOSAIC, MOST_MERGED, MOST_PLANES, Place, view
+from gpures.exposure.structs import MERGE, MOSAIC, MOST_MERGED, MOST_PLANES, Place, Squared, view
 
 __all__ = ["Plane", "PlaneAccumulators"]
 
@@ -39,11 +39,11 @@ class Plane:
     mean : array
         Accumulator of the weighted mean, or of the variance.
     weight : array or None
-        Accumulator of a variance's own weights; None for an array that is averaged as it is.
+        Accumulator of a variance's own weights; None for an array that is averaged with the data's.
     scale, offset : float
-        What is averaged is ``(x - offset) * scale``, and of a variance the root times ``scale``.
-    squared : bool
-        Whether it is weighted with the squares of the data's weights.
+        What is averaged is ``(x - offset) * scale``, and of a variance that is no square the root times ``scale``.
+    squared : Squared
+        What is weighted with the squares of the data's weights.
     """
 
     array: Any
@@ -51,7 +51,7 @@ class Plane:
     weight: Any = None
     scale: float = 1.0
     offset: float = 0.0
-    squared: bool = False
+    squared: Squared = Squared.NOT_SQUARED
 
 
 class PlaneAccumulators(Accumulators):
@@ -61,7 +61,10 @@ class PlaneAccumulators(Accumulators):
     at any time but for their fill value.
     """
 
-    held = ("_data", "_weight", "_err", "_extras", "_dq", "_time", "_context", "_variances", "_squared", "_beyond")
+    held = (
+        *("_data", "_weight", "_err", "_extras", "_dq", "_time", "_context"),
+        *("_variances", "_propagated", "_squared", "_beyond"),
+    )
 
     def __init__(self, frame: MosaicLayout):
         super().__init__(frame)
@@ -72,11 +75,13 @@ class PlaneAccumulators(Accumulators):
         self._dq = self._zeros(frame.shape, np.uint32) if frame.has_dq else None
         self._time = self._zeros(frame.shape, frame.dtype) if frame.has_time else None
         self._context = self._zeros((frame.context_planes, *frame.shape), np.int32) if frame.context_planes else None
-        # Variance and its own weight, by name.
+        names, have_weights = frame.variance_names, not frame.propagates or frame.variances_apart
+        # Variance and its own weight, by name; variances that have the weights of the data.
         self._variances = {
             name: (self._zeros(frame.shape, frame.dtype), self._zeros(frame.shape, frame.dtype))
-            for name in frame.variance_names
+            for name in (names if have_weights else ())
         }
+        self._propagated = {name: self._zeros(frame.shape, frame.dtype) for name in (() if have_weights else names)}
         self._squared = [self._zeros(frame.shape, frame.dtype) for _ in range(frame.squared)]
         self._filler = 0.0  # what is where nothing was added
         self._beyond = self._zeros((1,), np.int32)  # 1 once a sum of weights has gone beyond float32
@@ -124,7 +129,7 @@ class PlaneAccumulators(Accumulators):
 
     def contents(self, window: Box) -> Contents:  # noqa: D102
         images = self._averaged() | {"wht": self._weight, "con": self._context, "dq": self._dq}
-        images |= {"exptime_map": self._time} | {f"squared/{k}": image for k, image in enumerate(self._squared)}
+        images |= {"exptime_map": self._time} | {f"squared/{k}": image for k, image in self._all_squared().items()}
         return (
             {name: cut(image, window) for name, image in images.items() if image is not None},
             {name: (cut(v, window), cut(t, window)) for name, (v, t) in self._variances.items()},
@@ -168,17 +173,26 @@ class PlaneAccumulators(Accumulators):
             record["context_planes"] = len(self._context)
             record["other_planes"] = min(len(context), (count - 1) // BITS_PER_PLANE + 1)
             record["first_bit"] = first
-        planes = [(mean, 0, images[name], 0, False) for name, mean in self._averaged().items()]
-        planes += [(mean, 0, images[f"squared/{k}"], 0, True) for k, mean in enumerate(self._squared)]
+        kinds = {"err": self._kind_of_err}
+        planes = [(mean, 0, images[n], 0, kinds.get(n, Squared.NOT_SQUARED)) for n, mean in self._averaged().items()]
+        planes += [(mean, 0, images[f"squared/{k}"], 0, Squared.VALUES) for k, mean in self._all_squared().items()]
         for name, (variance, weight) in self._variances.items():
             other, of_other = variances[name]
-            planes.append((variance, self._address(weight), other, self._address(of_other), False))
+            planes.append((variance, self._address(weight), other, self._address(of_other), Squared.NOT_SQUARED))
         if len(planes) > MOST_MERGED:
             raise ValueError(f"At most {MOST_MERGED} arrays of mosaics can be merged, got {len(planes)}.")
         record["planes"] = len(planes)
         for k, (mean, weight, other, other_weight, squared) in enumerate(planes):
             record["plane"][k] = self._address(mean), weight, self._address(other), other_weight, squared
         return record
+
+    @property
+    def _kind_of_err(self) -> Squared:
+        return Squared.ERRORS if self.layout.propagates else Squared.NOT_SQUARED
+
+    def _all_squared(self) -> dict[Any, Any]:
+        """What is averaged with the squares of the data's weights, by number or name."""
+        return dict(enumerate(self._squared)) | self._propagated
 
     # ---- a mosaic that was begun before ------------------------------------------------------------------------
 
@@ -208,6 +222,7 @@ class PlaneAccumulators(Accumulators):
 
     def _places(self, images: Mapping[str, Any], variances: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
         names = _ATTRIBUTES | {"err": "_err", "exptime_map": "_time"}
+        names |= {f"squared/{name}": f"_propagated/{name}" for name in self._propagated}
         held = {f"/{names[name]}" if name in names else f"/_extras/{name}": image for name, image in images.items()}
         for name, both in variances.items():
             held |= {f"/_variances/{name}/{k}": image for k, image in enumerate(both)}
@@ -219,6 +234,17 @@ class PlaneAccumulators(Accumulators):
         if window.xmin <= window.xmax:
             for image in self._averaged().values():  # the others may have another value where nothing was added
                 self._fill(image, 0.0, window)
+
+    def _finished(self, finish: Callable[[Any, Any], Any]) -> dict[str, Any]:
+        """Variances of which each is finished, with its weights; what others were held besides is given up."""
+        images = {}
+        while self._variances:
+            name, (variance, weight) = self._variances.popitem()
+            images[name] = finish(variance, weight)
+        while self._propagated:
+            name, variance = self._propagated.popitem()
+            images[name] = finish(variance, self._weight)
+        return images
 
     def variance_weights(self) -> dict[str, Any]:  # noqa: D102
         return {name: weight for name, (_, weight) in self._variances.items()}
@@ -277,16 +303,21 @@ class PlaneAccumulators(Accumulators):
         planes = []
         if exposure.data is not None:
             planes.append(Plane(exposure.data, self._data, scale=exposure.iscale, offset=exposure.level))
-        if self._err is not None and exposure.err is not None:
-            planes.append(Plane(exposure.err, self._err, scale=exposure.iscale))
         for name, array in exposure.extras.items():
             planes.append(Plane(array, self._extras[name]))
-        for name, variance in exposure.variances.items():
-            mean, weight = self._variances[name]
-            planes.append(Plane(variance, mean, weight, scale=exposure.iscale))
+        if self._err is not None and exposure.err is not None:  # the last of those that have no squared weights
+            planes.append(Plane(exposure.err, self._err, scale=exposure.iscale, squared=self._kind_of_err))
+        for name in self._propagated or exposure.variances:  # none of those may be left out
+            planes.append(self._variance_plane(name, exposure.variances[name], exposure.iscale))
         for array, mean in zip(exposure.squared, self._squared, strict=True):
-            planes.append(Plane(array, mean, scale=exposure.iscale**2, squared=True))
+            planes.append(Plane(array, mean, scale=exposure.iscale**2, squared=Squared.VALUES))
         return planes
+
+    def _variance_plane(self, name: str, variance: Any, iscale: float) -> Plane:
+        if not self.layout.propagates:
+            return Plane(variance, *self._variances[name], scale=iscale)
+        mean, weight = self._variances.get(name) or (self._propagated[name], None)
+        return Plane(variance, mean, weight, scale=iscale**2, squared=Squared.VARIANCES)
 
     def _exposure_record(self, exposure: Exposure, planes: list[Plane], place: Place) -> np.ndarray:
         record = exposure_record(exposure.shape, exposure.pixmap, place)
@@ -294,10 +325,10 @@ class PlaneAccumulators(Accumulators):
         set_weights(record, exposure, place)
         record["planes"] = len(planes)
         for k, plane in enumerate(planes):
-            of_variance = plane.weight is not None
-            weight = self._first_of_frame(plane.weight) if of_variance else 0
+            weight = 0 if plane.weight is None else self._first_of_frame(plane.weight)
             mean = self._first_of_frame(plane.mean)
-            numbers = plane.offset, plane.scale, of_variance, plane.squared
+            is_root = plane.weight is not None and not plane.squared
+            numbers = plane.offset, plane.scale, is_root, plane.squared
             record["plane"][k] = (view(plane.array, exposure.shape, place), *numbers, mean, weight)
         record["exposure_time"] = exposure.effective_time
         record["variance_weight"] = 1.0 if exposure.variance_weight is None else exposure.variance_weight

@@ -5,7 +5,8 @@ follows what `stcal.resample.Resample` (1.20) does with the package, and differs
 
 - an exposure without ``var_rnoise`` weights its variances with 1, where the reference takes the array of the exposure
   before it, or fails;
-- the running sums of variances are float64, so that weights up to 1e30 do not overflow;
+- the running sums of variances are float64, so that weights up to 1e30 do not overflow, and so are variances that are
+  propagated;
 - an inverse read noise beyond float32 is the largest float32;
 - flags of int8 and int16 are not extended by their sign;
 - pixels that the package has no right drop for, such as those beside one without coordinates, are handed to it by
@@ -40,6 +41,9 @@ ERR = "(err)"  # which is no name that a further array may have
 
 # The largest weight of a pixel, or of an exposure's variances.
 LARGEST = float(np.finfo(np.float32).max)
+
+# The largest sum of weights that the package gets where it squares them, with room for those of both signs.
+LARGEST_SQUARED = 2.0**62
 
 # Pixels without coordinates around an image: so many that the package continues none of its cells.
 BORDER = 2
@@ -83,7 +87,11 @@ class DrizzleAccumulators(Accumulators):
             out_img2=[None] * frame.squared or None,
         )
         self._driz_err = None
-        if frame.has_err:
+        # Variances that are propagated, in float64, and that of the errors.
+        names = frame.variance_names if frame.propagates and not frame.variances_apart else ()
+        names += (ERR,) if frame.propagates and frame.has_err else ()
+        self._propagated = {name: np.zeros(frame.shape) for name in names}
+        if frame.has_err and not frame.propagates:
             self._driz_err = drizzle_class()(
                 kernel=frame.kernel, fillval=fillval, out_shape=frame.shape, disable_ctx=True
             )
@@ -92,13 +100,16 @@ class DrizzleAccumulators(Accumulators):
             for name in frame.extra_names
         }
         self._time = np.zeros(frame.shape) if frame.has_time else None
-        self._wsum = {name: np.zeros(frame.shape) for name in frame.variance_names}
-        self._wt = {name: np.zeros(frame.shape) for name in frame.variance_names}
+        with_weights = [name for name in frame.variance_names if name not in self._propagated]
+        self._wsum = {name: np.zeros(frame.shape) for name in with_weights}
+        self._wt = {name: np.zeros(frame.shape) for name in with_weights}
 
     def _add(self, exposure: Exposure) -> None:
         layout = _Layout(exposure, self.kernel_of(exposure), self.layout.shape)
         arguments = self._arguments(exposure, layout)
         self._begun = self.passes + 1
+        if self.layout.propagates:
+            self._propagate(exposure, layout, arguments)
         if exposure.data is not None:
             data = exposure.data - exposure.level if exposure.level else exposure.data
             more: dict[str, Any] = {}
@@ -115,7 +126,7 @@ class DrizzleAccumulators(Accumulators):
             driz.add_image(layout.spread(_native(array)), **(arguments | {"iscale": 1.0}))
         if self._time is not None and exposure.data is not None:
             self._time += self._time_of(exposure, layout, arguments)
-        if exposure.variances:
+        if exposure.variances and not self.layout.propagates:
             self._add_variances(exposure, layout, arguments)
         self._done[:] = (self.passes + 1, *self._whole)
 
@@ -126,6 +137,8 @@ class DrizzleAccumulators(Accumulators):
         images |= {"dq": self._driz.out_dq, "exptime_map": self._time}
         images |= {name: driz.out_img for name, driz in self._averaged().items()}
         images |= {f"squared/{k}": image for k, image in enumerate(self._driz.out_img2 or ())}
+        for name, variance in self._propagated.items():
+            images |= {"err": _root(variance)} if name == ERR else {f"squared/{name}": variance}
         variances = {}
         for name in self._wt:
             weight, total = self._wt[name][window.slices], self._wsum[name][window.slices]
@@ -143,6 +156,9 @@ class DrizzleAccumulators(Accumulators):
                 _merge_mean(driz.out_img[part], images[name], before, added)
             for k, image in enumerate(self._driz.out_img2 or ()):
                 _merge_mean(image[part], images[f"squared/{k}"], before, added, power=2)
+            for name, variance in self._propagated.items():
+                other_one = images["err"].astype(np.float64) ** 2 if name == ERR else images[f"squared/{name}"]
+                _merge_mean(variance[part], other_one, before, added, power=2)
             with np.errstate(over="ignore"):
                 for driz in averaged.values():
                     driz.out_wht[part] = before + added
@@ -189,7 +205,8 @@ class DrizzleAccumulators(Accumulators):
         objects = {"": self._driz, ERR: self._driz_err} | self._driz_extras
         names = ("out_img", "out_wht", "out_ctx", "out_dq", "out_img2")
         images = {key: {n: getattr(driz, n) for n in names} for key, driz in objects.items() if driz is not None}
-        return dict(named_arrays({"images": images, "wsum": self._wsum, "wt": self._wt, "time": self._time}))
+        sums = {"wsum": self._wsum, "wt": self._wt, "time": self._time, "propagated": self._propagated}
+        return dict(named_arrays({"images": images} | sums))
 
     def _arguments(self, exposure: Exposure, layout: _Layout) -> dict:
         xmin, xmax, ymin, ymax = layout.limits
@@ -241,12 +258,57 @@ class DrizzleAccumulators(Accumulators):
             self._wsum[name][mask] += v[mask] * t[mask] * t[mask]
             self._wt[name][mask] += t[mask]
 
+    def _propagate(self, exposure: Exposure, layout: _Layout, arguments: dict) -> None:
+        """Average variances, and squares of errors, with the squares of the weights: the package's ``data2``."""
+        arrays = {name: _native(variance).astype(np.float64) for name, variance in exposure.variances.items()}
+        if ERR in self._propagated and exposure.err is not None:
+            arrays[ERR] = _native(exposure.err).astype(np.float64)
+        if not arrays:
+            return
+        # The package squares weights in float32, so it gets such as are as large as they may be, and values around 1.
+        largest = {name: _size_of(array) for name, array in arrays.items()}
+        known = {name: np.where(array < 0, np.nan, array / largest[name]) for name, array in arrays.items()}
+        weights = arguments["weight_map"].astype(np.float64) / _size_of(arguments["weight_map"])
+
+        def drizzled(data: np.ndarray, factor: float, data2: list | None = None) -> Any:
+            driz = drizzle_class()(
+                kernel=self.kernel_of(exposure), fillval=0.0, out_shape=self.layout.shape, disable_ctx=True
+            )
+            factors = {"weight_map": (weights * factor).astype(np.float32), "iscale": 1.0}
+            driz.add_image(data, data2=data2, **(arguments | factors))
+            return driz
+
+        nothing = np.zeros(weights.shape, np.float32)
+        factor = LARGEST_SQUARED / _size_of(drizzled(nothing, 1.0).out_wht)
+        squares = [array**2 if name == ERR else array for name, array in known.items()]
+        finite = [np.where(np.isinf(array), 0.0, array).astype(np.float32) for array in squares]
+        driz = drizzled(nothing, factor, [layout.spread(array) for array in finite])
+        size_of_weights = _size_of(arguments["weight_map"]) / factor
+        before, added = self._driz.out_wht.astype(np.float64), driz.out_wht.astype(np.float64) * size_of_weights
+        for name, mean in zip(arrays, driz.out_img2, strict=True):
+            size = largest[name] * exposure.iscale
+            variance = mean.astype(np.float64) * (size**2 if name == ERR else size * exposure.iscale)
+            infinite = np.isinf(known[name])
+            if infinite.any():  # however small the weight, whose square may be 0 in float32
+                there = drizzled(layout.spread(infinite.astype(np.float32)), factor).out_img != 0
+                variance[there & ~np.isnan(variance)] = np.inf
+            if name in self._propagated:
+                _merge_mean(self._propagated[name], variance, before, added, power=2)
+            else:
+                there = added != 0
+                self._wsum[name][there] += (variance * added * added)[there]
+                self._wt[name] += added
+
     def _places(self, images: Mapping[str, Any], variances: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
         names = {"data": "out_img", "wht": "out_wht", "con": "out_ctx", "dq": "out_dq"}
         held = {f"/images//{names[name]}": image for name, image in images.items() if name in names}
         for name, image in images.items():
             if name == "exptime_map":
                 held["/time"] = image
+            elif name == "err" and ERR in self._propagated:
+                held[f"/propagated/{ERR}"] = image.astype(np.float64) ** 2
+            elif name.startswith("squared/"):
+                held[f"/propagated/{name.removeprefix('squared/')}"] = image
             elif name not in names:
                 object_name = ERR if name == "err" else name
                 held[f"/images/{object_name}/out_img"] = image
@@ -323,6 +385,9 @@ class DrizzleAccumulators(Accumulators):
         images = {"data": self._driz.out_img, "wht": self._driz.out_wht}
         if self._driz_err is not None:
             images["err"] = self._driz_err.out_img
+        if ERR in self._propagated:
+            images["err"] = _root(self._propagated[ERR])
+            images["err"][self._driz.out_wht == 0] = np.nan if self.fillval is None else self.fillval
         images |= {name: driz.out_img for name, driz in self._driz_extras.items()}
         if self._driz.out_ctx is not None:
             images["con"] = self._driz.out_ctx
@@ -338,6 +403,9 @@ class DrizzleAccumulators(Accumulators):
             wsum, wt = self._wsum.pop(name), self._wt.pop(name)
             with np.errstate(invalid="ignore", divide="ignore"):
                 images[name] = wsum * scaling / wt / wt
+        for name, variance in self._propagated.items():
+            if name != ERR:
+                images[name] = np.where(self._driz.out_wht != 0, variance * scaling, np.nan)
         return images
 
 
@@ -458,6 +526,16 @@ def _sums_of_weights(kept: np.ndarray) -> np.ndarray:
     sums = np.empty(kept.shape)
     _cpu.sums_of_weights(np.ascontiguousarray(kept), sums, thread_count())
     return sums
+
+
+def _root(variance: np.ndarray) -> np.ndarray:
+    return np.sqrt(variance).astype(np.float32)
+
+
+def _size_of(array: np.ndarray) -> float:
+    """A power of two of about the largest finite magnitude in an array; 1 where there is none."""
+    largest = float(np.max(np.abs(array), where=np.isfinite(array), initial=0.0))
+    return 2.0 ** np.floor(np.log2(largest)) if largest > 0 else 1.0
 
 
 def _native(array: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ PLANES: dict[str, dict[str, Any]] = {
     "with exposure-time map": {"enable_exptime_map": True},
     "with one more array": {"extra_array_names": ["extra_a"]},
     "with two more arrays": {"extra_array_names": ["extra_a", "extra_b"]},
+    "with variances propagated": {"variance_method": "propagated"},
 }
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "check_flux",
     "check_mixture",
     "check_octagon",
+    "check_propagated",
     "check_resample",
     "check_variances",
 ]
@@ -141,6 +142,25 @@ def check_variances(backend: Backend, compare: Comparison) -> None:
     for name, v in zip(VARIANCES, variances.astype(float), strict=True):
         expected = scaling * np.sum(v * t**2) / np.sum(t) ** 2
         compare(name, got[name], np.where(inside, expected, np.nan), rounded * expected)
+
+
+def check_propagated(backend: Backend, compare: Comparison) -> None:
+    """Propagated variances are shared: by the four pixels that make one, and by two exposures on whole pixels."""
+    variance = 2.5
+    of_all = dict.fromkeys(VARIANCES, np.full(SHAPE, variance, np.float32))
+    settings = {"variances": of_all, "err": np.full(SHAPE, math.sqrt(variance))}
+    frame = replace(frame_of("square"), propagates=True)
+    for at, exposures in ((29.5, 1), (29.0, 2)):
+        exposure = exposure_of(np.ones(SHAPE), _shifted(SHAPE, at, at + 2), **settings)
+        got = backend.images(frame, [exposure] * exposures)
+        share = mixed(np.ones(SHAPE), at, at + 2, WHOLE)  # of a pixel, a fourth for each that contributes
+        pixels = exposures * (4 * share if at % 1 else share)
+        with np.errstate(divide="ignore"):
+            expected = np.where(share > 0, variance / pixels, np.nan)
+        rounded = 4 * backend.rounding(4, exposures)
+        for name in VARIANCES:
+            compare(f"{exposures}: {name}", got[name], expected, rounded * expected)
+        compare(f"{exposures}: err", got["err"], np.sqrt(expected), rounded * np.sqrt(expected))
 
 
 def check_bits(backend: Backend, compare: Comparison) -> None:

@@ -26,6 +26,7 @@ CHECKS: dict[str, Callable[[Backend, Comparison], None]] = {
     "a pixel on its corner is an octagon": exact.check_octagon,
     "flux and weights are conserved": exact.check_flux,
     "variances of a weighted mean": exact.check_variances,
+    "variances of the data": exact.check_propagated,
     "context and DQ bits": exact.check_bits,
     "a constant stays constant": mosaics.check_constant,
     **{f"definition, {kernel}": partial(mosaics.check_definition, kernel) for kernel in KERNELS},

@@ -297,6 +297,8 @@ def _add_resampling(group: Any) -> None:
 
 
 def _add_planes(group: Any) -> None:
+    from gpures.exposure.options import VARIANCE_METHODS
+
     group.add_argument(
         "--no-context",
         dest="enable_ctx",
@@ -310,6 +312,11 @@ def _add_planes(group: Any) -> None:
         choices=("from_var", "driz_err", None),
         metavar="{from_var,driz_err,none}",
         help="error from the variances, or by averaging that of the exposures (default: from_var)",
+    )
+    group.add_argument(
+        "--variance-method",
+        choices=VARIANCE_METHODS,
+        help="variances as stcal makes them, or propagated: those of the mosaic's data (default: stcal)",
     )
     group.add_argument("--propagate-dq", action="store_true", help="combine the flags of all pixels that contribute")
     group.add_argument(

@@ -42,11 +42,13 @@ class Exposure:
     dq : ndarray of int (Ny, Nx), optional
         Data quality flags.
     err : ndarray (Ny, Nx), optional
-        Error, averaged like the data.
+        Error, averaged like the data, or propagated.
     extras : dict of ndarray (Ny, Nx)
         Further arrays, averaged like the data.
     variances : dict of ndarray (Ny, Nx)
-        Variances that the exposure has.
+        Variances that the exposure has; where they are propagated, NaN for those that it has not.
+    unknown : tuple of str
+        Names of these.
     squared : list of ndarray (Ny, Nx)
         Arrays that are averaged with squared weights, and scaled by the square of ``iscale``.
     variance_weight : float or None
@@ -78,6 +80,7 @@ class Exposure:
     err: np.ndarray | None = None
     extras: dict[str, np.ndarray] = field(default_factory=dict)
     variances: dict[str, np.ndarray] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
     squared: list[np.ndarray] = field(default_factory=list)
     variance_weight: float | None = 1.0
     exposure_time: float = 1.0

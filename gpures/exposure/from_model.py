@@ -64,15 +64,13 @@ def exposure_of(
     if (mask := union(model.mask("data"), model.mask("dq"))) is not None:
         dq, bad = left_out(dq, weight.bad_bits, mask)
         weight = replace(weight, bad_bits=bad)
-    variances = _variances_of(model, shape, variance_names)
     return Exposure(
         data=data,
         weight=weight,
         dq=dq if options.propagate_dq or weight.bad_bits else None,
         err=_image_of(model, "err", shape) if options.averages_err else None,
         extras={name: _image_of(model, name, shape) for name in options.extra_array_names},
-        variances=variances,
-        variance_weight=_variance_weight_of(model, variances, options.weight_type),
+        **_variances_of(model, shape, variance_names, options),
         exposure_time=time,
         effective_time=_effective_time(model) if options.enable_exptime_map else time,
         pixfrac=options.pixfrac,
@@ -143,12 +141,13 @@ def _image_of(model: InputModel, name: str, shape: tuple[int, int]) -> np.ndarra
     return model.array(name)
 
 
-def _variances_of(model: InputModel, shape: tuple[int, int], names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Variances of a model, in the order of their names.
+def _variances_of(model: InputModel, shape: tuple[int, int], names: Sequence[str], options: Options) -> dict[str, Any]:
+    """What an exposure has of a model's variances, in the order of their names: ``variances`` and so on.
 
-    Those that are missing, empty or of another shape than the data are passed over, with a word in the log.
+    Those that are missing, empty or of another shape than the data are passed over, with a word in the log. Where they
+    are propagated they are not known in any pixel.
     """
-    variances = {}
+    variances, unknown = {}, []
     for name in names:
         if model.get(name) is None or model.array(name).size == 0:
             log.debug("No data for '%s' for model '%s'. Skipping ...", name, model.name)
@@ -156,12 +155,19 @@ def _variances_of(model: InputModel, shape: tuple[int, int], names: Sequence[str
             log.warning("Data shape mismatch for '%s' for model '%s'. Skipping ...", name, model.name)
         else:
             variances[name] = model.array(name)
-    return variances
+            continue
+        if options.propagates:
+            variances[name] = np.broadcast_to(np.float32(np.nan), shape)
+            unknown.append(name)
+    weight = _variance_weight_of(model, variances, options)
+    return {"variances": variances, "unknown": tuple(unknown), "variance_weight": weight}
 
 
-def _variance_weight_of(model: InputModel, variances: Mapping[str, np.ndarray], weight_type: str) -> float | None:
+def _variance_weight_of(model: InputModel, variances: Mapping[str, np.ndarray], options: Options) -> float | None:
     """What weights a model's variances in the mosaic; None for the inverse of its drizzled ``var_rnoise``."""
-    if weight_type == "exptime":
+    if options.propagates:  # which has the weights of the data
+        return 1.0
+    if options.weight_type == "exptime":
         return float(measured_time(model)[0])
     if "var_rnoise" in variances:
         return None
@@ -266,14 +272,12 @@ def exposure_of_variances(
             raise ValueError(
                 f"'weight_map' must have the shape of the pixel map, {pixmap.shape}, got {weight_map.shape}."
             )
-    variances = _variances_of(model, pixmap.shape, variance_names)
     return Exposure(
         data=None,
         pixmap=pixmap,
         weight=Weight(weight_map=weight_map),
         limits=clipped_limits(limits, pixmap.shape),
-        variances=variances,
-        variance_weight=_variance_weight_of(model, variances, options.weight_type),
+        **_variances_of(model, pixmap.shape, variance_names, options),
         exposure_time=_checked_time(model, "exposure_time"),
         pixfrac=options.pixfrac,
         kernel=options.drop,

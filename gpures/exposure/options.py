@@ -18,16 +18,20 @@ from gpures.arguments.values import (
     checked_names,
     checked_number,
     checked_switch,
+    checked_word,
     fill_number,
 )
 from gpures.exposure.drops import LARGEST_PIXFRAC, checked_kernel, effective_kernel
 from gpures.exposure.weights import VARIANCE_OF, check_weight_type, checked_flag
 from gpures.typing import Flags
 
-__all__ = ["IMAGES", "LIVE", "Options"]
+__all__ = ["IMAGES", "LIVE", "VARIANCE_METHODS", "Options"]
 
 #: Images of a mosaic that no array of the models is named after.
 IMAGES = ("data", "wht", "con", "dq", "err", "exptime_map")
+
+#: What the variances of a mosaic are: those that stcal makes, or those of its data.
+VARIANCE_METHODS = ("stcal", "propagated")
 
 #: Options that may change between two exposures: they act on what comes next.
 LIVE = ("pixfrac", "kernel", "fillval", "weight_type", "good_bits", "pixmap_stepsize", "pixmap_order")
@@ -77,6 +81,8 @@ class Options:
         Type of the accumulated sums, float32 or float64.
     dq_of_empty : int or None
         DQ flags of output pixels without data.
+    variance_method : {"stcal", "propagated"}
+        What variances, and errors that are averaged, are in the mosaic.
 
     Raises
     ------
@@ -104,6 +110,7 @@ class Options:
     enable_exptime_map: bool = False
     accumulator_dtype: DTypeLike = np.dtype("f4")  # noqa: RUF009  (dtypes are immutable)
     dq_of_empty: int | None = None
+    variance_method: str = "stcal"
 
     def __post_init__(self) -> None:
         checked: dict[str, Any] = {
@@ -116,6 +123,7 @@ class Options:
             "device": checked_device(self.device),
             "pixmap_tolerance": checked_number(self.pixmap_tolerance, "pixmap_tolerance", 0.0, math.inf),
             "extra_array_names": checked_names(self.extra_array_names, IMAGES),
+            "variance_method": checked_word(self.variance_method, "variance_method", VARIANCE_METHODS),
         }
         for name in ("enable_ctx", "enable_var", "propagate_dq", "to_host", "enable_exptime_map"):
             checked[name] = checked_switch(getattr(self, name), name)
@@ -158,8 +166,13 @@ class Options:
 
     @property
     def averages_err(self) -> bool:
-        """Whether the error is averaged like the data."""
+        """Whether the error is made of those of the models."""
         return self.compute_err == "driz_err"
+
+    @property
+    def propagates(self) -> bool:
+        """Whether variances are those of the mosaic's data, by the squares of the data's weights."""
+        return self.variance_method == "propagated"
 
     def arrays(self, variance_names: tuple[str, ...]) -> frozenset[str]:
         """Names of the arrays that a model needs.

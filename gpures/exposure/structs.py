@@ -6,6 +6,7 @@ Field by field as in the header; a test compares both, and each CUDA compilation
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import IntEnum
 from functools import lru_cache
 from typing import Any
 
@@ -32,6 +33,7 @@ __all__ = [
     "VIEW",
     "WINDOW",
     "Place",
+    "Squared",
     "in_memory",
     "lanczos_table",
     "view",
@@ -64,6 +66,16 @@ PLANE = np.dtype(
 )
 
 MOST_PLANES: int = _cpu.MOST_PLANES
+
+
+class Squared(IntEnum):
+    """What of a plane is weighted with squares, in the order of the enumeration in kernels/exposure.h."""
+
+    NOT_SQUARED = 0
+    VALUES = 1
+    VARIANCES = 2
+    ERRORS = 3
+
 
 EXPOSURE = np.dtype(
     [("ny", "i8"), ("nx", "i8")]

@@ -33,8 +33,10 @@ log = logging.getLogger(__name__)
 OPTIONS = "OPTIONS"
 RECORDED = (
     *("pixfrac", "kernel", "fillval", "weight_type", "good_bits", "enable_ctx", "enable_var", "compute_err"),
-    *("propagate_dq", "extra_array_names", "enable_exptime_map", "dq_of_empty"),
+    *("propagate_dq", "extra_array_names", "enable_exptime_map", "dq_of_empty", "variance_method"),
 )
+# What those were made with that do not tell of it.
+BEFORE = {"variance_method": "stcal"}
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Begun:
         ValueError
             One is not what the mosaic was made with.
         """
-        made = {name: value for name, value in self.options.items() if name in RECORDED}
+        made = BEFORE | {name: value for name, value in self.options.items() if name in RECORDED}
         now = recorded(Options(**{name: value for name, value in given.items() if name in RECORDED}))
         self._check_same(made, now, given)
         return made | {name: value for name, value in given.items() if name not in made}

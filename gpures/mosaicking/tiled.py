@@ -53,6 +53,7 @@ class TileByTile(Resample):
     def __init__(self, *args: Any, **options: Any):
         self._times = {}
         super().__init__(*args, **options)
+        self._variances_had = tuple(self.variance_array_names)  # in any tile: those that exposures offer
 
     def _layout(self, n_input_models: int | None) -> MosaicLayout:
         return super()._layout(n_input_models).of_part(self._tile)
@@ -127,6 +128,7 @@ class TileByTile(Resample):
 
     def facts(self, times: Sequence[GroupTimes]) -> dict[str, Any]:
         """What is known of the mosaic beside its images, by the times of its exposures in their order."""
+        images = {*self._accumulated_keys(), *self._variance_names(), "err"}
         self._drop_accumulators()
         self._group_ids, self._group_times, self._output_model["pointings"] = [], [], 0
         self._n_res_models = len(times)
@@ -134,7 +136,6 @@ class TileByTile(Resample):
         for each in times:
             self._count_group(each)
         self.finalize_time_info()
-        images = {*self._accumulated_keys(), *self._variance_names(), "err"}
         return {name: value for name, value in self._output_model.items() if name not in images}
 
 

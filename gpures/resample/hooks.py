@@ -33,6 +33,8 @@ class Hooks:
     _output_array_shape: tuple[int, int]
     _period: Period
     _pixel_scale_ratio: float | None
+    # Names of the variances that any exposure has.
+    _variances_had: tuple[str, ...] = ()
 
     # Of the pixel map that a hook was handed last.
     _jump = math.inf
@@ -63,6 +65,10 @@ class Hooks:
             raise
         finally:
             self._parts = None
+
+    def _count_variances(self, exposure: Exposure) -> None:
+        known = exposure.variances.keys() - set(exposure.unknown)
+        self._variances_had = tuple(sorted({*self._variances_had, *known}))
 
     def _is_overridden(self, name: str) -> bool:
         return getattr(getattr(self, name), "__func__", None) is not getattr(Hooks, name)
@@ -133,7 +139,8 @@ class Hooks:
         """Resample a model's variances and add them, with the pixel map and weights given.
 
         `add_model` does this in the same pass as the data. Only where a subclass overrides this method does it call
-        it, and this one is there for that subclass to call in turn.
+        it, and this one is there for that subclass to call in turn. Variances that are propagated have the weights that
+        are given here, whatever those of the data.
 
         Parameters
         ----------
@@ -154,7 +161,15 @@ class Hooks:
         ------
         KeyError, TypeError, ValueError
             Something in the model is missing or wrong, or the weights have another shape than the pixel map.
+        RuntimeError
+            ``variance_method`` is "propagated", and the class does not override this method.
         """
+        layout = self._accumulators.layout
+        if layout.propagates and not layout.variances_apart:
+            raise RuntimeError(
+                "'resample_variance_arrays' adds variances that have been added with the data: with "
+                f"variance_method='propagated' it can be called where a class overrides it, got {type(self).__name__}."
+            )
         passed = exposure_of_variances(
             InputModel(model),
             self._options,
@@ -163,6 +178,7 @@ class Hooks:
             weight_map,
             (xmin, xmax, ymin, ymax),
         )
+        self._count_variances(passed)
         ratio = self._pixel_scale_ratio if pixel_scale_ratio is None else pixel_scale_ratio
         passed.pixel_scale_ratio = self._kernel_scale_ratio(ratio, passed.pixmap, passed.limits)
         passed.iscale = checked_scale(iscale, "iscale")

@@ -169,6 +169,8 @@ class Merging(Hooks):
             "enable_exptime_map": layout.has_time,
             "accumulator_dtype": layout.dtype.name,
             "weight_type": options.weight_type,
+            "variance_method": options.variance_method,
+            "resample_variance_arrays": "overridden" if layout.propagates and layout.variances_apart else "as it is",
             "pixel_scale_ratio": self._given_ratio,
         }
 
@@ -212,6 +214,7 @@ class Merging(Hooks):
     def _count_merged(self, other: Merging) -> None:
         self._n_res_models += other._n_res_models
         self._exposures = [*self._exposures, *other._exposures]
+        self._variances_had = tuple(sorted({*self._variances_had, *other._variances_had}))
         for times in other._group_times:
             self._count_group(times)
         if self._pixel_scale_ratio is None and other._pixel_scale_ratio is not None:

@@ -9,7 +9,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence, Sized
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ MODEL_ERRORS = (KeyError, RuntimeError, TypeError, ValueError)
 
 # What is counted of the exposures, by the attributes' names.
 COUNTS = (
-    *("_n_res_models", "_exposures", "_group_ids", "_group_times", "_pixel_scale_ratio"),
+    *("_n_res_models", "_exposures", "_group_ids", "_group_times", "_pixel_scale_ratio", "_variances_had"),
     *TimeCounters.counters,
 )
 
@@ -166,6 +166,13 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
     dq_of_empty : int or None, optional
         DQ flags of output pixels without data (of weight 0), such as 1, which is DO_NOT_USE among the flags of JWST and
         Roman; None for none. Needs ``propagate_dq``.
+    variance_method : {"stcal", "propagated"}, optional
+        What the variances are. "propagated": those of the output's data, if the noise of the input pixels is
+        independent, the sum of w² var over the square of the sum of w; w is what each input pixel's contribution to the
+        data is weighted with. Where the variance of a pixel that contributes is not known (NaN, negative, or in no
+        array), that of the output is NaN, and so is an error "from_var". An error "driz_err" is the root of the same
+        sum with err². "stcal": what stcal's class makes, variances of averages of their roots, over the square of the
+        pixel scale ratio, and an error "driz_err" that is an average.
 
     Raises
     ------
@@ -238,6 +245,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         enable_exptime_map: bool = False,
         accumulator_dtype: DTypeLike = "f4",
         dq_of_empty: int | None = None,
+        variance_method: str = "stcal",
     ) -> None:
         # Slow to import, and needed by every exposure: here, so that neither `import gpures` nor the first one waits.
         import astropy.nddata.bitmask  # noqa: F401
@@ -270,6 +278,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
             enable_exptime_map=enable_exptime_map,
             accumulator_dtype=accumulator_dtype,
             dq_of_empty=dq_of_empty,
+            variance_method=variance_method,
         )
         self._backend = self._options.backend
         checked_names(self.extra_array_names, (*IMAGES, *self.variance_array_names))
@@ -305,6 +314,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
     dq_of_empty: Option[int | None] = Option(
         "Flags that output pixels without data have in the DQ array; None for none."
     )
+    variance_method: Option[str] = Option('What variances are: "stcal", or "propagated", those of the output\'s data.')
 
     # As subclasses of the reference's class know them.
     _enable_ctx: Option[bool] = Option("The same.", name="enable_ctx")
@@ -407,6 +417,8 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
             "level": None,
             "subtracted": False,
         }
+        if self._options.propagates:  # the reference has no word for it
+            model["variance_method"] = self.variance_method
         if self.enable_var:
             model |= dict.fromkeys(self.variance_array_names)
         if self.compute_err is not None:
@@ -443,6 +455,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
             self._output_model = OutputModel(self.create_output_model())
             self._n_res_models = 0
             self._exposures, self._group_ids, self._group_times = [], [], []
+            self._variances_had = ()
             if self.enable_var:
                 self.init_variance_arrays()
             self.init_time_counters()
@@ -450,7 +463,8 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
 
     def _layout(self, n_input_models: int | None) -> MosaicLayout:
         """What is accumulated."""
-        return MosaicLayout.of(self._options, self._output_array_shape, self.variance_array_names, n_input_models)
+        layout = MosaicLayout.of(self._options, self._output_array_shape, self.variance_array_names, n_input_models)
+        return replace(layout, variances_apart=self._is_overridden("resample_variance_arrays"))
 
     def _drop_accumulators(self) -> None:
         if hasattr(self, "_accumulators"):
@@ -628,7 +642,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
     def _check_names(self) -> None:
         """Refuse names of variances that the mosaic was not begun with; it can go on with fewer."""
         begun = self._accumulators.layout.variance_names
-        names = {"variance_array_names": self._variance_names()}
+        names = {"variance_array_names": self.variance_array_names if self.enable_var else ()}
         if self.enable_var and self.compute_err == "from_var":
             names["error_from_variances"] = self.error_from_variances or ()
         for attribute, given in names.items():
@@ -642,6 +656,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         kernel = self._accumulators.kernel_of(checked)
         self._exposures = [*self._exposures, added_model(model.name, model["group_id"], checked, kernel)]
         self._n_res_models += 1
+        self._count_variances(checked)
         self._count_group(model)
 
     def _count_group(self, model: Mapping[str, Any]) -> None:
@@ -685,6 +700,8 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
 
     def _variance_names(self) -> Sequence[str]:
         """Variance arrays that are resampled."""
+        if self._options.propagates:  # all that the mosaic was begun with: one left out is not known
+            return self._accumulators.layout.variance_names
         return self.variance_array_names if self.enable_var else ()
 
     def _checked_exposure(self, model: Mapping[str, Any], pixmap: PixelMap | None = None) -> Exposure:
@@ -787,17 +804,19 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
 
     def _error_scaling(self) -> float:
         """What averaged errors are divided by at the end."""
-        ratio = self._pixel_scale_ratio
+        ratio = None if self._options.propagates else self._pixel_scale_ratio
         return 1.0 if ratio is None else ratio if is_imaging(self._output_wcs) else 1.0 / math.sqrt(ratio)
 
     def _variance_scaling(self) -> float:
         """What variances are multiplied by at the end."""
-        ratio = self._pixel_scale_ratio
+        ratio = None if self._options.propagates else self._pixel_scale_ratio
         return 1.0 if ratio is None else 1.0 / ratio**2 if is_imaging(self._output_wcs) else ratio
 
     def _error_from_variances(self, model: Mapping[str, Any]) -> np.ndarray:
-        """Root of the sum of the variances that the error is made of; NaN where all of them are."""
+        """Root of the sum of the variances that the error is made of: see `Accumulators.error_image`."""
         names = self.variance_array_names if self.error_from_variances is None else self.error_from_variances
+        if self._options.propagates:  # one that no exposure has is not what the noise is made of
+            names = [name for name in names if name in self._variances_had]
         with stage("error"), self._accumulators.context():
             error = self._accumulators.error_image([model[name] for name in names])
             return self._accumulators.in_type(error, self.output_array_types["err"])

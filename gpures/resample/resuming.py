@@ -56,8 +56,14 @@ def resume(resample: Resample, mosaic: Mapping[str, Any], groups: Iterable[str],
     scaling = resample._error_scaling()
     if layout.has_err:
         images["err"] = mosaic["err"] * np.float32(scaling)
+    if layout.propagates:  # what there is of them is in the mosaic
+        had = [name for name in layout.variance_names if mosaic.get(name) is not None]
+        resample._variances_had = tuple(sorted(had))
+        unknown = np.broadcast_to(np.float32(np.nan), layout.shape)
+        images |= {f"squared/{name}": mosaic[name] if name in had else unknown for name in layout.variance_names}
     images |= {name: mosaic[name] for name in layout.extra_names}
-    weights = _weights_of(mosaic, layout.variance_names, resample._variance_scaling())
+    names = () if layout.propagates else layout.variance_names
+    weights = _weights_of(mosaic, names, resample._variance_scaling())
     variances = {}
     for name, weight in weights.items():
         there = weight != 0

@@ -83,11 +83,11 @@ void finish_variance(T* variance, const T* weight, const TouchedFrame& frame, do
                [&](long i) { return static_cast<T>(finished_variance(variance[i], weight[i], scaling)); });
 }
 
-void error_from_variances(const float* const* variances, int count, float* error, const TouchedFrame& frame,
+void error_from_variances(const float* const* variances, int count, bool all, float* error, const TouchedFrame& frame,
                           int threads)
 {
     over_frame(threads, frame, error, static_cast<float>(NAN),
-               [&](long i) { return baseline::error_from_variances(variances, count, i); });
+               [&](long i) { return baseline::error_from_variances(variances, count, all, i); });
 }
 
 template void fill<float>(float*, const float*, const TouchedFrame&, double, int);

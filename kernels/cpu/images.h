@@ -33,8 +33,8 @@ void sums_of_weights(const float* kept, double* sums, long count, int threads);
 template <class T>
 void finish_variance(T* variance, const T* weight, const TouchedFrame& frame, double scaling, int threads);
 
-// Root of the sum of those variances that are not NaN; NaN where all are.
-void error_from_variances(const float* const* variances, int count, float* error, const TouchedFrame& frame,
+// Root of the sum of variances: see fold.h.
+void error_from_variances(const float* const* variances, int count, bool all, float* error, const TouchedFrame& frame,
                           int threads);
 
 // Makes a blotted image; at the pixels of an exposure, where one is given.

@@ -258,11 +258,11 @@ NB_MODULE(_cpu, m)
     bind_finish<Floats, ReadFloats>(m);
     bind_finish<Doubles, ReadDoubles>(m);
     m.def("error_from_variances",
-          [](const std::vector<ReadFloats>& variances, Floats error, const Limits& touched, int threads) {
+          [](const std::vector<ReadFloats>& variances, bool all, Floats error, const Limits& touched, int threads) {
               std::vector<const float*> pointers;
               for (const auto& v : variances) pointers.push_back(v.data());
               const Released released;
-              error_from_variances(pointers.data(), static_cast<int>(pointers.size()), error.data(),
+              error_from_variances(pointers.data(), static_cast<int>(pointers.size()), all, error.data(),
                                    frame_of(error, touched), threads);
           });
     // Values and numbers of pixels (regions, 2) of an image's regions: spans (n, 3), from starts[k] to starts[k + 1].

@@ -124,9 +124,10 @@ extern "C" __global__ void convert_f8(const float* from, double* to, long long c
 }
 
 // `variances` is an array of `planes` addresses.
-extern "C" __global__ void error_image(const float* const* variances, int planes, float* error, long long count)
+extern "C" __global__ void error_image(const float* const* variances, int planes, int all, float* error,
+                                       long long count)
 {
-    over_grid(count, [=](long long k) { error[k] = error_from_variances(variances, planes, k); });
+    over_grid(count, [=](long long k) { error[k] = error_from_variances(variances, planes, all, k); });
 }
 
 extern "C" __global__ void weight_map(const Exposure e, float* map)

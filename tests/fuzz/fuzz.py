@@ -150,6 +150,7 @@ RESAMPLE = {
     "enable_exptime_map": True,
     "accumulator_dtype": "f4",
     "dq_of_empty": None,
+    "variance_method": "stcal",
 }
 KERNELS = ("square", "gaussian", "point", "turbo", "lanczos2", "lanczos3")
 

@@ -76,7 +76,12 @@ class CUDAAccumulators(PlaneAccumulators):
             # Its share of the pool may hold images of the mosaic before, which the caller has let go but still reads.
             self._follow(self._cupy.cuda.get_current_stream())
             # Compiled now, so that what is wrong with the compiler is found before the first exposure.
-            self._program.splat(frame.kernel, 1 + frame.has_err + len(frame.extra_names) + len(frame.variance_names))
+            variances = 0 if frame.variances_apart else len(frame.variance_names)
+            self._program.splat(
+                frame.kernel,
+                1 + frame.has_err + len(frame.extra_names) + variances,
+                frame.has_err + variances if frame.propagates else 0,
+            )
             self._program.whole("fold_f4")
             self._uploader = Uploader(self._cupy, self._number, self._stream)
             with self._stream:
@@ -98,7 +103,7 @@ class CUDAAccumulators(PlaneAccumulators):
                     *("_sums", "_timed", "_flat_drops", "_uploader"),
                 )
             )
-            self._variances, self._extras = {}, {}
+            self._variances, self._propagated, self._extras, self._squared = {}, {}, {}, []
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # as when the interpreter ends, or the device has failed
@@ -168,7 +173,7 @@ class CUDAAccumulators(PlaneAccumulators):
                 return
             width, height = x1 - x0 + 1, y1 - y0 + 1
             kernel = self.kernel_of(exposure)
-            splat = self._program.splat(kernel, len(planes), sum(plane.squared for plane in planes), whole)
+            splat = self._program.splat(kernel, len(planes), sum(bool(plane.squared) for plane in planes), whole)
             fold = self._program.whole(f"fold_{self._type}")
             size = width * height
             sums = self._sums_of(size * (len(planes) + 1), window)
@@ -426,21 +431,15 @@ class CUDAAccumulators(PlaneAccumulators):
         return self._cupy.ascontiguousarray(of_type(self._usable(self._cupy.asarray(image)), dtype))
 
     def finish_variances(self, scaling: float) -> dict[str, Any]:  # noqa: D102
-        images = {}
+        def finish(variance: Any, weight: Any) -> Any:
+            count = variance.size
+            name = f"finish_variance_{self._type}"
+            self._over_image(name, count, variance, weight, np.int64(count), np.float64(scaling))
+            return self._out(variance)
+
         with self._current("making the variances"):
             self._sums = self._timed = None
-            while self._variances:
-                name, (variance, weight) = self._variances.popitem()
-                self._over_image(
-                    f"finish_variance_{self._type}",
-                    variance.size,
-                    variance,
-                    weight,
-                    np.int64(variance.size),
-                    np.float64(scaling),
-                )
-                images[name] = self._out(variance)
-        return images
+            return self._finished(finish)
 
     def error_image(self, variances: list[Any]) -> Any:  # noqa: D102
         if not variances or not all(on_device(variance) for variance in variances):
@@ -451,7 +450,8 @@ class CUDAAccumulators(PlaneAccumulators):
             addresses = cupy.asarray(np.array([array.data.ptr for array in arrays], np.uint64))
             error = cupy.empty(self.layout.shape, np.float32)
             self._follow(cupy.cuda.get_current_stream())
-            self._over_image("error_image", error.size, addresses, np.int32(len(arrays)), error, np.int64(error.size))
+            numbers = np.int32(len(arrays)), np.int32(self.layout.propagates)
+            self._over_image("error_image", error.size, addresses, *numbers, error, np.int64(error.size))
             self._stream.synchronize()
         return error
 

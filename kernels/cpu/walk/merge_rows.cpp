@@ -77,16 +77,6 @@ inline void over_piece(int n, const Work& work)
     for (; k < n; ++k) work(0.0, k);
 }
 
-template <class T, bool SQUARED>
-inline void merge_mean_of_piece(const MergedPlane& plane, const PieceInCommon& piece, long long index, long long there,
-                                int n, const Ahead& ahead)
-{
-    over_piece<T>(n, ahead, [&](auto zero, int k) {
-        using V = decltype(zero);
-        merge_mean<V, T, SQUARED>(plane, piece.common<V>(k), index + k, there + k);
-    });
-}
-
 // Weights, means and variances. Where the other has no weight nothing is written to: it would take memory.
 template <class T>
 void merge_planes(const Merge& m, long long index, long long there, int n)
@@ -113,8 +103,10 @@ void merge_planes(const Merge& m, long long index, long long there, int n)
             over_piece<T>(n, next,
                           [&](auto zero, int k) { merge_variance<decltype(zero), T>(plane, index + k, there + k); });
         } else if (any) {
-            plane.squared ? merge_mean_of_piece<T, true>(plane, piece, index, there, n, next)
-                          : merge_mean_of_piece<T, false>(plane, piece, index, there, n, next);
+            over_piece<T>(n, next, [&](auto zero, int k) {
+                using V = decltype(zero);
+                merge_plane<V, T>(plane, piece.common<V>(k), index + k, there + k);
+            });
         }
     }
     if (any) over_piece(n, [&](auto zero, int k) { merge_weight<decltype(zero), T>(m, index + k, there + k); });

@@ -27,7 +27,8 @@ struct Pixels {
     int index[LANES];
 };
 
-template <int N>
+// SQUARED: the planes from `first_squared` on are weighted with squares.
+template <int N, bool SQUARED = false>
 struct PixelSums : Sums<N> {
     using Sums<N>::scratch;
 
@@ -36,11 +37,15 @@ struct PixelSums : Sums<N> {
 
     // Of each lane: 1 for the weight, then each plane's value, then nothing up to the number of sums.
     alignas(64) double values[LANES * (N ? N : sums_of_pixel(MOST_PLANES))] = {};
+    alignas(64) double powers[N ? N : sums_of_pixel(MOST_PLANES)];  // of the weight in each sum, where some are squares
     const std::uint32_t* bits = nullptr;  // of the pixel in lane 0; the next lane's follow. Null: none are wanted
 
-    PixelSums(const Scratch& scratch, int x0, int y0, int planes, bool flagged, Contributions*)
-        : Sums<N>(scratch, x0, y0, planes, sums_of_pixel(planes), flagged)
+    PixelSums(const Scratch& scratch, int x0, int y0, int planes, int first_squared, bool flagged, Contributions*)
+        : Sums<N>(scratch, x0, y0, planes, sums_of_pixel(planes), first_squared, flagged)
     {
+        if constexpr (SQUARED) {
+            for (int k = 0; k < this->count(); ++k) powers[k] = k > first_squared ? 2.0 : 1.0;
+        }
     }
 
     // Takes the pixels from the k-th of a row on, one in each lane.
@@ -80,7 +85,12 @@ struct PixelSums : Sums<N> {
         for (int l = 0; l < LANES; ++l) {
             if (each[l] == 0.0) continue;
             const long pixel = pixels.index[l] + r * SUMS_WIDTH + c;
-            add_scaled(to.sums + pixel * count, values + l * count, each[l], count);
+            double* const sums = to.sums + pixel * count;
+            if constexpr (SQUARED) {
+                add_scaled(sums, values + l * count, each[l], powers, count);
+            } else {
+                add_scaled(sums, values + l * count, each[l], count);
+            }
             to.marks[pixel] |= each[l] > 0.0 ? POSITIVE : 0;
             if (flags) to.dq[pixel] |= flags[l];
         }

@@ -54,8 +54,9 @@ struct PlaneSums : Sums<N> {
     int first = 0;  // pixel in lane 0
 
     // `pending` begins as zeros.
-    PlaneSums(const Scratch& scratch, int x0, int y0, int planes, bool flagged, Contributions* pending)
-        : Sums<N>(scratch, x0, y0, planes, planes + 1, flagged), pending(pending)
+    PlaneSums(const Scratch& scratch, int x0, int y0, int planes, int first_squared, bool flagged,
+              Contributions* pending)
+        : Sums<N>(scratch, x0, y0, planes, planes + 1, first_squared, flagged), pending(pending)
     {
     }
 

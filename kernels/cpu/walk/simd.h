@@ -53,6 +53,25 @@ inline void add_scaled(double* s, const double* v, double factor, int count)
     for (int k = 0; k < count; k += LANES) add_scaled<Vector>(s + k, v + k, factor);
 }
 
+template <class V>
+inline void add_scaled(double* s, const double* v, double factor, const double* power)
+{
+    V a, b, p;
+    std::memcpy(&a, s, sizeof a);
+    std::memcpy(&b, v, sizeof b);
+    std::memcpy(&p, power, sizeof p);
+    a = a + factor * ((2.0 - p) + (p - 1.0) * factor) * b;
+    std::memcpy(s, &a, sizeof a);
+}
+
+// The same with the power, 1 or 2, of the factor that each has.
+inline void add_scaled(double* s, const double* v, double factor, const double* power, int count)
+{
+    if (count == 2) return add_scaled<Pair>(s, v, factor, power);
+    if (count == 4) return add_scaled<Four>(s, v, factor, power);
+    for (int k = 0; k < count; k += LANES) add_scaled<Vector>(s + k, v + k, factor, power + k);
+}
+
 // The processor's own minimum is a < b ? a : b to the last case, NaN and zeros of both signs among them, but compilers
 // do not find it in a choice between vectors.
 #if defined(__AVX512F__)

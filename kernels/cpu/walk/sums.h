@@ -19,12 +19,12 @@ struct Sums {
     Scratch scratch;
     int x0, y0;  // output pixel that the scratch begins with
     int planes, n;
-    bool flagged;           // whether DQ flags are propagated
-    int first_squared = 0;  // plane; see PlaneSums
+    int first_squared;  // of the planes with squared weights, which are the last ones
+    bool flagged;       // whether DQ flags are propagated
     unsigned long long passed_over = 0;
 
-    Sums(const Scratch& scratch, int x0, int y0, int planes, int n, bool flagged)
-        : scratch(scratch), x0(x0), y0(y0), planes(planes), n(n), flagged(flagged)
+    Sums(const Scratch& scratch, int x0, int y0, int planes, int n, int first_squared, bool flagged)
+        : scratch(scratch), x0(x0), y0(y0), planes(planes), n(n), first_squared(first_squared), flagged(flagged)
     {
     }
 

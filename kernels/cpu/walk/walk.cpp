@@ -54,8 +54,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
     Centres& c = own.centres;
     PixelRow& row = own.row;
     SharedCorners& corners = own.corners;
-    Sink sink(scratch, tile.x0, tile.y0, e.planes, m.dq && e.dq.data, &own.contributions);
-    sink.first_squared = first_squared(e);
+    Sink sink(scratch, tile.x0, tile.y0, e.planes, first_squared(e), m.dq && e.dq.data, &own.contributions);
     TileRows<Sink> rows(e, m, tile, sink, own.folded);
     const Bounds bounds = {double(tile.x0), double(tile.x1), double(tile.y0), double(tile.y1)};
     const bool border = e.kernel == SQUARE;
@@ -100,15 +99,24 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
     lap(scratch.stopwatch, FOLD);
 }
 
+// Where some planes are weighted with squares.
+void walk_tile_squared(const Exposure& e, const Mosaic& m, const Tile& tile, const Blocks& blocks, const int* chosen,
+                       int n, Scratch& scratch)
+{
+    if (blocks.side_by_side) return walk_tile_of<PlaneSums<0, true>>(e, m, tile, blocks, chosen, n, scratch);
+    if (sums_of_pixel(e.planes) == 8) {
+        return walk_tile_of<PixelSums<8, true>>(e, m, tile, blocks, chosen, n, scratch);
+    }
+    walk_tile_of<PixelSums<0, true>>(e, m, tile, blocks, chosen, n, scratch);
+}
+
 void walk_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Blocks& blocks, const int* chosen, int n,
                Scratch& scratch)
 {
+    if (first_squared(e) < e.planes) return walk_tile_squared(e, m, tile, blocks, chosen, n, scratch);
 #define GPURES_WALK(layout, sums) \
     case sums:                    \
         return walk_tile_of<layout<sums>>(e, m, tile, blocks, chosen, n, scratch)
-    if (first_squared(e) < e.planes) {
-        return walk_tile_of<PlaneSums<0, true>>(e, m, tile, blocks, chosen, n, scratch);
-    }
     if (!blocks.side_by_side) {
         switch (sums_of_pixel(e.planes)) {
             GPURES_WALK(PixelSums, 2);
