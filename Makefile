@@ -70,10 +70,10 @@ MINUTES := 10
 test-explore: $(VENV)/.test
 	$(BIN)/python -P tests/explore.py $(MINUTES)
 
-# Mosaics that are killed at random moments, and gone on with.
+# Mosaics, and workers that make them, that are killed at random moments.
 KILLS := 60
 test-kills: $(VENV)/.test
-	GPURES_TEST_KILLS=$(KILLS) $(BIN)/pytest -s tests/test_checkpoint_mosaic.py -k killed
+	GPURES_TEST_KILLS=$(KILLS) $(BIN)/pytest -s tests/test_checkpoint_mosaic.py tests/test_dask.py -k killed
 
 # Arguments and files that a fuzzer invents, each target for so many seconds.
 SECONDS := 300

@@ -66,7 +66,7 @@ def chunks(folder):
         ALL_PLANES | {"variance_method": "propagated"},
     ],
 )
-def test_gone_on_with(backend, tmp_path, options, dtype):
+def test_saved_and_gone_on_with(backend, tmp_path, options, dtype):
     """Saved at several moments, twice in one place, and with more exposures than a plane of the context has bits."""
     if backend == "drizzle" and dtype == "f8":
         pytest.skip("the drizzle package has float32 sums")

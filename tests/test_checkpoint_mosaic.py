@@ -102,7 +102,7 @@ STOPS = [[("added", 3)], [("saved", 1)], [("saved", 1), ("saved", 1), ("added", 
 
 @pytest.mark.parametrize("stops", STOPS)
 @pytest.mark.parametrize("options", [{}, {"propagate_dq": True, "enable_exptime_map": True, "kernel": "turbo"}])
-def test_the_same_mosaic(tmp_path, paths, counts, stops, options):
+def test_the_same_after_interruptions(tmp_path, paths, counts, stops, options):
     """To the last bit, with the exposures in their order; what was saved is not added again."""
     gpures.mosaic(paths, tmp_path / "whole.fits", **OPTIONS, **options)
     made = in_steps(paths, tmp_path / "out.fits", tmp_path / "c", counts, stops, **options)

@@ -474,7 +474,7 @@ def test_every_argument_has_an_option():
     import inspect
 
     given = {name for _, arguments in EVERY_OPTION.values() for name in arguments}
-    own = {"inputs", "output", "skip_bad", "overwrite", "progress", "options"}
+    own = {"inputs", "output", "client", "skip_bad", "overwrite", "progress", "options"}
     wanted = set(inspect.signature(gpures.mosaic).parameters) - own
     wanted |= set(inspect.signature(gpures.Resample).parameters) - {"n_input_models", "to_host"}
     assert given == wanted

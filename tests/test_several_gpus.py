@@ -812,7 +812,7 @@ def test_stand_in_finds_a_copy_between_devices_that_nobody_waited_for(two):
 # ---- saved, and in tiles ---------------------------------------------------------------------------------------------
 
 
-def test_saved_and_gone_on_with(two, tmp_path, monkeypatch):
+def test_saved_on_several_gpus(two, tmp_path, monkeypatch):
     """Whatever each device has got since is saved, and one GPU or the CPU goes on with it."""
     from gpures.resample import checkpoint
 

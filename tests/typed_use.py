@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import gpures
 from gpures import Drizzle, Resample, blot_image, compute_mean_pixel_area, io, plot
 from gpures.acceleration import Acceleration, original, used
+from gpures.box import Box
 from gpures.cleaning import (
     Field,
     OutlierOptions,
@@ -181,6 +182,8 @@ def of_files(path: Path) -> Mosaic:
         output_wcs=io.read_wcs(path),
         checkpoint=path,
         checkpoint_every=3,
+        memory_limit="8GB",
+        client=None,
         progress=None,
         pixfrac=0.8,
     )
@@ -198,6 +201,8 @@ def of_files(path: Path) -> Mosaic:
         store.write("data", (0, 9, 0, 9), made.model["data"][:10, :10])
         store.write_images({"wht": made.model["wht"]})
         print(store.told({}, None, made.exposures, {}, [], None))
+        store.write_empty(Box(0, 9, 0, 9))
+        store.renumber([1, 0])
         store.finish({"kernel": "square"}, unit="mJy", exposures=made.exposures, header={}, history=[], creator="me 1")
         store.close()
     print(made.report, made.wcs, made.plan, made.skipped, made.path, made.seconds["total"], made.pixels, made.backend)

@@ -38,7 +38,7 @@ def checked_limit(limit: Any) -> int | None:
 
 
 def tiles_of(shape: tuple[int, int], pixels: float) -> list[Box]:
-    """Tiles of a frame, of at most so many pixels each, to and fro along its rows.
+    """Tiles of a frame, of at most so many pixels each, there and back along its rows.
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""Unfinished mosaics that are saved, and gone on with later, by another process or on another machine."""
+"""Unfinished mosaics that are saved, and gone on with later, by another process or on another machine.
+
+What reads and writes is imported when it is called, as `import gpures` is not to wait for it.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,9 @@ from gpures.backend.base import Accumulators, MosaicLayout
 from gpures.backend.choice import make_accumulators
 from gpures.errors import FileError
 from gpures.exposure.options import Options
-from gpures.io.wcs_bytes import bytes_of_wcs, wcs_of_bytes
 from gpures.resample.added import AddedModel
-from gpures.resample.checkpoint import Checkpoint, Saved, save_accumulators
 from gpures.resample.hooks import Hooks
 from gpures.resample.output_model import OutputModel
-from gpures.resample.plain import as_json, is_plain
 
 __all__ = ["Saving"]
 
@@ -48,7 +48,7 @@ class Saving(Hooks):
     __setstate__: Callable[[dict[str, Any]], None]
 
     # Where this object was saved last, if anywhere.
-    _saved: Saved | None = None
+    _saved: Any = None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the mosaic as it is, unfinished, so that `load` goes on with it.
@@ -115,6 +115,9 @@ class Saving(Hooks):
 
     def _save(self, path: str | os.PathLike[str], told: Mapping[str, Any]) -> None:
         """Save it, with what else is to be told."""
+        from gpures.io.wcs_bytes import bytes_of_wcs
+        from gpures.resample.checkpoint import save_accumulators
+
         with self._lock:
             self._settle(self._undo)
             if self._finalized:
@@ -129,6 +132,8 @@ class Saving(Hooks):
             self._saved = save_accumulators(path, self._accumulators, self._state() | {"told": told}, wcs, self._saved)
 
     def _state(self) -> dict[str, Any]:
+        from gpures.resample.plain import is_plain
+
         state = self.__getstate__()
         attributes = {name: value for name, value in state.items() if name not in OWN_FORM}
         attributes |= {name: value for name in OF_CLASS if is_plain(value := getattr(self, name))}
@@ -149,6 +154,10 @@ class Saving(Hooks):
         cls, path: str | os.PathLike[str], *, backend: str | None = None, device: Any = None
     ) -> tuple[Self, dict[str, Any]]:
         """Go on with a mosaic, and what else was told."""
+        from gpures.io.wcs_bytes import wcs_of_bytes
+        from gpures.resample.checkpoint import Checkpoint
+        from gpures.resample.plain import as_json, is_plain
+
         checkpoint = Checkpoint(path)
         state = checkpoint.state
         chosen = {"backend": backend, "device": device}

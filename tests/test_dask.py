@@ -1,0 +1,258 @@
+"""Mosaics that the workers of dask make are those of one process, whatever happens to workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import distributed
+import numpy as np
+import pytest
+import scenes
+from astropy.io import fits
+
+import gpures
+from gpures.cli import main
+from gpures.mosaicking import distributed as by_workers
+from gpures.mosaicking import tiling
+from gpures.mosaicking.plan import make_plan
+
+pytestmark = [pytest.mark.xdist_group("workers"), pytest.mark.filterwarnings("ignore")]
+
+QUIET = {"progress": None, "backend": "cpu"}
+
+
+@pytest.fixture(autouse=True)
+def _small_tiles(monkeypatch):
+    """Several tiles of several batches, though the exposures are small."""
+    monkeypatch.setattr(tiling, "GRAIN", 128)
+    monkeypatch.setattr(by_workers, "BATCH", 2)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    two = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": "2GB"}
+    with distributed.LocalCluster(dashboard_address=None, **two) as made:
+        yield made
+
+
+@pytest.fixture
+def client(cluster):
+    with distributed.Client(cluster) as made:
+        made.wait_for_workers(2, timeout=60)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    """Files of exposures, two by two of one time."""
+    folder = tmp_path_factory.mktemp("exposures")
+    rng = np.random.default_rng(3)
+    shape = (150, 160)
+    found = []
+    for k in range(9):
+        header = scenes.fits_wcs(shape, rotation=9.0 * k, shift=(40 * k, -25 * (k % 4))).to_fits(relax=True)[0].header
+        header.update({"EXPTIME": 30.0 + k, "BUNIT": "MJy/sr", "MJD-OBS": 60000.0 + k, "OBSERVER": "A"})
+        hdus = [fits.PrimaryHDU(rng.normal(5, 1, shape).astype(np.float32), header)]
+        hdus.append(fits.ImageHDU(rng.choice([0, 0, 0, 4], shape).astype(np.int16), name="DQ"))
+        hdus.append(fits.ImageHDU(rng.uniform(0.5, 1.5, shape).astype(np.float32), name="VAR_RNOISE"))
+        found.append(folder / f"e{k}.fits")
+        fits.HDUList(hdus).writeto(found[-1])
+    return found
+
+
+def assert_same(got, expected):
+    """Two stores hold the same mosaic, up to the rounding of merges."""
+    got, expected = gpures.io.read_mosaic(got), gpures.io.read_mosaic(expected)
+    assert list(got) == list(expected)
+    for name, value in expected.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            np.testing.assert_allclose(got[name], value, 3e-6, 1e-6, err_msg=name)
+        elif isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(got[name], value, err_msg=name)
+        elif name not in ("wcs", "history"):
+            assert got[name] == value, name
+
+
+OPTIONS = [
+    {"propagate_dq": True, "enable_exptime_map": True},
+    {"kernel": "turbo", "pixfrac": 0.7, "weight_type": "exptime", "variance_method": "propagated", "fillval": 0.0},
+    {"enable_ctx": False, "enable_var": False, "compute_err": None, "pixel_scale_ratio": 0.6},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_the_same_by_workers(client, tmp_path, paths, options):
+    """All planes, times, records and headers."""
+    whole = gpures.mosaic(paths, tmp_path / "whole.zarr", **QUIET | options)
+    made = gpures.mosaic(paths, tmp_path / "out.zarr", client=client, **QUIET | options)
+    assert len(made.plan.tiles) > 3
+    assert_same(tmp_path / "out.zarr", tmp_path / "whole.zarr")
+    assert made.added == whole.added
+    assert (made.pixels, made.data_pixels, made.used) == (whole.pixels, whole.data_pixels, whole.used)
+    assert made.report.partition("backend")[0] == whole.report.partition("backend")[0]
+
+
+def test_models_in_memory(client, tmp_path):
+    """They go to the workers with the plan."""
+    models = scenes.dithered_models((60, 64), n=5)
+    options = {"output_wcs": scenes.frame_around((60, 64), ratio=0.3, margin=20)}
+    gpures.mosaic(models, tmp_path / "whole.zarr", **QUIET | options)
+    gpures.mosaic(models, tmp_path / "out.zarr", client=client, **QUIET | options)
+    assert_same(tmp_path / "out.zarr", tmp_path / "whole.zarr")
+
+
+def test_left_out_by_workers(client, tmp_path, paths):
+    """Bad ones and copies, which lie in other batches than their originals: others move up in the context."""
+    nan, broken, copy = (tmp_path / f"{name}.fits" for name in ("nan", "broken", "copy"))
+    nan.write_bytes(paths[1].read_bytes())
+    with fits.open(nan, mode="update") as hdus:
+        hdus[0].data[:] = np.nan
+        hdus[0].header["EXPTIME"] = 77.0
+    broken.write_bytes(paths[2].read_bytes()[:30000])
+    copy.write_bytes(paths[0].read_bytes())
+    every = [paths[0], nan, *paths[1:5], broken, *paths[5:], copy]
+    whole = gpures.mosaic(every, tmp_path / "whole.zarr", skip_bad=True, **QUIET)
+    made = gpures.mosaic(every, tmp_path / "out.zarr", skip_bad=True, client=client, **QUIET)
+    assert made.added == whole.added
+    assert len(made.added) == 9
+    assert sorted(made.skipped) == sorted(whole.skipped)
+    assert_same(tmp_path / "out.zarr", tmp_path / "whole.zarr")
+
+
+def test_what_is_wrong_with_an_exposure(client, tmp_path, paths):
+    """It is an error that names it; nothing is left, and the workers are free."""
+    broken = tmp_path / "broken.fits"
+    with fits.open(paths[2]) as hdus:
+        hdus["VAR_RNOISE"].data = hdus["VAR_RNOISE"].data[:50]
+        hdus.writeto(broken)
+    with pytest.raises(ValueError, match=r"broken\.fits"):
+        gpures.mosaic([*paths, broken], tmp_path / "out.zarr", client=client, **QUIET)
+    assert os.listdir(tmp_path) == ["broken.fits"]
+    assert client.submit(int, 7, pure=False).result(timeout=30) == 7
+
+
+def test_workers_interrupted(client, tmp_path, paths, monkeypatch):
+    """Ctrl-C frees the workers, and leaves nothing."""
+    monkeypatch.setattr(by_workers.Distributed, "_twice", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        gpures.mosaic(paths, tmp_path / "out.zarr", client=client, **QUIET)
+    assert os.listdir(tmp_path) == []
+    assert client.submit(int, 7, pure=False).result(timeout=30) == 7
+    with contextlib.suppress(AssertionError):
+        assert not client.processing()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"output": "x.fits"}, "they write to a store in zarr, and 'output' is x.fits"),
+        ({"output": None}, "only files of the suffixes"),
+        ({"output": "x.zarr", "reject_outliers": True}, "look at the whole of it"),
+    ],
+)
+def test_what_workers_do_not_make(client, paths, monkeypatch, tmp_path, options, words):
+    """It is refused before they begin."""
+    monkeypatch.chdir(tmp_path)
+    options = dict(options)
+    with pytest.raises(ValueError, match=f"The workers of 'client' can't make this mosaic: .*{words}"):
+        gpures.mosaic(paths, options.pop("output"), client=client, **QUIET | options)
+    with pytest.raises(TypeError, match=r"'client' must be a distributed\.Client, got"):
+        gpures.mosaic(paths, "x.zarr", client="tcp://nowhere", **QUIET)
+
+
+def test_tiles_for_workers(tmp_path, paths):
+    """They are as small as the workers' memory asks for, and so many that all of them have work."""
+    plan = make_plan(paths, tmp_path / "x.zarr", **QUIET)
+    plan.cut_for(1, None)
+    few = len(plan.tiles)
+    plan.cut_for(4, None)
+    assert len(plan.tiles) > few
+    plan.cut_for(1, 20_000_000)
+    per_pixel = plan.frame.bytes / (plan.shape[0] * plan.shape[1])
+    assert all((t.xmax - t.xmin + 1) * (t.ymax - t.ymin + 1) * per_pixel < 4_000_000 for t in plan.tiles)
+    with pytest.raises(MemoryError, match=r"A worker has .* GiB for a task, and .* GiB are needed"):
+        plan.cut_for(1, 1_000_000)
+
+
+# ---- workers that die ------------------------------------------------------------------------------------------------
+
+KILLS = int(os.environ.get("GPURES_TEST_KILLS", "3"))
+
+
+def test_workers_are_killed(cluster, client, tmp_path, paths):
+    """At random moments, one after another: none of the exposures is lost or counted twice."""
+    gpures.mosaic(paths, tmp_path / "whole.zarr", **QUIET)
+    begin = time.monotonic()
+    gpures.mosaic(paths, tmp_path / "first.zarr", client=client, **QUIET)
+    lasts = time.monotonic() - begin
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    for kill in range(KILLS):
+        client.wait_for_workers(2, timeout=120)
+        victims = [worker.pid for worker in cluster.workers.values()]
+        timer = threading.Timer(rng.uniform(0, lasts), os.kill, (rng.choice(victims), signal.SIGKILL))
+        timer.start()
+        out = tmp_path / f"out{kill}.zarr"
+        gpures.mosaic(paths, out, client=client, **QUIET)
+        timer.join()
+        assert_same(out, tmp_path / "whole.zarr")
+
+
+# ---- programs of their own -------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def program(*arguments):
+    """A program of dask that runs meanwhile."""
+    with subprocess.Popen([sys.executable, "-m", "dask", *arguments], stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def test_scheduler_and_workers_as_programs(tmp_path, paths, capsys):
+    """``gpures mosaic --scheduler`` with a scheduler and workers that somebody else has started."""
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    command = ["mosaic", *map(str, paths), "-q", "--backend", "cpu"]
+    assert main([*command, "-o", str(tmp_path / "whole.zarr")]) == 0
+    one_thread = ("--nthreads", "1", "--no-dashboard", "--memory-limit", "2GB")
+    with (
+        program("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"),
+        program("worker", address, "--nworkers", "2", *one_thread),
+    ):
+        assert main([*command, "-o", str(tmp_path / "out.zarr"), "--scheduler", address]) == 0
+    assert_same(tmp_path / "out.zarr", tmp_path / "whole.zarr")
+    assert main([*command, "-o", str(tmp_path / "x.zarr"), "--scheduler", "tcp://127.0.0.1:1"]) == 1
+    assert "There is no scheduler at 'tcp://127.0.0.1:1'" in capsys.readouterr().err
+    assert not (tmp_path / "x.zarr").exists()
+
+
+def test_workers_of_ones_own(tmp_path, paths):
+    """``--scheduler local`` starts and ends them."""
+    command = ["mosaic", *map(str, paths[:4]), "-q", "--backend", "cpu"]
+    assert main([*command, "-o", str(tmp_path / "whole.zarr")]) == 0
+    assert main([*command, "-o", str(tmp_path / "out.zarr"), "--scheduler", "local"]) == 0
+    assert_same(tmp_path / "out.zarr", tmp_path / "whole.zarr")
+
+
+def test_without_dask(monkeypatch, tmp_path, paths, capsys):
+    """What is missing is said, and how to have it."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    command = ["mosaic", *map(str, paths), "-q", "-o", str(tmp_path / "x.zarr"), "--scheduler", "local"]
+    assert main(command) == 1
+    assert "pip install 'gpures[dask]'" in capsys.readouterr().err
