@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import enum
 import importlib
 import inspect
 import pkgutil
@@ -99,8 +100,8 @@ def attributes(cls: Any) -> set[str]:
 def lacking(thing: Any) -> list[str]:
     """What the docstring of a shared name lacks."""
     found = found_in(thing, SENTENCE)
-    is_action = inspect.isclass(thing) and issubclass(thing, argparse.Action)  # which argparse makes
-    arguments = () if is_action else Validator(get_doc_object(thing)).signature_parameters
+    is_made = inspect.isclass(thing) and issubclass(thing, (argparse.Action, enum.Enum))  # by their own packages
+    arguments = () if is_made else Validator(get_doc_object(thing)).signature_parameters
     described = set(arguments) <= attributes(thing) or re.search("Parameters|parameters", inspect.getdoc(thing) or "")
     if len(arguments) > FEW and not described:
         found.append(f"Parameters: {len(arguments)} arguments, and none is described")

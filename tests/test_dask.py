@@ -206,6 +206,21 @@ def test_workers_are_killed(cluster, client, tmp_path, paths):
         assert_same(out, tmp_path / "whole.zarr")
 
 
+def test_workers_of_too_little_memory(tmp_path, paths):
+    """They die of what they are asked for, which ends with an error that says so, and nothing is left."""
+    import dask
+
+    little = {"n_workers": 1, "threads_per_worker": 1, "memory_limit": "150MB", "dashboard_address": None}
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        distributed.LocalCluster(**little) as cluster,
+        distributed.Client(cluster) as client,
+        pytest.raises(MemoryError, match=r"Workers have died of one task after .* because their memory"),
+    ):
+        gpures.mosaic(paths, tmp_path / "out.zarr", client=client, **QUIET)
+    assert os.listdir(tmp_path) == []
+
+
 # ---- programs of their own -------------------------------------------------------------------------------------------
 
 

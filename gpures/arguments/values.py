@@ -231,7 +231,17 @@ def checked_compute_err(value: Any) -> Any:
 
 
 def checked_word(value: Any, name: str, words: Sequence[str]) -> str:
-    """One of some words; ValueError, which calls it by its name, if it is none of them."""
+    """One of some words; ValueError, which calls it by its name, if it is none of them.
+
+    Parameters
+    ----------
+    value : object
+        What was given.
+    name : str
+        The argument's.
+    words : sequence of str
+        Those that it may be.
+    """
     if not isinstance(value, str) or value not in words:
         raise ValueError(f"'{name}' must be {' or '.join(map(repr, words))}, got {got(value)}.")
     return value

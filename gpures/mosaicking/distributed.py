@@ -333,7 +333,7 @@ class Distributed:
 
     def _made(self, tiles: Mapping[int, Sequence[int]], store: Store, show: Callable[[int], Any]) -> dict[int, Written]:
         """Have some tiles made of these exposures."""
-        from distributed import as_completed
+        from distributed import KilledWorker, as_completed
 
         futures: list[Any] = []
         found: dict[int, Written] = {}
@@ -344,6 +344,12 @@ class Distributed:
             for future in as_completed(futures):
                 found[numbers[future.key]] = future.result()
                 show(len(found))
+        except KilledWorker as error:
+            self._client.cancel(futures, force=True)
+            raise MemoryError(
+                f"Workers have died of one task after the other, such as {error.task!r}, most likely because their "
+                "memory is too little: give each of them more, or fewer threads."
+            ) from error
         except BaseException:
             self._client.cancel(futures, force=True)
             raise

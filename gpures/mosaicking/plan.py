@@ -121,7 +121,9 @@ class Plan:
     begun : gpures.mosaicking.continuing.Begun or None
         The mosaic that is gone on with.
     checkpoint : pathlib.Path or None
-        Folder in which the mosaic is saved while it is made, after every ``checkpoint_every`` exposures.
+        Folder in which the mosaic is saved while it is made.
+    checkpoint_every : int
+        After how many exposures.
     tiles : list of Box
         Parts of the frame that are made one after another; none where it is made as a whole.
     shelf_bytes : int

@@ -338,7 +338,15 @@ def mosaic(
 
 
 def build(plan: Plan, progress: Any = True, client: Any = None) -> Mosaic:
-    """Make the mosaic that was planned, and write it; the other arguments, result and errors are those of `mosaic`."""
+    """Make the mosaic that was planned, and write it; result and errors are those of `mosaic`.
+
+    Parameters
+    ----------
+    plan : gpures.mosaicking.plan.Plan
+        What it will be.
+    progress, client : optional
+        As in `mosaic`.
+    """
     if client is not None:
         plan.cut_for(*room_of_workers(client))
     plan.check_room()
