@@ -7,6 +7,7 @@ memory that is not there a `MemoryError`. What is gpures' own has one base, and 
     ├── DeviceError              RuntimeError       a GPU can't do what was asked
     ├── UnsupportedWCSError      RuntimeError       a WCS that can't be resampled; stcal's of that name, too
     ├── IncompleteError          RuntimeError       an exposure was interrupted in its midst: begin anew
+    ├── EmptyMosaicError         ValueError         no exposure has anything in the frame
     ├── FileError                ValueError         a file can't be used
     │   ├── MissingFileError     FileNotFoundError  there is none
     │   └── NoExposureError      ValueError         it holds what belongs to an exposure, and none itself
@@ -23,6 +24,7 @@ from typing import Any
 
 __all__ = [
     "DeviceError",
+    "EmptyMosaicError",
     "FileError",
     "GpuresError",
     "IncompleteError",
@@ -73,6 +75,10 @@ def _with_base(theirs: type) -> Any:
 
 class IncompleteError(GpuresError, RuntimeError):
     """What is accumulated holds a part of an exposure, as adding it was interrupted: nothing can be made of it."""
+
+
+class EmptyMosaicError(GpuresError, ValueError):
+    """No exposure has anything in the frame of a mosaic: none reaches it, or with no pixel that can be used."""
 
 
 class FileError(GpuresError, ValueError):

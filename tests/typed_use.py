@@ -28,9 +28,9 @@ from gpures.cleaning import (
     SkySurvey,
     StatisticOptions,
 )
-from gpures.errors import IncompleteError, MissingDependencyError, ProgramError
+from gpures.errors import EmptyMosaicError, IncompleteError, MissingDependencyError, ProgramError
 from gpures.exposure.options import Options
-from gpures.mosaicking import Mosaic
+from gpures.mosaicking import CellMosaic, Mosaic, SkyCell, mosaic_cells, read_cells
 from gpures.resample import AddedModel
 from gpures.typing import Flags, Model, ModelLike, MosaicLike, MosaicModel
 
@@ -209,6 +209,16 @@ def of_files(path: Path) -> Mosaic:
     return made
 
 
+def of_cells(paths: list[Path], table: Path) -> list[SkyCell]:
+    """Mosaics of many parts of the sky."""
+    for each in mosaic_cells(paths, "{cell}.fits", table, overwrite=True, skip_bad=True):
+        assert_type(each, CellMosaic)
+        print(each.name, each.path, each.exposures, each.data_pixels, each.seconds, each.words, each.line)
+    cells = read_cells(table)
+    print([(cell.wcs, cell.footprint) for cell in cells])
+    return cells
+
+
 def cleaned(models: list[Model], paths: list[Path], wcs: object) -> NDArray[np.float32]:
     """Skies that are matched, and outliers; at once, and exposures one by one."""
     match = gpures.match_sky(models, "global+match", statistic="mean", subtract=False)
@@ -278,6 +288,6 @@ def caught(path: Path) -> str:
         return error.filename or str(error.path)
     except (io.FileError, IncompleteError, MissingDependencyError, ProgramError) as error:
         return str(error)
-    except (gpures.DeviceError, gpures.UnsupportedWCSError, gpures.GpuresError):
+    except (EmptyMosaicError, gpures.DeviceError, gpures.UnsupportedWCSError, gpures.GpuresError):
         return gpures.__version__
     return ""

@@ -34,7 +34,7 @@ FLAGS = {
 # What is not an argument of `gpures.mosaic` of the same name.
 OWN = (
     *("files", "output", "overwrite", "dry_run", "skip_bad", "quiet", "threads", "scheduler"),
-    *("run", "usage_error", "names", "call"),
+    *("sky_cells", "run", "usage_error", "names", "call"),
 )
 
 # Exit status.
@@ -63,6 +63,14 @@ def add_to(commands: Any) -> None:
         metavar="MOSAIC",
         help="add the exposures to this mosaic, which gpures made, as if all had been there at once; it is replaced, "
         "unless -o gives another name",
+    )
+    parser.add_argument(
+        "--sky-cells",
+        metavar="FILE",
+        default=None,
+        help="make a mosaic for each part of the sky in this table (name, ra, dec, nx, ny, pixel_scale; rotation, "
+        "x_tangent and y_tangent if there are such); OUT has {cell} in its name, as 'out/{cell}.fits', and cells whose "
+        "file is there are passed over",
     )
     parser.add_argument(
         "--checkpoint",
@@ -398,6 +406,10 @@ def _run(parsed: argparse.Namespace) -> int:
         from gpures.mosaicking.product import build
         from gpures.mosaicking.report import plan_text
 
+        if parsed.sky_cells is not None:
+            if parsed.dry_run:
+                parsed.usage_error("argument --sky-cells: not allowed with --dry-run")
+            return _make_cells(parsed)
         with said_once(parsed.names), nullcontext() if parsed.quiet else _progress_lines():
             plan = make_plan(
                 parsed.files,
@@ -429,6 +441,33 @@ def _run(parsed: argparse.Namespace) -> int:
         words = in_options(str(_words_of(error)), parsed.names)
         print(printable(f"gpures mosaic: {words}", getattr(sys.stderr, "encoding", None)), file=sys.stderr)
         return status
+    return 0
+
+
+def _make_cells(parsed: argparse.Namespace) -> int:
+    """Make the mosaics of a table of sky cells, and tell of each; the exit status."""
+    from gpures.mosaicking.distributed import connected
+    from gpures.mosaicking.sky_cells import mosaic_cells
+
+    with (
+        said_once(parsed.names),
+        nullcontext() if parsed.scheduler is None else connected(parsed.scheduler) as client,
+    ):
+        cells = mosaic_cells(
+            parsed.files,
+            parsed.output,
+            parsed.sky_cells,
+            overwrite=parsed.overwrite,
+            skip_bad=parsed.skip_bad,
+            progress=None,
+            client=client,
+            **_options(parsed),
+        )
+        for number, cell in enumerate(cells):
+            if not parsed.quiet:
+                if not number:
+                    print(f"{'cell':<24}{'exposures':>9}{'with data':>12}{'seconds':>9}", flush=True)
+                print(printable(cell.line, getattr(sys.stdout, "encoding", None)), flush=True)
     return 0
 
 

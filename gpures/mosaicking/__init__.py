@@ -1,5 +1,6 @@
 """Mosaics of files: an output frame made from the exposures' footprints, exposures read ahead, the mosaic written."""
 
 from gpures.mosaicking.product import Mosaic, mosaic
+from gpures.mosaicking.sky_cells import CellMosaic, SkyCell, mosaic_cells, read_cells
 
-__all__ = ["Mosaic", "mosaic"]
+__all__ = ["CellMosaic", "Mosaic", "SkyCell", "mosaic", "mosaic_cells", "read_cells"]

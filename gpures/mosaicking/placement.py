@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gpures.errors import EmptyMosaicError
 from gpures.io import FileError
 from gpures.mosaicking.continuing import Begun
 from gpures.mosaicking.reach import all_beside, reaching
@@ -128,7 +129,7 @@ class Placement:
             return cls(on_the_sky, given, rotation, frame, sources)
         reach = reaching(footprints, given["wcs"], frame.output_array_shape)
         if not any(reach):
-            raise ValueError(all_beside(footprints, given["wcs"], frame.output_array_shape))
+            raise EmptyMosaicError(all_beside(footprints, given["wcs"], frame.output_array_shape))
         pairs = list(zip(sources, footprints, reach, strict=True))
         return cls(
             on_the_sky,

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, cast
 
 from gpures.arguments.values import fill_number
 from gpures.cleaning.options import Thresholds
+from gpures.errors import EmptyMosaicError
 from gpures.io import Input, read_mosaic
 from gpures.io.empty_planes import empty_planes
 from gpures.io.exposures import ExposureRecord
@@ -581,7 +582,7 @@ def _data_pixels(
 def _check_data_pixels(count: int, skipped: Sequence[tuple[str, str]]) -> None:
     if not count:
         words = "Nothing of the exposures is in the mosaic: none of their pixels that can be used lies in its frame."
-        raise ValueError(words + "".join(f"\n  {reason}" for _, reason in skipped))
+        raise EmptyMosaicError(words + "".join(f"\n  {reason}" for _, reason in skipped))
 
 
 def _tell_of_idle(names: Iterable[str]) -> None:

@@ -1,0 +1,326 @@
+"""Many mosaics of one set of exposures: one for each cell of the sky in a table."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.wcs import WCS
+
+from gpures.arguments.arrays import got
+from gpures.errors import EmptyMosaicError, FileError
+from gpures.io import Reading
+from gpures.mosaicking.plan import words_of
+from gpures.mosaicking.product import mosaic
+from gpures.mosaicking.sources import Source, entries_of, find
+from gpures.reporting.tables import row
+from gpures.wcs.footprint import Footprint, footprint_of
+from gpures.wcs.sky_systems import ICRS
+from gpures.wcs.sphere import separation
+
+__all__ = ["CellMosaic", "SkyCell", "mosaic_cells", "read_cells"]
+
+log = logging.getLogger(__name__)
+
+# Columns of a table of cells: what they may be called, and the unit of their numbers; those with a default may be
+# missing. Pixels are counted from 0.
+COLUMNS: dict[str, tuple[tuple[str, ...], str]] = {
+    "name": (("name", "cell", "skycell"), ""),
+    "ra": (("ra", "ra_tangent", "crval1"), "deg"),
+    "dec": (("dec", "dec_tangent", "crval2"), "deg"),
+    "nx": (("nx", "naxis1"), ""),
+    "ny": (("ny", "naxis2"), ""),
+    "pixel_scale": (("pixel_scale", "scale"), "arcsec"),
+    "rotation": (("rotation", "orientat"), "deg"),
+    "x": (("x_tangent",), ""),
+    "y": (("y_tangent",), ""),
+}
+OPTIONAL = ("rotation", "x", "y")
+
+# In a path this stands for the name of a cell.
+PLACE = "{cell}"
+
+# Arguments of `mosaic` that a cell's frame is in the place of, or that are not one mosaic's.
+NOT_OF_CELLS = (
+    *("output_wcs", "pixel_scale", "pixel_scale_ratio", "rotation", "crpix", "crval", "output_shape", "align"),
+    *("add_to", "save_masks", "checkpoint"),
+)
+
+CELL = "<24", ">9", ">12", ">9.1f", ""
+
+
+@dataclass(frozen=True)
+class SkyCell:
+    """A part of the sky, and the frame of its mosaic: a tangent plane in ICRS.
+
+    Attributes
+    ----------
+    name : str
+        What it is called.
+    ra, dec : float
+        Tangent point, degrees.
+    nx, ny : int
+        Pixels of the frame.
+    pixel_scale : float
+        Arcsec.
+    rotation : float
+        Position angle of +y at the tangent point, degrees from north to east.
+    x, y : float or None
+        Pixel of the tangent point, from 0, which may lie far outside of the frame; None for its middle.
+    """
+
+    name: str
+    ra: float
+    dec: float
+    nx: int
+    ny: int
+    pixel_scale: float
+    rotation: float = 0.0
+    x: float | None = None
+    y: float | None = None
+
+    @property
+    def wcs(self) -> WCS:
+        """WCS of its frame."""
+        scale, turn = self.pixel_scale / 3600.0, math.radians(self.rotation)
+        wcs = WCS(naxis=2)
+        wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+        wcs.wcs.radesys = "ICRS"
+        wcs.wcs.crval = self.ra, self.dec
+        middle = (self.nx - 1) / 2, (self.ny - 1) / 2
+        wcs.wcs.crpix = [
+            (where if given is None else given) + 1 for given, where in zip((self.x, self.y), middle, strict=True)
+        ]
+        c, s = scale * math.cos(turn), scale * math.sin(turn)
+        wcs.wcs.cd = [[-c, s], [s, c]]
+        wcs.array_shape = self.ny, self.nx
+        wcs.wcs.set()
+        return wcs
+
+    @property
+    def footprint(self) -> Footprint:
+        """Where it lies."""
+        return footprint_of(self.name, self.wcs, (self.ny, self.nx), ICRS)
+
+
+@dataclass(frozen=True)
+class CellMosaic:
+    """What became of a cell.
+
+    Attributes
+    ----------
+    name : str
+        The cell's.
+    path : pathlib.Path or None
+        File of its mosaic; None where no exposure has anything in it.
+    exposures : int or None
+        Exposures that reach it, or, of a mosaic that was made, that are in it; None where it was there already.
+    data_pixels : int or None
+        Pixels that have data, of a mosaic that was made.
+    seconds : float
+        What it took.
+    words : str
+        What is to be said of it.
+    """
+
+    name: str
+    path: Path | None
+    exposures: int | None
+    data_pixels: int | None
+    seconds: float
+    words: str
+
+    @property
+    def line(self) -> str:
+        """It as a line of a table."""
+        cells = [str(each) if each is not None else "-" for each in (self.exposures, self.data_pixels)]
+        return row((self.name, *cells, self.seconds, f"  {self.words}"), CELL)
+
+
+def read_cells(path: str | os.PathLike[str]) -> list[SkyCell]:
+    """Cells of a table.
+
+    Parameters
+    ----------
+    path : str or path
+        File that `astropy.table.Table.read` knows, such as ECSV, CSV or FITS. Columns, whose names may be in capitals:
+        ``name``; ``ra``, ``dec`` (tangent point in ICRS, degrees); ``nx``, ``ny`` (pixels); ``pixel_scale`` (arcsec);
+        and, if they are there, ``rotation`` (position angle of +y, degrees) and ``x_tangent``, ``y_tangent`` (pixel of
+        the tangent point, from 0; else the middle). Columns with units are converted.
+
+    Returns
+    -------
+    list of SkyCell
+        In their order.
+
+    Raises
+    ------
+    FileError
+        It can't be read, a column is missing, or a row is no cell; the text says which.
+    """
+    from astropy.table import Table
+
+    path = Path(path)
+    try:
+        table = Table.read(path)
+    except Exception as error:  # of as many kinds as there are formats
+        words = " ".join(str(error).split()).partition(" The available formats")[0]
+        raise FileError(path, f"can't be read as a table of sky cells: {words}") from error
+    known = {name.lower(): name for name in table.colnames}
+    found: dict[str, Any] = {}
+    for name, (called, unit) in COLUMNS.items():
+        column = next((known[word] for word in called if word in known), None)
+        if column is not None:
+            found[name] = _values(path, table[column], unit)
+        elif name not in OPTIONAL:
+            raise FileError(path, f"a table of sky cells has a column {called[0]!r}, and this has {table.colnames}.")
+    if ("x" in found) != ("y" in found):
+        raise FileError(path, "has only one of the columns 'x_tangent' and 'y_tangent'.")
+    cells = [_cell(path, k, {name: values[k] for name, values in found.items()}) for k in range(len(table))]
+    names = [cell.name for cell in cells]
+    if not cells or len(set(names)) < len(names):
+        twice = next((name for name in names if names.count(name) > 1), None)
+        raise FileError(path, "has no rows." if twice is None else f"has two cells of the name {twice!r}.")
+    return cells
+
+
+def _values(path: Path, column: Any, unit: str) -> list[Any]:
+    if unit and getattr(column, "unit", None) is not None:
+        try:
+            return list(column.quantity.to_value(unit))
+        except Exception as error:
+            raise FileError(path, f"column {column.name!r} has the unit {column.unit}, expected {unit}.") from error
+    return list(column)
+
+
+def _cell(path: Path, number: int, values: dict[str, Any]) -> SkyCell:
+    """The cell of a row."""
+    name = str(values.pop("name")).strip()
+    if not name or any(sign in name for sign in "/\\\0") or name in (".", ".."):
+        raise FileError(path, f"row {number + 1} has the name {name!r}, which can't be that of a file.")
+    try:
+        numbers = {key: float(value) for key, value in values.items()}
+    except (TypeError, ValueError) as error:
+        raise FileError(path, f"cell {name!r} has something that is no number: {error}.") from error
+    if not all(map(math.isfinite, numbers.values())):
+        raise FileError(path, f"cell {name!r} has something that is no number: {numbers}.")
+    if min(numbers["nx"], numbers["ny"]) < 1 or numbers["pixel_scale"] <= 0 or not -90 <= numbers["dec"] <= 90:
+        raise FileError(path, f"cell {name!r} is no part of the sky: {numbers}.")
+    nx, ny = int(numbers.pop("nx")), int(numbers.pop("ny"))
+    return SkyCell(name, nx=nx, ny=ny, **numbers)
+
+
+def mosaic_cells(
+    inputs: Any,
+    output: str | os.PathLike[str],
+    cells: str | os.PathLike[str] | Iterable[SkyCell],
+    *,
+    overwrite: bool = False,
+    skip_bad: bool = False,
+    **arguments: Any,
+) -> Iterator[CellMosaic]:
+    """Make a mosaic for each of many cells of the sky, one after another.
+
+    Headers are read once, and each cell gets those exposures that reach it. A cell whose file is there already is
+    passed over, so that the same call goes on where one was interrupted; files appear whole.
+
+    Parameters
+    ----------
+    inputs, skip_bad : object
+        As in `gpures.mosaic`; exposures must be files, or a list of models.
+    output : path
+        Files of the mosaics: a path in which ``{cell}`` stands for the name of the cell, such as ``"out/{cell}.fits"``.
+    cells : path or iterable of SkyCell
+        Cells, or a table of them as `read_cells` takes it.
+    overwrite : bool, optional
+        Whether mosaics that are there are made anew.
+    **arguments
+        Others of `gpures.mosaic`, but for its frame.
+
+    Yields
+    ------
+    CellMosaic
+        What became of each cell, when it is done.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        As `gpures.mosaic`.
+    """
+    pattern = os.fspath(output) if isinstance(output, (str, os.PathLike)) else ""
+    if PLACE not in os.path.basename(pattern):
+        raise ValueError(f"'output' must have {PLACE} in the name of the file, where a cell's goes, got {output!r}.")
+    if taken := [name for name in NOT_OF_CELLS if arguments.get(name) is not None]:
+        raise ValueError(f"{taken[0]!r} does not go with sky cells, each of which has its own frame and file.")
+    wanted = read_cells(cells) if isinstance(cells, (str, os.PathLike)) else list(cells)
+    if wrong := [cell for cell in wanted if not isinstance(cell, SkyCell)]:
+        raise TypeError(f"'cells' must be a path or SkyCells, got {got(wrong[0])}.")
+    entries, models = entries_of(inputs)
+    if models is not None:
+        raise ValueError("Models from a generator can be looked at only once: give a list of models.")
+    return _made(entries, pattern, wanted, overwrite, skip_bad, arguments)
+
+
+def _made(
+    entries: Sequence[Any],
+    pattern: str,
+    cells: Sequence[SkyCell],
+    overwrite: bool,
+    skip_bad: bool,
+    arguments: dict[str, Any],
+) -> Iterator[CellMosaic]:
+    reading = Reading(**{name: arguments[name] for name in Reading.names() if name in arguments})
+
+    def skip(name: str, error: Exception) -> None:
+        if not skip_bad:
+            raise error
+        log.warning("Skipped: %s", words_of(name, error))
+
+    sources, footprints = [], []
+    for source in find(entries, arguments.get("progress"), skip, reading):
+        try:
+            footprints.append(footprint_of(source.name, source.wcs, source.shape, ICRS))
+            sources.append(source)
+        except (ValueError, RuntimeError) as error:
+            skip(source.name, error)
+    places = _Places(sources, footprints)
+    for cell in cells:
+        begin = time.perf_counter()
+        path = Path(pattern.replace(PLACE, cell.name))
+        if os.path.lexists(path) and not overwrite:
+            yield CellMosaic(cell.name, path, None, None, 0.0, "there already")
+            continue
+        near: Any = places.near(cell)
+        found = CellMosaic(cell.name, None, 0, None, 0.0, "no exposure reaches it")
+        if near:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                made = mosaic(near, path, output_wcs=cell.wcs, overwrite=overwrite, skip_bad=skip_bad, **arguments)
+                found = CellMosaic(cell.name, path, len(made.exposures), made.data_pixels, 0.0, str(path))
+            except EmptyMosaicError:
+                pass
+        seconds = time.perf_counter() - begin
+        yield CellMosaic(found.name, found.path, found.exposures, found.data_pixels, seconds, found.words)
+
+
+class _Places:
+    """Where exposures lie, all at once."""
+
+    def __init__(self, sources: Sequence[Source], footprints: Sequence[Footprint]):
+        self._sources = sources
+        self._centres = np.array([each.centre for each in footprints]).reshape(-1, 3)
+        self._radii = np.array([each.radius for each in footprints])
+
+    def near(self, cell: SkyCell) -> list[Source]:
+        """Exposures that may reach a cell: those whose circle meets its own, but for a drop's reach."""
+        footprint = cell.footprint
+        reach = 1.01 * (self._radii + footprint.radius) + 10 * cell.pixel_scale / 3600.0
+        meets = separation(self._centres, footprint.centre) <= reach
+        return [source for source, is_near in zip(self._sources, meets, strict=True) if is_near]

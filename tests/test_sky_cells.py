@@ -1,0 +1,215 @@
+"""Many mosaics of one set of exposures: each cell of a table is what one mosaic of its frame is."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import scenes
+from astropy import units
+from astropy.io import fits
+from astropy.table import Table
+
+import gpures
+from gpures.cli import main
+from gpures.errors import FileError
+from gpures.mosaicking import SkyCell, mosaic_cells, read_cells
+from gpures.mosaicking.sky_cells import _Places
+from gpures.wcs.footprint import footprint_of
+from gpures.wcs.sky_systems import ICRS
+
+SHAPE = (60, 64)
+QUIET = {"progress": None, "backend": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    """Exposures along a line."""
+    folder = tmp_path_factory.mktemp("exposures")
+    found = []
+    for k in range(5):
+        header = scenes.fits_wcs(SHAPE, rotation=20.0 * k, shift=(60 * k, 0)).to_fits(relax=True)[0].header
+        header.update({"EXPTIME": 30.0, "BUNIT": "MJy/sr"})
+        data = np.random.default_rng(k).normal(5, 1, SHAPE).astype(np.float32)
+        found.append(folder / f"e{k}.fits")
+        fits.PrimaryHDU(data, header).writeto(found[-1])
+    return found
+
+
+def cells_along(paths, side=60):
+    """Cells of one tangent point that cover the exposures, and a row beyond."""
+    ra, dec = map(float, scenes.fits_wcs(SHAPE).wcs.crval)
+    plane = SkyCell("plane", ra, dec, 1, 1, scenes.SCALE)
+    middles = [image.wcs.pixel_to_world_values(32, 30) for path in paths for image in gpures.io.inputs(path)]
+    x, y = np.transpose([plane.wcs.world_to_pixel_values(*middle) for middle in middles])
+    cells = []
+    for first_y in np.arange(y.min() - 50, y.max() + 130, side):
+        for first_x in np.arange(x.min() - 50, x.max() + 50, side):
+            where = float(-first_x), float(-first_y)
+            cells.append(SkyCell(f"cell{len(cells)}", ra, dec, side, side, scenes.SCALE, 0.0, *where))
+    return cells
+
+
+def table_of(cells):
+    return Table(
+        {
+            "name": [cell.name for cell in cells],
+            "ra": [cell.ra for cell in cells],
+            "dec": [cell.dec for cell in cells],
+            "nx": [cell.nx for cell in cells],
+            "ny": [cell.ny for cell in cells],
+            "pixel_scale": [cell.pixel_scale for cell in cells],
+            "rotation": [cell.rotation for cell in cells],
+            "x_tangent": [cell.x for cell in cells],
+            "y_tangent": [cell.y for cell in cells],
+        }
+    )
+
+
+def test_each_cell_is_one_mosaic(tmp_path, paths):
+    """Of the exposures that reach it, to the last bit."""
+    cells = cells_along(paths)
+    found = {each.name: each for each in mosaic_cells(paths, tmp_path / "m" / "{cell}.fits", cells, **QUIET)}
+    assert list(found) == [cell.name for cell in cells]
+    made = [cell for cell in cells if found[cell.name].path is not None]
+    assert 4 < len(made) < len(cells) - 2
+    for cell in made:
+        gpures.mosaic(paths, tmp_path / "one.fits", output_wcs=cell.wcs, overwrite=True, **QUIET)
+        with fits.open(found[cell.name].path) as got, fits.open(tmp_path / "one.fits") as expected:
+            for name in ("SCI", "WHT"):
+                np.testing.assert_array_equal(got[name].data, expected[name].data)
+            assert found[cell.name].data_pixels == np.count_nonzero(expected["WHT"].data)
+            assert found[cell.name].exposures == len(got["INPUTS"].data)
+    assert sorted(os.listdir(tmp_path / "m")) == sorted(f"{cell.name}.fits" for cell in made)
+
+
+@pytest.mark.parametrize("rotation", [0.0, 33.0, -120.0])
+def test_frames_of_cells(rotation):
+    """The tangent point is at its pixel, +y at the position angle, and pixels have their scale."""
+    cell = SkyCell("a", 150.0, -30.0, 200, 100, 0.11, rotation, x=-500.0, y=800.0)
+    ra, dec = cell.wcs.pixel_to_world_values(-500.0, 800.0)
+    assert (ra, dec) == pytest.approx((150.0, -30.0), abs=1e-12)
+    up_ra, up_dec = cell.wcs.pixel_to_world_values(-500.0, 801.0)
+    east, north = (up_ra - 150.0) * np.cos(np.radians(30.0)), up_dec + 30.0
+    assert np.degrees(np.arctan2(east, north)) == pytest.approx(rotation, abs=1e-4)
+    assert np.hypot(east, north) * 3600 == pytest.approx(0.11, rel=1e-6)
+    right_ra, right_dec = cell.wcs.pixel_to_world_values(-499.0, 800.0)
+    right = (right_ra - 150.0) * np.cos(np.radians(30.0)), right_dec + 30.0
+    assert east * right[1] - north * right[0] > 0  # east is to the left of north
+    middle = SkyCell("a", 150.0, -30.0, 201, 101, 0.11)
+    assert middle.wcs.pixel_to_world_values(100.0, 50.0) == pytest.approx((150.0, -30.0), abs=1e-12)
+
+
+def test_no_exposure_is_missed(paths):
+    """Of exposures that contribute to a frame none is left out because of where it lies."""
+    sources = [image for path in paths for image in gpures.io.inputs(path)]
+    footprints = [footprint_of(source.name, source.wcs, source.shape, ICRS) for source in sources]
+    places = _Places(sources, footprints)
+    rng = np.random.default_rng(2)
+    touched = 0
+    for cell in cells_along(paths, 40):
+        turned = float(rng.uniform(0, 360))
+        cell = SkyCell("a", cell.ra, cell.dec, 30, 20, scenes.SCALE, turned, cell.x, cell.y)
+        near = {source.name for source in places.near(cell)}
+        for source in sources:
+            resample = gpures.Resample({"wcs": cell.wcs}, enable_var=False, backend="cpu")
+            resample.add_model(source.read(["data", "dq"]))
+            if resample._accumulators._weight.any():
+                touched += 1
+                assert source.name in near
+    assert touched > 5
+
+
+@pytest.mark.parametrize("suffix", ["ecsv", "csv", "fits"])
+def test_tables(tmp_path, paths, suffix):
+    """Of any form, with names in capitals and other units."""
+    cells = cells_along(paths)[:4]
+    table = table_of(cells)
+    table.write(tmp_path / f"cells.{suffix}")
+    assert read_cells(tmp_path / f"cells.{suffix}") == cells
+    if suffix != "csv":
+        table["pixel_scale"] = (np.asarray(table["pixel_scale"]) / 3600) * units.deg
+        table["RA"] = np.radians(np.asarray(table["ra"])) * units.rad
+        table.remove_column("ra")
+        table.write(tmp_path / f"units.{suffix}")
+        got = read_cells(tmp_path / f"units.{suffix}")
+        assert [cell.ra for cell in got] == pytest.approx([cell.ra for cell in cells], rel=1e-14)
+        assert [cell.pixel_scale for cell in got] == pytest.approx([cell.pixel_scale for cell in cells], rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda table: table.remove_column("ra"), "a table of sky cells has a column 'ra'"),
+        (lambda table: table.remove_column("x_tangent"), "only one of the columns"),
+        (lambda table: table["name"].__setitem__(1, "cell0"), "two cells of the name 'cell0'"),
+        (lambda table: table["name"].__setitem__(1, "../a"), "can't be that of a file"),
+        (lambda table: table["dec"].__setitem__(1, np.nan), "cell 'cell1' has something that is no number"),
+        (lambda table: table["dec"].__setitem__(1, 91.0), "cell 'cell1' is no part of the sky"),
+        (lambda table: table["nx"].__setitem__(1, 0), "cell 'cell1' is no part of the sky"),
+        (lambda table: table["pixel_scale"].__setitem__(1, -1.0), "cell 'cell1' is no part of the sky"),
+        (lambda table: table.remove_rows(slice(None)), "has no rows"),
+    ],
+)
+def test_what_is_no_table_of_cells(tmp_path, paths, change, words):
+    """The error names file, and column or cell."""
+    table = table_of(cells_along(paths)[:3])
+    change(table)
+    table.write(tmp_path / "cells.ecsv")
+    with pytest.raises(FileError, match=rf"cells\.ecsv: .*{words}"):
+        read_cells(tmp_path / "cells.ecsv")
+
+
+def test_files_that_are_no_tables(tmp_path):
+    """Nor what is no table at all."""
+    (tmp_path / "cells.ecsv").write_text("nothing")
+    for name in ("cells.ecsv", "none.ecsv"):
+        with pytest.raises(FileError, match=r"can't be read as a table of sky cells"):
+            read_cells(tmp_path / name)
+
+
+def test_cells_gone_on_with(tmp_path, paths, capsys):
+    """On the command line: cells whose file is there are passed over, and the others made."""
+    cells = cells_along(paths)
+    table_of(cells).write(tmp_path / "cells.ecsv")
+    out = str(tmp_path / "out-{cell}.fits")
+    command = ["mosaic", *map(str, paths), "--sky-cells", str(tmp_path / "cells.ecsv"), "-o", out, "--backend", "cpu"]
+    assert main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + len(cells)
+    assert lines[0].split() == ["cell", "exposures", "with", "data", "seconds"]
+    assert any("no exposure reaches it" in line for line in lines)
+    made = sorted(tmp_path.glob("out-*.fits"))
+    before = [path.stat().st_mtime_ns for path in made]
+    made[2].unlink()
+    assert main(command) == 0
+    assert sum("there already" in line for line in capsys.readouterr().out.splitlines()) == len(made) - 1
+    assert [path.stat().st_mtime_ns for path in made[:2] + made[3:]] == before[:2] + before[3:]
+    assert made[2].exists()
+    assert main([*command[:-4], "-o", str(tmp_path / "x.fits")]) in (1, 2)
+    assert "{cell}" in capsys.readouterr().err
+
+
+def test_what_does_not_go_with_cells(tmp_path, paths):
+    """It is refused before a file is read."""
+    cells = cells_along(paths)[:2]
+    with pytest.raises(ValueError, match="'pixel_scale' does not go with sky cells"):
+        mosaic_cells(paths, tmp_path / "{cell}.fits", cells, pixel_scale=0.1)
+    with pytest.raises(ValueError, match=r"'output' must have \{cell\} in the name"):
+        mosaic_cells(paths, tmp_path / "x.fits", cells)
+    with pytest.raises(TypeError, match="'cells' must be a path or SkyCells, got"):
+        mosaic_cells(paths, tmp_path / "{cell}.fits", ["cell"])
+    with pytest.raises(ValueError, match="Models from a generator"):
+        mosaic_cells(({} for _ in range(2)), tmp_path / "{cell}.fits", cells)
+
+
+def test_a_bad_exposure(tmp_path, paths):
+    """It is an error that names it, or left out of each cell."""
+    bad = tmp_path / "bad.fits"
+    bad.write_bytes(paths[1].read_bytes()[:9000])
+    cells = cells_along(paths)
+    with pytest.raises(FileError, match=r"bad\.fits"):
+        list(mosaic_cells([*paths, bad], tmp_path / "{cell}.fits", cells, **QUIET))
+    found = list(mosaic_cells([*paths, bad], tmp_path / "{cell}.fits", cells, skip_bad=True, **QUIET))
+    assert [each.path is not None for each in found].count(True) >= 3
