@@ -38,6 +38,9 @@ __all__ = ["TileByTile", "Tiled", "Told", "idle_in"]
 
 log = logging.getLogger(__name__)
 
+# Bytes of a pixel map that is kept, and how many of them are.
+SMALL, MOST_SMALL = 1 << 19, 64
+
 
 class TileByTile(Resample):
     """A resampler that accumulates one tile of its frame after the other, and counts each exposure once."""
@@ -272,6 +275,7 @@ class Tiled:
             for number, source in enumerate(self._sources):
                 reach = self._resample.reach_of(source)
                 uses[number] += [k for k, tile in enumerate(plan.tiles) if any(_meet(part, tile) for part in reach)]
+        self._pixmaps: dict[int, PixelMap] = {}  # the last ones used
         self.told: dict[int, Told] = {}
         self.data_pixels = 0
         self.idle = set(range(len(self._sources)))
@@ -344,7 +348,16 @@ class Tiled:
             yield number
 
     def _pixmap_ahead(self, item: tuple[int, Mapping[str, Any] | None]) -> PixelMap | None:
-        return None if item[1] is None else self._resample._pixmap_ahead(item[1])
+        """Pixel map of an exposure, which is kept for the next tile where it is small."""
+        number, model = item
+        if model is None:
+            return None
+        pixmap = self._pixmaps.pop(number, None) or self._resample._pixmap_ahead(model)
+        if pixmap is not None and sum(array.nbytes for array in pixmap.arrays().values()) <= SMALL:
+            self._pixmaps[number] = pixmap
+            while len(self._pixmaps) > MOST_SMALL:
+                del self._pixmaps[next(iter(self._pixmaps))]
+        return pixmap
 
     def count_others(self) -> None:
         """Count exposures that reach no tile, as where there are none: they have times."""
