@@ -677,9 +677,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT, help="JSON for all figures (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the pointings' jitter")
     arguments = parser.parse_args()
+    told = {"date": time.strftime("%Y-%m-%d"), "commit": commit(RESULTS.resolve()), "seed": arguments.seed}
     problem = Problem(SIDE, survey(seed=arguments.seed))
     found = report_of(problem, json.loads((RESULTS / "cpu.json").read_text()))
-    told = {"date": time.strftime("%Y-%m-%d"), "commit": commit(RESULTS.resolve()), "seed": arguments.seed}
     arguments.out.write_text(json.dumps({"predicted": told} | found, indent=1) + "\n")
     print("\n".join(lines(found)))
 
