@@ -4,6 +4,8 @@
     of each report of ``gpures bench`` in benchmarks/results a section's table, and where it was measured;
 ``.. measured:: plot``
     the plot of each report;
+``.. predicted:: rates``, ``table``, ``stops`` or ``ways``
+    tables of benchmarks/results/scale_model.json;
 ``.. commands::``
     the help of the command line, and of each command;
 ``:test:`name```
@@ -83,6 +85,90 @@ class Measured(Directive):
         return [f".. image:: plots/{path.stem}.png", f"   :alt: The figures of {path.name}, drawn.", ""]
 
 
+class Predicted(Directive):
+    """A table of what benchmarks/scale_model.py predicts."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Make it."""
+        path = RESULTS / "scale_model.json"
+        self.state.document.settings.record_dependencies.add(str(path))
+        found = json.loads(path.read_text())
+        container = nodes.container()
+        lines = [*getattr(self, self.arguments[0])(found), self.origin(found, path), ""]
+        self.state.nested_parse(StringList(lines, source=__file__), 0, container)
+        return container.children
+
+    def origin(self, found: dict[str, Any], path: Path) -> str:
+        """Line that says what the figures are."""
+        told = found["predicted"]
+        return f"Predicted, not measured: {told['date']}, commit {told['commit']} (``benchmarks/results/{path.name}``)."
+
+    def rates(self, found: dict[str, Any]) -> list[str]:
+        """What is assumed, and what is measured."""
+        rates = found["rates"]
+        assumed = [
+            [f"``{name}``", f"{value:.4g} {unit}", f"assumed: {why}"] for name, value, unit, why in rates["assumed"]
+        ]
+        sources = rates["sources"]
+        measured = [
+            [f"``{key}``", f"{value:.4g}", f"cpu.json, {sources[key]}"] for key, value in rates["measured"].items()
+        ]
+        return grid(["", "Value", "Where it is from"], assumed + measured)
+
+    def table(self, found: dict[str, Any]) -> list[str]:
+        """What so many workers need."""
+        headings = ["", "Context", "Tiles", "Read, TB", "Moved, TB", "of it between nodes", "Merged, TB", "Written, TB"]
+        sizes = "read", "moved", "moved_between_nodes", "merged", "written"
+        rows = [
+            [row["name"], row["context"], f"{row['tiles']}", *terabytes(row, *sizes), minutes(row), busiest(row)]
+            for row in found["table"]
+        ]
+        return grid([*headings, "Minutes", "Busiest"], rows)
+
+    def stops(self, found: dict[str, Any]) -> list[str]:
+        """Where it stops scaling."""
+        rows = []
+        for scan in found["workers"]:
+            units = "GPUs" if scan["kind"] == "gpu" else "CPU nodes"
+            last = next((row for row in scan["rows"] if row["units"] == scan["stops_at"]), scan["rows"][-1])
+            least = min(scan["rows"], key=lambda row: row["seconds"])
+            here, best = f"{last['units']}, {minutes(last)} min", f"{least['units']}, {minutes(least)} min"
+            rows.append([units, scan["context"], here, best, busiest(least)])
+        return grid(["", "Context", "Worth it up to", "Fastest with", "Busiest then"], rows)
+
+    def ways(self, found: dict[str, Any]) -> list[str]:
+        """What could be done otherwise."""
+        names = {"gpu": "64 GPUs", "cpu": "64 CPU nodes"}
+        rows = [
+            [
+                f"{names[row['kind']]}: {row['name']}",
+                *terabytes(row, "read", "moved", "merged"),
+                minutes(row),
+                busiest(row),
+            ]
+            for row in found["ways"]
+        ]
+        return grid(["", "Read, TB", "Moved, TB", "Merged, TB", "Minutes", "Busiest"], rows)
+
+
+def terabytes(row: dict[str, Any], *names: str) -> list[str]:
+    """Bytes of a prediction."""
+    return [f"{row['bytes'][name] / 1e12:.3g}" for name in names]
+
+
+def minutes(row: dict[str, Any]) -> str:
+    """Time of a prediction."""
+    return f"{row['seconds'] / 60:.3g}"
+
+
+def busiest(row: dict[str, Any]) -> str:
+    """What of a prediction is busy for most of the time, and whether workers have the memory."""
+    name = row["limited_by"]
+    return f"``{name}``, {row['busy'][name]:.0%}" + ("" if row["fits"] else "; too little memory")
+
+
 class Commands(Directive):
     """Help of the command line, and a section for each command."""
 
@@ -122,6 +208,7 @@ def test_role(name: str, rawtext: str, text: str, lineno: int, inliner: Any, **_
 def setup(app: Any) -> dict[str, bool]:
     """Tell Sphinx."""
     app.add_directive("measured", Measured)
+    app.add_directive("predicted", Predicted)
     app.add_directive("commands", Commands)
     app.add_role("test", lambda *args, **_: test_role(*args[:5]))
     return {"parallel_read_safe": True}

@@ -139,6 +139,40 @@ def test_figures_that_are_not_there_are_not_made_up(tmp_path, monkeypatch):
     assert "gpures bench --only growth" in text_of(".. measured:: growth\n", monkeypatch, tmp_path)
 
 
+def test_predictions_are_those_of_the_report(tmp_path, monkeypatch):
+    """Tables of docs/scale.rst have the report's numbers, and say that these are no measurements."""
+    row = {"name": "3 GPUs", "kind": "gpu", "units": 3, "context": "all", "tiles": 77, "fits": False, "seconds": 90.0}
+    names = ("read", "moved", "moved_between_nodes", "merged", "written")
+    row |= {"bytes": {name: (k + 1) * 1.5e12 for k, name in enumerate(names)}}
+    row |= {"limited_by": "host", "busy": {"host": 0.25}}
+    report = {
+        "predicted": {"date": "2020-02-02", "commit": "1234567"},
+        "rates": {
+            "assumed": [["disk", 1.25e9, "bytes/s", "a guess"]],
+            "measured": {"pass": 0.125},
+            "sources": {"pass": "some key"},
+        },
+        "table": [row],
+        "ways": [row],
+        "workers": [
+            {"kind": "gpu", "context": "all", "stops_at": 3, "rows": [row, row | {"units": 6, "seconds": 60.0}]}
+        ],
+    }
+    (tmp_path / "scale_model.json").write_text(json.dumps(report))
+    directives.register_directive("predicted", facts.Predicted)
+    expected = {
+        "table": ["3 GPUs", "all", "77", "1.5", "3", "4.5", "6", "7.5", "1.5", "host, 25%; too little memory"],
+        "ways": ["64 GPUs: 3 GPUs", "1.5", "3", "6", "1.5", "host, 25%; too little memory"],
+        "stops": ["GPUs", "all", "3, 1.5 min", "6, 1 min", "host, 25%; too little memory"],
+        "rates": ["disk", "1.25e+09 bytes/s", "assumed: a guess", "pass", "0.125", "cpu.json, some key"],
+    }
+    for section, cells in expected.items():
+        text = text_of(f".. predicted:: {section}\n", monkeypatch, tmp_path)
+        words = [word for word in text.split("\n") if word]
+        assert words[-1] == "Predicted, not measured: 2020-02-02, commit 1234567 (benchmarks/results/scale_model.json)."
+        assert words[-1 - len(cells) : -1] == cells
+
+
 def test_names_of_tests_are_those_of_tests(tmp_path, monkeypatch):
     """A test that a page names is shown with its file; one that there is not, or not once, is an error of the page."""
     known = text_of(":test:`test_names_of_tests_are_those_of_tests`", monkeypatch, tmp_path)
