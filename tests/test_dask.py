@@ -181,6 +181,15 @@ def test_tiles_for_workers(tmp_path, paths):
         plan.cut_for(1, 1_000_000)
 
 
+def test_memory_of_gpus_counts(client, monkeypatch):
+    """Where workers have GPUs, a tile has to fit there."""
+    monkeypatch.setattr(client, "run", lambda ask: {"a": 10**9, "b": 5 * 10**8, "c": None})
+    assert by_workers.room_of_workers(client, "auto") == (2, 5 * 10**8)
+    assert by_workers.room_of_workers(client, "cpu") == (2, 2 * 10**9)
+    monkeypatch.undo()
+    assert by_workers.room_of_workers(client, "cuda") == (2, 2 * 10**9)  # none here
+
+
 # ---- workers that die ------------------------------------------------------------------------------------------------
 
 KILLS = int(os.environ.get("GPURES_TEST_KILLS", "3"))

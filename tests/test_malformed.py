@@ -125,7 +125,7 @@ OF_RESAMPLE = {
     "pixmap_order": {"int8"},
     "pixmap_tolerance": REAL | ZERO | {"1e-50", "inf", "1e39", "1e200", "1e308", "10**400", "10**9000"},
     "backend": set(),
-    "device": {"None", "0", "int8", "10**400", "10**9000"},
+    "device": {"None", "0", "list", "int8", "10**400", "10**9000"},
     "to_host": SWITCH,
     "extra_array_names": {"dict", "none of them"},
     "enable_exptime_map": SWITCH,

@@ -243,6 +243,13 @@ def connected(scheduler: str) -> Iterator[Any]:
             yield client
 
 
+def _free_on_gpu() -> int | None:
+    """Bytes that are free on the GPU of a worker, the one with the least; None where it has none."""
+    from gpures.backend.cuda.device import devices
+
+    return min((device.free for device in devices()), default=None)
+
+
 def _distributed() -> Any:
     try:
         import distributed
@@ -251,8 +258,10 @@ def _distributed() -> Any:
     return distributed
 
 
-def room_of_workers(client: Any) -> tuple[int, int | None]:
+def room_of_workers(client: Any, backend: str) -> tuple[int, int | None]:
     """How many tasks the workers of a client do at a time, and bytes of memory for each; None where nobody says.
+
+    That of a GPU counts where one is used.
 
     Raises
     ------
@@ -267,6 +276,9 @@ def room_of_workers(client: Any) -> tuple[int, int | None]:
     client.wait_for_workers(1, timeout=60)
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     limits = [worker["memory_limit"] / max(1, worker["nthreads"]) for worker in workers if worker["memory_limit"]]
+    most = max((worker["nthreads"] for worker in workers), default=1)
+    if backend in ("auto", "cuda"):
+        limits += [free / most for free in client.run(_free_on_gpu).values() if free is not None]
     return sum(worker["nthreads"] for worker in workers), int(min(limits)) if limits else None
 
 

@@ -349,7 +349,7 @@ def build(plan: Plan, progress: Any = True, client: Any = None) -> Mosaic:
         As in `mosaic`.
     """
     if client is not None:
-        plan.cut_for(*room_of_workers(client))
+        plan.cut_for(*room_of_workers(client, plan.asked_backend))
     plan.check_room()
     begin = time.perf_counter()
     if plan.tiles:
