@@ -27,6 +27,7 @@ SMALL = dataclasses.replace(
     tiles=(4,),
     tiled_side=1024,
     tiled_exposures=2,
+    tiled_exposure_side=100,
     save_side=250,
     merge_side=100,
     many_exposures=10,
@@ -98,18 +99,18 @@ def test_a_row_is_of_ratios_within_turns(target, at_least, reached):
 
 def test_exposures_fill_the_frame(tmp_path):
     """Each lies in its place, up to its distortion, and its file has the WCS, the arrays and the flags of its model."""
-    files = scale.Files(tmp_path / "files", 64, 160, 9, "cpu")
+    files = scale.Files(tmp_path / "files", 64, 224, 36, "cpu")
     paths = files.paths()
     frame = files.options["output_wcs"]
     middle = np.array([31.5])
     for k, path in enumerate(paths):
-        column, row = k % 3, k // 3
+        column, row = k % 6, k // 6
         with fits.open(path) as hdus:
             wcs = WCS(hdus[0].header)
             x, y = frame.invert(*wcs.all_pix2world(middle, middle, 0))
-            assert x[0] == pytest.approx(31.5 + 48 * column, abs=0.5)
-            assert y[0] == pytest.approx(31.5 + 48 * row, abs=0.5)
-            own = scenes.placed_wcs(scale._place(k, 3, 64, 160), (64, 64))
+            assert x[0] == pytest.approx(31.5 + 32 * column, abs=0.5)
+            assert y[0] == pytest.approx(31.5 + 32 * row, abs=0.5)
+            own = scenes.placed_wcs(scale._place(k, 6, 64, 224), (64, 64))
             np.testing.assert_allclose(wcs.all_pix2world(3.0, 50.0, 0), own(3.0, 50.0), rtol=0, atol=1e-9)
             model = scenes.make_model(k, (64, 64), own)
             np.testing.assert_array_equal(hdus["DQ"].data, model["dq"])

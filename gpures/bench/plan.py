@@ -52,8 +52,10 @@ class Plan:
         Growth with the scale ratio: output over input pixel scale.
     ratio_side : int
         And the side of the exposures.
-    tiles, tiled_side, tiled_exposures : tuple of int, int, int
-        Numbers of tiles of a mosaic, its side, and its exposures, of the side ``side``.
+    tiles, tiled_side : tuple of int, int
+        Numbers of tiles of a mosaic, and its side.
+    tiled_exposures, tiled_exposure_side : int
+        Its exposures, and their side; tiles are as large where they are many.
     save_side, merge_side : int
         Sides of the mosaics that are saved, and merged.
     many_exposures, many_side, many_frame_side : int
@@ -88,7 +90,8 @@ class Plan:
     ratio_side: int = 1024
     tiles: tuple[int, ...] = (4, 8, 16)
     tiled_side: int = 4096
-    tiled_exposures: int = 9
+    tiled_exposures: int = 36
+    tiled_exposure_side: int = 1024
     save_side: int = 8000
     merge_side: int = 4000
     many_exposures: int = 300
@@ -116,7 +119,7 @@ QUICK = Plan(
     reference_ratios=(1.0,),
     ratio_side=512,
     tiles=(4,),
-    tiled_exposures=5,
+    tiled_exposures=9,
     save_side=4000,
     merge_side=2000,
     many_exposures=60,

@@ -32,7 +32,7 @@ from gpures.mosaicking.plan import OF_PROCESS, OF_TILE, make_plan
 __all__ = ["jobs", "peak_of", "ratio_row"]
 
 # Exposures lie in so many columns, and as many rows, of a frame that they fill.
-ACROSS = 3
+ACROSS = 6
 
 # What is left over for a tile, of the memory that it is given, so that there are as many as are asked for.
 SPARE = 1.4
@@ -147,7 +147,7 @@ def jobs(plan: Plan) -> Jobs:
         return
     with TemporaryDirectory(prefix="gpures-bench-") as name:
         folder = Path(name)
-        files = Files(folder / "large", plan.side, plan.tiled_side, plan.tiled_exposures, plan.backend)
+        files = Files(folder / "large", plan.tiled_exposure_side, plan.tiled_side, plan.tiled_exposures, plan.backend)
         yield "tiles, FITS", lambda: _tiles(plan, files, ".fits")
         yield "tiles, zarr", lambda: _tiles(plan, files, ".zarr")
         yield "save", lambda: _save(plan, folder)
