@@ -1,9 +1,10 @@
 """What the pages take from the code, so that no number and no name stands in two places.
 
 ``.. measured:: SECTION``
-    of each report of ``gpures bench`` in benchmarks/results a section's table, and where it was measured;
+    of each report of ``gpures bench`` in benchmarks/results a section's table, and where it was measured: of those of
+    everything, or where none of these has it, of those of parts;
 ``.. measured:: plot``
-    the plot of each report;
+    the plot of each report of everything;
 ``.. predicted:: rates``, ``table``, ``stops`` or ``ways``
     tables of benchmarks/results/scale_model.json;
 ``.. commands::``
@@ -24,7 +25,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 
-from gpures.bench import table
+from gpures.bench import SCALE, table
 from gpures.bench.plot import draw
 from gpures.cli import build_parser
 
@@ -40,10 +41,13 @@ def grid(headings: list[str], rows: list[list[str]]) -> list[str]:
     return [*lines, ""]
 
 
-def reports() -> dict[Path, dict[str, Any]]:
-    """The reports of ``gpures bench``."""
+def reports(section: str) -> dict[Path, dict[str, Any]]:
+    """The reports of ``gpures bench`` that a section is taken from."""
     found = {path: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
-    return {path: report for path, report in found.items() if "about" in report and "cases" in report}
+    found = {path: report for path, report in found.items() if "about" in report}
+    whole = {path: report for path, report in found.items() if "cases" in report}
+    has_it = any(report.get(section) for report in whole.values())
+    return whole if section == "plot" or has_it else found
 
 
 class Measured(Directive):
@@ -55,11 +59,13 @@ class Measured(Directive):
         """Make it."""
         (section,) = self.arguments
         lines = []
-        for path, report in reports().items():
+        for path, report in reports(section).items():
             self.state.document.settings.record_dependencies.add(str(path))
             lines += self.plot(path, report) if section == "plot" else self.table(section, path, report)
         if not lines:
-            command = "gpures bench" if section == "plot" else f"gpures bench --only {section}"
+            command = {"plot": "gpures bench", SCALE: "gpures bench --scale"}.get(
+                section, f"gpures bench --only {section}"
+            )
             lines = [f"Not in ``benchmarks/results`` yet; ``{command}`` measures it.", ""]
         container = nodes.container()
         self.state.nested_parse(StringList(lines, source=__file__), 0, container)

@@ -173,6 +173,21 @@ def test_predictions_are_those_of_the_report(tmp_path, monkeypatch):
         assert words[-1 - len(cells) : -1] == cells
 
 
+def test_figures_of_parts(tmp_path, monkeypatch):
+    """What a report of everything has not is taken from those of parts, and only that."""
+    row = {"name": "save / zarr alone", "unit": "s", "amount": 3.0, "beside": 2.0, "ratio": 1.5}
+    row |= {"target": 2.0, "at_least": False, "reached": True}
+    about = REPORT["about"] | {"commit": "of_a_part"}
+    (tmp_path / "here.json").write_text(json.dumps(REPORT))
+    (tmp_path / "part.json").write_text(json.dumps({"about": about, "scale": [row]}))
+    words = text_of(".. measured:: scale\n", monkeypatch, tmp_path).split("\n")
+    assert [word for word in words if word][5:11] == [row["name"], "3.000 s", "2.000 s", "1.50x", "<= 2x", "yes"]
+    (tmp_path / "here.json").write_text(json.dumps(REPORT | {"scale": [row | {"reached": False}]}))
+    words = text_of(".. measured:: scale\n", monkeypatch, tmp_path)
+    assert "1234567" in words
+    assert "of_a_part" not in words
+
+
 def test_names_of_tests_are_those_of_tests(tmp_path, monkeypatch):
     """A test that a page names is shown with its file; one that there is not, or not once, is an error of the page."""
     known = text_of(":test:`test_names_of_tests_are_those_of_tests`", monkeypatch, tmp_path)

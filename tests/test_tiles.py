@@ -19,8 +19,9 @@ from gpures.box import Box
 from gpures.cli import main
 from gpures.io import fits_parts
 from gpures.io.context import renumbered
+from gpures.machine.memory import used_memory
 from gpures.mosaicking import tiling
-from gpures.mosaicking.plan import make_plan
+from gpures.mosaicking.plan import OF_PROCESS, make_plan
 from gpures.mosaicking.product import build
 from gpures.mosaicking.tiling import checked_limit, tiles_of
 
@@ -422,7 +423,10 @@ def test_the_limit_holds(tmp_path, paths, limit):
 
 def test_plan_and_report(tmp_path, paths, capsys):
     """What will be done, and what was, tell of tiles."""
-    command = ["mosaic", *map(str, paths), "-o", str(tmp_path / "x.fits"), "--scale", "0.02", "--memory-limit", "650MB"]
+    whole = make_plan(paths, tmp_path / "x.fits", pixel_scale=0.02, **QUIET)
+    limit = used_memory() + OF_PROCESS + int(0.8 * whole.needed)  # of this process, which has had other tests
+    command = ["mosaic", *map(str, paths), "-o", str(tmp_path / "x.fits"), "--scale", "0.02"]
+    command += ["--memory-limit", str(limit)]
     assert main([*command, "--dry-run"]) == 0
     told = capsys.readouterr().out
     assert re.search(r"^tiles +\d+ of up to \d+ x \d+ pixels", told, re.MULTILINE), told

@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gpures.bench.plan import Jobs, Plan
 
-__all__ = ["SECTIONS", "measure", "plan_of", "redraw", "run"]
+__all__ = ["SCALE", "SECTIONS", "measure", "plan_of", "redraw", "run"]
 
 SECTIONS = ("cases", "splat", "planes", "outliers", "memory", "threads", "growth", "limits")
+
+# A section that is measured by itself.
+SCALE = "scale"
 
 # What each package that may be missing is for.
 WANTED = {"stcal": "comparison", "drizzle": "comparison of the pass alone", "matplotlib": "plot"}
@@ -27,7 +30,7 @@ WANTED = {"stcal": "comparison", "drizzle": "comparison of the pass alone", "mat
 
 def _jobs(section: str, plan: Plan) -> Jobs:
     """What a section measures."""
-    from gpures.bench import cases, growth, limits, memory, outliers, planes, splat
+    from gpures.bench import cases, growth, limits, memory, outliers, planes, scale, splat
 
     makers: dict[str, Callable[[Plan], Jobs]] = {
         "cases": cases.jobs,
@@ -38,6 +41,7 @@ def _jobs(section: str, plan: Plan) -> Jobs:
         "threads": splat.thread_jobs,
         "growth": growth.jobs,
         "limits": limits.jobs,
+        SCALE: scale.jobs,
     }
     return makers[section](plan)
 
@@ -131,7 +135,7 @@ def measure(
     plan : Plan
         How much.
     sections : sequence of str, optional
-        Which of `SECTIONS`.
+        Which of `SECTIONS`, and `SCALE`.
     keep : callable, optional
         Gets the report whenever there is more in it.
     echo : callable, optional
@@ -194,7 +198,7 @@ def device_name() -> str:
 
 def failures(report: Mapping[str, Any]) -> list[str]:
     """Names of what could not be measured."""
-    return [row["name"] for section in SECTIONS for row in report.get(section, ()) if "error" in row]
+    return [row["name"] for section in (*SECTIONS, SCALE) for row in report.get(section, ()) if "error" in row]
 
 
 def _plot(report: Mapping[str, Any], path: Path, echo: Callable[[str], None]) -> None:
@@ -217,7 +221,7 @@ def run(
     plan : Plan
         How much; its backend may be "auto".
     sections : sequence of str
-        Which of `SECTIONS`.
+        Which of `SECTIONS`, and `SCALE`.
     json_path, plot_path : Path
         Files for the report and the plot; their folders are made.
     echo : callable, optional

@@ -20,7 +20,7 @@ from gpures.bench.interleaved import add, finalize, reference_class, with_varian
 from gpures.bench.plan import Jobs, Plan
 from gpures.machine.memory import available_memory
 
-__all__ = ["REFERENCE_BYTES", "above", "fits", "in_child", "jobs", "mosaic_bytes"]
+__all__ = ["REFERENCE_BYTES", "above", "fits", "in_child", "jobs", "mosaic_bytes", "peak"]
 
 # Memory that stcal takes at most for each pixel of the frame, with three variances, as measured here.
 REFERENCE_BYTES = 130
@@ -44,6 +44,14 @@ def _most_ever() -> int:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def peak() -> int:
+    """Most memory that this process has had, bytes; where there is no /proc, those before it may count too."""
+    try:
+        return _status("VmHWM")
+    except OSError:
+        return _most_ever()
 
 
 def _give_back() -> None:

@@ -52,6 +52,14 @@ class Plan:
         Growth with the scale ratio: output over input pixel scale.
     ratio_side : int
         And the side of the exposures.
+    tiles, tiled_side : tuple of int, int
+        Numbers of tiles of a mosaic, and its side.
+    tiled_exposures, tiled_exposure_side : int
+        Its exposures, and their side; tiles are as large where they are many.
+    save_side, merge_side : int
+        Sides of the mosaics that are saved, and merged.
+    many_exposures, many_side, many_frame_side : int
+        Exposures of a mosaic of many small ones, their side, and that of its frame.
     copied_bytes : int
         Bytes copied to measure the bandwidth of the memory: many times what the caches hold.
     matrix_side : int
@@ -80,6 +88,15 @@ class Plan:
     ratios: tuple[float, ...] = (0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0)
     reference_ratios: tuple[float, ...] = (0.3, 1.0, 3.0)
     ratio_side: int = 1024
+    tiles: tuple[int, ...] = (4, 8, 16)
+    tiled_side: int = 4096
+    tiled_exposures: int = 36
+    tiled_exposure_side: int = 1024
+    save_side: int = 8000
+    merge_side: int = 4000
+    many_exposures: int = 300
+    many_side: int = 256
+    many_frame_side: int = 2048
     copied_bytes: int = 512 * MIB
     matrix_side: int = 1024
 
@@ -101,5 +118,10 @@ QUICK = Plan(
     exposures_side=512,
     reference_ratios=(1.0,),
     ratio_side=512,
+    tiles=(4,),
+    tiled_exposures=9,
+    save_side=4000,
+    merge_side=2000,
+    many_exposures=60,
     copied_bytes=256 * MIB,
 )

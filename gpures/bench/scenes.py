@@ -13,7 +13,7 @@ import numpy as np
 from astropy.coordinates import ICRS
 
 from gpures.demo.nircam import exposure_keywords
-from gpures.demo.sky import ARCSEC, tan_sip_gwcs, tangent_offsets
+from gpures.demo.sky import ARCSEC, fits_wcs, tan_sip_gwcs, tangent_offsets
 from gpures.wcs.frame import tangent_wcs
 from gpures.wcs.transforms import compute_mean_pixel_area
 
@@ -27,6 +27,8 @@ __all__ = [
     "frame_wcs",
     "make_model",
     "nircam",
+    "placed_header",
+    "placed_wcs",
     "read_wcs",
     "roman",
     "roman_wcs",
@@ -81,6 +83,24 @@ def exposure_wcs(number: int, shape: Shape) -> Any:
 @functools.cache
 def _nircam_keywords(number: int) -> dict[str, float]:
     return exposure_keywords(34.5, -5.2 + 0.05 * number / ARCSEC, 0.01 * number, (SMALL, SMALL))
+
+
+def placed_wcs(place: tuple[float, float], shape: Shape) -> Any:
+    """WCS of a NIRCam-like exposure so many pixels, in x and y, from where the first one is."""
+    return tan_sip_gwcs(_placed_keywords(place, shape), shape)
+
+
+def placed_header(place: tuple[float, float], shape: Shape) -> Any:
+    """The same as keywords of a FITS file."""
+    return fits_wcs(_placed_keywords(place, shape), shape).to_header(relax=True)
+
+
+def _placed_keywords(place: tuple[float, float], shape: Shape) -> dict[str, float]:
+    keywords = _nircam_keywords(0) | _middle(shape)
+    # Degrees from the tangent point to the sky: so near it, but for the cosine, they are those of the plane.
+    east, north = (keywords[f"CD{axis}_1"] * place[0] + keywords[f"CD{axis}_2"] * place[1] for axis in "12")
+    dec = keywords["CRVAL2"] + north
+    return keywords | {"CRVAL1": keywords["CRVAL1"] + east / math.cos(math.radians(dec)), "CRVAL2": dec}
 
 
 def roman_wcs(number: int, shape: Shape) -> Any:

@@ -21,6 +21,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "memory": ("gpures, MiB", "stcal, MiB", "ratio", "GPU, MiB"),
     "threads": ("splat, s", "speed-up", "/ drizzle", "exposure, s", "speed-up"),
     "growth": ("gpures, s", "stcal, s", "ratio"),
+    "scale": ("measured", "beside it", "ratio", "target", "reached"),
     "limits": ("amount, G", "rate, G/s", "least, s", "splat, s", "/ least", "exposure, s", "/ least"),
 }
 
@@ -32,6 +33,7 @@ TITLES = {
     "memory": "Most memory above the inputs",
     "threads": "Threads",
     "growth": "Growth of the seconds per exposure",
+    "scale": "Large mosaics: tiles, saving, merging, workers, memory (medians of ratios)",
     "limits": "Least that the machine allows for the standard case",
 }
 
@@ -119,6 +121,19 @@ def _limits(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _scale(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
+    show, unit = (seconds, "s") if found["unit"] == "s" else (mebibytes, "MiB")
+    target = "-" if found["target"] is None else f"{'>=' if found['at_least'] else '<='} {found['target']:g}x"
+    reached = {None: "-", True: "yes", False: "no"}[found["reached"]]
+    return [
+        f"{show(found['amount'])} {unit}",
+        f"{show(found['beside'])} {unit}",
+        times(found["ratio"], 2),
+        target,
+        reached,
+    ]
+
+
 CELLS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]]] = {
     "cases": _cases,
     "splat": _splat,
@@ -128,6 +143,7 @@ CELLS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]]] = 
     "threads": _threads,
     "growth": _growth,
     "limits": _limits,
+    "scale": _scale,
 }
 
 

@@ -25,6 +25,9 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--only", nargs="+", choices=SECTIONS, metavar="SECTION", help=f"these of {', '.join(SECTIONS)}"
     )
+    parser.add_argument(
+        "--scale", action="store_true", help="large mosaics: tiles, workers, saving, merging, memory (ten minutes)"
+    )
     parser.add_argument("--case", action="append", metavar="NAME", help="this case; may be given more than once")
     parser.add_argument("--repeats", type=int, metavar="N", help="times that each figure is taken (5; with --quick 3)")
     parser.add_argument(
@@ -52,7 +55,8 @@ def _run(arguments: argparse.Namespace) -> int:
         plan = bench.plan_of(
             arguments.quick, arguments.backend, arguments.repeats, arguments.case, arguments.wcs and Path(arguments.wcs)
         )
-        sections = arguments.only or (("cases",) if arguments.case else bench.SECTIONS)
+        usual = ("cases",) if arguments.case else () if arguments.scale else bench.SECTIONS
+        sections = [*(arguments.only or usual), *([bench.SCALE] if arguments.scale else [])]
         figures, plot = arguments.json or folder / "bench.json", arguments.plot or folder / "bench.png"
         fine = bench.run(plan, sections, figures, plot)
     except (DeviceError, ImportError, OSError, ValueError) as error:

@@ -233,20 +233,22 @@ def mosaic_cells(
 
     Parameters
     ----------
-    inputs, skip_bad : object
-        As in `gpures.mosaic`; exposures must be files, or a list of models.
+    inputs : path, gpures.typing.Model, gpures.io.Input, or iterable of such
+        As in `gpures.mosaic`, but for a generator of models.
     output : path
         Files of the mosaics: a path in which ``{cell}`` stands for the name of the cell, such as ``"out/{cell}.fits"``.
     cells : path or iterable of SkyCell
         Cells, or a table of them as `read_cells` takes it.
     overwrite : bool, optional
         Whether mosaics that are there are made anew.
+    skip_bad : bool, optional
+        Whether exposures that can't be used are left out. Else the first one is an error.
     **arguments
         Others of `gpures.mosaic`, but for its frame.
 
-    Yields
-    ------
-    CellMosaic
+    Returns
+    -------
+    iterator of CellMosaic
         What became of each cell, when it is done.
 
     Raises
