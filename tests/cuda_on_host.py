@@ -596,7 +596,10 @@ class HostCUDA(types.ModuleType):
 
     def ascontiguousarray(self, values: HostArray, dtype=None) -> HostArray:
         """As numpy's."""
-        return values.astype(dtype or values.dtype, copy=not values._host.flags.c_contiguous)
+        is_copied = not values._host.flags.c_contiguous
+        if is_copied:
+            self.check_here(values)
+        return values.astype(dtype or values.dtype, copy=is_copied)
 
     def RawModule(self, code: str, options: tuple = ()):  # noqa: N802  (CuPy's name)
         """Kernels of a source."""

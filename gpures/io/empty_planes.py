@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gpures.arguments.arrays import as_host
 from gpures.box import row_blocks
 from gpures.exposure.options import IMAGES
 
@@ -29,4 +30,5 @@ def _is_empty(image: Any) -> bool:
     """Whether something is an image of NaN alone."""
     if not hasattr(image, "dtype") or np.ndim(image) != 2 or image.dtype.kind != "f":
         return False
-    return not any(bool((image[rows] == image[rows]).any()) for rows in row_blocks(image.shape))
+    blocks = (as_host(image[rows]) for rows in row_blocks(image.shape))
+    return not any(bool((block == block).any()) for block in blocks)
