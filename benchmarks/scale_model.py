@@ -27,7 +27,7 @@ import numpy as np
 from gpures.backend.base import BITS_PER_PLANE, MosaicLayout
 from gpures.bench.machine import commit
 from gpures.box import Box
-from gpures.mosaicking.distributed import BATCH
+from gpures.mosaicking.distributed import BATCH, tree
 from gpures.mosaicking.plan import OF_WORKER, TILES_FOR_TASK
 from gpures.mosaicking.tiling import GRAIN, tiles_of
 
@@ -270,26 +270,19 @@ def graph(numbers: Sequence[Sequence[int]], batch: int) -> list[Task]:
     """Tasks of tiles that these exposures reach, in the order in which they are submitted."""
     tasks: list[Task] = []
 
-    def submit(*args: Any, **more: Any) -> int:
-        tasks.append(Task(len(tasks), *args, **more))
+    def submit(kind: str, name: str, **more: Any) -> int:
+        tasks.append(Task(len(tasks), name, kind, k, **more))
         return len(tasks) - 1
 
+    def add(chosen: Sequence[int], name: str) -> int:
+        return submit("add", name, sources=list(chosen))
+
+    def merge(*pair: int, name: str) -> int:
+        return submit("merge", name, needs=list(pair))
+
     for k, chosen in enumerate(numbers):
-        if not chosen:
-            continue
-        parts = [
-            submit(f"add-tile{k}-from{first}", "add", k, sources=list(chosen[first : first + batch]))
-            for first in range(0, len(chosen), batch)
-        ]
-        level = 0
-        while len(parts) > 1:
-            level += 1
-            pairs = [parts[first : first + 2] for first in range(0, len(parts), 2)]
-            parts = [
-                submit(f"merge-tile{k}-level{level}-{n}", "merge", k, needs=pair) if len(pair) == 2 else pair[0]
-                for n, pair in enumerate(pairs)
-            ]
-        submit(f"write-tile{k}", "write", k, needs=parts)
+        if chosen:
+            submit("write", f"write-tile{k}", needs=[tree(k, chosen, batch, add, merge)])
     return tasks
 
 

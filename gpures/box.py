@@ -40,6 +40,11 @@ class Box(NamedTuple):
         """Index of the part in an image, or in a stack of such."""
         return (..., slice(self.ymin, self.ymax + 1), slice(self.xmin, self.xmax + 1))
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no pixel in it."""
+        return self.xmin > self.xmax or self.ymin > self.ymax
+
     def common(self, other: Box) -> Box:
         """The part of both, which may be empty."""
         return Box(

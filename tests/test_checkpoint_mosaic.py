@@ -128,9 +128,8 @@ def test_added_to_another(tmp_path, paths, counts):
     gpures.mosaic(paths[3:], add_to=tmp_path / "a.fits", **OPTIONS)
     before = (tmp_path / "b.fits").read_bytes()
     counts["stop"] = ("saved", 1)
-    for _ in range(1):
-        with pytest.raises(StopError):
-            gpures.mosaic(paths[3:], add_to=tmp_path / "b.fits", checkpoint=tmp_path / "c", **OPTIONS)
+    with pytest.raises(StopError):
+        gpures.mosaic(paths[3:], add_to=tmp_path / "b.fits", checkpoint=tmp_path / "c", **OPTIONS)
     assert (tmp_path / "b.fits").read_bytes() == before
     counts["stop"] = None
     gpures.mosaic(paths[3:], add_to=tmp_path / "b.fits", checkpoint=tmp_path / "c", **OPTIONS)
@@ -224,14 +223,12 @@ def test_another_mosaic(tmp_path, paths, stopped, changes, words):
 
 def test_exposures_that_are_not_there(tmp_path, paths, stopped):
     """Nor may one be in it that is not asked for, or is another one by now."""
-    frame = {"output_wcs": gpures.mosaic(paths, **OPTIONS).wcs}
     with pytest.raises(FileError, match="of another mosaic"):
         gpures.mosaic(paths[1:], tmp_path / "out.fits", checkpoint=stopped, **OPTIONS)
     with fits.open(paths[2], mode="update") as hdus:
         hdus[0].data[3, 3] += 1
     with pytest.raises(FileError, match=r"has e2.fits.PRIMARY., which is not among the exposures, or has changed"):
         gpures.mosaic(paths, tmp_path / "out.fits", checkpoint=stopped, **OPTIONS)
-    assert frame["output_wcs"] is not None
 
 
 def test_more_exposures_in_a_given_frame(tmp_path, paths, counts):

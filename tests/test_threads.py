@@ -17,7 +17,8 @@ from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import make_accumulators
 from gpures.exposure.drops import KERNELS
 from gpures.exposure.weights import Weight
-from gpures.machine.threads import thread_count
+from gpures.machine.prefetch import interruptible
+from gpures.machine.threads import sharing, thread_count
 
 pytestmark = pytest.mark.filterwarnings("ignore:Kernel '.*' is not a flux-conserving kernel")
 
@@ -177,6 +178,23 @@ def test_thread_count(monkeypatch):
     for unset in ("", " "):
         monkeypatch.setenv("GPURES_NUM_THREADS", unset)
         assert 1 <= thread_count() <= (os.cpu_count() or 1)
+
+
+def test_shares_of_a_machine(monkeypatch):
+    """Those who work at a time share the processors, of which each has one at least; the variable says otherwise."""
+    monkeypatch.delenv("GPURES_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(12), raising=False)
+    with sharing(5):
+        assert thread_count() == interruptible(thread_count) == 2
+        with ThreadPoolExecutor(1) as pool, sharing(3):
+            assert thread_count() == 4
+            assert pool.submit(thread_count).result() == 12  # nobody else's
+        with sharing(100):
+            assert thread_count() == 1
+            monkeypatch.setenv("GPURES_NUM_THREADS", "7")
+            assert thread_count() == 7
+            monkeypatch.delenv("GPURES_NUM_THREADS")
+    assert thread_count() == 12
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "2.5", "many", "1e2"])

@@ -38,6 +38,7 @@ __all__ = [
     "MosaicLayout",
     "Part",
     "check_memory",
+    "copies_in_frame",
     "cut",
     "named_arrays",
 ]
@@ -386,13 +387,10 @@ class Accumulators(ABC):
         For each its shift along x and y, and the part of the accumulators; and whether every pixel with coordinates has
         all its neighbours beside it in the output.
         """
-        record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
-        set_drop(record, exposure, self.kernel_of(exposure), in_memory)
-        ny, nx = self.layout.frame_shape
-        copies, whole = _cpu.copies(record.ctypes.data, nx, ny, thread_count())
+        copies, whole = copies_in_frame(exposure, self.kernel_of(exposure), self.layout.frame_shape)
         there, (x0, y0) = self.layout.part, self.layout.first
-        parts = [(x, y, Box(*part).common(there).moved(-x0, -y0)) for x, y, part in copies]
-        return [(x, y, part) for x, y, part in parts if part.xmin <= part.xmax and part.ymin <= part.ymax], whole
+        parts = [(x, y, part.common(there).moved(-x0, -y0)) for x, y, part in copies]
+        return [each for each in parts if not each[2].is_empty], whole
 
     def window_of(self, exposure: Exposure, copies: list | None = None) -> Box:
         """Part of the accumulators that an exposure may contribute to; xmin > xmax where there is none."""
@@ -551,6 +549,33 @@ class Accumulators(ABC):
     def context(self) -> AbstractContextManager:
         """What arithmetic on its images needs: the current device, where that matters."""
         return nullcontext()
+
+
+def copies_in_frame(
+    exposure: Exposure, kernel: str, shape: tuple[int, int]
+) -> tuple[list[tuple[float, float, Box]], bool]:
+    """Where an exposure may contribute to a frame, in more than one place if the output is periodic.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        Of which the pixel map and what sizes its drops count.
+    kernel : str
+        Name of its kernel.
+    shape : (int, int)
+        Shape (Ny, Nx) of the frame.
+
+    Returns
+    -------
+    copies : list of (float, float, Box)
+        For each its shift along x and y, and the part of the frame.
+    whole : bool
+        Whether every pixel with coordinates has all its neighbours beside it in the output.
+    """
+    record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
+    set_drop(record, exposure, kernel, in_memory)
+    copies, whole = _cpu.copies(record.ctypes.data, shape[1], shape[0], thread_count())
+    return [(x, y, Box(*part)) for x, y, part in copies], whole
 
 
 def cut(array: Any, window: Box) -> Any:

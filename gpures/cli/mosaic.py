@@ -401,9 +401,9 @@ def _run(parsed: argparse.Namespace) -> int:
         os.environ["GPURES_NUM_THREADS"] = str(parsed.threads)
     status = NOT_BEGUN
     try:
+        from gpures.mosaicking.build import build
         from gpures.mosaicking.distributed import connected
         from gpures.mosaicking.plan import make_plan
-        from gpures.mosaicking.product import build
         from gpures.mosaicking.report import plan_text
 
         if parsed.sky_cells is not None:

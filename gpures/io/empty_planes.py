@@ -11,7 +11,10 @@ from gpures.arguments.arrays import as_host
 from gpures.box import row_blocks
 from gpures.exposure.options import IMAGES
 
-__all__ = ["empty_planes"]
+__all__ = ["KEPT", "empty_planes"]
+
+#: Images that a mosaic has whatever is in them.
+KEPT = frozenset(IMAGES) - {"err"}
 
 
 def empty_planes(model: Mapping[str, Any]) -> list[str]:
@@ -22,8 +25,7 @@ def empty_planes(model: Mapping[str, Any]) -> list[str]:
     model : mapping
         Output model, finalized.
     """
-    kept = [name for name in IMAGES if name != "err"]
-    return [name for name, image in model.items() if name not in kept and _is_empty(image)]
+    return [name for name, image in model.items() if name not in KEPT and _is_empty(image)]
 
 
 def _is_empty(image: Any) -> bool:

@@ -6,6 +6,7 @@ The sums of DATASUM do not depend on the order of what is added, so they are kep
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import threading
@@ -22,6 +23,7 @@ from gpures.box import Box, row_blocks
 from gpures.io.atomic import Destination
 from gpures.io.context import renumbered
 from gpures.io.creator import creator
+from gpures.io.empty_planes import KEPT
 from gpures.io.exposures import records_of
 from gpures.io.fits_writer import NAMES, WCSInFITS, hdu_list
 
@@ -55,10 +57,8 @@ class _Plane:
         Its first byte.
     words : int
         Sum of its words, as DATASUM has it but for carries.
-    written : int
-        Number of its pixels that were.
     has_numbers : bool
-        Whether any of these is no NaN.
+        Whether any pixel that was written is no NaN.
     """
 
     name: str
@@ -67,7 +67,6 @@ class _Plane:
     fill: Any
     offset: int = 0
     words: int = 0
-    written: int = 0
     has_numbers: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -97,7 +96,6 @@ class _Plane:
         numbers = self.has_numbers or pixels.dtype.kind != "f" or bool((pixels == pixels).any())
         with self.lock:
             self.words += words
-            self.written += pixels.size
             self.has_numbers = numbers
 
     @property
@@ -223,7 +221,24 @@ class FITSMosaic:
             there = np.flatnonzero(row.view(f"u{row.dtype.itemsize}"))
             if there.size:
                 at = self._place(plane, depth, box.ymin + rows.start + k, box.xmin + int(there[0]))
-                os.pwrite(self._file, row[there[0] : there[-1] + 1], at)
+                self._put(row[there[0] : there[-1] + 1], at)
+
+    def _put(self, content: Any, at: int) -> None:
+        """Write all of something, which the system may take in pieces, as where a disk is nearly full."""
+        left = memoryview(content).cast("B")
+        while left:
+            count = os.pwrite(self._file, left, at)
+            left, at = left[count:], at + count
+
+    def _got(self, count: int, at: int) -> bytes:
+        """So many bytes of the file, which may be a hole."""
+        content = b""
+        while len(content) < count:
+            piece = os.pread(self._file, count - len(content), at + len(content))
+            if not piece:
+                raise OSError(errno.EIO, "the file that is being written is shorter than it was", str(self._path))
+            content += piece
+        return content
 
     def _place(self, plane: _Plane, depth: int, y: int, x: int) -> int:
         ny, nx = self._shape
@@ -238,18 +253,15 @@ class FITSMosaic:
             Those that there are, in their new order.
         """
         context = self._planes["con"]
-        nx = self._shape[1]
         context.words = 0
         for rows in row_blocks(self._shape):
-            count = rows.stop - rows.start
-            block = np.empty((context.shape[0], count, nx), ">i4")
-            for depth, image in enumerate(block):
-                os.preadv(self._file, [image], self._place(context, depth, rows.start, 0))
-            block = renumbered(block.astype(np.int32), numbers)
-            for depth, image in enumerate(block):
+            shape = rows.stop - rows.start, self._shape[1]
+            places = [self._place(context, depth, rows.start, 0) for depth in range(context.shape[0])]
+            read = [np.frombuffer(self._got(4 * shape[0] * shape[1], at), ">i4").reshape(shape) for at in places]
+            for at, image in zip(places, renumbered(np.array(read, np.int32), numbers), strict=True):
                 stored = context.stored(image)
                 context.note(stored, image)
-                os.pwrite(self._file, stored, self._place(context, depth, rows.start, 0))
+                self._put(stored, at)
 
     # ---- the end -------------------------------------------------------------------------------------------------
 
@@ -261,17 +273,13 @@ class FITSMosaic:
         exposures: Sequence[Any] = (),
         header: Mapping[str, Any] | None = None,
         history: Sequence[str] = (),
-    ) -> list[str]:
+    ) -> None:
         """Write headers and tables, and give the file its name; parameters as of `gpures.io.write`.
 
-        Returns
-        -------
-        list of str
-            Images in which nothing is, other than data and weights: the file has none of these.
+        Images in which nothing is, other than those that are always there, go.
         """
-        empty = [name for name, plane in self._planes.items() if self._is_empty(name, plane)]
         before = {name: plane.offset for name, plane in self._planes.items()}
-        for name in empty:
+        for name in [name for name, plane in self._planes.items() if name not in KEPT and not plane.has_numbers]:
             del self._planes[name]
         hdus = self._hdus(facts, unit, exposures, header or {}, history)
         self._room = max(self._room, _blocks(len(hdus[0].header) + 3))
@@ -285,22 +293,16 @@ class FITSMosaic:
                 break
             hdu.header["DATASUM"] = ("0" if plane is None else str(plane.datasum), "sum of the data's words")
             end = self._room if plane is None else plane.offset
-            os.pwrite(self._file, _header_of(hdu, end - at), at)
+            self._put(_header_of(hdu, end - at), at)
             at = end if plane is None else end + -(-plane.bytes // BLOCK) * BLOCK
         tail = io.BytesIO()
         for hdu in hdus[1 + len(self._planes) :]:
             part = io.BytesIO()
             fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(part, checksum=True)
             tail.write(part.getvalue()[BLOCK:])
-        os.pwrite(self._file, tail.getvalue(), self._end)
+        self._put(tail.getvalue(), self._end)
         self._destination.publish()
         self.close()
-        return empty
-
-    @staticmethod
-    def _is_empty(name: str, plane: _Plane) -> bool:
-        kept = name in ("data", "wht", "con", "dq", "exptime_map")
-        return not kept and plane.dtype.kind == "f" and not plane.has_numbers
 
     def _move(self, before: Mapping[str, int]) -> None:
         """Move images to where they lie by now: from the first on where they go down, else from the last."""
@@ -312,9 +314,8 @@ class FITSMosaic:
             starts = list(range(0, plane.bytes, AT_ONCE))
             for start in starts if plane.offset < old else reversed(starts):
                 count = min(AT_ONCE, plane.bytes - start)
-                os.pwrite(self._file, os.pread(self._file, count, old + start), plane.offset + start)
-            padding = -plane.bytes % BLOCK
-            os.pwrite(self._file, bytes(padding), plane.offset + plane.bytes)
+                self._put(self._got(count, old + start), plane.offset + start)
+            self._put(bytes(-plane.bytes % BLOCK), plane.offset + plane.bytes)
 
     def close(self) -> None:
         """Discard what is not finished."""

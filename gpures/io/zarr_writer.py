@@ -6,6 +6,7 @@ import base64
 import itertools
 import logging
 import os
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from gpures.box import Box
 from gpures.io.atomic_folder import FolderDestination
 from gpures.io.context import renumbered
 from gpures.io.creator import creator as made_by
+from gpures.io.empty_planes import KEPT
 from gpures.io.exposures import records_of
 from gpures.io.fits_writer import WCSInFITS, units_of
 from gpures.io.zarr_layout import (
@@ -339,6 +341,7 @@ class ZarrMosaic:
 
         if self._destination is None:
             raise RuntimeError("A mosaic is finished once, by the process that made it.")
+        self._drop_empty()
         told = self.told(facts or {}, unit, exposures, header or {}, history, creator)
         root = zarr.open_group(zarr.storage.LocalStore(self._part), mode="r+", zarr_format=3)
         before = self._arrays
@@ -361,6 +364,13 @@ class ZarrMosaic:
             zarr.consolidate_metadata(zarr.storage.LocalStore(self._part), zarr_format=3)
         self._destination.publish()
         self._destination = None
+
+    def _drop_empty(self) -> None:
+        """Have no images in which nothing is, other than those that are always there."""
+        for name in [name for name in self._arrays if name not in KEPT and np.isnan(self._fill[name])]:
+            if not any(names for _, _, names in os.walk(self._part / name / "c")):
+                shutil.rmtree(self._part / name)
+                del self._arrays[name], self._fill[name]
 
     def told(
         self,

@@ -29,7 +29,7 @@ DEFAULTS: dict[str, Any] = {"fillval": "NaN", "compute_err": "from_var"}
 OF_RUNNING = ("checkpoint", "checkpoint_every", "memory_limit")
 
 # What a call need not tell.
-NOT_GIVEN = {
+NOT_GIVEN: dict[str, Any] = {
     "output_wcs": None,
     "add_to": None,
     "checkpoint": None,
@@ -174,7 +174,7 @@ def asked_for(inputs: Any, output: Any, arguments: Mapping[str, Any]) -> Asked:
         resampling=resampling,
         begun=begun,
         checkpoint=None if checkpoint is None else Path(checkpoint),
-        checkpoint_every=every or 10,
+        checkpoint_every=every or NOT_GIVEN["checkpoint_every"],
         memory_limit=limit,
         skip_bad=skip_bad,
         overwrite=overwrite,

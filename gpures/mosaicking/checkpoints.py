@@ -195,8 +195,8 @@ class Checkpoints:
 
     def remove(self) -> None:
         """Remove it, as the mosaic is finished."""
-        self._held.close()
         remove(self._path)
+        self._held.close()
 
 
 def key_of(source: Source) -> tuple[str, str, str]:

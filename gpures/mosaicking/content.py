@@ -205,17 +205,26 @@ def with_content(options: Options, offered: Collection[str] | None) -> tuple[Opt
     return options, names
 
 
-def resampler_of(names: Sequence[str]) -> type[Resample]:
-    """`gpures.Resample` with these variances alone.
+def resampler_of(
+    names: Sequence[str], flag_names: Mapping[str, int] | None = None, base: type[Resample] = Resample
+) -> type[Resample]:
+    """`gpures.Resample`, or a class of its kind, with these variances alone.
 
     Parameters
     ----------
     names : sequence of str
-        Names of the variance arrays.
+        Names of the variance arrays; none where there are no variances.
+    flag_names : mapping, optional
+        Numbers of DQ flags by name, where ``good_bits`` has names.
+    base : type, optional
+        The class.
     """
-    if list(names) == list(Resample.variance_array_names):
-        return Resample
-    return type(Resample.__name__, (Resample,), {"variance_array_names": list(names)})
+    own: dict[str, Any] = {}
+    if names and list(names) != list(Resample.variance_array_names):
+        own["variance_array_names"] = list(names)
+    if flag_names is not None:
+        own["dq_flag_name_map"] = flag_names
+    return type(Resample.__name__, (base,), own) if own else base
 
 
 # ---- mosaics ---------------------------------------------------------------------------------------------------------

@@ -7,11 +7,10 @@ written as a whole. What each knows of exposures and times travels with the part
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -20,18 +19,18 @@ from gpures.arguments.arrays import got
 from gpures.box import Box
 from gpures.errors import MissingDependencyError
 from gpures.exposure.options import Options
-from gpures.machine.threads import thread_count
-from gpures.mosaicking.content import content_of, pixels_with_data, resampler_of
+from gpures.machine.threads import sharing
+from gpures.mosaicking.content import content_of, pixels_with_data
 from gpures.mosaicking.plan import Plan
 from gpures.mosaicking.scale import Scales
 from gpures.mosaicking.sources import Source
 from gpures.mosaicking.stores import Store
 from gpures.mosaicking.stream import Stream
-from gpures.mosaicking.tiled import TileByTile, Tiled, Told, idle_in
+from gpures.mosaicking.tiled import TileByTile, Tiled, Told, idle_in, resampler_in_tiles
 from gpures.mosaicking.twice import alike
-from gpures.resample.resampler import MODEL_ERRORS, Resample
+from gpures.resample.resampler import MODEL_ERRORS
 
-__all__ = ["Distributed", "connected", "resampler_in_tiles", "room_of_workers"]
+__all__ = ["Distributed", "connected", "room_of_workers", "tree"]
 
 log = logging.getLogger(__name__)
 
@@ -83,10 +82,8 @@ class Job:
 
     def resampler(self) -> TileByTile:
         """A resampler, which has not begun a tile."""
-        resample = resampler_in_tiles(self.variance_names)(self.output_wcs, **self.options.chosen())
+        resample = resampler_in_tiles(self.variance_names, self.flag_names)(self.output_wcs, **self.options.chosen())
         resample._pixel_scale_ratio = self.ratio
-        if self.flag_names is not None:
-            resample.dq_flag_name_map = self.flag_names
         return resample
 
 
@@ -128,17 +125,12 @@ class Written:
     tells_weights: bool
 
 
-def resampler_in_tiles(names: Sequence[str]) -> type[TileByTile]:
-    """Class that accumulates tiles of a mosaic with these variances."""
-    return type(Resample.__name__, (TileByTile, resampler_of(names) if names else Resample), {})
-
-
 # ---- tasks -----------------------------------------------------------------------------------------------------------
 
 
 def added(job: Job, tile: Box, numbers: Sequence[int]) -> Part:
     """Add some exposures to a tile."""
-    with _threads(job):
+    with _share(job):
         resample = job.resampler()
         resample.begin(tile, len(job.sources))
         content = partial(content_of, options=job.options, flag_names=job.flag_names)
@@ -168,7 +160,7 @@ def added(job: Job, tile: Box, numbers: Sequence[int]) -> Part:
 
 def merged(job: Job, one: Part, other: Part) -> Part:
     """Merge two parts of a tile, which are not changed."""
-    with _threads(job):
+    with _share(job):
         told = one.told | other.told
         if one.accumulators is None or other.accumulators is None:
             return Part(other.accumulators if one.accumulators is None else one.accumulators, told)
@@ -179,11 +171,11 @@ def merged(job: Job, one: Part, other: Part) -> Part:
 
 def written(job: Job, tile: Box, part: Part, store: Store) -> Written:
     """Write a tile that has all its exposures."""
-    with _threads(job):
+    with _share(job):
         resample = job.resampler()
         resample.begin(tile, len(job.sources))
         if part.accumulators is not None:
-            resample.go_on_with(part.accumulators.copy())
+            resample.go_on_with(part.accumulators)
         images = resample.finished()
         for name, image in images.items():
             store.write(name, tile, image)
@@ -191,16 +183,11 @@ def written(job: Job, tile: Box, part: Part, store: Store) -> Written:
         return Written(part.told, pixels_with_data(images["wht"]), idle, resample.tells_weights)
 
 
-@contextmanager
-def _threads(job: Job) -> Iterator[None]:
-    """Use as many threads as this task's share of the machine, unless the environment says how many."""
+def _share(job: Job) -> AbstractContextManager[None]:
+    """Have a task use as many threads as is its share of the machine that it is on."""
     from distributed import get_worker
 
-    with suppress(ValueError):  # in no worker
-        at_a_time = job.tasks_of_host.get(_host_of(get_worker().address), 1)
-        if "GPURES_NUM_THREADS" not in os.environ:
-            os.environ["GPURES_NUM_THREADS"] = str(max(1, thread_count() // max(1, at_a_time)))
-    yield
+    return sharing(job.tasks_of_host.get(_host_of(get_worker().address), 1))
 
 
 # ---- who asks for it -------------------------------------------------------------------------------------------------
@@ -350,20 +337,19 @@ class Distributed:
         futures: list[Any] = []
         found: dict[int, Written] = {}
         try:
-            for future, _ in self._submitted(tiles, store):
+            for future in self._submitted(tiles, store):  # one by one, so that all that there are can be cancelled
                 futures.append(future)
             numbers = {future.key: k for future, k in zip(futures, tiles, strict=True)}
             for future in as_completed(futures):
                 found[numbers[future.key]] = future.result()
                 show(len(found))
-        except KilledWorker as error:
+        except BaseException as error:
             self._client.cancel(futures, force=True)
-            raise MemoryError(
-                f"Workers have died of one task after the other, such as {error.task!r}, most likely because their "
-                "memory is too little: give each of them more, or fewer threads."
-            ) from error
-        except BaseException:
-            self._client.cancel(futures, force=True)
+            if isinstance(error, KilledWorker):
+                raise MemoryError(
+                    f"Workers have died of one task after the other, such as {error.task!r}, most likely because their "
+                    "memory is too little: give each of them more, or fewer threads."
+                ) from error
             raise
         return found
 
@@ -386,7 +372,7 @@ class Distributed:
             tasks_of_host=dict(tasks),
         )
 
-    def _submitted(self, tiles: Mapping[int, Sequence[int]], store: Store) -> Iterator[tuple[Any, int]]:
+    def _submitted(self, tiles: Mapping[int, Sequence[int]], store: Store) -> Iterator[Any]:
         """Futures of tiles: batches of exposures that are added, merged two by two, and written."""
         run = secrets.token_hex(4)
 
@@ -396,20 +382,42 @@ class Distributed:
         # Tasks themselves, so that they are there again when all that had them have died.
         job, place = submit(_same, self._job(), name="plan"), submit(_same, store, name="store")
         for k, numbers in tiles.items():
-            tile = self._plan.tiles[k]
-            parts = [
-                submit(added, job, tile, numbers[first : first + BATCH], name=f"add-tile{k}-from{first}")
-                for first in range(0, len(numbers), BATCH)
-            ]
-            level = 0
-            while len(parts) > 1:
-                level += 1
-                pairs = [parts[first : first + 2] for first in range(0, len(parts), 2)]
-                parts = [
-                    submit(merged, job, *pair, name=f"merge-tile{k}-level{level}-{n}") if len(pair) == 2 else pair[0]
-                    for n, pair in enumerate(pairs)
-                ]
-            yield submit(written, job, tile, parts[0] if parts else Part(None, {}), place, name=f"write-tile{k}"), k
+            add = partial(submit, added, job, self._plan.tiles[k])
+            whole = tree(k, numbers, BATCH, add, partial(submit, merged, job)) if numbers else Part(None, {})
+            yield submit(written, job, self._plan.tiles[k], whole, place, name=f"write-tile{k}")
+
+
+def tree(k: int, numbers: Sequence[int], batch: int, add: Callable[..., Any], merge: Callable[..., Any]) -> Any:
+    """Have a tile made of batches of exposures, whose parts are merged two by two.
+
+    Parameters
+    ----------
+    k : int
+        Number of the tile.
+    numbers : sequence of int
+        Those of its exposures, of which there are some.
+    batch : int
+        How many are added at a time.
+    add, merge : callable
+        Get some of the numbers, or two parts, and the ``name`` of the task; return a part.
+
+    Returns
+    -------
+    object
+        The part that has all of them.
+    """
+    parts = [
+        add(numbers[first : first + batch], name=f"add-tile{k}-from{first}") for first in range(0, len(numbers), batch)
+    ]
+    level = 0
+    while len(parts) > 1:
+        level += 1
+        pairs = [parts[first : first + 2] for first in range(0, len(parts), 2)]
+        parts = [
+            merge(*pair, name=f"merge-tile{k}-level{level}-{n}") if len(pair) == 2 else pair[0]
+            for n, pair in enumerate(pairs)
+        ]
+    return parts[0]
 
 
 def _same(thing: Any) -> Any:

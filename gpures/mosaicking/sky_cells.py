@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -300,16 +301,16 @@ def _made(
             yield CellMosaic(cell.name, path, None, None, 0.0, "there already")
             continue
         near: Any = places.near(cell)
-        found = CellMosaic(cell.name, None, 0, None, 0.0, "no exposure reaches it")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = None
         if near:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
+            with suppress(EmptyMosaicError):
                 made = mosaic(near, path, output_wcs=cell.wcs, overwrite=overwrite, skip_bad=skip_bad, **arguments)
-                found = CellMosaic(cell.name, path, len(made.exposures), made.data_pixels, 0.0, str(path))
-            except EmptyMosaicError:
-                pass
         seconds = time.perf_counter() - begin
-        yield CellMosaic(found.name, found.path, found.exposures, found.data_pixels, seconds, found.words)
+        if made is None:
+            yield CellMosaic(cell.name, None, 0, None, seconds, "no exposure reaches it")
+        else:
+            yield CellMosaic(cell.name, path, len(made.exposures), made.data_pixels, seconds, str(path))
 
 
 class _Places:

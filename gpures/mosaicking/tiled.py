@@ -6,26 +6,22 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from gpures import _cpu
 from gpures.arguments.arrays import as_host
-from gpures.backend.base import Accumulators, MosaicLayout
+from gpures.backend.base import Accumulators, MosaicLayout, copies_in_frame
 from gpures.backend.choice import make_accumulators
 from gpures.box import Box
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.input_model import InputModel
-from gpures.exposure.pixmap import PixelMap, exposure_record
-from gpures.exposure.records import set_drop
-from gpures.exposure.structs import in_memory
+from gpures.exposure.pixmap import PixelMap
 from gpures.exposure.weights import Weight
 from gpures.io.empty_planes import empty_planes
 from gpures.io.exposures import ExposureRecord
 from gpures.machine.prefetch import prefetched
-from gpures.machine.threads import thread_count
-from gpures.mosaicking.content import idle_exposures, pixels_with_data
+from gpures.mosaicking.content import idle_exposures, pixels_with_data, resampler_of
 from gpures.mosaicking.plan import Plan
 from gpures.mosaicking.sources import Source
 from gpures.mosaicking.stream import Stream
@@ -34,7 +30,7 @@ from gpures.resample.resampler import MODEL_ERRORS, Resample
 from gpures.resample.resuming import variance_weights, weights_to_keep
 from gpures.resample.times import GroupTimes, times_of
 
-__all__ = ["TileByTile", "Tiled", "Told", "idle_in"]
+__all__ = ["TileByTile", "Tiled", "Told", "idle_in", "resampler_in_tiles"]
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +69,9 @@ class TileByTile(Resample):
         return self._accumulators
 
     def go_on_with(self, accumulators: Accumulators) -> None:
-        """Have what others have accumulated in the tile, in place of what is there."""
-        self._accumulators.take_over(accumulators.part(accumulators.touched))
+        """Have what others have accumulated in the tile, which are not changed, in place of what is there."""
+        self._drop_accumulators()
+        self._accumulators = accumulators.copy()
 
     def begin(self, tile: Box, count: int) -> None:
         """Begin a tile, of a mosaic of so many exposures."""
@@ -107,14 +104,10 @@ class TileByTile(Resample):
         pixmap = self._pixmap({"wcs": source.wcs, "data": np.broadcast_to(np.float32(0), source.shape)})
         limits = Box.whole(source.shape)
         ratio = self._kernel_scale_ratio(self._pixel_scale_ratio, pixmap, limits)
-        exposure = Exposure(
-            None, pixmap, Weight(), limits, pixfrac=self._options.pixfrac, pixel_scale_ratio=ratio, iscale=1.0
-        )
-        record = exposure_record(source.shape, pixmap, in_memory)
-        set_drop(record, exposure, self._options.drop, in_memory)
-        ny, nx = self._output_array_shape
-        copies, _ = _cpu.copies(record.ctypes.data, nx, ny, thread_count())
-        return [Box(*part) for *_, part in copies]
+        pixfrac = self._options.pixfrac
+        exposure = Exposure(None, pixmap, Weight(), limits, pixfrac=pixfrac, pixel_scale_ratio=ratio)
+        copies, _ = copies_in_frame(exposure, self._options.drop, self._output_array_shape)
+        return [part for *_, part in copies]
 
     def finished(self) -> dict[str, Any]:
         """Images of the tile, as `finalize` makes them of a whole mosaic."""
@@ -125,7 +118,8 @@ class TileByTile(Resample):
                 self._finish(images)
         finally:
             self._finalized = False
-        there = {name: image for name, image in images.items() if name not in empty_planes(images)}
+        empty = empty_planes(images)
+        there = {name: image for name, image in images.items() if name not in empty}
         self.tells_weights = self.tells_weights and not weights_to_keep(self, there, weights)
         return {name: images[name] for name in self._output_model if name in images}
 
@@ -140,6 +134,11 @@ class TileByTile(Resample):
             self._count_group(each)
         self.finalize_time_info()
         return {name: value for name, value in self._output_model.items() if name not in images}
+
+
+def resampler_in_tiles(names: Sequence[str], flag_names: Mapping[str, int] | None) -> type[TileByTile]:
+    """Class that accumulates tiles of a mosaic with these variances, and names of flags."""
+    return cast(type[TileByTile], resampler_of(names, flag_names, TileByTile))
 
 
 @dataclass(frozen=True)
@@ -240,8 +239,6 @@ class Tiled:
     ----------
     plan : gpures.mosaicking.plan.Plan
         With tiles.
-    resampler : type
-        A `TileByTile`.
     stream : Stream
         Where exposures come from.
 
@@ -261,20 +258,19 @@ class Tiled:
         Whether the mosaic can be gone on with: see `TileByTile`.
     """
 
-    def __init__(self, plan: Plan, resampler: type[TileByTile], stream: Stream):
+    def __init__(self, plan: Plan, stream: Stream):
         assert isinstance(plan.sources, Sequence)
         self._plan, self._sources, self._stream = plan, plan.sources, stream
+        resampler = resampler_in_tiles(plan.frame.variance_names, plan.flag_names)
         self._resample = resampler(plan.output_wcs, **plan.options.chosen())
-        if plan.flag_names is not None:
-            self._resample.dq_flag_name_map = plan.flag_names
         uses: list[list[int]] = [[] for _ in self._sources]
+        tiles = np.array(plan.tiles)
         self._shelf = _Shelf(stream, self._sources, plan.shelf_bytes, uses)
         self._settle_ratio()
         self.blank = self._blank()
         with stage("pixel map"):
             for number, source in enumerate(self._sources):
-                reach = self._resample.reach_of(source)
-                uses[number] += [k for k, tile in enumerate(plan.tiles) if any(_meet(part, tile) for part in reach)]
+                uses[number] += np.flatnonzero(_meet(tiles, self._resample.reach_of(source))).tolist()
         self._pixmaps: dict[int, PixelMap] = {}  # the last ones used
         self.told: dict[int, Told] = {}
         self.data_pixels = 0
@@ -300,16 +296,15 @@ class Tiled:
         Parameters
         ----------
         show : callable
-            Gets the number of exposures that have been added, once for each tile.
+            Gets the number of exposures that have been added, each as often as it reaches a tile.
         """
         done = 0
         for k, tile in enumerate(self._plan.tiles):
             if chosen := self.numbers_in(k):
                 self._resample.begin(tile, len(self._sources))
-                for number in self._added(chosen, k):
+                for _ in self._added(chosen, k):
                     done += 1
                     show(done)
-                    del number
                 images = self._resample.finished()
                 with stage("counting"):
                     idle = idle_in(images, len(self._sources))
@@ -417,6 +412,9 @@ def idle_in(images: Mapping[str, Any], count: int) -> Collection[int]:
     return range(count) if images.get("con") is None else idle_exposures(images["con"], count)
 
 
-def _meet(one: Box, other: Box) -> bool:
-    common = one.common(other)
-    return common.xmin <= common.xmax and common.ymin <= common.ymax
+def _meet(tiles: np.ndarray, parts: Sequence[Box]) -> np.ndarray:
+    """Which of many tiles, a row each, have a pixel in common with any of some parts."""
+    meets = np.zeros(len(tiles), bool)
+    for xmin, xmax, ymin, ymax in parts:
+        meets |= (tiles[:, 0] <= xmax) & (tiles[:, 1] >= xmin) & (tiles[:, 2] <= ymax) & (tiles[:, 3] >= ymin)
+    return meets

@@ -49,6 +49,9 @@ LOCK, IN_USE = "lock", "in_use"
 GENERATION = re.compile(r"g[0-9a-f]{16}")
 CHUNK_FILE = re.compile(r"\d+/c(/\d+)*/(?P<y>\d+)/(?P<x>\d+)")
 
+# What a state tells for its arrays to be read.
+TOLD = {"arrays", "numbers", "files", "done", "touched", "wcs", "backend"}
+
 # Files whose writing to the disk is waited for at a time.
 AT_ONCE = 16
 
@@ -142,9 +145,13 @@ def _write(there: Path, accumulators: Accumulators, only: list[Box] | None, befo
         if found and (int(found["y"]), int(found["x"])) not in changed:
             _link(before / name, there / name)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for window in _windows(changed, shape):
-            part = accumulators.part(window).images
-            for done in [pool.submit(_put, array, window, part[name]) for name, array in arrays.items()]:
+        writing: list[Any] = []
+        for window in [*_windows(changed, shape), None]:
+            before_it, writing = writing, []  # written while this is copied
+            if window is not None:
+                part = accumulators.part(window).images
+                writing = [pool.submit(_put, array, window, part[name]) for name, array in arrays.items()]
+            for done in before_it:
                 done.result()
     return {
         "arrays": [(name, array.shape, array.dtype) for name, array in arrays.items()],
@@ -355,6 +362,8 @@ class Checkpoint:
             self.state: dict[str, Any] = of_json(text)
         except ValueError as error:
             raise self._damaged(str(error)) from error
+        if not isinstance(self.state, dict) or not self.state.keys() >= TOLD:
+            raise self._damaged(f"{STATE} does not tell {', '.join(sorted(TOLD))}")
         self.wcs = self._content(WCS)
         if _digest(self.wcs) != self.state["wcs"]:
             raise self._damaged("its output WCS is not what was written")
