@@ -9,16 +9,50 @@ GPURES_BEGIN
 // What follows works on as many output pixels as V has lanes, in accumulators of type T: those from `index` on of one
 // mosaic, and those from `there` on of the other's window.
 
-template <class V, class T>
-GPURES_FN V weight_of_other(const Merge& m, long long there)
+// Sums of weights of both, and whether these and their total are kept as they are, as they mostly are.
+template <class V>
+struct WeightsOfBoth {
+    V before, added;
+    bool are_plain;
+};
+
+template <class V>
+GPURES_FN WeightsOfBoth<V> weights_of_both(const float* kept, const float* others)
 {
-    return get_sum<V>(static_cast<const T*>(m.other_weight) + there);
+    const V before = Access<V>::load(kept), added = Access<V>::load(others);
+    // One comparison tells of all three.
+    if (all_at_least(V{} + LARGEST_WEIGHT, magnitude(before) + magnitude(added))) return {before, added, true};
+    return {get_sum<V>(kept), get_sum<V>(others), false};
+}
+
+template <class V>
+GPURES_FN WeightsOfBoth<V> weights_of_both(const double* kept, const double* others)
+{
+    return {get_sum<V>(kept), get_sum<V>(others), true};
+}
+
+template <class V, class T>
+GPURES_FN WeightsOfBoth<V> weights_of_both(const void* kept, const void* others, long long index, long long there)
+{
+    return weights_of_both<V>(static_cast<const T*>(kept) + index, static_cast<const T*>(others) + there);
+}
+
+template <class V, class T>
+GPURES_FN void put_total(const WeightsOfBoth<V>& weights, void* kept, long long index, int* beyond)
+{
+    const V total = weights.before + weights.added;
+    if (weights.are_plain) {
+        put<V, T>(kept, index, total);
+    } else {
+        put_sum(total, static_cast<T*>(kept) + index, beyond);
+    }
 }
 
 template <class V, class T>
 GPURES_FN Common<V> common_of_both(const Merge& m, long long index, long long there)
 {
-    return common_of_both(get_sum<V>(static_cast<const T*>(m.weight) + index), weight_of_other<V, T>(m, there));
+    const WeightsOfBoth<V> weights = weights_of_both<V, T>(m.weight, m.other_weight, index, there);
+    return common_of_both(weights.before, weights.added);
 }
 
 // What a mean of the other mosaic stands for in one of its pixels: the sum that merged_as() takes.
@@ -52,21 +86,18 @@ template <class V, class T>
 GPURES_FN void merge_variance(const MergedPlane& plane, long long index, long long there)
 {
     const V zero = V{};
-    const V added = get_sum<V>(static_cast<const T*>(plane.other_weight) + there);
-    if (everywhere(added == zero)) return;
-    const V before = get_sum<V>(static_cast<const T*>(plane.weight) + index);
+    const WeightsOfBoth<V> weights = weights_of_both<V, T>(plane.weight, plane.other_weight, index, there);
+    if (everywhere(weights.added == zero)) return;
     const V v = get<V, T>(plane.mean, index), other = get<V, T>(plane.other_mean, there);
-    const VarianceShares<V> shares = variance_shares(before, added);
-    const V merged = select(before == zero, other, shares.merged(v, other));
-    put<V, T>(plane.mean, index, select(added == zero, v, merged));
-    put_sum(shares.total, static_cast<T*>(plane.weight) + index, nullptr);
+    const V both = variance_shares(weights.before, weights.added).merged(v, other);
+    put<V, T>(plane.mean, index, select(weights.added == zero, v, select(weights.before == zero, other, both)));
+    put_total<V, T>(weights, plane.weight, index, nullptr);
 }
 
 template <class V, class T>
 GPURES_FN void merge_weight(const Merge& m, long long index, long long there)
 {
-    T* const kept = static_cast<T*>(m.weight) + index;
-    put_sum(get_sum<V>(kept) + weight_of_other<V, T>(m, there), kept, m.beyond);
+    put_total<V, T>(weights_of_both<V, T>(m.weight, m.other_weight, index, there), m.weight, index, m.beyond);
 }
 
 template <class V, class T>
@@ -77,22 +108,26 @@ GPURES_FN void merge_time(const Merge& m, long long index, long long there)
     put<V, T>(m.time, index, get<V, T>(m.time, index) + added);
 }
 
-// The p-th plane of the other's context, whose bits come after one's own: they lie in two planes, unless those fill
-// planes. A bit for which there is no plane is none.
-GPURES_FN void merge_context(const Merge& m, int p, long long index, long long there)
+// Bits of other exposures, or flags, from one pixel on.
+GPURES_FN void merge_bits(unsigned* bits, const unsigned* others, int n)
 {
-    const unsigned bits = m.other_context[p * m.other_context_stride + there];
-    if (bits == 0) return;
-    const int first = m.first_bit + 32 * p, plane = first / 32, shift = first % 32;
-    unsigned* const context = m.context + plane * m.context_stride + index;
-    if (plane < m.context_planes) context[0] |= bits << shift;
-    if (shift > 0 && plane + 1 < m.context_planes) context[m.context_stride] |= bits >> (32 - shift);
+    for (int k = 0; k < n; ++k) bits[k] |= others[k];
 }
 
-GPURES_FN void merge_dq(const Merge& m, long long index, long long there)
+// The p-th plane of the other's context, from one pixel on. Its bits come after one's own: they lie in two planes, unless
+// those fill planes. A bit for which there is no plane is none.
+GPURES_FN void merge_context(const Merge& m, int p, long long index, long long there, int n)
 {
-    const unsigned flags = m.other_dq[there];
-    if (flags != 0) m.dq[index] |= flags;
+    const unsigned* const others = m.other_context + p * m.other_context_stride + there;
+    const int first = m.first_bit + 32 * p, plane = first / 32, shift = first % 32;
+    unsigned* const low = m.context + plane * m.context_stride + index;
+    if (plane < m.context_planes) {
+        for (int k = 0; k < n; ++k) low[k] |= others[k] << shift;
+    }
+    if (shift > 0 && plane + 1 < m.context_planes) {
+        unsigned* const high = low + m.context_stride;
+        for (int k = 0; k < n; ++k) high[k] |= others[k] >> (32 - shift);
+    }
 }
 
 // All that there is of an output pixel.
@@ -110,8 +145,8 @@ GPURES_FN void merge_pixel(const Merge& m, long long index, long long there)
     }
     if (c.added != 0.0) merge_weight<double, T>(m, index, there);
     if (m.time) merge_time<double, T>(m, index, there);
-    if (m.dq) merge_dq(m, index, there);
-    for (int p = 0; p < m.other_planes; ++p) merge_context(m, p, index, there);
+    if (m.dq) merge_bits(m.dq + index, m.other_dq + there, 1);
+    for (int p = 0; p < m.other_planes; ++p) merge_context(m, p, index, there, 1);
 }
 
 GPURES_END

@@ -36,7 +36,7 @@ class PieceInCommon {
 // The plane that is merged next, and where: what lies at the same place of each array waits for the same few lines of
 // the nearest cache, so one plane is in work at a time, and the next is asked for.
 struct Ahead {
-    const MergedPlane& plane;
+    MergedPlane plane;
     long long index, there;
 
     template <class T>
@@ -77,13 +77,21 @@ inline void over_piece(int n, const Work& work)
     for (; k < n; ++k) work(0.0, k);
 }
 
+// Whether any weight is not 0: by their bits, as a comparison of what may be no number is slow.
+template <class T>
+inline bool has_weight(const T* weights, int n)
+{
+    using Bits = std::conditional_t<sizeof(T) == sizeof(unsigned), unsigned, unsigned long long>;
+    Bits bits = 0;
+    for (int k = 0; k < n; ++k) bits |= same_bits<Bits>(weights[k]) << 1;  // without the sign
+    return bits != 0;
+}
+
 // Weights, means and variances. Where the other has no weight nothing is written to: it would take memory.
 template <class T>
 void merge_planes(const Merge& m, long long index, long long there, int n)
 {
-    const T* const other_weight = static_cast<const T*>(m.other_weight) + there;
-    bool any = false;
-    for (int k = 0; k < n; ++k) any |= other_weight[k] != T(0);
+    const bool any = has_weight(static_cast<const T*>(m.other_weight) + there, n);
     const MergedPlane weights = {m.weight, nullptr, m.other_weight, nullptr, 0};
     const auto ahead = [&](int p) -> Ahead {
         if (p < m.planes) return {m.plane[p], index, there};
@@ -97,7 +105,7 @@ void merge_planes(const Merge& m, long long index, long long there, int n)
         });
     }
     for (int p = 0; p < m.planes; ++p) {
-        const MergedPlane& plane = m.plane[p];
+        const MergedPlane plane = m.plane[p];  // here, or it would be read again after each pixel that is written
         const Ahead next = ahead(p + 1);
         if (plane.weight) {
             over_piece<T>(n, next,
@@ -112,12 +120,11 @@ void merge_planes(const Merge& m, long long index, long long there, int n)
     if (any) over_piece(n, [&](auto zero, int k) { merge_weight<decltype(zero), T>(m, index + k, there + k); });
 }
 
-// Bits of a plane that the other has in a piece.
-inline unsigned bits_of(const unsigned* plane, int n)
+inline bool has_bits(const unsigned* bits, int n)
 {
-    unsigned bits = 0;
-    for (int k = 0; k < n; ++k) bits |= plane[k];
-    return bits;
+    unsigned any = 0;
+    for (int k = 0; k < n; ++k) any |= bits[k];
+    return any != 0;
 }
 
 template <class T>
@@ -125,12 +132,9 @@ void merge_piece(const Merge& m, long long index, long long there, int n)
 {
     merge_planes<T>(m, index, there, n);
     if (m.time) over_piece(n, [&](auto zero, int k) { merge_time<decltype(zero), T>(m, index + k, there + k); });
-    if (m.dq && bits_of(m.other_dq + there, n)) {
-        for (int k = 0; k < n; ++k) merge_dq(m, index + k, there + k);
-    }
+    if (m.dq && has_bits(m.other_dq + there, n)) merge_bits(m.dq + index, m.other_dq + there, n);
     for (int p = 0; p < m.other_planes; ++p) {
-        if (!bits_of(m.other_context + p * m.other_context_stride + there, n)) continue;
-        for (int k = 0; k < n; ++k) merge_context(m, p, index + k, there + k);
+        if (has_bits(m.other_context + p * m.other_context_stride + there, n)) merge_context(m, p, index, there, n);
     }
 }
 
