@@ -27,7 +27,7 @@ import numpy as np
 from gpures.backend.base import BITS_PER_PLANE, MosaicLayout
 from gpures.bench.machine import commit
 from gpures.box import Box
-from gpures.mosaicking.distributed import BATCH, tree
+from gpures.mosaicking.distributed import batch_of, tree
 from gpures.mosaicking.plan import OF_WORKER, TILES_FOR_TASK
 from gpures.mosaicking.tiling import GRAIN, tiles_of
 
@@ -198,8 +198,8 @@ class Problem:
         Where they lie in it, and beyond.
     context : str
         One of `CONTEXTS`.
-    batch : int
-        Exposures that a task adds.
+    batch : int or None
+        Exposures that a task adds, where tiles and workers do not decide.
     tile_pixels : float or None
         Pixels of a tile, where the workers do not decide.
     reads_once : bool
@@ -211,7 +211,7 @@ class Problem:
     side: int
     exposures: list[Box]
     context: str = "all"
-    batch: int = BATCH
+    batch: int | None = None
     tile_pixels: float | None = None
     reads_once: bool = False
     reads_ahead: bool = False
@@ -332,7 +332,8 @@ class Simulation:
         self.problem, self.rates, self.workers = problem, rates, workers
         self.tiles, self.planes = problem.cut(workers, rates.memory)
         self.numbers = [problem.reaching(tile) for tile in self.tiles]
-        self.tasks = graph(self.numbers, problem.batch)
+        counts = [len(chosen) for chosen in self.numbers if chosen]
+        self.tasks = graph(self.numbers, problem.batch or batch_of(counts, workers))
         self.layout_bytes = problem.per_pixel(self.planes)
         self.part_bytes = self.layout_bytes - NUMBER  # the error is made in the end
         self.nodes = -(-workers // rates.workers_of_node)
@@ -609,11 +610,11 @@ def ways(kind: str) -> dict[str, dict[str, Any]]:
     none = {"context": "none"}
     return {
         "as it is": {},
-        "16 exposures a task": {"batch": 16},
+        "4 exposures a task": {"batch": 4},
         "whole tiles a task": {"batch": WHOLE},
         "context: planes of the tile's exposures": {"context": "own"},
         "no context": none,
-        "no context, 16 exposures a task": none | {"batch": 16},
+        "no context, 4 exposures a task": none | {"batch": 4},
         "no context, whole tiles a task": none | {"batch": WHOLE},
         f"no context, tiles of {side}": none | {"tile_pixels": side**2},
         f"no context, tiles of {side}, reading ahead": none | {"tile_pixels": side**2, "reads_ahead": True},

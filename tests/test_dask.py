@@ -36,7 +36,7 @@ QUIET = {"progress": None, "backend": "cpu"}
 def _small_tiles(monkeypatch):
     """Several tiles of several batches, though the exposures are small."""
     monkeypatch.setattr(tiling, "GRAIN", 128)
-    monkeypatch.setattr(by_workers, "BATCH", 2)
+    monkeypatch.setattr(by_workers, "MOST", 2)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from gpures.box import Box
-from gpures.mosaicking.distributed import BATCH, Distributed
+from gpures.mosaicking.distributed import FEWEST, Distributed, batch_of
 from gpures.mosaicking.plan import Plan
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -52,10 +52,19 @@ def reaching(mosaic, tile):
     return [k for k, box in enumerate(mosaic.exposures) if model.area(box.common(tile)) > 0]
 
 
+def test_exposures_of_a_task():
+    """All of a tile, where there are tiles for all workers; fewer where there are not; never very many, or few."""
+    assert batch_of([20, 12], 1) == 20
+    assert batch_of([20, 12], 2) == 10
+    assert batch_of([20, 12], 10) == FEWEST
+    assert batch_of([1000], 1) == 32
+    assert batch_of([], 1) == FEWEST
+
+
 # ---- the graph is the code's -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("count", [1, BATCH, BATCH + 1, 5 * BATCH, 7 * BATCH + 1])
+@pytest.mark.parametrize("count", [1, FEWEST, FEWEST + 1, 5 * FEWEST, 50 * FEWEST + 1])
 def test_the_graph_is_that_of_the_code(count):
     """The same tasks, of the same exposures, in the same order, and each needs the same ones."""
     submitted = {}
@@ -69,11 +78,14 @@ def test_the_graph_is_that_of_the_code(count):
 
     tiles = {0: range(count), 1: range(3, count + 9)}
     distributed = SimpleNamespace(
-        _client=SimpleNamespace(submit=submit), _plan=SimpleNamespace(tiles=[None, None]), _job=lambda: None
+        _client=SimpleNamespace(submit=submit),
+        _plan=SimpleNamespace(tiles=[None, None]),
+        _job=lambda: None,
+        _tasks_of_host=Counter({"a": 3, "b": 2}),
     )
     list(Distributed._submitted(distributed, tiles, None))
     del submitted["plan"], submitted["store"]
-    tasks = model.graph(list(tiles.values()), BATCH)
+    tasks = model.graph(list(tiles.values()), batch_of([count, count + 6], 5))
     assert [(t.name, t.sources, [tasks[k].name for k in t.needs]) for t in tasks] == [
         (name, *rest) for name, rest in submitted.items()
     ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
 import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,8 +32,9 @@ from gpures.mosaicking.plan import OF_PROCESS, OF_TILE, make_plan
 
 __all__ = ["jobs", "peak_of", "ratio_row"]
 
-# Exposures lie in so many columns, and as many rows, of a frame that they fill.
-ACROSS = 6
+# Exposures lie in so many columns, and as many rows, of a frame that they fill; in fewer where even the few of them have
+# one in each place, as those that are many then write to no other part of the frame.
+ACROSS, FEWER_ACROSS = 6, 5
 
 # What is left over for a tile, of the memory that it is given, so that there are as many as are asked for.
 SPARE = 1.4
@@ -55,6 +57,8 @@ class Files:
         How many they are.
     backend : str
         That of their mosaics.
+    across : int
+        In how many columns, and rows, they lie.
     """
 
     folder: Path
@@ -62,6 +66,7 @@ class Files:
     frame_side: int
     count: int
     backend: str
+    across: int = ACROSS
 
     def paths(self) -> list[Path]:
         """The files, which are made when they are asked for first."""
@@ -69,7 +74,7 @@ class Files:
         found = [self.folder / f"exposure_{k}.fits" for k in range(self.count)]
         for k, path in enumerate(found):
             if not path.exists():
-                _write(path, k, (self.side, self.side), _place(k, ACROSS, self.side, self.frame_side))
+                _write(path, k, (self.side, self.side), _place(k, self.across, self.side, self.frame_side))
         return found
 
     @property
@@ -330,7 +335,7 @@ def peak_of(files: Files, count: int, tiles: int = 1, **options: Any) -> tuple[i
     **options
         Of `gpures.mosaic`.
     """
-    first = Files(files.folder, files.side, files.frame_side, count, files.backend)
+    first = replace(files, count=count)
     output = files.folder / "memory.fits"
     limit = _limit(first, output, tiles) if tiles > 1 else None
     _made(first, output, tiles, memory_limit=limit, **options)
@@ -340,7 +345,8 @@ def peak_of(files: Files, count: int, tiles: int = 1, **options: Any) -> tuple[i
 def _memory_of_many(plan: Plan, folder: Path) -> list[dict[str, Any]]:
     """Memory of many exposures over that of few; the context image has a plane for 32 of them."""
     count = plan.many_exposures
-    files = Files(folder / "many", plan.many_side, plan.many_frame_side, count, plan.backend)
+    across = min(FEWER_ACROSS, math.isqrt(count // MANY))
+    files = Files(folder / "many", plan.many_side, plan.many_frame_side, count, plan.backend, across)
     files.paths()
     rows = []
     for with_context, target in ((False, 1.05), (True, None)):

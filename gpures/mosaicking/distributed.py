@@ -30,12 +30,16 @@ from gpures.mosaicking.tiled import TileByTile, Tiled, Told, idle_in, resampler_
 from gpures.mosaicking.twice import alike
 from gpures.resample.resampler import MODEL_ERRORS
 
-__all__ = ["Distributed", "connected", "room_of_workers", "tree"]
+__all__ = ["Distributed", "batch_of", "connected", "room_of_workers", "tree"]
 
 log = logging.getLogger(__name__)
 
-# Exposures that a task adds.
-BATCH = 4
+# Exposures that a task adds: at least, or merging would take longer than adding, and at most, as a worker that dies has
+# done them for nothing.
+FEWEST, MOST = 4, 32
+
+# Tasks that add exposures, for each task that is done at a time.
+ADDS_FOR_TASK = 2
 
 
 @dataclass(frozen=True)
@@ -286,6 +290,9 @@ class Distributed:
         assert isinstance(plan.sources, Sequence)
         self._plan, self._tiled, self._client = plan, tiled, client
         self._sources = list(plan.sources)
+        self._tasks_of_host: Counter[str] = Counter()
+        for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
+            self._tasks_of_host[_host_of(address)] += worker["nthreads"]
 
     def make(self, store: Store, show: Callable[[int], Any]) -> None:
         """Have all tiles made and written.
@@ -355,9 +362,6 @@ class Distributed:
 
     def _job(self) -> Job:
         plan = self._plan
-        tasks: Counter[str] = Counter()
-        for address, worker in self._client.scheduler_info(n_workers=-1)["workers"].items():
-            tasks[_host_of(address)] += worker["nthreads"]
         return Job(
             sources=self._sources,
             scales=plan.scales,
@@ -369,7 +373,7 @@ class Distributed:
             output_wcs=plan.output_wcs,
             ratio=self._tiled.ratio,
             alike=alike(self._sources),
-            tasks_of_host=dict(tasks),
+            tasks_of_host=self._tasks_of_host,
         )
 
     def _submitted(self, tiles: Mapping[int, Sequence[int]], store: Store) -> Iterator[Any]:
@@ -381,10 +385,25 @@ class Distributed:
 
         # Tasks themselves, so that they are there again when all that had them have died.
         job, place = submit(_same, self._job(), name="plan"), submit(_same, store, name="store")
+        batch = batch_of([len(numbers) for numbers in tiles.values()], self._tasks_of_host.total())
         for k, numbers in tiles.items():
             add = partial(submit, added, job, self._plan.tiles[k])
-            whole = tree(k, numbers, BATCH, add, partial(submit, merged, job)) if numbers else Part(None, {})
+            whole = tree(k, numbers, batch, add, partial(submit, merged, job)) if numbers else Part(None, {})
             yield submit(written, job, self._plan.tiles[k], whole, place, name=f"write-tile{k}")
+
+
+def batch_of(counts: Sequence[int], slots: int) -> int:
+    """How many exposures a task adds: as many as keep all workers at work, since parts have to be merged.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        Exposures of each tile.
+    slots : int
+        Tasks that are done at a time.
+    """
+    pieces = -(-ADDS_FOR_TASK * slots // max(1, len(counts)))  # of a tile
+    return min(max(-(-max(counts, default=0) // pieces), FEWEST), MOST)
 
 
 def tree(k: int, numbers: Sequence[int], batch: int, add: Callable[..., Any], merge: Callable[..., Any]) -> Any:
