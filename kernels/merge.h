@@ -114,8 +114,8 @@ GPURES_FN void merge_bits(unsigned* bits, const unsigned* others, int n)
     for (int k = 0; k < n; ++k) bits[k] |= others[k];
 }
 
-// The p-th plane of the other's context, from one pixel on. Its bits come after one's own: they lie in two planes, unless
-// those fill planes. A bit for which there is no plane is none.
+// The p-th plane of the other's context, from one pixel on. Its bits come after one's own: they lie in two planes,
+// unless those fill planes. A bit for which there is no plane is none.
 GPURES_FN void merge_context(const Merge& m, int p, long long index, long long there, int n)
 {
     const unsigned* const others = m.other_context + p * m.other_context_stride + there;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import os
 import random
 import signal
@@ -10,6 +11,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
+from functools import partial
 
 import distributed
 import numpy as np
@@ -296,3 +299,30 @@ def test_without_dask(monkeypatch, tmp_path, paths, capsys):
     command = ["mosaic", *map(str, paths), "-q", "-o", str(tmp_path / "x.zarr"), "--scheduler", "local"]
     assert main(command) == 1
     assert "pip install 'gpures[dask]'" in capsys.readouterr().err
+
+
+def test_workers_fetch_what_they_read(tmp_path, client, paths):
+    """Each from the URL, once, into a copy of its own."""
+    fetched = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self):
+            fetched.append(self.path)
+            super().do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    make = partial(Handler, directory=str(paths[0].parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), make) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        urls = [f"http://127.0.0.1:{server.server_port}/{path.name}" for path in paths]
+        made = gpures.mosaic(urls, tmp_path / "there.zarr", client=client, **QUIET)
+        server.shutdown()
+    gpures.mosaic(paths, tmp_path / "here.zarr", client=client, **QUIET)
+    there, here = (gpures.io.read_mosaic(tmp_path / f"{name}.zarr") for name in ("there", "here"))
+    np.testing.assert_array_equal(there["data"], here["data"])
+    assert len(made.exposures) == len(paths)
+    counts = Counter(fetched)
+    assert set(counts) == {f"/{path.name}" for path in paths}
+    assert 1 < max(counts.values()) <= 3  # for the plan, and by each worker

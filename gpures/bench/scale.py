@@ -32,7 +32,7 @@ from gpures.mosaicking.plan import OF_PROCESS, OF_TILE, make_plan
 
 __all__ = ["jobs", "peak_of", "ratio_row"]
 
-# Exposures lie in so many columns, and as many rows, of a frame that they fill; in fewer where even the few of them have
+# Exposures lie in so many columns, and as many rows, of a frame that they fill; in fewer where even a few of them have
 # one in each place, as those that are many then write to no other part of the frame.
 ACROSS, FEWER_ACROSS = 6, 5
 

@@ -14,6 +14,7 @@ from gpures.io.input import Input
 from gpures.io.made_of import made_of_fits, made_of_tree
 from gpures.io.reading import Reading
 from gpures.io.regular import opened_file
+from gpures.io.remote import local
 from gpures.io.zarr_layout import is_store
 from gpures.typing import Model
 
@@ -34,7 +35,7 @@ def inputs(path: str | Path, *, reading: Reading | None = None, allow_external: 
         A JWST ``_cal.fits``, a Roman ``_cal.asdf``, an HST ``_flt.fits`` or ``_flc.fits``, another FITS image with a
         celestial WCS, or a mosaic that `gpures.io.write` wrote. What it is shows from its content, not from its name;
         one in zarr is a folder.
-        FITS files may be packed, as ``.fits.gz``.
+        FITS files may be packed, as ``.fits.gz``. A URL, such as ``s3://bucket/name.fits``, is fetched by fsspec.
     reading : Reading, optional
         What is to be said about how it is read, beside what it says itself: which extensions are exposures, which
         masks, and so on.
@@ -57,7 +58,7 @@ def inputs(path: str | Path, *, reading: Reading | None = None, allow_external: 
     ImportError
         The package that reads this mission's files is not installed.
     """
-    path, reading = Path(path), reading or Reading()
+    path, reading = local(path), reading or Reading()
     container = _container(path)
     if container == "zarr":
         return zarr_reader.inputs(path, reading)
@@ -94,7 +95,7 @@ def first_image(path: str | Path, *, allow_external: bool = False) -> Input:
     FileError, ImportError
         As `inputs`.
     """
-    path = Path(path)
+    path = local(path)
     if _container(path) == "fits":
         with opened(path) as hdus:
             if not jwst.recognizes(hdus):
@@ -149,7 +150,7 @@ def read_wcs(path: str | Path, *, allow_external: bool = False) -> Any:
     FileError, ImportError
         As `inputs`.
     """
-    path = Path(path)
+    path = local(path)
     if is_store(path):
         return zarr_reader.wcs_in(path)
     if (wcs := wcs_alone(path)) is not None:

@@ -18,7 +18,7 @@ from gpures.io.exposures import ExposureRecord
 from gpures.machine.prefetch import interruptible
 from gpures.mosaicking.plan import Plan
 from gpures.mosaicking.records import extension_of
-from gpures.mosaicking.sources import Source
+from gpures.mosaicking.sources import Source, file_of
 from gpures.mosaicking.stream import Stream
 from gpures.reporting.timing import stage
 from gpures.resample.checkpoint import in_use, is_checkpoint, remove
@@ -209,7 +209,7 @@ def key_of(source: Source) -> tuple[str, str, str]:
     """
     if source.kind == "model":
         return source.name, _digest_of_pixels(source.read(("data",))), ""
-    return source.name, interruptible(lambda: digest_of(source.path)), extension_of(source)
+    return source.name, interruptible(lambda: digest_of(file_of(source))), extension_of(source)
 
 
 def _digest_of_pixels(model: Mapping[str, Any]) -> str:

@@ -7,7 +7,8 @@ import logging
 import math
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,12 +17,13 @@ import numpy as np
 
 from gpures.arguments.arrays import model_name
 from gpures.arguments.values import is_real
-from gpures.io import NoExposureError, Reading
+from gpures.io import FileError, Input, NoExposureError, Reading, belongs_to, inputs
+from gpures.io.remote import fetched, is_url, matching
 from gpures.io.zarr_layout import is_store
 from gpures.machine.prefetch import interruptible
 from gpures.reporting.progress import shown
 
-__all__ = ["ModelSource", "Source", "entries_of", "find"]
+__all__ = ["ModelSource", "RemoteSource", "Source", "entries_of", "file_of", "find"]
 
 log = logging.getLogger(__name__)
 
@@ -170,6 +172,65 @@ class ModelSource:
         return self.model
 
 
+@dataclass
+class RemoteSource:
+    """An exposure in a file under a URL, which each process that reads it fetches for itself."""
+
+    url: str
+    number: int
+    image: Input
+    reading: Reading | None
+
+    def __getattr__(self, name: str) -> Any:
+        """What is known of the image."""
+        if name.startswith("__") or name == "image":  # which is not there while this is unpickled
+            raise AttributeError(name)
+        return getattr(self.image, name)
+
+    @property
+    def path(self) -> str:
+        """Its URL."""
+        return self.url
+
+    @property
+    def file(self) -> Path:
+        """Its file on this machine."""
+        return fetched(self.url)
+
+    def read(self, arrays: Iterable[str]) -> Mapping[str, Any]:
+        """Model with these arrays."""
+        with _told_of(self.url, self.file):
+            image: Input | None = self.image
+            if self.file != self.image.path:
+                there = inputs(self.file, reading=self.reading)
+                image = there[self.number] if self.number < len(there) else None
+            if image is None or (image.name, image.shape) != (self.image.name, self.image.shape):
+                raise FileError(self.url, "the file is another one by now.")
+            return {**image.read(arrays), "group_id": self.image.group_id}
+
+
+@contextmanager
+def _told_of(url: str, file: Path) -> Iterator[None]:
+    """Have errors of a file name its URL."""
+    try:
+        yield
+    except FileError as error:
+        raise type(error)(url, str(error).removeprefix(f"{file}: ")) from error
+
+
+def _named(image: Input, file: Path, url: str) -> Input:
+    """An image whose group, where that is its file, is that of the URL."""
+    group = image.meta["group_id"]
+    if isinstance(group, str) and group.startswith(str(file)):
+        return replace(image, meta={**image.meta, "group_id": group.replace(str(file), url, 1)})
+    return image
+
+
+def file_of(source: Source) -> Any:
+    """The file of an exposure on this machine."""
+    return getattr(source, "file", source.path)
+
+
 def entries_of(inputs: Any) -> tuple[list[Any], Iterator[Any] | None]:
     """What was given as a list; or an iterator of models that can't be listed, as they would all be in memory.
 
@@ -217,6 +278,8 @@ def _paths_of(entry: str | os.PathLike[str]) -> list[str]:
         It is a folder.
     """
     path = os.fspath(entry)
+    if is_url(path):
+        return matching(path)
     if os.path.isdir(path) and not is_store(path):
         raise IsADirectoryError(f"{path} is a folder: give the files in it, such as {os.path.join(path, '*.fits')!r}.")
     if os.path.exists(path):
@@ -237,7 +300,7 @@ def find(
     Parameters
     ----------
     entries : sequence
-        Paths, patterns, models, and `gpures.io.Input`.
+        Paths, URLs, patterns of both, models, and `gpures.io.Input`.
     progress : bool, callable or None
         As in `gpures.Resample.add_models`, for the files.
     on_error : callable, optional
@@ -266,7 +329,7 @@ def find(
             on_error(os.fspath(entry), error)
     sources: list[Source] = []
     beside: list[NoExposureError] = []
-    paths = {os.path.abspath(entry) for entry in expanded if isinstance(entry, str)}
+    paths = {os.path.abspath(entry) for entry in expanded if isinstance(entry, str) and not is_url(entry)}
     files = any(isinstance(entry, str) for entry in expanded)
     with shown(progress if files else None, len(expanded), "headers", "file") as show:
         for done, entry in enumerate(expanded, 1):
@@ -310,9 +373,12 @@ def _sources_in(entry: Any, reading: Reading | None, paths: Collection[str]) -> 
 
 def _inputs(entry: str, reading: Reading | None, paths: Collection[str]) -> Sequence[Source]:
     """Exposures of a file, unless it belongs by its name to one of the others, such as a map of its background."""
-    from gpures import io
-
-    owner = io.belongs_to(Path(entry))
+    if is_url(entry):
+        file = fetched(entry)
+        with _told_of(entry, file):
+            images = inputs(file, reading=reading)
+        return [RemoteSource(entry, k, _named(image, file, entry), reading) for k, image in enumerate(images)]
+    owner = belongs_to(Path(entry))
     if owner is not None and os.path.abspath(owner[0]) in paths:
         raise NoExposureError(entry, f"it belongs by its name to {owner[0].name}, and is no exposure.")
-    return io.inputs(entry, reading=reading)
+    return inputs(entry, reading=reading)

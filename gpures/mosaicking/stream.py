@@ -21,7 +21,7 @@ from gpures.mosaicking.content import Content
 from gpures.mosaicking.plan import words_of
 from gpures.mosaicking.records import extension_of, record_of
 from gpures.mosaicking.scale import Scale, Scales
-from gpures.mosaicking.sources import Source
+from gpures.mosaicking.sources import Source, file_of
 from gpures.mosaicking.twice import alike
 from gpures.reporting.timing import stage
 
@@ -241,10 +241,10 @@ class Stream:
 
         It is its file's digest, with the extension, and, if others may be the same, that of its pixels.
         """
-        if source.kind == "model" or not os.path.exists(source.path):
+        if source.kind == "model" or not os.path.exists(file_of(source)):
             return []
         try:
-            found = [(digest_of(source.path), extension_of(source))]
+            found = [(digest_of(file_of(source)), extension_of(source))]
         except FileError:
             return []
         if (str(source.path), source.name) in self._alike:

@@ -19,7 +19,7 @@ from gpures.machine.prefetch import interruptible
 from gpures.mosaicking.continuing import Begun
 from gpures.mosaicking.headers import times_of
 from gpures.mosaicking.records import extension_of
-from gpures.mosaicking.sources import Source
+from gpures.mosaicking.sources import Source, file_of
 
 __all__ = ["alike", "once"]
 
@@ -70,7 +70,7 @@ def _not_in(begun: Begun, sources: Sequence[Source], left: Left) -> list[Source]
     digests = {record.digest for record in begun.records} - {""}
     kept = []
     for source in sources:
-        if source.kind != "model" and os.path.exists(source.path) and os.path.samefile(source.path, begun.path):
+        if source.kind != "model" and os.path.exists(file_of(source)) and os.path.samefile(file_of(source), begun.path):
             reason = f"{source.path} is the mosaic that others are added to: it is no exposure."
         elif _root(source.path) in names and (_root(source.path), extension_of(source)) in there:
             reason = f"{source.name} is in {begun.path} already: it is not added again."
@@ -110,7 +110,7 @@ def _file_of(source: Source) -> Hashable | None:
     if source.kind == "model":
         return None
     try:
-        status = os.stat(source.path)
+        status = os.stat(file_of(source))
     except OSError:
         return None
     return status.st_dev, status.st_ino, extension_of(source)
@@ -179,7 +179,7 @@ def _shares(other: Source, mosaic: Source, names: set[str], digests: set[str]) -
 
 def _digest(source: Source) -> str:
     try:
-        return interruptible(lambda: digest_of(source.path))
+        return interruptible(lambda: digest_of(file_of(source)))
     except (FileError, OSError):
         return ""
 
