@@ -22,9 +22,11 @@ from astropy.io import fits
 
 import gpures
 from gpures.cli import main
+from gpures.errors import FileError
+from gpures.mosaicking import SkyCell, mosaic_cells, tiling
 from gpures.mosaicking import distributed as by_workers
-from gpures.mosaicking import tiling
 from gpures.mosaicking.plan import make_plan
+from gpures.mosaicking.sources import find
 
 pytestmark = [
     pytest.mark.xdist_group("workers"),
@@ -326,3 +328,39 @@ def test_workers_fetch_what_they_read(tmp_path, client, paths):
     counts = Counter(fetched)
     assert set(counts) == {f"/{path.name}" for path in paths}
     assert 1 < max(counts.values()) <= 3  # for the plan, and by each worker
+
+
+@pytest.mark.parametrize("suffix", ["fits", "zarr"])
+def test_cells_by_workers(tmp_path, client, paths, suffix):
+    """Each cell is a task, and the mosaic that one process makes of it, to the last bit."""
+    ra, dec = map(float, scenes.fits_wcs((60, 64)).wcs.crval)
+    cells = [SkyCell(f"c{k}", ra, dec, 100, 90, scenes.SCALE, 10.0, 150.0 - 90 * k, 45.0) for k in range(5)]
+    cells.append(SkyCell("far", ra + 90.0, dec, 100, 90, scenes.SCALE))
+    alone = {each.name: each for each in mosaic_cells(paths, tmp_path / f"a{{cell}}.{suffix}", cells, **QUIET)}
+    seen = mosaic_cells(paths, tmp_path / f"b{{cell}}.{suffix}", cells, client=client, **QUIET)
+    there = {each.name: each for each in seen}
+    assert {name: (each.exposures, each.data_pixels) for name, each in there.items()} == {
+        name: (each.exposures, each.data_pixels) for name, each in alone.items()
+    }
+    made = [name for name, each in alone.items() if each.path is not None]
+    assert len(made) > 1
+    assert there["far"].path is None
+    for name in made:
+        a, b = (gpures.io.read_mosaic(tmp_path / f"{which}{name}.{suffix}") for which in "ab")
+        for image in ("data", "wht", "con"):
+            np.testing.assert_array_equal(a[image], b[image])
+    again = list(mosaic_cells(paths, tmp_path / f"b{{cell}}.{suffix}", cells, client=client, **QUIET))
+    assert [each.words for each in again if each.name in made] == ["there already"] * len(made)
+
+
+def test_a_cell_that_fails(tmp_path, client, paths):
+    """Its error is that of one process; nothing is left on the workers."""
+    ra, dec = map(float, scenes.fits_wcs((60, 64)).wcs.crval)
+    cells = [SkyCell(f"c{k}", ra, dec, 100, 90, scenes.SCALE, 10.0, 100.0 - 20 * k, 45.0) for k in range(4)]
+    bad = tmp_path / "bad.fits"
+    bad.write_bytes(paths[0].read_bytes())
+    sources = find([str(bad), *map(str, paths[1:])])
+    bad.write_bytes(bad.read_bytes()[:5000])
+    with pytest.raises(FileError, match=r"bad\.fits"):
+        list(mosaic_cells(sources, tmp_path / "{cell}.fits", cells, client=client, **QUIET))
+    assert not any(client.processing().values())

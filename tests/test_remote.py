@@ -157,7 +157,7 @@ def test_nobody_there():
 def test_what_is_missing_is_named(monkeypatch):
     with pytest.raises(MissingDependencyError, match=r"^s3://bucket/e.fits: .*s3fs"):
         find(["s3://bucket/e.fits"])
-    with pytest.raises(FileError, match="nothing://e.fits: can't be fetched: Protocol"):
+    with pytest.raises(FileError, match=r"nothing://e.fits: can't be fetched: Protocol"):
         find(["nothing://e.fits"])
 
 
@@ -174,7 +174,7 @@ def test_a_part_of_a_file_is_none(folder, monkeypatch):
             file.truncate(3000)
 
     monkeypatch.setattr(MemoryFileSystem, "get_file", cut)
-    with pytest.raises(FileError, match="3000 of .* bytes came"):
+    with pytest.raises(FileError, match=r"3000 of .* bytes came"):
         find([url])
     monkeypatch.undo()
     assert find([url])[0].shape == SHAPE
@@ -200,7 +200,7 @@ def test_another_file_by_now(folder, server, monkeypatch):
     source, _ = find([f"{server.url}/new.fits", f"{server.url}/e1.fits"])
     header = fits.getheader(folder / "e0.fits")
     fits.PrimaryHDU(np.ones((5, 5), np.float32), header).writeto(folder / "new.fits", overwrite=True)
-    with pytest.raises(FileError, match="new.fits: the file is another one by now"):
+    with pytest.raises(FileError, match=r"new.fits: the file is another one by now"):
         source.read(["data"])
 
 

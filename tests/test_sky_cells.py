@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
+import sys
+import types
 
+import asdf
 import numpy as np
 import pytest
 import scenes
@@ -13,8 +18,9 @@ from astropy.table import Table
 
 import gpures
 from gpures.cli import main
-from gpures.errors import FileError
+from gpures.errors import FileError, MissingDependencyError
 from gpures.mosaicking import SkyCell, mosaic_cells, read_cells
+from gpures.mosaicking.roman_cells import SkyMap
 from gpures.mosaicking.sky_cells import _Places
 from gpures.wcs.footprint import footprint_of
 from gpures.wcs.sky_systems import ICRS
@@ -213,3 +219,111 @@ def test_a_bad_exposure(tmp_path, paths):
         list(mosaic_cells([*paths, bad], tmp_path / "{cell}.fits", cells, **QUIET))
     found = list(mosaic_cells([*paths, bad], tmp_path / "{cell}.fits", cells, skip_bad=True, **QUIET))
     assert [each.path is not None for each in found].count(True) >= 3
+
+
+# ---- Roman's sky map -------------------------------------------------------------------------------------------------
+
+
+SIDE, SCALE = 60, scenes.SCALE
+
+
+def sky_map(path, regions, **changed):
+    """A file of the type SKYCELLS: of each region a tangent point, an angle, and where that lies from cells."""
+    names = ("index", "ra_tangent", "dec_tangent", "orientat", "skycell_start", "skycell_end")
+    rows, cells = [], []
+    for k, (ra, dec, angle, tangents) in enumerate(regions):
+        rows.append((k, ra, dec, angle, len(cells), len(cells) + len(tangents)))
+        for x, y in tangents:
+            frame = SkyCell("", ra, dec, SIDE, SIDE, SCALE, angle, x, y, parity=1).wcs
+            middle = frame.pixel_to_world_values((SIDE - 1) / 2, (SIDE - 1) / 2)
+            cells.append((f"r{k}x{len(cells)}", *map(float, middle), x, y))
+    tree = {
+        "meta": {"nxy_skycell": SIDE, "pixel_scale": SCALE, "reftype": "SKYCELLS"},
+        "projection_regions": np.array(rows, list(zip(names, ("i4", "f8", "f8", "f4", "i4", "i4"), strict=True))),
+        "skycells": np.array(
+            cells,
+            [("name", "U16"), ("ra_center", "f8"), ("dec_center", "f8"), ("x_tangent", "f8"), ("y_tangent", "f8")],
+        ),
+    }
+    asdf.AsdfFile({"roman": tree | changed}).write_to(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def map_of_cells(tmp_path_factory):
+    """A region around the exposures, and others around their opposite on the sky, and a pole."""
+    ra, dec = map(float, scenes.fits_wcs(SHAPE).wcs.crval)
+    tangents = [(200.5 - SIDE * i, 170.5 - SIDE * j) for j in range(7) for i in range(10)]
+    regions = [
+        (ra + 180, -dec, 0.0, tangents[:4]),
+        (ra, dec, 25.0, tangents),
+        (135.0, 90.0, 0.0, [(29.5, 29.5)]),
+    ]
+    return sky_map(tmp_path_factory.mktemp("map") / "map.asdf", regions)
+
+
+def test_frames_of_a_sky_map(map_of_cells):
+    """Pixel (x, y) lies as many scales from the tangent point: along x to the east, turned by the region's angle."""
+    cells = read_cells(map_of_cells)
+    assert len(cells) == 75
+    cell = cells[10]
+    assert (cell.nx, cell.ny, cell.name) == (SIDE, SIDE, "r1x10")
+    angle = math.radians(25.0)
+    for x, y in ((0.0, 0.0), (59.0, 0.0), (11.0, 42.0)):
+        u, v = (x - cell.x) * SCALE / 3600, (y - cell.y) * SCALE / 3600
+        east, north = (math.radians(each) for each in (u * math.cos(angle) + v * math.sin(angle), 0.0))
+        north = math.radians(v * math.cos(angle) - u * math.sin(angle))
+        ra0, dec0 = math.radians(cell.ra), math.radians(cell.dec)
+        ra = ra0 + math.atan2(east, math.cos(dec0) - north * math.sin(dec0))
+        below = math.hypot(math.cos(dec0) - north * math.sin(dec0), east)
+        dec = math.atan2(math.sin(dec0) + north * math.cos(dec0), below)
+        got = cell.wcs.pixel_to_world_values(x, y)
+        np.testing.assert_allclose(got, np.degrees([ra, dec]), rtol=0, atol=1e-11)
+
+
+def test_cells_of_a_map_that_are_near(map_of_cells, paths):
+    """Those that exposures reach are among them, and few others."""
+    footprints = [footprint_of("", image.wcs, SHAPE, ICRS) for p in paths for image in gpures.io.inputs(p)]
+    centres, radii = np.array([each.centre for each in footprints]), np.array([each.radius for each in footprints])
+    near = {cell.name for cell in SkyMap(map_of_cells).cells(centres, radii)}
+    reached = set()
+    for cell in read_cells(map_of_cells):
+        for path in paths:
+            with contextlib.suppress(ValueError):
+                gpures.mosaic(path, output_wcs=cell.wcs, **QUIET)
+                reached.add(cell.name)
+    assert reached
+    assert reached <= near
+    assert {name[:2] for name in near} == {"r1"}
+    assert len(near) < 60
+
+
+@pytest.mark.parametrize("told", ["file", "roman"])
+def test_mosaics_of_a_sky_map(tmp_path, map_of_cells, paths, monkeypatch, told):
+    """By its file, and as romancal knows it."""
+    skymap = types.ModuleType("romancal.skycell.skymap")
+    skymap.SKYMAP = types.SimpleNamespace(path=str(map_of_cells), model="there")
+    for name in ("romancal", "romancal.skycell"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, "romancal.skycell.skymap", skymap)
+    cells = map_of_cells if told == "file" else "roman"
+    found = {each.name: each for each in mosaic_cells(paths[:2], tmp_path / "{cell}.fits", cells, **QUIET)}
+    made = [each for each in found.values() if each.path is not None]
+    assert made
+    frames = {cell.name: cell.wcs for cell in read_cells(map_of_cells)}
+    for each in made[:2]:
+        alone = gpures.mosaic(paths[:2], output_wcs=frames[each.name], **QUIET)
+        np.testing.assert_array_equal(gpures.io.read_mosaic(each.path)["data"], alone.model["data"])
+
+
+def test_no_sky_map(tmp_path, paths, monkeypatch):
+    monkeypatch.setitem(sys.modules, "romancal", None)
+    with pytest.raises(MissingDependencyError, match="romancal knows, which is not installed"):
+        mosaic_cells(paths, tmp_path / "{cell}.fits", "roman", **QUIET)
+    for number, changed in enumerate(({"skycells": {"a": 1}}, {"meta": {"pixel_scale": 0.05}}, {"meta": 3})):
+        path = sky_map(tmp_path / f"{number}.asdf", [(0.0, 0.0, 0.0, [(1.0, 1.0)])], **changed)
+        with pytest.raises(FileError, match="is no sky map, of the reference type SKYCELLS"):
+            read_cells(path)
+    asdf.AsdfFile({"data": np.ones(3)}).write_to(tmp_path / "image.asdf")
+    with pytest.raises(FileError, match=r"image.asdf: is no sky map"):
+        read_cells(tmp_path / "image.asdf")

@@ -66,11 +66,11 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument(
         "--sky-cells",
-        metavar="FILE",
+        metavar="roman|FILE",
         default=None,
         help="make a mosaic for each part of the sky in this table (name, ra, dec, nx, ny, pixel_scale; rotation, "
-        "x_tangent and y_tangent if there are such); OUT has {cell} in its name, as 'out/{cell}.fits', and cells whose "
-        "file is there are passed over",
+        "x_tangent and y_tangent if there are such), or in Roman's sky map, as romancal has it or FILE is it; OUT has "
+        "{cell} in its name, as 'out/{cell}.fits', and cells whose file is there are passed over",
     )
     parser.add_argument(
         "--checkpoint",
@@ -402,9 +402,9 @@ def _run(parsed: argparse.Namespace) -> int:
     status = NOT_BEGUN
     try:
         from gpures.mosaicking.build import build
-        from gpures.mosaicking.distributed import connected
         from gpures.mosaicking.plan import make_plan
         from gpures.mosaicking.report import plan_text
+        from gpures.mosaicking.workers import connected
 
         if parsed.sky_cells is not None:
             if parsed.dry_run:
@@ -446,8 +446,8 @@ def _run(parsed: argparse.Namespace) -> int:
 
 def _make_cells(parsed: argparse.Namespace) -> int:
     """Make the mosaics of a table of sky cells, and tell of each; the exit status."""
-    from gpures.mosaicking.distributed import connected
     from gpures.mosaicking.sky_cells import mosaic_cells
+    from gpures.mosaicking.workers import connected
 
     with (
         said_once(parsed.names),

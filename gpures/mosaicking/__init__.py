@@ -2,6 +2,7 @@
 
 from gpures.mosaicking.made import Mosaic
 from gpures.mosaicking.product import mosaic
-from gpures.mosaicking.sky_cells import CellMosaic, SkyCell, mosaic_cells, read_cells
+from gpures.mosaicking.sky_cell import SkyCell
+from gpures.mosaicking.sky_cells import CellMosaic, mosaic_cells, read_cells
 
 __all__ = ["CellMosaic", "Mosaic", "SkyCell", "mosaic", "mosaic_cells", "read_cells"]

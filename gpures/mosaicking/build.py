@@ -19,7 +19,7 @@ from gpures.mosaicking.checkpoints import Checkpoints
 from gpures.mosaicking.cleaner import Cleaner
 from gpures.mosaicking.content import content_of, idle_exposures, pixels_with_data, resampler_of
 from gpures.mosaicking.continuing import OPTIONS, as_text
-from gpures.mosaicking.distributed import Distributed, room_of_workers
+from gpures.mosaicking.distributed import Distributed
 from gpures.mosaicking.headers import keywords_of
 from gpures.mosaicking.history import history_of
 from gpures.mosaicking.made import Mosaic
@@ -27,6 +27,7 @@ from gpures.mosaicking.plan import Plan, nothing_left
 from gpures.mosaicking.stores import Store, opened_store
 from gpures.mosaicking.stream import Stream
 from gpures.mosaicking.tiled import Tiled
+from gpures.mosaicking.workers import room_of_workers
 from gpures.reporting.progress import shown
 from gpures.reporting.timing import stage, watched
 from gpures.resample.resampler import Resample

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from gpures.arguments.arrays import got
 from gpures.box import Box
-from gpures.errors import MissingDependencyError
 from gpures.exposure.options import Options
-from gpures.machine.threads import sharing
 from gpures.mosaicking.content import content_of, pixels_with_data
 from gpures.mosaicking.plan import Plan
 from gpures.mosaicking.scale import Scales
@@ -28,9 +23,10 @@ from gpures.mosaicking.stores import Store
 from gpures.mosaicking.stream import Stream
 from gpures.mosaicking.tiled import TileByTile, Tiled, Told, idle_in, resampler_in_tiles
 from gpures.mosaicking.twice import alike
+from gpures.mosaicking.workers import results, share, tasks_by_host
 from gpures.resample.resampler import MODEL_ERRORS
 
-__all__ = ["Distributed", "batch_of", "connected", "room_of_workers", "tree"]
+__all__ = ["Distributed", "batch_of", "tree"]
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +130,7 @@ class Written:
 
 def added(job: Job, tile: Box, numbers: Sequence[int]) -> Part:
     """Add some exposures to a tile."""
-    with _share(job):
+    with share(job.tasks_of_host):
         resample = job.resampler()
         resample.begin(tile, len(job.sources))
         content = partial(content_of, options=job.options, flag_names=job.flag_names)
@@ -164,7 +160,7 @@ def added(job: Job, tile: Box, numbers: Sequence[int]) -> Part:
 
 def merged(job: Job, one: Part, other: Part) -> Part:
     """Merge two parts of a tile, which are not changed."""
-    with _share(job):
+    with share(job.tasks_of_host):
         told = one.told | other.told
         if one.accumulators is None or other.accumulators is None:
             return Part(other.accumulators if one.accumulators is None else one.accumulators, told)
@@ -175,7 +171,7 @@ def merged(job: Job, one: Part, other: Part) -> Part:
 
 def written(job: Job, tile: Box, part: Part, store: Store) -> Written:
     """Write a tile that has all its exposures."""
-    with _share(job):
+    with share(job.tasks_of_host):
         resample = job.resampler()
         resample.begin(tile, len(job.sources))
         if part.accumulators is not None:
@@ -187,90 +183,7 @@ def written(job: Job, tile: Box, part: Part, store: Store) -> Written:
         return Written(part.told, pixels_with_data(images["wht"]), idle, resample.tells_weights)
 
 
-def _share(job: Job) -> AbstractContextManager[None]:
-    """Have a task use as many threads as is its share of the machine that it is on."""
-    from distributed import get_worker
-
-    return sharing(job.tasks_of_host.get(_host_of(get_worker().address), 1))
-
-
 # ---- who asks for it -------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def connected(scheduler: str) -> Iterator[Any]:
-    """A client of dask.
-
-    Parameters
-    ----------
-    scheduler : str
-        Address of a scheduler, ``"local"`` for workers of this machine's own, or ``"cuda"`` for one for each of its
-        GPUs.
-
-    Raises
-    ------
-    MissingDependencyError
-        dask.distributed, or dask-cuda, is not installed.
-    OSError
-        There is no such scheduler.
-    """
-    distributed = _distributed()
-    if scheduler == "cuda":
-        try:
-            from dask_cuda import LocalCUDACluster
-        except ImportError as error:
-            raise MissingDependencyError("A worker for each GPU needs dask-cuda: pip install dask-cuda.") from error
-        with LocalCUDACluster() as cluster, distributed.Client(cluster) as client:
-            yield client
-    elif scheduler == "local":
-        with distributed.LocalCluster(threads_per_worker=1) as cluster, distributed.Client(cluster) as client:
-            yield client
-    else:
-        try:
-            client = distributed.Client(scheduler, timeout=10)
-        except (ValueError, OSError) as error:
-            raise OSError(f"There is no scheduler at {scheduler!r}: {error}") from error
-        with client:
-            yield client
-
-
-def _free_on_gpu() -> int | None:
-    """Bytes that are free on the GPU of a worker, the one with the least; None where it has none."""
-    from gpures.backend.cuda.device import devices
-
-    return min((device.free for device in devices()), default=None)
-
-
-def _distributed() -> Any:
-    try:
-        import distributed
-    except ImportError as error:
-        raise MissingDependencyError("Workers need dask.distributed: pip install 'gpures[dask]'.") from error
-    return distributed
-
-
-def room_of_workers(client: Any, backend: str) -> tuple[int, int | None]:
-    """How many tasks the workers of a client do at a time, and bytes of memory for each; None where nobody says.
-
-    That of a GPU counts where one is used.
-
-    Raises
-    ------
-    TypeError
-        It is none.
-    TimeoutError
-        There are no workers.
-    """
-    _distributed()
-    if not hasattr(client, "scheduler_info"):
-        raise TypeError(f"'client' must be a distributed.Client, got {got(client)}.")
-    client.wait_for_workers(1, timeout=60)
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    limits = [worker["memory_limit"] / max(1, worker["nthreads"]) for worker in workers if worker["memory_limit"]]
-    most = max((worker["nthreads"] for worker in workers), default=1)
-    if backend in ("auto", "cuda"):
-        limits += [free / most for free in client.run(_free_on_gpu).values() if free is not None]
-    return sum(worker["nthreads"] for worker in workers), int(min(limits)) if limits else None
 
 
 class Distributed:
@@ -290,9 +203,7 @@ class Distributed:
         assert isinstance(plan.sources, Sequence)
         self._plan, self._tiled, self._client = plan, tiled, client
         self._sources = list(plan.sources)
-        self._tasks_of_host: Counter[str] = Counter()
-        for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
-            self._tasks_of_host[_host_of(address)] += worker["nthreads"]
+        self._tasks_of_host = tasks_by_host(client)
 
     def make(self, store: Store, show: Callable[[int], Any]) -> None:
         """Have all tiles made and written.
@@ -339,25 +250,10 @@ class Distributed:
 
     def _made(self, tiles: Mapping[int, Sequence[int]], store: Store, show: Callable[[int], Any]) -> dict[int, Written]:
         """Have some tiles made of these exposures."""
-        from distributed import KilledWorker, as_completed
-
-        futures: list[Any] = []
         found: dict[int, Written] = {}
-        try:
-            for future in self._submitted(tiles, store):  # one by one, so that all that there are can be cancelled
-                futures.append(future)
-            numbers = {future.key: k for future, k in zip(futures, tiles, strict=True)}
-            for future in as_completed(futures):
-                found[numbers[future.key]] = future.result()
-                show(len(found))
-        except BaseException as error:
-            self._client.cancel(futures, force=True)
-            if isinstance(error, KilledWorker):
-                raise MemoryError(
-                    f"Workers have died of one task after the other, such as {error.task!r}, most likely because their "
-                    "memory is too little: give each of them more, or fewer threads."
-                ) from error
-            raise
+        for number, written in results(self._client, self._submitted(tiles, store)):
+            found[list(tiles)[number]] = written
+            show(len(found))
         return found
 
     def _job(self) -> Job:
@@ -441,8 +337,3 @@ def tree(k: int, numbers: Sequence[int], batch: int, add: Callable[..., Any], me
 
 def _same(thing: Any) -> Any:
     return thing
-
-
-def _host_of(address: str) -> str:
-    """Host in an address of a worker, such as tcp://127.0.0.1:40000."""
-    return address.rpartition("//")[2].rpartition(":")[0]

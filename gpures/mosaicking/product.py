@@ -73,7 +73,8 @@ def mosaic(
     ----------
     inputs : path, gpures.typing.Model, gpures.io.Input, or iterable of such
         Exposures: paths, patterns such as ``"*_cal.fits"``, URLs that fsspec knows, models as
-        `gpures.Resample.add_model` takes them. A generator of models needs ``output_wcs``. Those that do not reach the frame are not read.
+        `gpures.Resample.add_model` takes them. A generator of models needs ``output_wcs``. Those that do not reach the
+        frame are not read.
     output : path, optional
         File for the mosaic: ``.fits``, ``.fits.gz``, ``.asdf`` or ``.zarr``, as `gpures.io.write` has it. It appears
         once it is complete, and never in part.

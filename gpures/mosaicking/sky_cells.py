@@ -1,4 +1,4 @@
-"""Many mosaics of one set of exposures: one for each cell of the sky in a table."""
+"""Many mosaics of one set of exposures: one for each cell of the sky in a table, or a sky map."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.wcs import WCS
 
 from gpures.arguments.arrays import got
 from gpures.errors import EmptyMosaicError, FileError
 from gpures.io import Reading
+from gpures.io.writer import is_zarr_name
 from gpures.mosaicking.plan import words_of
 from gpures.mosaicking.product import mosaic
+from gpures.mosaicking.roman_cells import SkyMap, is_sky_map, roman_sky_map
+from gpures.mosaicking.sky_cell import SkyCell
 from gpures.mosaicking.sources import Source, entries_of, find
+from gpures.mosaicking.workers import each_by_workers, room_of_workers
 from gpures.reporting.tables import row
 from gpures.wcs.footprint import Footprint, footprint_of
 from gpures.wcs.sky_systems import ICRS
@@ -45,6 +48,9 @@ COLUMNS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 OPTIONAL = ("rotation", "x", "y")
 
+# The name of the sky map that romancal has.
+ROMAN = "roman"
+
 # In a path this stands for the name of a cell.
 PLACE = "{cell}"
 
@@ -54,61 +60,10 @@ NOT_OF_CELLS = (
     *("add_to", "save_masks", "checkpoint"),
 )
 
+# Options of mosaics that are made in one piece.
+WHOLE = ("match_sky", "reject_outliers", "combine")
+
 CELL = "<24", ">9", ">12", ">9.1f", ""
-
-
-@dataclass(frozen=True)
-class SkyCell:
-    """A part of the sky, and the frame of its mosaic: a tangent plane in ICRS.
-
-    Attributes
-    ----------
-    name : str
-        What it is called.
-    ra, dec : float
-        Tangent point, degrees.
-    nx, ny : int
-        Pixels of the frame.
-    pixel_scale : float
-        Arcsec.
-    rotation : float
-        Position angle of +y at the tangent point, degrees from north to east.
-    x, y : float or None
-        Pixel of the tangent point, from 0, which may lie far outside of the frame; None for its middle.
-    """
-
-    name: str
-    ra: float
-    dec: float
-    nx: int
-    ny: int
-    pixel_scale: float
-    rotation: float = 0.0
-    x: float | None = None
-    y: float | None = None
-
-    @property
-    def wcs(self) -> WCS:
-        """WCS of its frame."""
-        scale, turn = self.pixel_scale / 3600.0, math.radians(self.rotation)
-        wcs = WCS(naxis=2)
-        wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-        wcs.wcs.radesys = "ICRS"
-        wcs.wcs.crval = self.ra, self.dec
-        middle = (self.nx - 1) / 2, (self.ny - 1) / 2
-        wcs.wcs.crpix = [
-            (where if given is None else given) + 1 for given, where in zip((self.x, self.y), middle, strict=True)
-        ]
-        c, s = scale * math.cos(turn), scale * math.sin(turn)
-        wcs.wcs.cd = [[-c, s], [s, c]]
-        wcs.array_shape = self.ny, self.nx
-        wcs.wcs.set()
-        return wcs
-
-    @property
-    def footprint(self) -> Footprint:
-        """Where it lies."""
-        return footprint_of(self.name, self.wcs, (self.ny, self.nx), ICRS)
 
 
 @dataclass(frozen=True)
@@ -146,12 +101,13 @@ class CellMosaic:
 
 
 def read_cells(path: str | os.PathLike[str]) -> list[SkyCell]:
-    """Cells of a table.
+    """Cells of a table, or all cells of a sky map.
 
     Parameters
     ----------
     path : str or path
-        File that `astropy.table.Table.read` knows, such as ECSV, CSV or FITS. Columns, whose names may be in capitals:
+        Roman's reference file of the type SKYCELLS, of which there are millions in the whole map; or a table, a file
+        that `astropy.table.Table.read` knows, such as ECSV, CSV or FITS. Columns, whose names may be in capitals:
         ``name``; ``ra``, ``dec`` (tangent point in ICRS, degrees); ``nx``, ``ny`` (pixels); ``pixel_scale`` (arcsec);
         and, if they are there, ``rotation`` (position angle of +y, degrees) and ``x_tangent``, ``y_tangent`` (pixel of
         the tangent point, from 0; else the middle). Columns with units are converted.
@@ -169,6 +125,8 @@ def read_cells(path: str | os.PathLike[str]) -> list[SkyCell]:
     from astropy.table import Table
 
     path = Path(path)
+    if is_sky_map(path):
+        return list(SkyMap(path).cells())
     try:
         table = Table.read(path)
     except Exception as error:  # of as many kinds as there are formats
@@ -207,7 +165,7 @@ def _cell(path: Path, number: int, values: dict[str, Any]) -> SkyCell:
     if not name or any(sign in name for sign in "/\\\0") or name in (".", ".."):
         raise FileError(path, f"row {number + 1} has the name {name!r}, which can't be that of a file.")
     try:
-        numbers = {key: float(value) for key, value in values.items()}
+        numbers: dict[str, Any] = {key: float(value) for key, value in values.items()}
     except (TypeError, ValueError) as error:
         raise FileError(path, f"cell {name!r} has something that is no number: {error}.") from error
     if not all(map(math.isfinite, numbers.values())):
@@ -239,7 +197,8 @@ def mosaic_cells(
     output : path
         Files of the mosaics: a path in which ``{cell}`` stands for the name of the cell, such as ``"out/{cell}.fits"``.
     cells : path or iterable of SkyCell
-        Cells, or a table of them as `read_cells` takes it.
+        Cells, or a table or sky map of them as `read_cells` takes it; of a sky map those that exposures may reach.
+        ``"roman"`` is the sky map that romancal has.
     overwrite : bool, optional
         Whether mosaics that are there are made anew.
     skip_bad : bool, optional
@@ -262,19 +221,28 @@ def mosaic_cells(
         raise ValueError(f"'output' must have {PLACE} in the name of the file, where a cell's goes, got {output!r}.")
     if taken := [name for name in NOT_OF_CELLS if arguments.get(name) is not None]:
         raise ValueError(f"{taken[0]!r} does not go with sky cells, each of which has its own frame and file.")
-    wanted = read_cells(cells) if isinstance(cells, (str, os.PathLike)) else list(cells)
-    if wrong := [cell for cell in wanted if not isinstance(cell, SkyCell)]:
-        raise TypeError(f"'cells' must be a path or SkyCells, got {got(wrong[0])}.")
+    wanted = _wanted(cells)
     entries, models = entries_of(inputs)
     if models is not None:
         raise ValueError("Models from a generator can be looked at only once: give a list of models.")
     return _made(entries, pattern, wanted, overwrite, skip_bad, arguments)
 
 
+def _wanted(cells: str | os.PathLike[str] | Iterable[SkyCell]) -> list[SkyCell] | SkyMap:
+    """The cells that are asked for."""
+    if isinstance(cells, (str, os.PathLike)):
+        path = roman_sky_map() if cells == ROMAN and not os.path.exists(cells) else Path(cells)
+        return SkyMap(path) if is_sky_map(path) else read_cells(path)
+    wanted = list(cells)
+    if wrong := [cell for cell in wanted if not isinstance(cell, SkyCell)]:
+        raise TypeError(f"'cells' must be a path or SkyCells, got {got(wrong[0])}.")
+    return wanted
+
+
 def _made(
     entries: Sequence[Any],
     pattern: str,
-    cells: Sequence[SkyCell],
+    cells: Sequence[SkyCell] | SkyMap,
     overwrite: bool,
     skip_bad: bool,
     arguments: dict[str, Any],
@@ -294,23 +262,67 @@ def _made(
         except (ValueError, RuntimeError) as error:
             skip(source.name, error)
     places = _Places(sources, footprints)
+    if isinstance(cells, SkyMap):
+        cells = list(cells.cells(places.centres, places.radii))
+    client = arguments.pop("client", None)
+    options = {**arguments, "overwrite": overwrite, "skip_bad": skip_bad}
+    left = []
     for cell in cells:
-        begin = time.perf_counter()
         path = Path(pattern.replace(PLACE, cell.name))
         if os.path.lexists(path) and not overwrite:
             yield CellMosaic(cell.name, path, None, None, 0.0, "there already")
             continue
-        near: Any = places.near(cell)
         path.parent.mkdir(parents=True, exist_ok=True)
-        made = None
-        if near:
-            with suppress(EmptyMosaicError):
-                made = mosaic(near, path, output_wcs=cell.wcs, overwrite=overwrite, skip_bad=skip_bad, **arguments)
-        seconds = time.perf_counter() - begin
-        if made is None:
-            yield CellMosaic(cell.name, None, 0, None, seconds, "no exposure reaches it")
+        near = places.near(cell)
+        if client is not None and near:
+            left.append((cell, path, near))
         else:
-            yield CellMosaic(cell.name, path, len(made.exposures), made.data_pixels, seconds, str(path))
+            yield make_cell(cell, path, near, options)
+    if client is not None:
+        yield from by_workers(client, left, options)
+
+
+def make_cell(cell: SkyCell, path: Path, near: Any, options: Mapping[str, Any]) -> CellMosaic:
+    """Make the mosaic of a cell, of exposures that may reach it."""
+    begin = time.perf_counter()
+    made = None
+    if near:
+        with suppress(EmptyMosaicError):
+            made = mosaic(near, path, output_wcs=cell.wcs, **options)
+    seconds = time.perf_counter() - begin
+    if made is None:
+        return CellMosaic(cell.name, None, 0, None, seconds, "no exposure reaches it")
+    return CellMosaic(cell.name, path, len(made.exposures), made.data_pixels, seconds, str(path))
+
+
+def by_workers(
+    client: Any, cells: Sequence[tuple[SkyCell, Path, Any]], options: dict[str, Any]
+) -> Iterator[CellMosaic]:
+    """Have workers make mosaics: each a cell, and where these are fewer than they, all of them one after the other.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Of the workers.
+    cells : sequence of (SkyCell, Path, list of Source)
+        Cells, their files, and the exposures that may reach them.
+    options : dict
+        Arguments of `gpures.mosaic`.
+    """
+    slots, room = room_of_workers(client, options.get("backend", "auto"))
+    if len(cells) < slots and all(is_zarr_name(path) for _, path, _ in cells):
+        for cell, path, near in cells:
+            yield make_cell(cell, path, near, {**options, "client": client})
+        return
+    if options.get("memory_limit") is None and room is not None and not any(map(options.get, WHOLE)):
+        options = {**options, "memory_limit": room}
+    work = [(cell_task, cell, path, near, {**options, "progress": None}) for cell, path, near in cells]
+    yield from each_by_workers(client, work, [f"cell-{cell.name}" for cell, _, _ in cells])
+
+
+def cell_task(cell: SkyCell, path: Path, near: Any, options: dict[str, Any]) -> CellMosaic:
+    """`make_cell` as a task, which may be done once more where a worker has died behind the writing."""
+    return make_cell(cell, path, near, {**options, "overwrite": True})
 
 
 class _Places:
@@ -318,12 +330,12 @@ class _Places:
 
     def __init__(self, sources: Sequence[Source], footprints: Sequence[Footprint]):
         self._sources = sources
-        self._centres = np.array([each.centre for each in footprints]).reshape(-1, 3)
-        self._radii = np.array([each.radius for each in footprints])
+        self.centres = np.array([each.centre for each in footprints]).reshape(-1, 3)
+        self.radii = np.array([each.radius for each in footprints])
 
     def near(self, cell: SkyCell) -> list[Source]:
         """Exposures that may reach a cell: those whose circle meets its own, but for a drop's reach."""
         footprint = cell.footprint
-        reach = 1.01 * (self._radii + footprint.radius) + 10 * cell.pixel_scale / 3600.0
-        meets = separation(self._centres, footprint.centre) <= reach
+        reach = 1.01 * (self.radii + footprint.radius) + 10 * cell.pixel_scale / 3600.0
+        meets = separation(self.centres, footprint.centre) <= reach
         return [source for source, is_near in zip(self._sources, meets, strict=True) if is_near]

@@ -1,0 +1,70 @@
+"""A part of the sky, and the frame of its mosaic."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from astropy.wcs import WCS
+
+from gpures.wcs.footprint import Footprint, footprint_of
+from gpures.wcs.sky_systems import ICRS
+
+__all__ = ["SkyCell"]
+
+
+@dataclass(frozen=True)
+class SkyCell:
+    """A part of the sky, and the frame of its mosaic: a tangent plane in ICRS.
+
+    Attributes
+    ----------
+    name : str
+        What it is called.
+    ra, dec : float
+        Tangent point, degrees.
+    nx, ny : int
+        Pixels of the frame.
+    pixel_scale : float
+        Arcsec.
+    rotation : float
+        Position angle of +y at the tangent point, degrees from north to east.
+    x, y : float or None
+        Pixel of the tangent point, from 0, which may lie far outside of the frame; None for its middle.
+    parity : int
+        -1 where east is to the left of +y, as the sky is seen; 1 where it is to the right.
+    """
+
+    name: str
+    ra: float
+    dec: float
+    nx: int
+    ny: int
+    pixel_scale: float
+    rotation: float = 0.0
+    x: float | None = None
+    y: float | None = None
+    parity: int = -1
+
+    @property
+    def wcs(self) -> WCS:
+        """WCS of its frame."""
+        scale, turn = self.pixel_scale / 3600.0, math.radians(self.rotation)
+        wcs = WCS(naxis=2)
+        wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+        wcs.wcs.radesys = "ICRS"
+        wcs.wcs.crval = self.ra, self.dec
+        middle = (self.nx - 1) / 2, (self.ny - 1) / 2
+        wcs.wcs.crpix = [
+            (where if given is None else given) + 1 for given, where in zip((self.x, self.y), middle, strict=True)
+        ]
+        c, s = scale * math.cos(turn), scale * math.sin(turn)
+        wcs.wcs.cd = [[self.parity * c, s], [-self.parity * s, c]]
+        wcs.array_shape = self.ny, self.nx
+        wcs.wcs.set()
+        return wcs
+
+    @property
+    def footprint(self) -> Footprint:
+        """Where it lies."""
+        return footprint_of(self.name, self.wcs, (self.ny, self.nx), ICRS)
