@@ -54,6 +54,7 @@ class SkyCell:
         wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
         wcs.wcs.radesys = "ICRS"
         wcs.wcs.crval = self.ra, self.dec
+        wcs.wcs.lonpole = 180.0  # at the pole as beside it, where FITS would have 0 there
         middle = (self.nx - 1) / 2, (self.ny - 1) / 2
         wcs.wcs.crpix = [
             (where if given is None else given) + 1 for given, where in zip((self.x, self.y), middle, strict=True)
