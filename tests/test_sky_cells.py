@@ -281,7 +281,7 @@ def test_frames_of_a_sky_map(map_of_cells, number, angle):
         ra += math.atan2(east, below)
         dec = math.atan2(math.sin(dec) + north * math.cos(dec), math.hypot(below, east))
         got = cell.wcs.pixel_to_world_values(x, y)
-        np.testing.assert_allclose(got, [math.degrees(ra) % 360, math.degrees(dec)], rtol=0, atol=1e-10)
+        np.testing.assert_allclose(got, [math.degrees(ra) % 360, math.degrees(dec)], rtol=0, atol=1e-9)
 
 
 def test_cells_of_a_map_that_are_near(map_of_cells, paths):
