@@ -91,7 +91,7 @@ def totals(instructions: Iterable[Any], pixels: int) -> dict[str, float]:
 
 
 def counts_of(rotation: float, shape: tuple[int, int] = SHAPE, **options: Any) -> dict[str, dict[str, float]]:
-    """Counts of each kernel that runs for one exposure, by the kernel's name.
+    """Counts of each kernel that runs for one exposure, by the kernel's name, and of what is uploaded.
 
     Parameters
     ----------
@@ -109,6 +109,7 @@ def counts_of(rotation: float, shape: tuple[int, int] = SHAPE, **options: Any) -
     from gpures.backend.cuda.kernels import Program
 
     modules: list[PTXModule] = []
+    uploaded = 0
 
     class Counting(PTXModule):
         def __init__(self, *arguments: Any):
@@ -122,6 +123,14 @@ def counts_of(rotation: float, shape: tuple[int, int] = SHAPE, **options: Any) -
 
     module_of.cache_clear()  # what was counted before
     cuda = ptx_cuda(Counting)
+    copy = cuda.cuda.runtime.memcpyAsync
+
+    def counting(to: int, host: int, size: int, *how: Any) -> None:
+        nonlocal uploaded
+        uploaded += size
+        copy(to, host, size, *how)
+
+    cuda.cuda.runtime.memcpyAsync = counting
     before, sys.modules["cupy"] = sys.modules.get("cupy"), cuda
     try:
         wcs = scenes.camera_wcs(shape, rotation=rotation, shift=(0.31, 0.17))
@@ -137,7 +146,8 @@ def counts_of(rotation: float, shape: tuple[int, int] = SHAPE, **options: Any) -
             sys.modules["cupy"] = before
     pixels = shape[0] * shape[1]
     counts = {name: totals(module.counted(name), pixels) for module in modules for name in module.got}
-    return {name: count for name, count in counts.items() if name.startswith(("splat", "fold")) and count}
+    found = {name: count for name, count in counts.items() if name.startswith(("splat", "fold")) and count}
+    return found | {"upload": {"bytes": round(uploaded / pixels, 2)}}
 
 
 def report() -> dict[str, Any]:
