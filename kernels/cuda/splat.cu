@@ -137,6 +137,7 @@ struct Block {
     Lists lists;
     Pixels others, far;      // whose drops do not lie around a point; which have no shares in lists
     unsigned bits[THREADS];  // DQ flags, where there are lists
+    unsigned char is_kept[GPURES_WHOLE ? 1 : THREADS];  // whether a drop is, see keep_drop_anywhere
     union {
         struct {
             Centres centres;
@@ -161,22 +162,43 @@ __device__ inline bool has_neighbours(const Pixmap& m, const Centres& centres, i
     return all;
 }
 
-// The drop of a pixel of the block, which may be known to have all its neighbours.
-__device__ __forceinline__ Quad<double> drop_of(const Exposure& e, const Block& block, int i0, int j0, int b, int a,
-                                                bool is_whole)
+__device__ inline bool is_kept(const Block& block, int n) { return !GPURES_WHOLE && block.is_kept[n]; }
+
+// Of a pixel without some of its neighbours the drop is kept where its shares will be listed, behind its weight.
+__device__ __forceinline__ void keep_drop_anywhere(const Exposure& e, Block& block, int i0, int j0)
 {
     const Centres& centres = block.geometry.centres;
-    if (!is_whole && !has_neighbours(e.pixmap, centres, b, a)) {
-        return drop_anywhere(e, i0 + b, j0 + a, [&](int k) { return centres.at(a + k / 3, b + k % 3); });
+    const int b = threadIdx.x, a = threadIdx.y, n = thread_of_block();
+    if (!is_in_block(e, i0 + b, j0 + a)) return;
+    block.is_kept[n] = !has_neighbours(e.pixmap, centres, b, a);
+    if (!is_kept(block, n)) return;
+    const auto around = [&](int k) { return centres.at(a + k / 3, b + k % 3); };
+    const Quad<double> q = drop_anywhere(e, i0 + b, j0 + a, around);
+    for (int k = 0; k < 4; ++k) {
+        block.lists.dow[(2 * k + 1) * THREADS + n] = q.x[k];
+        block.lists.dow[(2 * k + 2) * THREADS + n] = q.y[k];
+    }
+}
+
+// The drop of the n-th pixel of the block.
+__device__ __forceinline__ Quad<double> drop_of(const Exposure& e, const Block& block, int n)
+{
+    const int b = n % WIDTH, a = n / WIDTH;
+    Quad<double> q;
+    if (is_kept(block, n)) {
+        for (int k = 0; k < 4; ++k) {
+            q.x[k] = block.lists.dow[(2 * k + 1) * THREADS + n];
+            q.y[k] = block.lists.dow[(2 * k + 2) * THREADS + n];
+        }
+        return q;
     }
     if (e.pixfrac == 1.0) return block.geometry.corners.quad(b, a);
     double near_x[3][3], near_y[3][3];
     for (int k = 0; k < 9; ++k) {
-        const Point near = centres.at(a + k / 3, b + k % 3);
+        const Point near = block.geometry.centres.at(a + k / 3, b + k % 3);
         near_x[k / 3][k % 3] = near.x;
         near_y[k / 3][k % 3] = near.y;
     }
-    Quad<double> q;
     corners(near_x, 0.5 * e.pixfrac, q.x);
     corners(near_y, 0.5 * e.pixfrac, q.y);
     return q;
@@ -252,8 +274,7 @@ __device__ __forceinline__ void list_shares(const Exposure& e, const Mosaic& m, 
     ListSink sink = {m, block.lists, part, n, false};
     const Corners& corners = block.geometry.corners;
     const auto sides_of = [&](const Quad<double>& q) { return e.pixfrac == 1.0 ? corners.sides(b, a) : sides(q); };
-    if ((GPURES_WHOLE || has_neighbours(e.pixmap, block.geometry.centres, b, a)) &&
-        splat_quarters(drop_of(e, block, i0, j0, b, a, true), pixel.weight, bounds_of(w), sink, sides_of)) {
+    if (!is_kept(block, n) && splat_quarters(drop_of(e, block, n), pixel.weight, bounds_of(w), sink, sides_of)) {
         if (sink.is_far) block.far.add(n);
     } else {
         block.lists.dow[n] = pixel.weight;
@@ -262,13 +283,12 @@ __device__ __forceinline__ void list_shares(const Exposure& e, const Mosaic& m, 
 }
 
 // The shares of pixels that were noted, over all threads anew: few are in a warp of mostly simple ones.
-__device__ __forceinline__ void list_shares_of_others(const Exposure& e, const Mosaic& m, const Window& w, Block& block,
-                                                      int i0, int j0)
+__device__ __forceinline__ void list_shares_of_others(const Exposure& e, const Mosaic& m, const Window& w, Block& block)
 {
     const Part part(block.lists);
     if (const unsigned k = thread_of_block(); k < block.others.count) {
         const int n = block.others.number[k];
-        const Quad<double> q = drop_of(e, block, i0, j0, n % WIDTH, n / WIDTH, GPURES_WHOLE);
+        const Quad<double> q = drop_of(e, block, n);
         ListSink sink = {m, block.lists, part, n, true};
         if (part.holds(q)) {
             splat_square(q, block.lists.dow[n], bounds_of(w), sink, false, sides<double>);
@@ -284,10 +304,10 @@ __device__ __forceinline__ void splat_far(const Exposure& e, const Mosaic& m, co
                                           int i0, int j0)
 {
     if (const unsigned k = thread_of_block(); k < block.far.count) {
-        const int n = block.far.number[k], b = n % WIDTH, a = n / WIDTH, i = i0 + b, j = j0 + a;
+        const int n = block.far.number[k], i = i0 + n % WIDTH, j = j0 + n / WIDTH;
         const Weighted pixel = pixel_weight(e, j, i);
         WindowSink<PLANES> sink(e, m, w, pixel, i, j);
-        const Quad<double> q = drop_of(e, block, i0, j0, b, a, GPURES_WHOLE);
+        const Quad<double> q = drop_of(e, block, n);
         // With very many planes there are no registers left for both ways to the shares.
         splat_square(q, weight_of<PLANES>(e, pixel), bounds_of(w), sink, GPURES_WHOLE && PLANES <= 8, sides<double>);
     }
@@ -311,13 +331,14 @@ __device__ void splat_squares(const Exposure& e, const Mosaic& m, const Window& 
     if (PLANES > 0 && thread < 4) lists.expect(centres.at(thread % 2 ? rows : 1, thread / 2 ? columns : 1));
     if (touching) stage_corners(centres, block.geometry.corners, columns, rows);
     __syncthreads();
+    if (!GPURES_WHOLE) keep_drop_anywhere(e, block, i0, j0);
     const int cells = Part(lists).cells();
     if (PLANES > 0 && cells > 0) {
         over_block(cells, [&](int k) { lists.head[k] = Lists::END; });
         __syncthreads();
         list_shares(e, m, w, block, i0, j0);
         __syncthreads();
-        list_shares_of_others(e, m, w, block, i0, j0);
+        list_shares_of_others(e, m, w, block);
     } else if (threadIdx.x < columns && threadIdx.y < rows) {
         block.far.add(thread);
     }
