@@ -16,7 +16,7 @@ namespace gpures {
 // Blocks that a multiprocessor should have room for: as many as the registers allow without spilling. Left alone, some
 // compilers spill to make room for more.
 constexpr int BLOCKS =
-    GPURES_KERNEL == SQUARE && GPURES_PLANES > 8                                                          ? 1
+    GPURES_KERNEL == SQUARE && (GPURES_PLANES > 8 || !GPURES_WHOLE)                                       ? 1
     : GPURES_KERNEL == SQUARE || GPURES_KERNEL == TURBO || GPURES_KERNEL == GAUSSIAN || GPURES_PLANES > 4 ? 2
                                                                                                           : 3;
 
@@ -135,9 +135,9 @@ static_assert(THREADS <= 256, "pixels are numbered in bytes");
 // What the threads of a block share: first where its drops are, and then what is in them.
 struct Block {
     Lists lists;
-    Pixels others, far;      // whose drops do not lie around a point; which have no shares in lists
-    unsigned bits[THREADS];  // DQ flags, where there are lists
-    unsigned char is_kept[GPURES_WHOLE ? 1 : THREADS];  // whether a drop is, see keep_drop_anywhere
+    Pixels others, far;              // whose drops do not lie around a point; which have no shares in lists
+    unsigned bits[THREADS];          // DQ flags, where there are lists
+    unsigned char is_kept[THREADS];  // whether a drop is, see keep_drop_anywhere
     union {
         struct {
             Centres centres;
