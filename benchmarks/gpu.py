@@ -53,6 +53,7 @@ from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = Path(__file__).with_name("gpu_figures.py")
+MODEL = Path(__file__).with_name("gpu_model.py")
 
 # Seconds for everything.
 LIMIT_S, QUICK_LIMIT_S = 540.0, 200.0
@@ -425,6 +426,11 @@ def table(figures: dict) -> list[str]:
     return lines
 
 
+def predicted(report: dict) -> list[str]:
+    """Lines that have what benchmarks/gpu_model.py predicts beside what was measured."""
+    return runpy.run_path(str(MODEL))["beside"](report["device"], report.get("benchmark", {}))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the stages; 0 if all succeeded, else 1."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -465,7 +471,7 @@ def main(arguments: list[str] | None = None) -> int:
         fine = run_stages(at, names, report, write, limit_s)
     report["seconds"] = round(time.monotonic() - start, 3)
     write()
-    lines = table(report.get("benchmark", {}))
+    lines = table(report.get("benchmark", {})) + predicted(report)
     print(*lines, f"{report['seconds']:.0f} s in all; {options.out}", sep="\n")
     return 0 if fine else 1
 

@@ -40,7 +40,7 @@ from gpures.backend.choice import make_accumulators
 from gpures.backend.cuda.accumulators import CUDAAccumulators
 from gpures.backend.cuda.device import devices, import_cupy, memory_info
 from gpures.backend.cuda.upload import Uploader
-from gpures.bench.limits import distinct_arrays, least_bytes
+from gpures.bench.limits import least_bytes
 from gpures.bench.machine import processor
 from gpures.bench.scenes import LARGE, SMALL, VARIANCES, exposure_wcs, frame_wcs, make_model
 from gpures.exposure.drops import KERNELS
@@ -191,7 +191,7 @@ def end_to_end(case: Case, exposures: int, rounds: int, together: bool = False) 
                 resample.add_model(model)
         stream.synchronize()
         each.append((time.perf_counter() - start) / exposures)
-        size = sum(a.nbytes for a in distinct_arrays(resample._checked_exposure(case.models[0])) if not on_device(a))
+        size = sum(a.nbytes for a in resample._accumulators.carried(resample._checked_exposure(case.models[0])))
         start = time.perf_counter()
         resample.finalize()
         last.append(time.perf_counter() - start)
@@ -306,7 +306,7 @@ def transfer(case: Case, repeats: int) -> dict:
     resample = case.begin(backend="cuda")
     accumulators = resample._accumulators
     uploader, stream = accumulators._uploader, accumulators._stream
-    sets = [distinct_arrays(exposure) for exposure in exposures_of(resample, case.models)]
+    sets = [accumulators.carried(exposure) for exposure in exposures_of(resample, case.models)]
     size = sum(array.nbytes for array in sets[0])
 
     def upload(k: int) -> None:

@@ -7,6 +7,8 @@
     the plot of each report of everything;
 ``.. predicted:: rates``, ``table``, ``stops`` or ``ways``
     tables of benchmarks/results/scale_model.json;
+``.. predicted:: gpus``
+    the one of benchmarks/results/gpu_model.json;
 ``.. commands::``
     the help of the command line, and of each command;
 ``:test:`name```
@@ -92,13 +94,13 @@ class Measured(Directive):
 
 
 class Predicted(Directive):
-    """A table of what benchmarks/scale_model.py predicts."""
+    """A table of what benchmarks/scale_model.py predicts, or gpu_model.py."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         """Make it."""
-        path = RESULTS / "scale_model.json"
+        path = RESULTS / ("gpu_model.json" if self.arguments == ["gpus"] else "scale_model.json")
         self.state.document.settings.record_dependencies.add(str(path))
         found = json.loads(path.read_text())
         container = nodes.container()
@@ -110,6 +112,24 @@ class Predicted(Directive):
         """Line that says what the figures are."""
         told = found["predicted"]
         return f"Predicted, not measured: {told['date']}, commit {told['commit']} (``benchmarks/results/{path.name}``)."
+
+    def gpus(self, found: dict[str, Any]) -> list[str]:
+        """Milliseconds of an exposure on GPUs."""
+
+        def milliseconds(seconds: float) -> str:
+            return f"{seconds * 1e3:.2g}"
+
+        rows = []
+        for name, card in found["cards"].items():
+            cells = [name, milliseconds(card["rotations"]["0"]["upload_s"])]
+            for angle in ("0", "1", "20"):
+                of_angle = card["rotations"][angle]
+                cells.append(f"{milliseconds(of_angle['kernels_s'])}")
+                cells.append(f"{milliseconds(of_angle['seconds'])}, {of_angle['limited_by']}")
+            rows.append([*cells, card["source"]])
+        headings = ["", "Upload"]
+        headings += [word for angle in ("0°", "1°", "20°") for word in (f"Kernels, {angle}", f"Exposure, {angle}")]
+        return grid([*headings, "Specified in"], rows)
 
     def rates(self, found: dict[str, Any]) -> list[str]:
         """What is assumed, and what is measured."""

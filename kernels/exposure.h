@@ -4,9 +4,10 @@
 
 namespace gpures {
 
-enum Type { I1, U1, I2, U2, I4, U4, I8, U8, F4, F8 };
+enum Type { I1, U1, I2, U2, I4, U4, I8, U8, F4, F8, BITS };
 
-// A 2-D array as it lies in memory: any stride, either byte order, one of the types above. No address: no array.
+// A 2-D array as it lies in memory: any stride, either byte order, one of the types above. No address: no array. BITS
+// have rows of them, the first one of a byte the lowest, and are for `dq` alone.
 struct View {
     const char* data;
     long long row_stride, column_stride;  // bytes

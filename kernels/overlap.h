@@ -132,14 +132,14 @@ GPURES_FN V area_above(const Strip<V>& s, V y)
     for (int k = 0; k < 4; ++k) {
         const V a = s.from[k] - level;
         const V b = s.to[k] - level;
-        const V high = greatest(greatest(a, b), zero);
-        // A piece that crosses the level leaves a triangle above it, of height `high` and base `high * lean`;
-        // one that lies above leaves a trapezoid; one that lies below has high = 0.
-        const V triangle = 0.5 * high * high * s.lean[k];
-        const V trapezoid = 0.5 * s.width[k] * (a + b);
-        sum = sum + select(least(a, b) < zero, triangle, trapezoid);
+        // A piece that crosses the level leaves a triangle above it, of the height of its upper end and as long as its
+        // lean has it; one that lies above leaves a trapezoid; one that lies below nothing.
+        const V high = upper_end(a, b);
+        const V triangle = high * high * s.lean[k];
+        const V trapezoid = s.width[k] * (a + b);
+        sum = sum + select(is_any_negative(a, b), triangle, trapezoid);
     }
-    return sum;
+    return 0.5 * sum;
 }
 
 // Signed area common to a quadrilateral and the output pixel (i, j).

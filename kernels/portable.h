@@ -74,6 +74,64 @@ GPURES_FN V magnitude(V a)
     return select(a < V{}, -a, a);
 }
 
+GPURES_FN double magnitude(double a) { return fabs(a); }
+
+template <class V>
+GPURES_FN auto is_any_negative(V a, V b)
+{
+    return least(a, b) < V{};
+}
+
+// The larger of two numbers of which one is negative, but no less than 0.
+template <class V>
+GPURES_FN V upper_end(V a, V b)
+{
+    return greatest(greatest(a, b), V{});
+}
+
+// Whether all of four numbers are from 0 to 1.
+template <class V>
+GPURES_FN auto all_within_one(const V v[4])
+{
+    const V zero = V{};
+    const V least_one = least(least(v[0], v[1]), least(v[2], v[3]));
+    const V greatest_one = greatest(greatest(v[0], v[1]), greatest(v[2], v[3]));
+    return (least_one >= zero) & (greatest_one <= zero + 1.0);
+}
+
+// Whether a whole number is from `first` to `last`.
+template <class V>
+GPURES_FN auto is_between(V i, double first, double last)
+{
+    const V zero = V{};
+    return (i >= zero + first) & (i <= zero + last);
+}
+
+// By what bits tell: on most GPUs there is more time for integers than for doubles.
+#if !defined(__CUDACC__)
+GPURES_FN bool is_negative(double a) { return a < 0.0; }
+#else
+GPURES_FN bool is_negative(double a) { return __double2hiint(a) < 0; }
+
+GPURES_FN bool is_any_negative(double a, double b) { return (__double2hiint(a) | __double2hiint(b)) < 0; }
+
+GPURES_FN double upper_end(double a, double b) { return is_negative(a) ? (is_negative(b) ? 0.0 : b) : a; }
+
+GPURES_FN bool all_within_one(const double v[4])
+{
+    bool all = true;
+    for (int k = 0; k < 4; ++k)
+        all = all & (static_cast<unsigned long long>(__double_as_longlong(v[k])) <= 0x3ff0000000000000ULL);
+    return all;
+}
+
+GPURES_FN bool is_between(double i, double first, double last)
+{
+    const int k = static_cast<int>(i);
+    return k >= static_cast<int>(first) && k <= static_cast<int>(last);
+}
+#endif
+
 #if defined(__CUDACC__)
 GPURES_FN double not_a_number() { return __longlong_as_double(0x7ff8000000000000LL); }
 GPURES_FN double infinity() { return __longlong_as_double(0x7ff0000000000000LL); }

@@ -62,12 +62,10 @@ GPURES_FN bool splat_quarters(const Quad<V>& q, V weight, const Bounds& bounds, 
     V quarter[4];
     twice_quarters(d, sides_of(q), quarter);
     const V whole = (quarter[0] + quarter[1]) + (quarter[2] + quarter[3]);  // NaN if any coordinate is
-    const V nearest_edge =
-        least(least(i - bounds.x0, (bounds.x1 - 1.0) - i), least(j - bounds.y0, (bounds.y1 - 1.0) - j));
-    const V farthest = greatest(greatest_of(d.x), greatest_of(d.y));
-    const V worst = least(least(least_of(d.x), least_of(d.y)), least(nearest_edge, 1.0 - farthest));
+    const auto is_inside = is_between(i, bounds.x0, bounds.x1 - 1.0) & is_between(j, bounds.y0, bounds.y1 - 1.0);
+    const auto is_around = all_within_one(d.x) & all_within_one(d.y) & is_inside;
     // Here the extent is 4 at most, and `whole` is twice the area.
-    if (!everywhere(((worst >= zero) & (whole > zero + 32.0 * LEAST_AREA)) | (weight == zero))) return false;
+    if (!everywhere((is_around & (whole > zero + 32.0 * LEAST_AREA)) | (weight == zero))) return false;
     const V per_area = quotient(weight, whole);
     const V smallest = smallest_of_square(weight);
     for (int k = 0; k < 4; ++k) quarter[k] = contribution(quarter[k] * per_area, smallest);

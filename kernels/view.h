@@ -80,4 +80,10 @@ GPURES_FN Out value_at(const View& v, long long j, long long i)
     }
 }
 
+// Element (j, i) of BITS.
+GPURES_FN unsigned bit_at(const View& v, long long j, long long i)
+{
+    return word_at<unsigned char>(v.data + j * v.row_stride + (i >> 3)) >> (i & 7) & 1u;
+}
+
 GPURES_END

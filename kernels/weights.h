@@ -64,7 +64,7 @@ GPURES_FN Weighted pixel_weight(const Exposure& e, long long j, long long i)
     } else if (e.variance.data) {
         pixel.weight = inverse_variance(value_at<double>(e.variance, j, i));
     }
-    if (e.dq.data) pixel.dq = value_at<unsigned long long>(e.dq, j, i);
+    if (e.dq.data) pixel.dq = e.dq.type == BITS ? bit_at(e.dq, j, i) : value_at<unsigned long long>(e.dq, j, i);
     if (!is_good(pixel.dq, e.bad_bits)) pixel.weight = 0.0;
     return pixel;
 }

@@ -4,6 +4,7 @@
 
 #include <ucontext.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdlib>
@@ -14,6 +15,7 @@
 
 #define __global__
 #define __device__
+#define __forceinline__ inline
 #define __shared__ static
 #define __launch_bounds__(...)
 
@@ -110,18 +112,43 @@ const char* launch(void (*kernel)(A...), const unsigned* grid, const unsigned* b
 #define threadIdx cuda_on_host::thread_index
 #define __syncthreads() cuda_on_host::barrier()
 
+using std::max;
+using std::min;
+
+template <class T, class F>
+T changed(T* address, const F& change)
+{
+    const T before = *address;
+    *address = change(before);
+    return before;
+}
+
 template <class T, class U>
 T atomicAdd(T* address, U value)
 {
-    const T before = *address;
-    *address += value;
-    return before;
+    return changed(address, [=](T before) { return before + value; });
 }
 
 template <class T, class U>
 T atomicOr(T* address, U value)
 {
-    const T before = *address;
-    *address |= value;
-    return before;
+    return changed(address, [=](T before) { return before | value; });
+}
+
+template <class T>
+T atomicMin(T* address, T value)
+{
+    return changed(address, [=](T before) { return min(before, value); });
+}
+
+template <class T>
+T atomicMax(T* address, T value)
+{
+    return changed(address, [=](T before) { return max(before, value); });
+}
+
+template <class T>
+T atomicExch(T* address, T value)
+{
+    return changed(address, [=](T) { return value; });
 }

@@ -85,6 +85,6 @@ class PTXModule:
         return self._kernels[name].counted()
 
 
-def ptx_cuda() -> HostCUDA:
+def ptx_cuda(module: type = PTXModule) -> HostCUDA:
     """A stand-in for CuPy that runs PTX."""
-    return HostCUDA(module=PTXModule)
+    return HostCUDA(module=module)

@@ -15,6 +15,7 @@ import numpy as np
 from gpures import _cpu
 
 __all__ = [
+    "BITS",
     "BLOT",
     "CLIPPED",
     "COMPARISON",
@@ -156,6 +157,9 @@ COMPARISON = np.dtype(
 
 # In the order of the enumeration in kernels/exposure.h; booleans are read as bytes.
 _TYPES = {name: k for k, name in enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"))} | {"b1": 1}
+
+#: A pixel is a bit, the first one of a byte the lowest.
+BITS = 10
 
 
 # Where the kernels find an array: its address and its strides (bytes).

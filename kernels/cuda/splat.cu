@@ -4,28 +4,45 @@
 // which profilers show), -DGPURES_KERNEL=SQUARE, -DGPURES_PLANES=4, -DGPURES_SQUARED=0 (how many of them, the last
 // ones, are weighted with squares), -DGPURES_WHOLE=1 (whether all pixels with coordinates have all their neighbours
 // beside them in the output); and for blocks of so many input pixels as Python launches it with
-// (gpures/cuda/program.py).
+// (gpures/backend/cuda/kernels.py).
 #include "parameters.h"
 //
-#include "pixmap.h"
+#include "shares.h"
 #include "splat.h"
 #include "weights.h"
 
 namespace gpures {
 
-constexpr int WIDTH = GPURES_WIDTH, HEIGHT = GPURES_HEIGHT;
-
 // Blocks that a multiprocessor should have room for: as many as the registers allow without spilling. Left alone, some
 // compilers spill to make room for more.
 constexpr int BLOCKS =
-    !GPURES_WHOLE && GPURES_PLANES > 8                                                                    ? 1
+    GPURES_KERNEL == SQUARE && (GPURES_PLANES > 8 || !GPURES_WHOLE)                                       ? 1
     : GPURES_KERNEL == SQUARE || GPURES_KERNEL == TURBO || GPURES_KERNEL == GAUSSIAN || GPURES_PLANES > 4 ? 2
                                                                                                           : 3;
 
-// An output pixel.
-struct Place {
-    int x, y;
-};
+__device__ inline unsigned propagated_bits(const Mosaic& m, const Weighted& pixel)
+{
+    return m.dq ? static_cast<unsigned>(pixel.dq) : 0u;
+}
+
+// Notes an exposure, and DQ flags, at an output pixel.
+__device__ __forceinline__ void note(const Mosaic& m, int x, int y, bool is_positive, unsigned bits)
+{
+    const long long pixel = y * m.stride + x;
+    // A look first spares nearly all of these: only the first contribution finds its bits missing.
+    if (m.context && is_positive && !(m.context[pixel] & m.context_bit)) atomicOr(m.context + pixel, m.context_bit);
+    if (bits && (bits & ~m.dq[pixel])) atomicOr(m.dq + pixel, bits);
+}
+
+__device__ __forceinline__ long long place_in_window(const Window& w, int x, int y)
+{
+    return static_cast<long long>(y - w.y0) * (w.x1 - w.x0 + 1) + (x - w.x0);
+}
+
+__device__ __forceinline__ double value_of(const Exposure& e, int plane, int i, int j)
+{
+    return plane_value(e.plane[plane], value_at<double>(e.plane[plane].view, j, i));
+}
 
 // Adds an input pixel's contributions; with no planes, only notes for the exposure time where they are.
 template <int PLANES>
@@ -35,13 +52,20 @@ struct WindowSink {
     unsigned bits;                       // its DQ flags, where they are propagated
     double values[PLANES ? PLANES : 1];  // of the planes
 
+    __device__ WindowSink(const Exposure& e, const Mosaic& m, const Window& w, const Weighted& pixel, int i, int j)
+        : m(m), w(w), bits(propagated_bits(m, pixel))
+    {
+#pragma unroll
+        for (int p = 0; p < PLANES; ++p) values[p] = value_of(e, p, i, j);
+    }
+
     __device__ Place place(double i, double j, bool) const { return {static_cast<int>(i), static_cast<int>(j)}; }
 
     __device__ void add(Place place, int c, int r, double dow)
     {
         if (dow == 0.0) return;
         const int x = place.x + c, y = place.y + r;
-        const long long at = static_cast<long long>(y - w.y0) * (w.x1 - w.x0 + 1) + (x - w.x0);
+        const long long at = place_in_window(w, x, y);
         if constexpr (PLANES == 0) {
             w.timed[at] = 1;  // whoever else writes there writes the same
             return;
@@ -53,10 +77,7 @@ struct WindowSink {
             const double weight = weight_in_plane(p >= PLANES - GPURES_SQUARED, dow);
             atomicAdd(sum + (p + 1) * w.stride, weight * values[p]);
         }
-        const long long pixel = y * m.stride + x;
-        // A look first spares nearly all of these: only the first contribution finds its bits missing.
-        if (m.context && dow > 0.0 && !(m.context[pixel] & m.context_bit)) atomicOr(m.context + pixel, m.context_bit);
-        if (bits && (bits & ~m.dq[pixel])) atomicOr(m.dq + pixel, bits);
+        note(m, x, y, dow > 0.0, bits);
     }
 
     __device__ void pass_over(bool is_flat)
@@ -65,86 +86,267 @@ struct WindowSink {
     }
 };
 
-// Whether this thread's pixel has all its neighbours, and none of their coordinates are far from its own.
-__device__ inline bool has_neighbours(const Pixmap& m, const double (*x)[WIDTH + 2], const double (*y)[WIDTH + 2])
+template <int PLANES>
+__device__ double weight_of(const Exposure& e, const Weighted& pixel)
 {
-    const int j = threadIdx.y + 1, i = threadIdx.x + 1;
+    if constexpr (PLANES == 0) {
+        // Where weights are positive, their sums tell as much.
+        return pixel.weight <= 0.0 && is_good(pixel.dq, e.bad_bits) ? 1.0 : 0.0;
+    }
+    return pixel.weight;
+}
+
+// Drops that are a product, of the pixel (i, j).
+template <int KERNEL, int PLANES>
+__device__ void splat(const Exposure& e, const Mosaic& m, const Window& w)
+{
+    const int i = e.x0 + blockIdx.x * WIDTH + threadIdx.x, j = e.y0 + blockIdx.y * HEIGHT + threadIdx.y;
+    if (i > e.x1 || j > e.y1) return;
+    const Weighted pixel = pixel_weight(e, j, i);
+    const double weight = weight_of<PLANES>(e, pixel);
+    if (weight == 0.0) return;
+    WindowSink<PLANES> sink(e, m, w, pixel, i, j);
+    const Bounds bounds = {double(w.x0), double(w.x1), double(w.y0), double(w.y1)};
+    const double s = e.pixel_scale_ratio;
+    const Point at = centre(e, i, j);
+    const double x = at.x, y = at.y;
+    if constexpr (KERNEL == POINT) splat_point(x, y, weight, bounds, sink);
+    if constexpr (KERNEL == TURBO) splat_product(Turbo(s, e.pixfrac), x, y, weight, bounds, sink);
+    if constexpr (KERNEL == GAUSSIAN) splat_product(Gaussian(s, e.pixfrac), x, y, weight, bounds, sink);
+    if constexpr (KERNEL == LANCZOS2) splat_product(Lanczos(s, 2, e.lanczos), x, y, weight, bounds, sink);
+    if constexpr (KERNEL == LANCZOS3) splat_product(Lanczos(s, 3, e.lanczos), x, y, weight, bounds, sink);
+}
+
+// ---- square drops --------------------------------------------------------------------------------------------
+
+// Planes whose values a block holds at a time.
+constexpr int PLANES_AT_ONCE = 5;
+
+// Some of a block's pixels, in no order.
+struct Pixels {
+    unsigned count;
+    unsigned char number[THREADS];
+
+    __device__ void add(int pixel) { number[atomicAdd(&count, 1u)] = pixel; }
+};
+
+static_assert(THREADS <= 256, "pixels are numbered in bytes");
+
+// What the threads of a block share: first where its drops are, and then what is in them.
+struct Block {
+    Lists lists;
+    Pixels others, far;              // whose drops do not lie around a point; which have no shares in lists
+    unsigned bits[THREADS];          // DQ flags, where there are lists
+    unsigned char is_kept[THREADS];  // whether a drop is, see keep_drop_anywhere
+    union {
+        struct {
+            Centres centres;
+            Corners corners;  // where drops touch
+        } geometry;
+        double values[PLANES_AT_ONCE][THREADS];
+    };
+};
+
+__device__ inline bool is_in_block(const Exposure& e, int i, int j) { return i <= e.x1 && j <= e.y1; }
+
+// Whether a pixel has all its neighbours, and none of their coordinates are far from its own.
+__device__ inline bool has_neighbours(const Pixmap& m, const Centres& centres, int b, int a)
+{
     const double sure = sure_step(m);
+    const Point own = centres.at(a + 1, b + 1);
     bool all = true;
     for (int k = 0; k < 9; ++k) {
-        const Point near = {x[j + k / 3 - 1][i + k % 3 - 1], y[j + k / 3 - 1][i + k % 3 - 1]};
-        all = all && is_defined(near) && length(near - Point{x[j][i], y[j][i]}) < sure;
+        const Point near = centres.at(a + k / 3, b + k % 3);
+        all = all && is_defined(near) && length(near - own) < sure;
     }
     return all;
 }
 
-// The square drop of the pixel that this thread has in the block at (i0, j0). A corner depends on four centres, so the
-// block evaluates its own and those around it once for all its threads, all of which come here.
-__device__ inline Quad<double> square_drop(const Exposure& e, int i0, int j0)
+__device__ inline bool is_kept(const Block& block, int n) { return !GPURES_WHOLE && block.is_kept[n]; }
+
+// Of a pixel without some of its neighbours the drop is kept where its shares will be listed, behind its weight.
+__device__ __forceinline__ void keep_drop_anywhere(const Exposure& e, Block& block, int i0, int j0)
 {
-    __shared__ double x[HEIGHT + 2][WIDTH + 2], y[HEIGHT + 2][WIDTH + 2];
-    for (int k = threadIdx.y * WIDTH + threadIdx.x; k < (HEIGHT + 2) * (WIDTH + 2); k += HEIGHT * WIDTH) {
-        const int a = k / (WIDTH + 2), b = k % (WIDTH + 2);
-        if (i0 + b - 1 > e.nx || j0 + a - 1 > e.ny) continue;
-        const Point point = bordered_centre(e, i0 + b - 1, j0 + a - 1);
-        x[a][b] = point.x;
-        y[a][b] = point.y;
+    const Centres& centres = block.geometry.centres;
+    const int b = threadIdx.x, a = threadIdx.y, n = thread_of_block();
+    if (!is_in_block(e, i0 + b, j0 + a)) return;
+    block.is_kept[n] = !has_neighbours(e.pixmap, centres, b, a);
+    if (!is_kept(block, n)) return;
+    const auto around = [&](int k) { return centres.at(a + k / 3, b + k % 3); };
+    const Quad<double> q = drop_anywhere(e, i0 + b, j0 + a, around);
+    for (int k = 0; k < 4; ++k) {
+        block.lists.dow[(2 * k + 1) * THREADS + n] = q.x[k];
+        block.lists.dow[(2 * k + 2) * THREADS + n] = q.y[k];
     }
-    __syncthreads();
-#if !GPURES_WHOLE
-    const int i = i0 + threadIdx.x, j = j0 + threadIdx.y;
-    if (i <= e.x1 && j <= e.y1 && !has_neighbours(e.pixmap, x, y)) {
-        return drop_anywhere(e, i, j, [&](int k) {
-            return Point{x[threadIdx.y + k / 3][threadIdx.x + k % 3], y[threadIdx.y + k / 3][threadIdx.x + k % 3]};
-        });
-    }
-#endif
-    double near_x[3][3], near_y[3][3];
-    for (int a = 0; a < 3; ++a) {
-        for (int b = 0; b < 3; ++b) {
-            near_x[a][b] = x[threadIdx.y + a][threadIdx.x + b];
-            near_y[a][b] = y[threadIdx.y + a][threadIdx.x + b];
-        }
-    }
+}
+
+// The drop of the n-th pixel of the block.
+__device__ __forceinline__ Quad<double> drop_of(const Exposure& e, const Block& block, int n)
+{
+    const int b = n % WIDTH, a = n / WIDTH;
     Quad<double> q;
+    if (is_kept(block, n)) {
+        for (int k = 0; k < 4; ++k) {
+            q.x[k] = block.lists.dow[(2 * k + 1) * THREADS + n];
+            q.y[k] = block.lists.dow[(2 * k + 2) * THREADS + n];
+        }
+        return q;
+    }
+    if (e.pixfrac == 1.0) return block.geometry.corners.quad(b, a);
+    double near_x[3][3], near_y[3][3];
+    for (int k = 0; k < 9; ++k) {
+        const Point near = block.geometry.centres.at(a + k / 3, b + k % 3);
+        near_x[k / 3][k % 3] = near.x;
+        near_y[k / 3][k % 3] = near.y;
+    }
     corners(near_x, 0.5 * e.pixfrac, q.x);
     corners(near_y, 0.5 * e.pixfrac, q.y);
     return q;
 }
 
-template <int KERNEL, int PLANES>
-__device__ void splat(const Exposure& e, const Mosaic& m, const Window& w)
+// Of the lists of output pixels: the sums of the planes from FIRST on, and of the weights before those of the first.
+// For all threads.
+template <int PLANES, int FIRST>
+__device__ __forceinline__ void add_lists(const Exposure& e, const Mosaic& m, const Window& w, Block& block)
 {
-    const int i0 = e.x0 + blockIdx.x * WIDTH, j0 = e.y0 + blockIdx.y * HEIGHT;
-    const int i = i0 + threadIdx.x, j = j0 + threadIdx.y;
-    Quad<double> q;
-    if constexpr (KERNEL == SQUARE) q = square_drop(e, i0, j0);
-    if (i > e.x1 || j > e.y1) return;
-    const Weighted pixel = pixel_weight(e, j, i);
-    double weight = pixel.weight;
-    if constexpr (PLANES == 0) {
-        // Where weights are positive, their sums tell as much.
-        weight = pixel.weight <= 0.0 && is_good(pixel.dq, e.bad_bits) ? 1.0 : 0.0;
-    }
-    if (weight == 0.0) return;
-
-    WindowSink<PLANES> sink = {m, w, m.dq ? static_cast<unsigned>(pixel.dq) : 0u, {}};
+    const Part part(block.lists);
+    constexpr int COUNT = PLANES - FIRST < PLANES_AT_ONCE ? PLANES - FIRST : PLANES_AT_ONCE;
+    const Lists& lists = block.lists;
+    const int i = e.x0 + blockIdx.x * WIDTH + threadIdx.x, j = e.y0 + blockIdx.y * HEIGHT + threadIdx.y;
+    const int thread = thread_of_block();
+    if (is_in_block(e, i, j)) {
 #pragma unroll
-    for (int p = 0; p < PLANES; ++p) sink.values[p] = plane_value(e.plane[p], value_at<double>(e.plane[p].view, j, i));
+        for (int p = 0; p < COUNT; ++p) block.values[p][thread] = value_of(e, FIRST + p, i, j);
+    }
+    __syncthreads();
+    const int rows = THREADS / part.width, columns = THREADS % part.width;
+    int row = thread / part.width, column = thread % part.width;
+    for (int cell = thread; cell < part.cells(); cell += THREADS) {
+        unsigned share = lists.head[cell];
+        const int x = part.x0 + column, y = part.y0 + row;
+        column += columns;
+        row += rows + (column >= part.width);
+        column -= column >= part.width ? part.width : 0;
+        if (share == Lists::END) continue;
+        double weights = 0.0, sums[COUNT] = {};
+        bool is_positive = false;
+        unsigned bits = 0;
+        do {
+            const double dow = lists.dow[share];
+            const unsigned of = share % THREADS;
+            weights += dow;
+#pragma unroll
+            for (int p = 0; p < COUNT; ++p) {
+                sums[p] += weight_in_plane(FIRST + p >= PLANES - GPURES_SQUARED, dow) * block.values[p][of];
+            }
+            if (FIRST == 0) {
+                is_positive = is_positive || !is_negative(dow);
+                bits |= block.bits[of];
+            }
+            share = lists.next[share];
+        } while (share != Lists::END);
+        double* sum = w.sums + place_in_window(w, x, y);
+        if (FIRST == 0) {
+            atomicAdd(sum, weights);
+            note(m, x, y, is_positive, bits);
+        }
+#pragma unroll
+        for (int p = 0; p < COUNT; ++p) atomicAdd(sum + (FIRST + p + 1) * w.stride, sums[p]);
+    }
+    if constexpr (FIRST + COUNT < PLANES) {
+        __syncthreads();
+        add_lists<PLANES, FIRST + COUNT>(e, m, w, block);
+    }
+}
 
-    const Bounds bounds = {double(w.x0), double(w.x1), double(w.y0), double(w.y1)};
-    if constexpr (KERNEL == SQUARE) {
-        // With very many planes there are no registers left for both ways to the shares.
-        splat_square(q, weight, bounds, sink, PLANES <= 8, sides<double>);
+__device__ inline Bounds bounds_of(const Window& w) { return {double(w.x0), double(w.x1), double(w.y0), double(w.y1)}; }
+
+// Lists the shares of a thread's pixel, if its drop lies around a point, or notes the pixel.
+__device__ __forceinline__ void list_shares(const Exposure& e, const Mosaic& m, const Window& w, Block& block, int i0,
+                                            int j0)
+{
+    const int b = threadIdx.x, a = threadIdx.y, i = i0 + b, j = j0 + a, n = thread_of_block();
+    if (!is_in_block(e, i, j)) return;
+    const Weighted pixel = pixel_weight(e, j, i);
+    block.bits[n] = propagated_bits(m, pixel);
+    if (pixel.weight == 0.0) return;
+    const Part part(block.lists);
+    ListSink sink = {m, block.lists, part, n, false};
+    const Corners& corners = block.geometry.corners;
+    const auto sides_of = [&](const Quad<double>& q) { return e.pixfrac == 1.0 ? corners.sides(b, a) : sides(q); };
+    if (!is_kept(block, n) && splat_quarters(drop_of(e, block, n), pixel.weight, bounds_of(w), sink, sides_of)) {
+        if (sink.is_far) block.far.add(n);
     } else {
-        const double s = e.pixel_scale_ratio;
-        const Point at = centre(e, i, j);
-        const double x = at.x, y = at.y;
-        if constexpr (KERNEL == POINT) splat_point(x, y, weight, bounds, sink);
-        if constexpr (KERNEL == TURBO) splat_product(Turbo(s, e.pixfrac), x, y, weight, bounds, sink);
-        if constexpr (KERNEL == GAUSSIAN) splat_product(Gaussian(s, e.pixfrac), x, y, weight, bounds, sink);
-        if constexpr (KERNEL == LANCZOS2) splat_product(Lanczos(s, 2, e.lanczos), x, y, weight, bounds, sink);
-        if constexpr (KERNEL == LANCZOS3) splat_product(Lanczos(s, 3, e.lanczos), x, y, weight, bounds, sink);
+        block.lists.dow[n] = pixel.weight;
+        block.others.add(n);
+    }
+}
+
+// The shares of pixels that were noted, over all threads anew: few are in a warp of mostly simple ones.
+__device__ __forceinline__ void list_shares_of_others(const Exposure& e, const Mosaic& m, const Window& w, Block& block)
+{
+    const Part part(block.lists);
+    if (const unsigned k = thread_of_block(); k < block.others.count) {
+        const int n = block.others.number[k];
+        const Quad<double> q = drop_of(e, block, n);
+        ListSink sink = {m, block.lists, part, n, true};
+        if (part.holds(q)) {
+            splat_square(q, block.lists.dow[n], bounds_of(w), sink, false, sides<double>);
+        } else {
+            block.far.add(n);
+        }
+    }
+}
+
+// All contributions of the pixels that have none in lists.
+template <int PLANES>
+__device__ __forceinline__ void splat_far(const Exposure& e, const Mosaic& m, const Window& w, const Block& block,
+                                          int i0, int j0)
+{
+    if (const unsigned k = thread_of_block(); k < block.far.count) {
+        const int n = block.far.number[k], i = i0 + n % WIDTH, j = j0 + n / WIDTH;
+        const Weighted pixel = pixel_weight(e, j, i);
+        WindowSink<PLANES> sink(e, m, w, pixel, i, j);
+        const Quad<double> q = drop_of(e, block, n);
+        // With very many planes there are no registers left for both ways to the shares.
+        splat_square(q, weight_of<PLANES>(e, pixel), bounds_of(w), sink, GPURES_WHOLE && PLANES <= 8, sides<double>);
+    }
+}
+
+// Drops around a point at once; and then the others, shared out anew: few are in a warp of mostly simple ones.
+template <int PLANES>
+__device__ void splat_squares(const Exposure& e, const Mosaic& m, const Window& w)
+{
+    __shared__ Block block;
+    Lists& lists = block.lists;
+    const Centres& centres = block.geometry.centres;
+    const int i0 = e.x0 + blockIdx.x * WIDTH, j0 = e.y0 + blockIdx.y * HEIGHT, thread = thread_of_block();
+    const int columns = min(WIDTH, e.x1 - i0 + 1), rows = min(HEIGHT, e.y1 - j0 + 1);
+    const bool touching = e.pixfrac == 1.0;
+    if (thread == 0) {
+        block.others.count = block.far.count = 0;
+        lists.forget();
+    }
+    stage_centres(e, block.geometry.centres, lists.rows, i0, j0);
+    if (PLANES > 0 && thread < 4) lists.expect(centres.at(thread % 2 ? rows : 1, thread / 2 ? columns : 1));
+    if (touching) stage_corners(centres, block.geometry.corners, columns, rows);
+    __syncthreads();
+    if (!GPURES_WHOLE) keep_drop_anywhere(e, block, i0, j0);
+    const int cells = Part(lists).cells();
+    if (PLANES > 0 && cells > 0) {
+        over_block(cells, [&](int k) { lists.head[k] = Lists::END; });
+        __syncthreads();
+        list_shares(e, m, w, block, i0, j0);
+        __syncthreads();
+        list_shares_of_others(e, m, w, block);
+    } else if (threadIdx.x < columns && threadIdx.y < rows) {
+        block.far.add(thread);
+    }
+    __syncthreads();
+    splat_far<PLANES>(e, m, w, block, i0, j0);
+    if constexpr (PLANES > 0) {
+        __syncthreads();
+        if (cells > 0) add_lists<PLANES, 0>(e, m, w, block);
     }
 }
 
@@ -153,5 +355,9 @@ __device__ void splat(const Exposure& e, const Mosaic& m, const Window& w)
 extern "C" __global__ void __launch_bounds__(gpures::WIDTH* gpures::HEIGHT, gpures::BLOCKS)
     GPURES_SPLAT(const gpures::Exposure exposure, const gpures::Mosaic mosaic, const gpures::Window window)
 {
-    gpures::splat<gpures::GPURES_KERNEL, GPURES_PLANES>(exposure, mosaic, window);
+    if constexpr (gpures::GPURES_KERNEL == gpures::SQUARE) {
+        gpures::splat_squares<GPURES_PLANES>(exposure, mosaic, window);
+    } else {
+        gpures::splat<gpures::GPURES_KERNEL, GPURES_PLANES>(exposure, mosaic, window);
+    }
 }

@@ -206,6 +206,14 @@ struct Or {
     }
 };
 
+struct Exchange {
+    template <class T>
+    T operator()(T, T b) const
+    {
+        return b;
+    }
+};
+
 struct Xor {
     template <class T>
     T operator()(T a, T b) const

@@ -121,6 +121,9 @@ inline Handler atomic(const Instruction& i)
     const Type t = i.type;
     if (i.space != Space::GLOBAL && i.space != Space::SHARED) return nullptr;
     if (i.has("or")) return t.size == 4 ? change<u32, Or> : t.size == 8 ? change<u64, Or> : nullptr;
+    if (i.has("exch")) return t.size == 4 ? change<u32, Exchange> : nullptr;
+    if (i.has("min")) return t.is('s', 4) ? change<s32, Min> : nullptr;
+    if (i.has("max")) return t.is('s', 4) ? change<s32, Max> : nullptr;
     if (!i.has("add")) return nullptr;
     if (t.kind == 'f') return t.size == 8 ? change<double, Add> : nullptr;
     return t.size == 4 ? change<u32, Add> : t.size == 8 ? change<u64, Add> : nullptr;
@@ -175,8 +178,8 @@ inline const std::vector<Known>& known_instructions()
         {"cvt", "ftz rn rni rzi rmi rpi", CHOOSE(conversion(i))},
         {"ld", "global shared local param nc v2 v4", CHOOSE(load)},
         {"st", "global shared local param v2 v4", CHOOSE(i.space == Space::PARAMETER ? nullptr : store)},
-        {"atom", "global shared add or relaxed gpu", CHOOSE(atomic(i))},
-        {"red", "global shared add or relaxed gpu", CHOOSE(atomic(i))},
+        {"atom", "global shared add or exch min max relaxed gpu", CHOOSE(atomic(i))},
+        {"red", "global shared add or exch min max relaxed gpu", CHOOSE(atomic(i))},
         {"shfl", "sync up down bfly idx",
          CHOOSE((i.mode = mode_of(i, {"up", "down", "bfly", "idx"})) < 0 ? nullptr : shuffle)},
         {"vote", "sync all any uni ballot",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,17 @@ from numpy.typing import DTypeLike
 
 from gpures.arguments.arrays import aligned, on_device
 from gpures.backend.base import BITS_PER_PLANE, Accumulators, Contents, MosaicLayout, Part
+from gpures.backend.cuda.bad_pixels import BadPixels
 from gpures.backend.cuda.device import explained, import_cupy, memory_info, select
 from gpures.backend.cuda.kernels import BLOCK_OF_SPLAT, Program
 from gpures.backend.cuda.over_pixels import of_type
-from gpures.backend.cuda.upload import Uploader
+from gpures.backend.cuda.upload import Carried, Uploader
 from gpures.backend.planes import Plane, PlaneAccumulators
 from gpures.box import Box
 from gpures.exposure.exposure import WEIGHTS, Exposure
 from gpures.exposure.pixmap import exposure_record
 from gpures.exposure.records import set_weights
-from gpures.exposure.structs import LANCZOS_ORDER, WINDOW, lanczos_table
+from gpures.exposure.structs import BITS, LANCZOS_ORDER, WINDOW, in_memory, lanczos_table, view
 from gpures.reporting.timing import stage
 
 __all__ = ["CUDAAccumulators"]
@@ -180,13 +182,19 @@ class CUDAAccumulators(PlaneAccumulators):
             timed = self._timed_of(size) if mosaic["time"] else 0
             sums_record = np.array((sums.data.ptr, size, *window.moved(*self.layout.first), timed), WINDOW)
             wait = self._stream.synchronize
+            exposure, bad = self._without_flags(exposure)
             arrays = [*exposure.arrays().values(), *exposure.pixmap.arrays().values()]
             if kernel in LANCZOS_ORDER:
                 arrays.append(lanczos_table(LANCZOS_ORDER[kernel]))
+            if bad is not None:
+                arrays.append(bad)
             with contextlib.ExitStack() as there:
                 with stage("upload", wait):
                     place = there.enter_context(self._on_device(arrays))
                 record = self._exposure_record(exposure, planes, place)
+                if bad is not None:
+                    address, strides = place(bad)
+                    record["dq"], record["bad_bits"] = (address, *strides, BITS, 0), 1
                 i0, i1, j0, j1 = exposure.limits
                 across, up = BLOCK_OF_SPLAT
                 grid = (-(-(i1 - i0 + 1) // across), -(-(j1 - j0 + 1) // up))
@@ -201,6 +209,27 @@ class CUDAAccumulators(PlaneAccumulators):
                 with stage("fold", wait):
                     self._launch(fold, (-(-width // THREADS), min(height, MOST_ROWS)), (THREADS,), *parameters)
                 self._done[:] = done
+
+    def _without_flags(self, exposure: Exposure) -> tuple[Exposure, BadPixels | None]:
+        """An exposure without its DQ flags, and which pixels are bad, if that is all that the flags are here for."""
+        bad_bits = exposure.weight.bad_bits
+        if self._dq is not None or exposure.dq is None or on_device(exposure.dq):
+            return exposure, None
+        view(exposure.dq, exposure.shape, in_memory)  # fails if it has changed its shape
+        return replace(exposure, dq=None), BadPixels(exposure.dq, bad_bits) if bad_bits else None
+
+    def carried(self, exposure: Exposure) -> list[Carried]:
+        """What of an exposure goes up, each once: not what is on the device.
+
+        Parameters
+        ----------
+        exposure : Exposure
+            As it is added.
+        """
+        exposure, bad = self._without_flags(exposure)
+        arrays = [*exposure.arrays().values(), *exposure.pixmap.arrays().values()]
+        distinct = {id(array): array for array in arrays if not on_device(array)}
+        return [*distinct.values()] + ([] if bad is None else [bad])
 
     def _sums_of(self, count: int, window: Box) -> Any:
         """Memory for the sums of one exposure, all zero: those before left it so."""
@@ -257,6 +286,8 @@ class CUDAAccumulators(PlaneAccumulators):
             key = id(array)
             if key in here:
                 return here[key].data.ptr, here[key].strides
+            if isinstance(array, BadPixels):
+                return addresses[key], array.strides
             strides = [array.dtype.itemsize]
             for n in array.shape[:0:-1]:
                 strides.insert(0, strides[0] * n)

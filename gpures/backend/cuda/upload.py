@@ -2,7 +2,8 @@
 
 An array is copied in pieces into pinned buffers, by several threads, and each piece goes on from there by itself: the
 copy to the device begins with the first piece, and one pass over host memory is all there is. Types and byte orders
-stay as they are (the kernels read any), so an array from a FITS or ASDF file needs no conversion.
+stay as they are (the kernels read any), so an array from a FITS or ASDF file needs no conversion. DQ flags that only
+say which pixels are bad go as bits.
 
 Device memory comes in slots, taken in turn: the copies for one exposure may run while the one before is splatted.
 """
@@ -13,13 +14,17 @@ import queue
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from gpures.backend.cuda.bad_pixels import BadPixels
 from gpures.machine.threads import thread_count
 
-__all__ = ["Uploader", "pieces_of"]
+__all__ = ["Carried", "Uploader", "pieces_of"]
+
+# What goes up.
+Carried: TypeAlias = np.ndarray | BadPixels
 
 #: Bytes of a pinned buffer: long enough for a copy at full rate, and short enough that the first is soon under way.
 PIECE = 4 << 20
@@ -42,8 +47,11 @@ def _workers(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="gpures-staging")
 
 
-def pieces_of(array: np.ndarray, most: int) -> Iterator[tuple[np.ndarray, int]]:
+def pieces_of(array: Carried, most: int) -> Iterator[tuple[Carried, int]]:
     """Parts of an array of at most so many bytes, each with its offset (bytes) in the array's contiguous copy."""
+    if isinstance(array, BadPixels):
+        yield from array.pieces(most)
+        return
     rows = array.reshape(array.shape[0], -1) if array.ndim != 1 else array[None]
     width, item = rows.shape[1], array.dtype.itemsize
     at_once = max(1, most // (width * item))
@@ -87,12 +95,12 @@ class Uploader:
         self._threads = min(thread_count(), MOST_THREADS)
         self._buffers: queue.SimpleQueue | None = None
 
-    def upload(self, arrays: Sequence[np.ndarray]) -> list[int]:
+    def upload(self, arrays: Sequence[Carried]) -> list[int]:
         """Begin to copy arrays into the next slot; when this returns, they have been read.
 
         Parameters
         ----------
-        arrays : sequence of ndarray
+        arrays : sequence of ndarray or BadPixels
             Of one to three dimensions, those of three contiguous.
 
         Returns
@@ -147,7 +155,7 @@ class Uploader:
         slot.consumed = self._event()
         slot.consumed.record(self._use)
 
-    def _send(self, pieces: list[tuple[np.ndarray, int]]) -> None:
+    def _send(self, pieces: list[tuple[Carried, int]]) -> None:
         buffers = self._buffers or self._new_buffers()
         self._buffers = None  # what raises here, Ctrl-C among it, may lose one: the next ones are new then
         if self._threads == 1 or len(pieces) == 1:
@@ -157,7 +165,7 @@ class Uploader:
             self._send_by_threads(buffers, pieces)
         self._buffers = buffers
 
-    def _send_by_threads(self, buffers: queue.SimpleQueue, pieces: list[tuple[np.ndarray, int]]) -> None:
+    def _send_by_threads(self, buffers: queue.SimpleQueue, pieces: list[tuple[Carried, int]]) -> None:
         sent: list[Future] = []
         try:
             for piece in pieces:
@@ -173,14 +181,16 @@ class Uploader:
             buffers.put((self._cupy.cuda.alloc_pinned_memory(PIECE), self._event()))
         return buffers
 
-    def _send_piece(self, buffers: queue.SimpleQueue, task: tuple[np.ndarray, int]) -> None:
+    def _send_piece(self, buffers: queue.SimpleQueue, task: tuple[Carried, int]) -> None:
         piece, address = task
         pinned, on_its_way = buffers.get()
         try:
             with self._cupy.cuda.Device(self._device):
                 on_its_way.synchronize()
-                buffer = np.ndarray(piece.shape, piece.dtype, buffer=pinned)
-                np.copyto(buffer, piece)
+                if isinstance(piece, BadPixels):
+                    piece.copy_to(np.ndarray(piece.nbytes, np.uint8, buffer=pinned))
+                else:
+                    np.copyto(np.ndarray(piece.shape, piece.dtype, buffer=pinned), piece)
                 runtime = self._cupy.cuda.runtime
                 runtime.memcpyAsync(address, pinned.ptr, piece.nbytes, runtime.memcpyHostToDevice, self._copy.ptr)
                 on_its_way.record(self._copy)

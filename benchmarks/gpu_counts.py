@@ -1,0 +1,185 @@
+"""What the kernels of the CUDA backend do, counted in the code that CUDA's compiler makes of them.
+
+    python benchmarks/gpu_counts.py [--out FILE.json]
+
+No GPU is needed: the interpreter of the tests (tests/ptx) runs the PTX of each kernel, with the options that CuPy gives
+the compiler, for an exposure of square drops with three variances at several rotations. `benchmarks/gpu_model.py` makes
+times of these counts.
+
+All counts are of one input pixel. "Issued" are a warp's instructions times its 32 lanes, whether these are used or not:
+it is what a multiprocessor spends its time on. A sector is 32 bytes, as caches have them; an access of a warp takes as
+many as it touches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import re
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULT = ROOT / "benchmarks" / "results" / "gpu_counts.json"
+sys.path.insert(0, str(ROOT / "tests"))
+
+SHAPE = (128, 256)
+ROTATIONS = (0.0, 1.0, 20.0, 45.0)  # degrees
+
+# With a spline of a fixed step, so that its size does not depend on the distortion that is drawn.
+OPTIONS = {
+    "backend": "cuda",
+    "enable_var": True,
+    "compute_err": "from_var",
+    "propagate_dq": True,
+    "pixmap_stepsize": 16,
+    "pixmap_order": 3,
+}
+
+# Float64 operations that an instruction of PTX becomes: a first guess, and steps of Newton's that double its digits.
+FP64_STEPS = {"div": 8, "sqrt": 8, "rcp": 6}
+
+SPACES = ("global", "shared", "local", "param")
+
+
+def kind(text: str) -> tuple[str, int]:
+    """What an instruction of PTX counts as, and how many of these it is."""
+    name = re.sub(r"^@!?%p\d+\s+", "", text).split()[0].rstrip(";").split(".")
+    first = name[0]
+    if first in ("atom", "red"):
+        return f"atomics {'global' if 'global' in name else 'shared'}", 1
+    if first in ("ld", "st"):
+        space = next(space for space in SPACES if space in name)
+        # Parameters are operands of other instructions.
+        return ("none", 0) if space == "param" else (f"{'loads' if first == 'ld' else 'stores'} {space}", 1)
+    if first == "bar":
+        return "barriers", 1
+    if first in ("bra", "ret", "exit"):
+        return "branches", 1
+    # Moves vanish when registers are given out, and so do signs.
+    if first in ("mov", "cvta") or (first in ("neg", "abs") and name[-1][0] == "f"):
+        return "none", 0
+    if first == "cvt":
+        return ("conversions", 1) if "f64" in name else ("fp32" if "f32" in name else "integer", 1)
+    if first == "selp":
+        return "integer", 2 if name[-1].endswith("64") else 1
+    if "f64" in name:
+        return "fp64", FP64_STEPS.get(first, 1)
+    if "f32" in name:
+        return "fp32", 1
+    return "integer", 2 if name[-1] in ("s64", "u64", "b64") else 1
+
+
+def totals(instructions: Iterable[Any], pixels: int) -> dict[str, float]:
+    """Counts of one input pixel, of all instructions of a kernel."""
+    total: Counter[str] = Counter()
+    for counted in instructions:
+        what, times = kind(counted.text)
+        if what == "none":
+            continue
+        total[what] += times * counted.warps * 32
+        if what == "fp64":
+            total["fp64 used"] += times * counted.threads
+        if what.endswith(" global"):
+            total[f"sectors of {what}"] += counted.sectors
+    return {name: round(count / pixels, 3) for name, count in sorted(total.items())}
+
+
+def counts_of(rotation: float, shape: tuple[int, int] = SHAPE, **options: Any) -> dict[str, dict[str, float]]:
+    """Counts of each kernel that runs for one exposure, by the kernel's name, and of what is uploaded.
+
+    Parameters
+    ----------
+    rotation : float
+        Of the output frame against the exposure, degrees.
+    shape : (int, int), optional
+        Of the exposure.
+    **options
+        Other than `OPTIONS`, as `gpures.Resample` takes them.
+    """
+    import scenes
+    from cuda_on_ptx import PTXModule, module_of, ptx_cuda
+
+    import gpures
+    from gpures.backend.cuda.kernels import Program
+
+    modules: list[PTXModule] = []
+    uploaded = 0
+
+    class Counting(PTXModule):
+        def __init__(self, *arguments: Any):
+            super().__init__(*arguments)
+            self.got: list[str] = []
+            modules.append(self)
+
+        def get_function(self, name: str) -> Any:
+            self.got.append(name)
+            return super().get_function(name)
+
+    module_of.cache_clear()  # what was counted before
+    cuda = ptx_cuda(Counting)
+    copy = cuda.cuda.runtime.memcpyAsync
+
+    def counting(to: int, host: int, size: int, *how: Any) -> None:
+        nonlocal uploaded
+        uploaded += size
+        copy(to, host, size, *how)
+
+    cuda.cuda.runtime.memcpyAsync = counting
+    before, sys.modules["cupy"] = sys.modules.get("cupy"), cuda
+    try:
+        wcs = scenes.camera_wcs(shape, rotation=rotation, shift=(0.31, 0.17))
+        model, frame = scenes.model_of(wcs, shape, seed=1), scenes.frame_around(shape)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            scenes.mosaic(gpures.Resample, [model], frame, OPTIONS | options)
+    finally:
+        Program._programs.clear()
+        if before is None:
+            del sys.modules["cupy"]
+        else:
+            sys.modules["cupy"] = before
+    pixels = shape[0] * shape[1]
+    counts = {name: totals(module.counted(name), pixels) for module in modules for name in module.got}
+    found = {name: count for name, count in counts.items() if name.startswith(("splat", "fold")) and count}
+    return found | {"upload": {"bytes": round(uploaded / pixels, 2)}}
+
+
+def report() -> dict[str, Any]:
+    """Counts for all rotations, and what they are of."""
+    from cuda_on_ptx import target
+
+    from gpures.bench.machine import commit
+
+    cuda, architecture = target()
+    return {
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "commit": commit(ROOT),
+        "counted": "instructions issued, and sectors, for each input pixel, by kernel, in PTX",
+        "compiler": f"CUDA {cuda}, {architecture}",
+        "exposure": f"{SHAPE[1]} x {SHAPE[0]} pixels, float32, square drops, pixfrac 1, three variances, DQ",
+        "fp64_steps": FP64_STEPS,
+        "rotations": {f"{rotation:g}": counts_of(rotation) for rotation in ROTATIONS},
+    }
+
+
+def main() -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=RESULT, help="where the counts go (default: %(default)s)")
+    arguments = parser.parse_args()
+    content = report()
+    arguments.out.write_text(json.dumps(content, indent=1) + "\n")
+    for rotation, kernels in content["rotations"].items():
+        for name, counts in kernels.items():
+            print(f"{rotation:>4} degrees, {name}: " + ", ".join(f"{what} {n:.4g}" for what, n in counts.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

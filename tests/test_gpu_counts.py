@@ -1,0 +1,62 @@
+"""What the GPU's kernels do for each pixel: counted in the code that CUDA's compiler makes, and held to bounds."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+
+import cuda_on_ptx
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+# Counts of one input pixel, at a rotation in degrees, of square drops with three variances: no more than these.
+MOST = {
+    0.0: {"fp64": 200, "loads global": 24, "sectors of atomics global": 2.2, "integer": 850},
+    1.0: {"fp64": 250, "loads global": 24, "sectors of atomics global": 2.2, "integer": 900},
+    20.0: {"fp64": 650, "loads global": 27, "sectors of atomics global": 2.5, "integer": 1400},
+}
+
+
+@pytest.fixture(scope="module")
+def counts():
+    """benchmarks/gpu_counts.py."""
+    if reason := cuda_on_ptx.why_not():
+        pytest.skip(reason)
+    return runpy.run_path(str(BENCHMARKS / "gpu_counts.py"))
+
+
+@pytest.mark.parametrize("rotation", MOST)
+def test_counts_do_not_grow(counts, rotation):
+    """The kernel for square drops keeps to its bounds; so does memory, of which there is nothing that is local."""
+    found = counts["counts_of"](rotation, (64, 160))["splat_square_4"]
+    print(found)
+    for name, most in MOST[rotation].items():
+        assert 0.7 * most < found[name] < most, name
+    assert not any("local" in name for name in found)
+
+
+def test_kinds_of_instructions(counts):
+    """Each counts as what it takes a GPU."""
+    expected = {
+        "@%p3 fma.rn.f64 %fd1, %fd2, %fd3, %fd4;": ("fp64", 1),
+        "div.rn.f64 %fd1, %fd2, %fd3;": ("fp64", 8),
+        "setp.gt.f64 %p1, %fd1, %fd2;": ("fp64", 1),
+        "cvt.rzi.s32.f64 %r1, %fd1;": ("conversions", 1),
+        "add.s64 %rd1, %rd2, %rd3;": ("integer", 2),
+        "red.global.add.f64 [%rd1], %fd1;": ("atomics global", 1),
+        "ld.shared.f64 %fd1, [%r1];": ("loads shared", 1),
+        "ld.param.u64 %rd1, [splat_param_0];": ("none", 0),
+        "mul.rn.ftz.f32 %f1, %f2, %f3;": ("fp32", 1),
+        "bar.sync 0;": ("barriers", 1),
+    }
+    assert {text: counts["kind"](text) for text in expected} == expected
+
+
+def test_counts_that_are_kept_are_of_these_kernels():
+    """What benchmarks/gpu_model.py predicts from is there, for all rotations."""
+    kept = json.loads((BENCHMARKS / "results" / "gpu_counts.json").read_text())
+    for rotation, most in MOST.items():
+        found = kept["rotations"][f"{rotation:g}"]["splat_square_4"]
+        assert all(found[name] < most[name] for name in most), "run python benchmarks/gpu_counts.py"
