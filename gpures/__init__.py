@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gpures.cleaning import flag_outliers, match_sky
     from gpures.drizzle import Drizzle, blot_image
     from gpures.mosaicking import mosaic
+    from gpures.operators import drizzle_operator, noise_realizations
 
 __all__ = [
     "DeviceError",
@@ -44,9 +45,11 @@ __all__ = [
     "accelerate",
     "blot_image",
     "compute_mean_pixel_area",
+    "drizzle_operator",
     "flag_outliers",
     "match_sky",
     "mosaic",
+    "noise_realizations",
     "plot",
     "restore",
 ]
@@ -60,9 +63,11 @@ _LAZY = {
     "Drizzle": "gpures.drizzle",
     "accelerate": "gpures.acceleration",
     "blot_image": "gpures.drizzle",
+    "drizzle_operator": "gpures.operators",
     "flag_outliers": "gpures.cleaning",
     "match_sky": "gpures.cleaning",
     "mosaic": "gpures.mosaicking",
+    "noise_realizations": "gpures.operators",
     "plot": "gpures.plot",
     "restore": "gpures.acceleration",
 }

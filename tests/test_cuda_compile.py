@@ -84,7 +84,7 @@ def test_records_are_the_structs():
     """Each field of Python's records lies where the C++ struct has it, and nothing is left out."""
     found = []
     names = ("VIEW", "PIXMAP", "PLANE", "EXPOSURE", "MOSAIC", "WINDOW", "MERGED_PLANE", "MERGE", "BLOT")
-    names += ("STACK_IMAGE", "STACK", "CLIPPED", "COMPARISON")
+    names += ("STACK_IMAGE", "STACK", "CLIPPED", "COMPARISON", "OPERATOR")
     for name in names:
         for field, (dtype, offset, *_) in getattr(structs, name).fields.items():
             found.append((f"{name.title().replace('_', '')}.{field}", offset, dtype.itemsize))
