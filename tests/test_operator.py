@@ -164,6 +164,18 @@ def test_elements_are_the_definitions(own_backend, kernel, pixfrac, ratio, angle
     assert (difference <= bound[inside.ravel()]).all()  # bounds decide which way the same share is computed
 
 
+@pytest.mark.also_on_ptx
+@pytest.mark.parametrize("kernel", ["square", "gaussian"])
+def test_on_a_gpu(cuda, kernel):
+    """What a GPU's code makes is what a CPU makes, and sorted."""
+    exposure, frame = exposure_of(kernel, 0.7, 0.8, 31.0, shape=(7, 8))
+    operator, expected = (own_operator(backend, exposure, kernel, frame) for backend in ("cuda", "cpu"))
+    bound = truth_of(exposure, kernel, frame)[1]
+    assert operator.nnz == expected.nnz > 50
+    assert (np.abs((operator - expected).toarray()) <= bound).all()
+    assert_canonical(operator)
+
+
 def test_nothing_depends_on_threads(monkeypatch):
     """The same bits on any number of threads."""
     exposure, frame = exposure_of("square", 0.8, 0.9, 25.0, shape=(150, 170))

@@ -52,9 +52,13 @@ class CPUNoise:
         seed, realization, exposure : int
             What the noise is a function of, beside the pixel.
         """
+        operator.add_products(self.noise(sigma, seed, realization, exposure), self._sums)
+
+    def noise(self, sigma: np.ndarray, seed: int, realization: int, exposure: int) -> np.ndarray:
+        """That noise itself (Ny, Nx)."""
         noise = np.empty_like(sigma)
         _cpu.make_noise(seed, realization, exposure, sigma, noise, thread_count())
-        operator.add_products(noise, self._sums)
+        return noise
 
     def take(self, empty: float) -> np.ndarray:
         """The mean of what was added since this was called last, float32; pixels without weight have a given value."""

@@ -39,11 +39,14 @@ class CUDANoise:
         operator.add_products(None, self.weights)
 
     def add(self, operator: CUDAOperator, sigma: Any, seed: int, realization: int, exposure: int) -> None:  # noqa: D102
+        operator.add_products(self.noise(sigma, seed, realization, exposure), self._sums)
+
+    def noise(self, sigma: Any, seed: int, realization: int, exposure: int) -> Any:  # noqa: D102
         with self._device("making noise") as on:
             noise = on.cupy.empty(sigma.shape, np.float64)
             numbers = np.uint64(seed), np.uint32(realization), np.uint32(exposure), np.int64(sigma.size)
             on.call("make_noise", -(-sigma.size // 2), *numbers, sigma, noise)
-            operator.add_products(noise, self._sums)
+        return noise
 
     def take(self, empty: float) -> Any:  # noqa: D102
         with self._device("making a mosaic of noise") as on:
