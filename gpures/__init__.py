@@ -28,7 +28,7 @@ from gpures.resample.resampler import Resample
 from gpures.wcs.transforms import compute_mean_pixel_area
 
 if TYPE_CHECKING:
-    from gpures import plot
+    from gpures import plot, psf
     from gpures.acceleration import accelerate, restore
     from gpures.cleaning import flag_outliers, match_sky
     from gpures.drizzle import Drizzle, blot_image
@@ -51,6 +51,7 @@ __all__ = [
     "mosaic",
     "noise_realizations",
     "plot",
+    "psf",
     "restore",
 ]
 
@@ -69,6 +70,7 @@ _LAZY = {
     "mosaic": "gpures.mosaicking",
     "noise_realizations": "gpures.operators",
     "plot": "gpures.plot",
+    "psf": "gpures.psf",
     "restore": "gpures.acceleration",
 }
 

@@ -81,7 +81,7 @@ def test_cleaning_compiles(target):
 
 
 def test_operators_compile(target):
-    """So does what takes a matrix' entries: for one architecture of each kind every drop, for the others the shortest."""
+    """So does what takes a matrix' entries, of every drop for two architectures, and of points for all."""
     drops = KERNELS if target in [(12, "sm_70"), (13, "sm_90")] else ["point"]
     for kernel in drops:
         name = kernels.entries_name(kernel)

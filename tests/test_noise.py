@@ -207,7 +207,7 @@ def test_noise_of_errors():
 
 
 def test_unknown_variance():
-    """Where an input pixel's variance is not known, nor is the noise of what it falls on; bad pixels fall on nothing."""
+    """Where a pixel's variance is not known, nor is the noise of what it falls on; bad pixels fall on nothing."""
     (model,) = models_of(1)
     model["var_poisson"][8, 9] = -1.0
     model["dq"][8, 9] = 0
@@ -230,7 +230,7 @@ def test_unknown_variance():
         (
             {"noise": ("var_rnoise", "var_more")},
             ValueError,
-            "must have what 'noise' is made of, got none of 'var_more'",
+            "what 'noise' is made of, got none of 'var_more'",
         ),
         ({"backend": "drizzle"}, ValueError, "'backend' must be"),
         ({"fillval": "nothing"}, ValueError, "fillval"),

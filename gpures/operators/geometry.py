@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from gpures.arguments.arrays import got, on_device
 from gpures.arguments.values import checked_scale, first_device
@@ -23,7 +25,7 @@ from gpures.io import Input
 from gpures.resample.output_frame import OutputFrame
 from gpures.resample.output_model import OutputModel
 from gpures.wcs.seams import period_of
-from gpures.wcs.transforms import checked_wcs, world_to_pixel
+from gpures.wcs.transforms import checked_wcs, pixel_to_world, world_to_pixel
 
 __all__ = ["Geometry", "Placed"]
 
@@ -167,6 +169,16 @@ class Geometry(OutputFrame):
             order=self._options.pixmap_order,
             period=self.period,
         )
+
+    def pixel_to_pixel(self, wcs: Any) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+        """Pixel coordinates of an exposure's WCS, arrays of float64, to those of the frame; no bounding box counts."""
+        forward = pixel_to_world(wcs, self._world_to_pixel.axes.sky)
+
+        def evaluate(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            x, y = self._world_to_pixel(*forward(x, y))
+            return x, y
+
+        return evaluate
 
     def operator(self, exposure: Exposure, window: Box) -> Any:
         """The matrix of an exposure on a window of the frame, which is not empty.

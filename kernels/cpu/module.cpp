@@ -289,6 +289,8 @@ NB_MODULE(_cpu, m)
     m.def("fill_lanczos_table", [](Doubles table, int order) {
         for (std::size_t k = 0; k < table.size(); ++k) table.data()[k] = lanczos_value(static_cast<int>(k), order);
     });
+    m.def("reach_of_drop",
+          [](int kernel, double scale, double pixfrac) { return reach_of_drop(kernel, scale, pixfrac); });
     m.def("lanczos_entries", [](int order) { return lanczos_entries(order); });
     m.def("sums_of_weights", [](ReadFloats kept, Doubles sums, int threads) {
         if (kept.size() != sums.size()) throw nb::value_error("'sums' must be as many as those kept");
