@@ -52,12 +52,30 @@ def exclusive(counts: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def bytes_of_entries(entries: int, rows: int, index: np.dtype) -> int:
-    """Memory of a matrix of so many entries and rows."""
+    """Memory of a matrix.
+
+    Parameters
+    ----------
+    entries, rows : int
+        How many it has.
+    index : dtype
+        Type of its indices.
+    """
     return entries * (8 + index.itemsize) + (rows + 1) * index.itemsize
 
 
 def window_in_frame(exposure: Exposure, kernel: str, shape: tuple[int, int]) -> Box:
-    """The part of a frame of a shape (Ny, Nx) that an exposure may contribute to; it may be empty."""
+    """The part of a frame that an exposure may contribute to; it may be empty.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        The exposure.
+    kernel : str
+        Name of its kernel.
+    shape : (int, int)
+        Shape (Ny, Nx) of the frame.
+    """
     window = Box.nothing(shape)
     for _, _, part in copies_in_frame(exposure, kernel, shape)[0]:
         window = window.united(part)
@@ -155,7 +173,15 @@ class CPUOperator:
 
 
 def scipy_matrix(weights: np.ndarray, columns: np.ndarray, starts: np.ndarray, shape: tuple[int, int]) -> Any:
-    """A matrix of scipy's over arrays whose rows are sorted."""
+    """A matrix of scipy's.
+
+    Parameters
+    ----------
+    weights, columns, starts : ndarray
+        Its ``data``, ``indices`` and ``indptr``, sorted.
+    shape : (int, int)
+        Its shape.
+    """
     from scipy.sparse import csr_array
 
     matrix = csr_array((weights, columns, starts), shape=shape)
@@ -164,7 +190,16 @@ def scipy_matrix(weights: np.ndarray, columns: np.ndarray, starts: np.ndarray, s
 
 
 def check_size(size: int, available: int | None, name: str) -> None:
-    """Refuse an operator of an exposure, of a name, that takes more bytes than are available.
+    """Refuse an operator that does not fit.
+
+    Parameters
+    ----------
+    size : int
+        Bytes that it takes.
+    available : int or None
+        Bytes that there are, where that is known.
+    name : str
+        What the exposure is called.
 
     Raises
     ------

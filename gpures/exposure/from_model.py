@@ -126,7 +126,16 @@ def dq_of(model: InputModel, shape: tuple[int, int], propagate: bool) -> np.ndar
 
 
 def image_of(model: InputModel, name: str, shape: tuple[int, int]) -> np.ndarray:
-    """An array of a model, which the resampler's settings need.
+    """An array of a model that is needed.
+
+    Parameters
+    ----------
+    model : InputModel
+        The model.
+    name : str
+        The array's.
+    shape : (int, int)
+        Shape (Ny, Nx) of its data.
 
     Raises
     ------

@@ -168,10 +168,23 @@ def noise_realizations(
         ``var_flat`` that an exposure has; its ``err``; or the sum of variances of these names.
     fillval : float, str or None, optional
         Value of output pixels without weight, as in `gpures.Resample`.
-    kernel, pixfrac, weight_type, pixmap_stepsize, pixmap_order, pixmap_tolerance
-        As in `gpures.Resample`.
-    good_bits, backend, device
-        As in `gpures.drizzle_operator`.
+    kernel : {"square", "gaussian", "point", "turbo", "lanczos2", "lanczos3"}, optional
+        Shape of a drop.
+    pixfrac : float, optional
+        Linear size of a drop in input pixels, 0 to 2.
+    weight_type : {"ivm", "ivm-sky", "exptime"}, optional
+        Weights, as in `gpures.Resample`.
+    good_bits : int, str, list or None, optional
+        DQ flags to be ignored, as in `gpures.Resample`. By default none in a model, and in a file those that its
+        mission's mosaics forgive.
+    pixmap_stepsize, pixmap_order : int, optional
+        Grid on which the WCS is evaluated, as in `gpures.Resample`.
+    pixmap_tolerance : float, optional
+        Largest error of the pixel map, in output pixels.
+    backend : {"auto", "cuda", "cpu"}, optional
+        As in `gpures.Resample`. The drizzle package can't do this.
+    device : int, str, cupy.cuda.Device or None, optional
+        The GPU.
     to_host : bool, optional
         With the backend "cuda", whether images are numpy arrays. Else they are CuPy arrays.
 

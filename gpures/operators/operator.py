@@ -44,11 +44,19 @@ def drizzle_operator(
         The output WCS with its ``array_shape``, or what `gpures.Resample` takes as ``output_wcs``. With kernels other
         than "square" and "point" drops have the size that ``"pixel_scale_ratio"`` says, which in a mosaic that of its
         first exposure settles.
-    kernel, pixfrac, weight_type, pixmap_stepsize, pixmap_order, pixmap_tolerance
-        As in `gpures.Resample`.
+    kernel : {"square", "gaussian", "point", "turbo", "lanczos2", "lanczos3"}, optional
+        Shape of a drop.
+    pixfrac : float, optional
+        Linear size of a drop in input pixels, 0 to 2.
+    weight_type : {"ivm", "ivm-sky", "exptime"}, optional
+        Weights, as in `gpures.Resample`.
     good_bits : int, str, list or None, optional
-        As in `gpures.Resample`. By default no flags are good in a model, and of a file those that its mission's mosaics
-        forgive.
+        DQ flags to be ignored, as in `gpures.Resample`. By default none in a model, and in a file those that its
+        mission's mosaics forgive.
+    pixmap_stepsize, pixmap_order : int, optional
+        Grid on which the WCS is evaluated, as in `gpures.Resample`.
+    pixmap_tolerance : float, optional
+        Largest error of the pixel map, in output pixels.
     backend : {"auto", "cuda", "cpu"}, optional
         As in `gpures.Resample`. The drizzle package can't do this.
     device : int, str, cupy.cuda.Device or None, optional

@@ -97,10 +97,19 @@ def drizzled_psf(
         ``photutils.psf.GriddedPSFModel``, is evaluated at the pixels of the detector.
     size : int, optional
         Side of the image, output pixels; odd, so that the star lies in the middle pixel. It ends where the frame ends.
-    kernel, pixfrac, weight_type, pixmap_stepsize, pixmap_order, pixmap_tolerance
-        As in `gpures.Resample`.
+    kernel : {"square", "gaussian", "point", "turbo", "lanczos2", "lanczos3"}, optional
+        Shape of a drop.
+    pixfrac : float, optional
+        Linear size of a drop in input pixels, 0 to 2.
+    weight_type : {"ivm", "ivm-sky", "exptime"}, optional
+        Weights, as in `gpures.Resample`.
     good_bits : int, str, list or None, optional
-        As in `gpures.drizzle_operator`.
+        DQ flags to be ignored, as in `gpures.Resample`. By default none in a model, and in a file those that its
+        mission's mosaics forgive.
+    pixmap_stepsize, pixmap_order : int, optional
+        Grid on which the WCS is evaluated, as in `gpures.Resample`.
+    pixmap_tolerance : float, optional
+        Largest error of the pixel map, in output pixels.
 
     Returns
     -------
