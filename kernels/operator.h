@@ -49,6 +49,8 @@ struct Entries {
     }
 };
 
+constexpr long long LONGEST_BY_INSERTION = 64;
+
 // The entries of a row, to be sorted. Two of one input pixel, which falls on an output pixel twice where the output is
 // periodic, go by their weights.
 template <class Index>
@@ -85,8 +87,17 @@ struct Row {
         }
     }
 
+    // What threads leave is nearly sorted, and most rows are short.
+    GPURES_FN void sort_by_insertion(long long n) const
+    {
+        for (long long k = 1; k < n; ++k) {
+            for (long long at = k; at > 0 && is_before(at, at - 1); --at) exchange(at, at - 1);
+        }
+    }
+
     GPURES_FN void sort(long long n) const
     {
+        if (n <= LONGEST_BY_INSERTION) return sort_by_insertion(n);
         for (long long top = n / 2; top-- > 0;) sink(top, n);
         while (n > 1) {
             exchange(0, --n);

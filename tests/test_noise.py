@@ -236,7 +236,7 @@ def test_unknown_variance():
         ({"fillval": "nothing"}, ValueError, "fillval"),
     ],
 )
-def test_refused(change, error, text):
+def test_what_no_noise_is_made_of(change, error, text):
     """What can't be used is named."""
     with pytest.raises(error, match=text):
         gpures.noise_realizations(**({"models": models_of(1), "n": 1, "seed": 1} | OPTIONS | change))

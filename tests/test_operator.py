@@ -281,7 +281,7 @@ def test_collapsed_drops_are_told(caplog):
         ({"exposure": 3}, TypeError, "must be"),
     ],
 )
-def test_refused(change, error, text):
+def test_what_no_operator_is_made_of(change, error, text):
     """What can't be used is named."""
     arguments = {"exposure": one_model(), "frame": frame_of("gwcs", 1.0), "backend": "cpu"} | change
     with pytest.raises(error, match=text):
@@ -307,6 +307,17 @@ def test_too_large(monkeypatch):
     monkeypatch.setattr("gpures.backend.operator.available_memory", lambda: 20_000)
     with pytest.raises(MemoryError, match=r"operator of model 'exposure3.fits' needs 0.00 GiB of memory"):
         gpures.drizzle_operator(one_model(), frame_of("gwcs", 1.0), backend="cpu")
+
+
+def test_long_rows():
+    """Rows of hundreds of entries are sorted as well."""
+    exposure, frame = exposure_of("square", 1.0, 20.0, 25.0, shape=(60, 70))
+    exposure.pixmap.full[3, 4] = exposure.pixmap.full[3, 5]
+    operator = own_operator("cpu", exposure, "square", frame)
+    assert np.diff(operator.indptr).max() > 200
+    assert_canonical(operator)
+    weights = oracle.weights_of(exposure).sum()
+    assert 0.3 * weights < operator.sum() <= weights * (1 + 1e-12)
 
 
 def test_indices_of_64_bits(monkeypatch):

@@ -129,6 +129,16 @@ def test_only_what_is_needed(monkeypatch):
     assert (limits.xmax - limits.xmin + 1) * (limits.ymax - limits.ymin + 1) < 500
 
 
+def test_all_that_reach_are_found(monkeypatch):
+    """Where too few pixels are looked at to begin with, as a WCS bends, it is seen that more reach the image."""
+    frame = scenes.frame_around(SHAPE, 0.7, margin=3)
+    arguments = models_of(1), frame, place_of(frame, 70, 66), lambda x, y: np.full_like(x, 0.1)
+    expected = drizzled_psf(*arguments, size=21)
+    monkeypatch.setattr("gpures.psf.drizzled.MARGIN", -7.0)
+    made = drizzled_psf(*arguments, size=21)
+    np.testing.assert_allclose(made.weight, expected.weight, rtol=1e-12)
+
+
 def test_positions():
     """A SkyCoord, in any system, is the place that its coordinates are."""
     frame = scenes.frame_around(SHAPE, margin=3)
@@ -192,7 +202,7 @@ def test_models_of_photutils():
         ({"kernel": "no"}, ValueError, "'kernel' must be one of"),
     ],
 )
-def test_refused(change, error, text):
+def test_what_no_psf_is_made_of(change, error, text):
     """What can't be used is named."""
     frame = scenes.frame_around(SHAPE, margin=3)
     arguments = {"models": models_of(2), "frame": frame, "position": place_of(frame, 50, 48), "psf": gaussian(0)}
