@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
+import types
 
+import files
 import numpy as np
 import oracle
 import pytest
@@ -307,6 +310,67 @@ def test_too_large(monkeypatch):
     monkeypatch.setattr("gpures.backend.operator.available_memory", lambda: 20_000)
     with pytest.raises(MemoryError, match=r"operator of model 'exposure3.fits' needs 0.00 GiB of memory"):
         gpures.drizzle_operator(one_model(), frame_of("gwcs", 1.0), backend="cpu")
+
+
+def test_stays_on_the_device(stand_in, monkeypatch):
+    """With `to_host=False` the matrix is CuPy's, of the very arrays that were made there."""
+    made = []
+
+    def csr_matrix(arrays, shape):
+        made.append((*(array.get() for array in arrays), shape))
+        return made
+
+    for name in ("cupyx", "cupyx.scipy", "cupyx.scipy.sparse"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    sys.modules["cupyx.scipy.sparse"].csr_matrix = csr_matrix
+    model, frame = one_model(20.0), frame_of("gwcs", 1.0)
+    assert gpures.drizzle_operator(model, frame, backend="cuda", to_host=False, kernel="point") is made
+    expected = gpures.drizzle_operator(model, frame, backend="cuda", kernel="point")
+    data, indices, indptr, shape = made[0]
+    assert shape == expected.shape
+    for got, of_scipy in ((data, expected.data), (indices, expected.indices), (indptr, expected.indptr)):
+        assert got.dtype == of_scipy.dtype
+        np.testing.assert_array_equal(got, of_scipy)
+
+
+def test_on_a_real_gpu(gpu):
+    """CuPy's matrix gives the sums of scipy's."""
+    model, frame = one_model(20.0), frame_of("gwcs", 1.0)
+    there = gpures.drizzle_operator(model, frame, backend="cuda", to_host=False)
+    data = model["data"].ravel().astype("f8")
+    expected = gpures.drizzle_operator(model, frame, backend="cpu") @ data
+    np.testing.assert_allclose((there @ gpu.asarray(data)).get(), expected, rtol=1e-11, atol=1e-11)
+
+
+def test_too_large_for_a_gpu(stand_in, monkeypatch):
+    """More entries than are counted there, or than its memory holds, are refused before they are made."""
+    model, frame = one_model(), frame_of("gwcs", 1.0)
+    with monkeypatch.context() as few:
+        few.setattr("gpures.backend.operator.MOST_NARROW", 1000)
+        with pytest.raises(MemoryError, match=r"entries in \d+ rows, and on a GPU they are counted to 2147483647"):
+            gpures.drizzle_operator(model, frame, backend="cuda", kernel="point")
+    stand_in.memory = 1 << 14
+    with pytest.raises(MemoryError, match=r"needs 0\.00 GiB of memory"):
+        gpures.drizzle_operator(model, frame, backend="cuda", kernel="point")
+
+
+def test_of_a_file(tmp_path):
+    """Of an image of a file those flags are forgiven that its mission's mosaics forgive."""
+    path = tmp_path / "one_cal.fits"
+    files.jwst_file(path)
+    (model,) = gpures.io.read(path)
+    frame = scenes.frame_around(model["data"].shape, ra=float(centre_of(model)[0]), dec=float(centre_of(model)[1]))
+    operator = gpures.drizzle_operator(path, frame, backend="cpu")
+    expected = gpures.drizzle_operator(model, frame, backend="cpu", good_bits="~513")
+    assert operator.nnz == expected.nnz > 100
+    assert gpures.drizzle_operator(path, frame, backend="cpu", good_bits=0).nnz < operator.nnz
+    np.testing.assert_array_equal(operator.data, expected.data)
+
+
+def centre_of(model):
+    """Where the middle of a model lies on the sky."""
+    ny, nx = model["data"].shape
+    return model["wcs"](nx / 2, ny / 2)
 
 
 def test_long_rows():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,15 +121,13 @@ class Geometry(OutputFrame):
         """Warn of what the kernel does not do, as `warnings.warn` would it in the caller."""
         warn_of_kernel(self._options.kernel, self._options.pixfrac, stacklevel + 1)
 
-    def placed(self, exposure: Any, arrays: Sequence[str] = ()) -> Placed:
+    def placed(self, exposure: Any) -> Placed:
         """Read and check an exposure.
 
         Parameters
         ----------
         exposure : mapping or gpures.io.Input
             One of the exposures. The first with a pixel scale settles the pixel scale ratio, if the frame has none.
-        arrays : sequence of str
-            Arrays that are needed besides, which a model may lack.
 
         Raises
         ------
@@ -137,7 +135,7 @@ class Geometry(OutputFrame):
             Something in it is missing or wrong.
         """
         if isinstance(exposure, Input):
-            exposure = exposure.read(self._options.arrays(()) | {name for name in arrays if name in exposure.sizes})
+            exposure = exposure.read()  # all of it, as pixels of JWST that are NaN in any array are bad
         for key in NEEDED:
             if key not in exposure:
                 raise KeyError(f"Attempt to access non-existent key '{key}' in a data model.")

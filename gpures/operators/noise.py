@@ -59,7 +59,7 @@ class NoiseRealizations(Sequence[Any]):
         self._exposures: list[_Noisy] = []
         names = VARIANCES if noise is None else noise
         for number, given in enumerate(geometry.exposures):
-            placed = geometry.placed(given, names)
+            placed = geometry.placed(given)
             sigma = _sigma_of(placed, names, noise is None)
             if placed.window.is_empty:
                 continue

@@ -76,7 +76,7 @@ def drizzle_operator(
     TypeError, ValueError, KeyError, RuntimeError
         An argument or the exposure can't be used; the text says what, what it got and what it expected.
     MemoryError
-        The matrix does not fit in memory, or has more entries than CuPy can count.
+        The matrix does not fit in memory, or has 2**31 entries or more on a GPU.
     DeviceError
         The GPU can't be used.
 

@@ -67,8 +67,8 @@ class CUDAOperator:
             entries = int(counted.sum(dtype=np.int64))
             if index_type(entries, rows, exposure.shape[0] * exposure.shape[1]) != index:
                 raise MemoryError(
-                    f"The operator of {exposure.name} has {entries} entries in {rows} rows, and matrices of CuPy count "
-                    "no further than 2147483647: use backend='cpu', or take a smaller frame or a part of the exposure."
+                    f"The operator of {exposure.name} has {entries} entries in {rows} rows, and on a GPU they are "
+                    "counted to 2147483647: use backend='cpu', or take a smaller frame or a part of the exposure."
                 )
             del counts
             _check_memory(on, bytes_of_entries(entries, rows, index), exposure.name)
@@ -115,9 +115,7 @@ class CUDAOperator:
         from cupyx.scipy.sparse import csr_matrix
 
         with self._device("making a matrix"):
-            matrix = csr_matrix((self.weights, self.columns, self.starts), shape=shape)
-        matrix.has_sorted_indices = True
-        return matrix
+            return csr_matrix((self.weights, self.columns, self.starts), shape=shape)
 
 
 def _exposure_there(on: Device, exposure: Exposure, kernel: str, kept: list[Any]) -> np.ndarray:
