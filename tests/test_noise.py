@@ -171,10 +171,15 @@ def test_each_by_itself():
         made[4]
 
 
-def test_scatter():
+@pytest.mark.filterwarnings("ignore:Kernel 'gaussian' is not a flux-conserving kernel")
+@pytest.mark.parametrize(
+    ("kernel", "pixfrac", "ratio"), [("square", 0.8, 0.9), ("turbo", 0.3, 0.4), ("gaussian", 1.0, 2.0)]
+)
+def test_scatter(kernel, pixfrac, ratio):
     """2,000 realizations scatter as the propagated variances say; 1.02 times as much is told apart."""
-    models = models_of()
-    resample = gpures.Resample({"wcs": FRAME}, variance_method="propagated", compute_err="from_var", **without_frame())
+    models, frame = models_of(), scenes.frame_around(SHAPE, ratio, margin=2)
+    options = {"kernel": kernel, "pixfrac": pixfrac, "good_bits": "~1", "backend": "cpu"}
+    resample = gpures.Resample({"wcs": frame}, variance_method="propagated", compute_err="from_var", **options)
     for model in models:
         resample.add_model(model)
     resample.finalize()
@@ -182,19 +187,14 @@ def test_scatter():
     there = variance > 0
     total = np.zeros(there.sum())
     of_realizations = []
-    for image in gpures.noise_realizations(models, 2000, 5, **OPTIONS):
+    for image in gpures.noise_realizations(models, 2000, 5, frame=frame, **options):
         ratio = image[there].astype(float) ** 2 / variance[there]
         total += ratio
         of_realizations.append(ratio.mean())
     assert np.abs(total / 2000 - 1).max() < 6 * np.sqrt(2 / 2000)
     mean, uncertain = np.mean(of_realizations), np.std(of_realizations) / np.sqrt(2000)
-    assert uncertain < 0.02 / 5  # so that a factor of 1.02 would be seen
+    assert uncertain < 0.02 / 4.5  # so that a factor of 1.02 would be seen
     assert abs(mean - 1) < 4 * uncertain
-
-
-def without_frame():
-    """The options without the frame."""
-    return {name: value for name, value in OPTIONS.items() if name != "frame"}
 
 
 def test_noise_of_errors():
@@ -204,6 +204,17 @@ def test_noise_of_errors():
     by_err = gpures.noise_realizations(models, 1, 1, noise="err", **OPTIONS)[0]
     np.testing.assert_allclose(by_err, 3 * unit, rtol=4 * EPS32)
     assert np.any(unit)
+
+
+def test_noise_of_spectra():
+    """Noise is scaled as the data are: of spectral flux densities by the pixel scale ratio."""
+    (model,) = scenes.spectral_models((12, 14), 1)
+    frame = {"wcs": scenes.spectral_frame((12, 14)), "pixel_scale_ratio": 0.5}
+    options = {"backend": "cpu", "frame": frame}
+    plain = gpures.noise_realizations([model], 1, 3, **options)[0]
+    scaled = gpures.noise_realizations([model | {"bunit_data": "Jy"}], 1, 3, **options)[0]
+    assert np.any(plain)
+    np.testing.assert_allclose(scaled, 2 * plain, rtol=4 * EPS32)
 
 
 def test_unknown_variance():

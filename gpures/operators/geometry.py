@@ -152,8 +152,8 @@ class Geometry(OutputFrame):
         if self.backend == "cpu" and any(map(on_device, checked.arrays().values())):
             names = ", ".join(repr(key) for key, value in model.items() if on_device(value))
             raise TypeError(
-                f"{names} of model '{model.name}' is on a GPU, and backend='cpu' works in host memory: use "
-                "backend='cuda', or pass array.get()."
+                f"{names} of model '{model.name}' is on a GPU, and this is computed in host memory: pass array.get(), "
+                "or use backend='cuda' where there is a choice."
             )
         return Placed(checked, model, window_in_frame(checked, self.kernel, self.shape))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -24,8 +23,6 @@ from gpures.wcs.inverse import roots
 from gpures.wcs.positions import pixel_at
 
 __all__ = ["DrizzledPSF", "drizzled_psf"]
-
-log = logging.getLogger(__name__)
 
 # Points along each axis of an exposure, from the nearest of which its pixel at a position is looked for.
 SAMPLES = 17
