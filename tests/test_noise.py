@@ -209,7 +209,7 @@ def test_noise_of_errors():
 def test_noise_of_spectra():
     """Noise is scaled as the data are: of spectral flux densities by the pixel scale ratio."""
     (model,) = scenes.spectral_models((12, 14), 1)
-    frame = {"wcs": scenes.spectral_frame((12, 14)), "pixel_scale_ratio": 0.5}
+    frame = {"wcs": scenes.spectral_frame((12, 14)), "pixel_scale": 0.1, "pixel_scale_ratio": 0.5}
     options = {"backend": "cpu", "frame": frame}
     plain = gpures.noise_realizations([model], 1, 3, **options)[0]
     scaled = gpures.noise_realizations([model | {"bunit_data": "Jy"}], 1, 3, **options)[0]
