@@ -11,6 +11,7 @@ import numpy as np
 import oracle
 import pytest
 import scenes
+from astropy.wcs import WCS
 from scipy.sparse import coo_array, csr_array, diags_array
 from tolerances import EPS32, EPS64, EXPONENT, GEOMETRY
 
@@ -264,6 +265,37 @@ def test_around_a_frame(own_backend):
     operator.sum_duplicates()
     expected, bound = truth_of(one, "lanczos3", (9, 12))
     assert (np.abs(operator.toarray() - expected) <= bound + 2 * EPS64 * np.abs(expected)).all()
+
+
+def sky(projection, shape, scale, at=(0.0, 0.0)):
+    """FITS WCS of a projection, with pixels of `scale` degrees."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = [f"RA---{projection}", f"DEC--{projection}"]
+    wcs.wcs.crval, wcs.wcs.cdelt = at, (-scale, scale)
+    wcs.wcs.crpix = (np.array(shape[::-1]) + 1) / 2
+    wcs.array_shape = shape
+    return wcs
+
+
+@pytest.mark.parametrize("backend", ["cpu", "cuda"])
+@pytest.mark.parametrize(("projection", "kernel"), [("CAR", "square"), ("CAR", "gaussian"), ("AIT", "square")])
+def test_across_a_seam(host_cuda, backend, projection, kernel):
+    """In frames of the whole sky an exposure across the seam, and around a pole, is where the resampler has it."""
+    shape = (30, 33)
+    for latitude in (20.0, 89.0):
+        model = scenes.model_of(sky("TAN", shape, 0.6, (180.0, latitude)), shape, seed=3)
+        frame = {"wcs": sky(projection, (60, 120), 3.0), "pixel_scale": 10800.0, "pixel_scale_ratio": 5.0}
+        options = {"kernel": kernel, "backend": backend, "good_bits": "~1"}
+        expected = resampled([model], frame, enable_var=False, **options)
+        operator = gpures.drizzle_operator(model, frame, **options)
+        assert_canonical(operator)
+        weight = (operator @ np.ones(operator.shape[1])).reshape(60, 120)
+        assert (weight[:, :60] > 0).any()
+        assert (weight[:, 60:] > 0).any()
+        np.testing.assert_allclose(weight, expected["wht"], rtol=1e-9, atol=1e-9)
+        sums = (operator @ model["data"].ravel().astype("f8")).reshape(60, 120)
+        there = weight > 1e-6
+        np.testing.assert_allclose((sums / np.where(there, weight, 1))[there], expected["data"][there], rtol=1e-9)
 
 
 def test_collapsed_drops_are_told(caplog):
