@@ -203,7 +203,8 @@ def test_nothing_depends_on_threads(monkeypatch):
         np.testing.assert_array_equal(getattr(made[0], name), getattr(made[1], name))
 
 
-@pytest.mark.parametrize(("kernel", "pixfrac", "ratio"), [("square", 0.8, 0.7), ("gaussian", 1.0, 1.4)])
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(("pixfrac", "ratio"), [(0.8, 0.7), (1.0, 1.4)])
 def test_covariance(kernel, pixfrac, ratio):
     """The diagonal of W diag(variance) W^T over the squared weights is the propagated variance, of two exposures."""
     models = [one_model(10.0 * k, seed=k) for k in range(2)]
@@ -217,7 +218,7 @@ def test_covariance(kernel, pixfrac, ratio):
             operator @ diags_array(model[name].astype("f8").ravel()) @ operator.T
             for operator, model in zip(operators, models, strict=True)
         )
-        there = weight != 0
+        there = np.abs(weight) > 1e-3 * weight.max()  # where Lanczos' weights do not all but cancel
         variance = covariance.diagonal()[there] / weight[there] ** 2
         np.testing.assert_allclose(variance, expected[name].ravel()[there], rtol=1e-12)
         assert (abs(covariance - covariance.T)).max() <= 8 * EPS64 * abs(covariance).max()
