@@ -156,6 +156,15 @@ def test_realizations_are_mosaics(own_backend):
     np.testing.assert_allclose(made.weight, expected["wht"], rtol=8 * EPS32)
 
 
+def test_beside_the_frame():
+    """An exposure that misses the frame has no noise in it, and takes its number all the same."""
+    far = scenes.model_of(scenes.imaging_wcs(SHAPE, shift=(900.0, 0.0)), SHAPE)
+    models = [far, *models_of()]
+    image = gpures.noise_realizations(models, 1, 8, **OPTIONS, fillval="NaN")[0]
+    expected = drizzled(models, 0, 8, backend="cpu", good_bits="~1", pixfrac=0.8)["data"]
+    np.testing.assert_allclose(image, expected, rtol=8 * EPS32, atol=8 * EPS32)
+
+
 def test_each_by_itself():
     """A realization is the same however it is asked for, and a sequence is what it behaves as."""
     made = gpures.noise_realizations(models_of(), 4, 1, **OPTIONS)

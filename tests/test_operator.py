@@ -299,6 +299,17 @@ def test_across_a_seam(host_cuda, backend, projection, kernel):
         np.testing.assert_allclose((sums / np.where(there, weight, 1))[there], expected["data"][there], rtol=1e-9)
 
 
+def test_drops_that_meet_themselves():
+    """In a frame that a drop goes round, what falls on a pixel from both sides is one entry, and what Resample has."""
+    model = scenes.model_of(sky("TAN", (12, 13), 2.0, (170.0, 5.0)), (12, 13), seed=3)
+    frame = {"wcs": sky("CAR", (3, 6), 60.0), "pixel_scale": 216000.0, "pixel_scale_ratio": 0.75}
+    operator = gpures.drizzle_operator(model, frame, backend="cpu", kernel="lanczos3", good_bits="~1")
+    assert_canonical(operator)
+    expected = resampled([model], frame, enable_var=False, kernel="lanczos3", good_bits="~1")
+    weight = operator @ np.ones(operator.shape[1])
+    np.testing.assert_allclose(weight, expected["wht"].ravel(), atol=1e-11 * np.abs(weight).max())
+
+
 def test_collapsed_drops_are_told(caplog):
     """Drops without an area have no entries, and are told."""
     pixmap = oracle.pixel_map((6, 8), (5.0, 5.0))
