@@ -75,9 +75,9 @@ def drizzled_psf(
     """PSF of a mosaic at a position: a star of each exposure's PSF there, drizzled with the exposure's weights.
 
     Only the pixels around the position are looked at, on the CPU: what it takes depends on ``size`` and the number of
-    exposures, and not on the frame. The image is what `gpures.Resample` makes with the same options of exposures that show nothing but the star,
-    in surface brightness, times the area of an output pixel: all of it adds up to 1 where the weights are the same and
-    the kernel conserves flux.
+    exposures, and not on the frame. The image is what `gpures.Resample` makes with the same options of exposures that
+    show nothing but the star, in surface brightness, times the area of an output pixel: all of it adds up to 1 where
+    the weights are the same and the kernel conserves flux.
 
     Parameters
     ----------
