@@ -28,11 +28,12 @@ from gpures.resample.resampler import Resample
 from gpures.wcs.transforms import compute_mean_pixel_area
 
 if TYPE_CHECKING:
-    from gpures import plot
+    from gpures import plot, psf
     from gpures.acceleration import accelerate, restore
     from gpures.cleaning import flag_outliers, match_sky
     from gpures.drizzle import Drizzle, blot_image
     from gpures.mosaicking import mosaic
+    from gpures.operators import drizzle_operator, noise_realizations
 
 __all__ = [
     "DeviceError",
@@ -44,10 +45,13 @@ __all__ = [
     "accelerate",
     "blot_image",
     "compute_mean_pixel_area",
+    "drizzle_operator",
     "flag_outliers",
     "match_sky",
     "mosaic",
+    "noise_realizations",
     "plot",
+    "psf",
     "restore",
 ]
 
@@ -60,10 +64,13 @@ _LAZY = {
     "Drizzle": "gpures.drizzle",
     "accelerate": "gpures.acceleration",
     "blot_image": "gpures.drizzle",
+    "drizzle_operator": "gpures.operators",
     "flag_outliers": "gpures.cleaning",
     "match_sky": "gpures.cleaning",
     "mosaic": "gpures.mosaicking",
+    "noise_realizations": "gpures.operators",
     "plot": "gpures.plot",
+    "psf": "gpures.psf",
     "restore": "gpures.acceleration",
 }
 

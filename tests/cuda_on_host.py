@@ -28,6 +28,9 @@ from pathlib import Path
 
 import numpy as np
 
+# Options of CUDA's compiler, as the C++ compiler has them.
+AS_HERE = {"-fmad=false": "-ffp-contract=off"}
+
 SHIM = Path(__file__).with_suffix(".h")
 
 NONSENSE = 0xAB  # as a float64 -1e-103, as a float32 -1e-12
@@ -332,7 +335,8 @@ def compiled(code: str, options: tuple, names: list[str]) -> Path:
         with tempfile.TemporaryDirectory(dir=folder) as own:
             source, made = Path(own, "kernels.cpp"), Path(own, "kernels.so")
             source.write_text(text)
-            command = [compiler, *options, "-O1", "-shared", "-fPIC", "-w", str(source), "-o", str(made)]
+            flags = [AS_HERE.get(option, option) for option in options]
+            command = [compiler, *flags, "-O1", "-shared", "-fPIC", "-w", str(source), "-o", str(made)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise CompileException(done.stderr)

@@ -80,11 +80,29 @@ def test_cleaning_compiles(target):
     assert all(spilled == 0 for _, spilled in used.values())
 
 
+def test_operators_compile(target):
+    """So does what takes a matrix' entries, of every drop for two architectures, and of points for all."""
+    drops = KERNELS if target in [(12, "sm_70"), (13, "sm_90")] else ["point"]
+    for kernel in drops:
+        name = kernels.entries_name(kernel)
+        used = compile_cuda(target[0], "operator.cu", target[1], kernels.entries_options(kernel))
+        print(f"CUDA {target[0]}, {target[1]}, {name}: {used[name][0]} registers, {used[name][1]} bytes spilled")
+        assert list(used) == [name]
+        assert used[name][1] == 0
+
+
+def test_rows_and_noise_compile(target):
+    """So do the kernels that go over rows, and noise."""
+    used = compile_cuda(target[0], "rows.cu", target[1], kernels.UNFUSED)
+    assert sorted(used) == ["add_products", "make_noise", "sort_rows", "take_means"]
+    assert all(spilled == 0 for _, spilled in used.values())
+
+
 def test_records_are_the_structs():
     """Each field of Python's records lies where the C++ struct has it, and nothing is left out."""
     found = []
     names = ("VIEW", "PIXMAP", "PLANE", "EXPOSURE", "MOSAIC", "WINDOW", "MERGED_PLANE", "MERGE", "BLOT")
-    names += ("STACK_IMAGE", "STACK", "CLIPPED", "COMPARISON")
+    names += ("STACK_IMAGE", "STACK", "CLIPPED", "COMPARISON", "OPERATOR")
     for name in names:
         for field, (dtype, offset, *_) in getattr(structs, name).fields.items():
             found.append((f"{name.title().replace('_', '')}.{field}", offset, dtype.itemsize))

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import gpures
-from gpures import Drizzle, Resample, blot_image, compute_mean_pixel_area, io, plot
+from gpures import Drizzle, Resample, blot_image, compute_mean_pixel_area, io, plot, psf
 from gpures.acceleration import Acceleration, original, used
 from gpures.box import Box
 from gpures.cleaning import (
@@ -31,6 +31,7 @@ from gpures.cleaning import (
 from gpures.errors import EmptyMosaicError, IncompleteError, MissingDependencyError, ProgramError
 from gpures.exposure.options import Options
 from gpures.mosaicking import CellMosaic, Mosaic, SkyCell, mosaic_cells, read_cells
+from gpures.operators import NoiseRealizations
 from gpures.resample import AddedModel
 from gpures.typing import Flags, Model, ModelLike, MosaicLike, MosaicModel
 
@@ -258,6 +259,22 @@ def drawn(made: Mosaic, first: MosaicLike, exposure: Model, path: Path) -> None:
     found = plot.difference(made, first, scale="data", threshold=0.1)
     assert_type(found, plot.Difference)
     print(found.values, found.scale, found.threshold, found.largest, found.rms, found.above, found.pixels, found.alone)
+
+
+def simulated(models: list[Model], wcs: object) -> NDArray[np.float64]:
+    """An operator, noise, and a PSF."""
+    operator = gpures.drizzle_operator(models[0], wcs, kernel="turbo", backend="cpu", device=None, to_host=True)
+    print(operator @ np.ravel(models[0]["data"]), operator.T)
+    noise = gpures.noise_realizations(models, 10, seed=1, frame={"wcs": wcs}, noise=("var_rnoise",), fillval="NaN")
+    assert_type(noise, NoiseRealizations)
+    assert_type(len(noise), int)
+    print(noise[0], noise[1:3], [image.mean() for image in noise], noise.weight, noise.wcs)
+    sampled = psf.SampledPSF(np.ones((5, 5)), oversampling=2, centre=(2.0, 2.0))
+    assert_type(sampled([0.0], [1.0]), NDArray[np.float64])
+    made = psf.drizzled_psf(models, wcs, (1.0, 2.0), [sampled, lambda x, y: x * y], size=11, pixfrac=0.8)
+    assert_type(made, psf.DrizzledPSF)
+    print(made.weight, made.box.slices, made.position, made.names)
+    return made.data
 
 
 def accelerated() -> None:

@@ -40,6 +40,7 @@ __all__ = [
     "check_memory",
     "copies_in_frame",
     "cut",
+    "flat_drops_told",
     "named_arrays",
 ]
 
@@ -368,13 +369,7 @@ class Accumulators(ABC):
 
     def _tell_of_passed_over(self, count: int, name: str) -> None:
         """Log how many drops without an area there are more than when this was called last."""
-        if count > self._passed_over:
-            log.warning(
-                "%d pixels of %s have no area in the output, where their square drops are collapsed or folded: they "
-                "were passed over.",
-                count - self._passed_over,
-                name,
-            )
+        flat_drops_told(count - self._passed_over, name)
         self._passed_over = count
 
     @abstractmethod
@@ -576,6 +571,17 @@ def copies_in_frame(
     set_drop(record, exposure, kernel, in_memory)
     copies, whole = _cpu.copies(record.ctypes.data, shape[1], shape[0], thread_count())
     return [(x, y, Box(*part)) for x, y, part in copies], whole
+
+
+def flat_drops_told(count: int, name: str) -> None:
+    """Log that drops of an exposure, of a name, have no area, if any has none."""
+    if count > 0:
+        log.warning(
+            "%d pixels of %s have no area in the output, where their square drops are collapsed or folded: they were "
+            "passed over.",
+            count,
+            name,
+        )
 
 
 def cut(array: Any, window: Box) -> Any:

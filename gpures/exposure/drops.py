@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from gpures.arguments.arrays import got
 from gpures.arguments.values import checked_ratio
 
@@ -14,6 +16,7 @@ __all__ = [
     "LARGEST_PIXFRAC",
     "checked_kernel",
     "effective_kernel",
+    "ratio_in_single",
     "sizing_ratio",
     "warn_of_kernel",
 ]
@@ -55,6 +58,14 @@ def sizing_ratio(given: float | None, kernel: str, estimated: Callable[[], float
     if given is not None:
         return checked_ratio(given)
     return 1.0 if kernel in ("square", "point") else estimated()  # those take their size from the pixel map
+
+
+def ratio_in_single(ratio: float) -> float:
+    """A pixel scale ratio as the reference hands it on, in float32.
+
+    To float32 sums the digits beyond make no difference but one: which entry of the Lanczos table is nearest.
+    """
+    return float(np.float32(ratio))
 
 
 def warn_of_kernel(kernel: str, pixfrac: float, stacklevel: int) -> None:

@@ -18,7 +18,7 @@ from gpures.exposure.pixmap import PixelMap
 from gpures.exposure.weights import Weight, bad_bits, left_out, measured_time, union, weight_of
 from gpures.wcs.transforms import resample_range
 
-__all__ = ["exposure_of", "exposure_of_variances", "sky_level"]
+__all__ = ["exposure_of", "exposure_of_variances", "image_of", "sky_level"]
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +68,8 @@ def exposure_of(
         data=data,
         weight=weight,
         dq=dq if options.propagate_dq or weight.bad_bits else None,
-        err=_image_of(model, "err", shape) if options.averages_err else None,
-        extras={name: _image_of(model, name, shape) for name in options.extra_array_names},
+        err=image_of(model, "err", shape) if options.averages_err else None,
+        extras={name: image_of(model, name, shape) for name in options.extra_array_names},
         **_variances_of(model, shape, variance_names, options),
         exposure_time=time,
         effective_time=_effective_time(model) if options.enable_exptime_map else time,
@@ -125,8 +125,17 @@ def dq_of(model: InputModel, shape: tuple[int, int], propagate: bool) -> np.ndar
     return dq
 
 
-def _image_of(model: InputModel, name: str, shape: tuple[int, int]) -> np.ndarray:
-    """An array of a model, which the resampler's settings need.
+def image_of(model: InputModel, name: str, shape: tuple[int, int]) -> np.ndarray:
+    """An array of a model that is needed.
+
+    Parameters
+    ----------
+    model : InputModel
+        The model.
+    name : str
+        The array's.
+    shape : (int, int)
+        Shape (Ny, Nx) of its data.
 
     Raises
     ------

@@ -27,6 +27,7 @@ __all__ = [
     "MOSAIC",
     "MOST_MERGED",
     "MOST_PLANES",
+    "OPERATOR",
     "PIXMAP",
     "PLANE",
     "STACK",
@@ -152,6 +153,13 @@ COMPARISON = np.dtype(
     [(name, _POINTER) for name in ("data", "expected", "lower", "err")]
     + [("ny", "i8"), ("nx", "i8"), ("background", "f8"), ("snr", "f8", (3,)), ("scale", "f8", (3,))]
     + [("sharpness", "f8"), ("smoothing", "f8"), ("found", _POINTER)],
+    align=True,
+)
+
+OPERATOR = np.dtype(
+    [("nx", "i8")]
+    + [(name, "i4") for name in ("x0", "x1", "y0", "y1", "wide")]
+    + [(name, _POINTER) for name in ("next", "columns", "weights", "passed_over")],
     align=True,
 )
 

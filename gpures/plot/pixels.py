@@ -14,7 +14,8 @@ import numpy as np
 
 from gpures.arguments.arrays import as_host
 from gpures.typing import MosaicLike
-from gpures.wcs.transforms import ARCSEC_PER_RADIAN, celestial_frame, compute_mean_pixel_area, world_to_pixel
+from gpures.wcs.positions import pixel_at
+from gpures.wcs.transforms import ARCSEC_PER_RADIAN, compute_mean_pixel_area
 
 __all__ = [
     "Drawable",
@@ -197,13 +198,7 @@ def part_of(model: Mapping[str, Any], around: Any = None, size: Any = None) -> P
         return Part(slice(0, ny), slice(0, nx), (-0.5, nx - 0.5), (-0.5, ny - 0.5))
     if model.get("wcs") is None:
         raise ValueError("'around' needs a WCS, and the image has none.")
-    if hasattr(around, "icrs"):
-        from astropy.coordinates import ICRS
-
-        # A SkyCoord by itself would keep its equinox where the other one is the default.
-        there = getattr(around, "frame", around).transform_to(celestial_frame(model["wcs"]) or ICRS()).spherical
-        around = there.lon.deg, there.lat.deg
-    x, y = (float(place[0]) for place in world_to_pixel(model["wcs"])(*(np.array([float(v)]) for v in around)))
+    x, y = pixel_at(model["wcs"], around)
     sides = np.broadcast_to(np.array([nx, ny]) / 5 if size is None else np.asarray(size, float) / scale_of(model), (2,))
     if not (np.all(sides > 0) and np.all(np.isfinite(sides))):
         raise ValueError(f"'size' must be one or two positive numbers of arcsec, got {size!r}.")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gpures.arguments.values import checked_scale
 from gpures.backend.base import Accumulators, Part
 from gpures.box import Box
-from gpures.exposure.drops import sizing_ratio
+from gpures.exposure.drops import ratio_in_single, sizing_ratio
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.from_model import exposure_of_variances
 from gpures.exposure.input_model import InputModel
@@ -193,6 +193,4 @@ class Hooks:
         ratio = sizing_ratio(
             ratio, self._options.drop, lambda: pixmap.mean_scale_ratio(self._output_array_shape, limits)
         )
-        # The reference hands it on in float32. With float32 sums the digits beyond make no difference but one: which
-        # entry of the Lanczos table is nearest.
-        return float(np.float32(ratio)) if self._options.accumulator_dtype == np.float32 else float(ratio)
+        return ratio_in_single(ratio) if self._options.accumulator_dtype == np.float32 else float(ratio)

@@ -13,13 +13,16 @@
 #include <thread>
 
 #include "../blot.h"
+#include "../operator.h"
 #include "../outliers.h"
+#include "../random.h"
 #include "../splat.h"
 #include "../stack.h"
 #include "images.h"
 #include "irregular_drops.h"
 #include "maps.h"
 #include "merge.h"
+#include "operator.h"
 #include "outliers.h"
 #include "pass.h"
 #include "record_fields.h"
@@ -187,6 +190,47 @@ NB_MODULE(_cpu, m)
         const IrregularDrops found = irregular_drops(exposure_at(exposure));
         return nb::make_tuple(found.flat, found.pixels, found.corners, found.at_edges_alone);
     });
+    // An exposure as a matrix: its entries are counted, or taken.
+    m.def("take_entries", [](std::uintptr_t exposure, std::uintptr_t address, long long nx, long long ny, int threads) {
+        const Released released;
+        check_sides(ny, nx);
+        take_entries(exposure_at(exposure), *reinterpret_cast<const Operator*>(address), nx, ny, threads);
+    });
+    m.def("sort_rows", [](std::uintptr_t address, int threads) {
+        const Released released;
+        sort_rows(*reinterpret_cast<const Operator*>(address), threads);
+    });
+    m.def(
+        "add_products",
+        [](std::uintptr_t address, std::optional<ReadDoubles> image, Doubles sums, int threads) {
+            const Operator& o = *reinterpret_cast<const Operator*>(address);
+            if (sums.ndim() != 2) throw nb::value_error("'sums' must be an image");
+            const auto [ny, nx] = std::make_tuple(sums.shape(0), sums.shape(1));
+            const double* const values = image ? image->data() : nullptr;
+            const Released released;
+            if (o.y1 >= static_cast<long long>(ny) || o.x1 >= static_cast<long long>(nx)) {
+                throw nb::value_error("'sums' must be of the frame's shape");
+            }
+            const long long stride = static_cast<long long>(nx);
+            add_products(o, values, sums.data() + o.y0 * stride + o.x0, stride, threads);
+        },
+        nb::arg("operator"), nb::arg("image").noconvert().none(), nb::arg("sums").noconvert(), nb::arg("threads"));
+    m.def(
+        "make_noise",
+        [](std::uint64_t seed, unsigned realization, unsigned exposure, ReadDoubles sigma, Doubles noise, int threads) {
+            if (noise.size() != sigma.size()) throw nb::value_error("'noise' must be of the shape of 'sigma'");
+            const Released released;
+            make_noise(seed, realization, exposure, static_cast<long long>(sigma.size()), sigma.data(), noise.data(),
+                       threads);
+        },
+        nb::arg("seed"), nb::arg("realization"), nb::arg("exposure"), nb::arg("sigma").noconvert(),
+        nb::arg("noise").noconvert(), nb::arg("threads"));
+    // The words that it is made of, for four words of a counter and two of a key.
+    m.def("philox", [](std::tuple<unsigned, unsigned, unsigned, unsigned> counter, unsigned key0, unsigned key1) {
+        const auto [a, b, c, d] = counter;
+        const Words w = philox({{a, b, c, d}}, key0, key1);
+        return std::make_tuple(w.word[0], w.word[1], w.word[2], w.word[3]);
+    });
     m.def("misses", [](std::uintptr_t exposure, long long nx, long long ny, int threads) {
         const Released released;
         const Misses found = misses(exposure_at(exposure), nx, ny, threads);
@@ -245,6 +289,8 @@ NB_MODULE(_cpu, m)
     m.def("fill_lanczos_table", [](Doubles table, int order) {
         for (std::size_t k = 0; k < table.size(); ++k) table.data()[k] = lanczos_value(static_cast<int>(k), order);
     });
+    m.def("reach_of_drop",
+          [](int kernel, double scale, double pixfrac) { return reach_of_drop(kernel, scale, pixfrac); });
     m.def("lanczos_entries", [](int order) { return lanczos_entries(order); });
     m.def("sums_of_weights", [](ReadFloats kept, Doubles sums, int threads) {
         if (kept.size() != sums.size()) throw nb::value_error("'sums' must be as many as those kept");

@@ -2,6 +2,7 @@
 
 #include "../blot.h"
 #include "../exposure.h"
+#include "../operator.h"
 #include "../outliers.h"
 #include "../stack.h"
 
@@ -159,6 +160,16 @@ std::vector<Field> record_fields()
         GPURES_FIELD(Comparison, sharpness),
         GPURES_FIELD(Comparison, smoothing),
         GPURES_FIELD(Comparison, found),
+        GPURES_FIELD(Operator, nx),
+        GPURES_FIELD(Operator, x0),
+        GPURES_FIELD(Operator, x1),
+        GPURES_FIELD(Operator, y0),
+        GPURES_FIELD(Operator, y1),
+        GPURES_FIELD(Operator, wide),
+        GPURES_FIELD(Operator, next),
+        GPURES_FIELD(Operator, columns),
+        GPURES_FIELD(Operator, weights),
+        GPURES_FIELD(Operator, passed_over),
     };
 #undef GPURES_FIELD
 }

@@ -11,6 +11,7 @@
 namespace gpures {
 
 struct Blot;
+struct Operator;
 
 // Doubles in a row of a tile's sums. Beyond its pixels there is room on both sides, so that a vector of any width can
 // be added at any of them.
@@ -63,6 +64,7 @@ struct Walk {
     void (*blot_row)(const Blot&, long long row);
     // At the pixels of an exposure, whose places go into `room` for 2 nx numbers.
     void (*blot_exposure_row)(const Exposure&, const Blot&, long long row, double* room);
+    void (*entries)(const Exposure&, const Block&, const Operator&, void* workspace);  // see walk/entries.h
 };
 
 // That of the widest vectors that this processor has.

@@ -11,13 +11,39 @@ from typing import Any
 
 from gpures import _cpu
 from gpures.backend.cuda.device import explained
-from gpures.exposure.structs import BLOT, CLIPPED, COMPARISON, EXPOSURE, MERGE, MOSAIC, STACK, STACK_IMAGE, WINDOW
+from gpures.exposure.structs import (
+    BLOT,
+    CLIPPED,
+    COMPARISON,
+    EXPOSURE,
+    MERGE,
+    MOSAIC,
+    OPERATOR,
+    STACK,
+    STACK_IMAGE,
+    WINDOW,
+)
 
-__all__ = ["BLOCK_OF_SPLAT", "Program", "digest_of", "options", "source_folder", "splat_name", "splat_options"]
+__all__ = [
+    "BLOCK_OF_SPLAT",
+    "UNFUSED",
+    "Program",
+    "digest_of",
+    "entries_name",
+    "entries_options",
+    "options",
+    "source_folder",
+    "splat_name",
+    "splat_options",
+]
 
 # Input pixels, and threads, of a block of splat.cu, (x, y). A warp takes 32 of one row, whose drops fall on
 # neighbouring output pixels, so that its atomic adds share sectors of memory.
 BLOCK_OF_SPLAT = (32, 8)
+
+
+# Options for a file in which products and sums are rounded one by one.
+UNFUSED = ("-fmad=false",)
 
 
 @lru_cache
@@ -41,7 +67,13 @@ def options() -> tuple[str, ...]:
     """Options of the compiler. CuPy's cache knows nothing of the headers, so their digest is among them."""
     folder = source_folder()
     sizes = {"EXPOSURE": EXPOSURE, "MOSAIC": MOSAIC, "WINDOW": WINDOW, "MERGE": MERGE, "BLOT": BLOT}
-    sizes |= {"CLIPPED": CLIPPED, "STACK": STACK, "STACK_IMAGE": STACK_IMAGE, "COMPARISON": COMPARISON}
+    sizes |= {
+        "OPERATOR": OPERATOR,
+        "CLIPPED": CLIPPED,
+        "STACK": STACK,
+        "STACK_IMAGE": STACK_IMAGE,
+        "COMPARISON": COMPARISON,
+    }
     return (
         "-std=c++17",
         f"-I{folder}",
@@ -81,6 +113,16 @@ def splat_options(kernel: str, planes: int, squared: int = 0, whole: bool = True
     macros = {"SPLAT": name, "KERNEL": kernel.upper(), "PLANES": planes, "SQUARED": squared, "WHOLE": int(whole)}
     macros |= {"WIDTH": width, "HEIGHT": height}
     return tuple(f"-DGPURES_{macro}={value}" for macro, value in macros.items())
+
+
+def entries_name(kernel: str) -> str:
+    """Name of the entry point that takes the entries of a matrix, for the drops of a kernel."""
+    return f"take_entries_{kernel}"
+
+
+def entries_options(kernel: str) -> tuple[str, ...]:
+    """Further options for that entry point."""
+    return f"-DGPURES_ENTRIES={entries_name(kernel)}", f"-DGPURES_KERNEL={kernel.upper()}"
 
 
 class Program:
@@ -135,9 +177,13 @@ class Program:
         """Entry point of ``mosaic.cu``, by its name."""
         return self._function("mosaic.cu", name, ())
 
+    def entries(self, kernel: str) -> Any:
+        """Entry point of ``operator.cu``, as `entries_name` names it."""
+        return self._function("operator.cu", entries_name(kernel), entries_options(kernel))
+
     def of_file(self, file: str, name: str) -> Any:
         """Entry point of a file that is compiled as it is, such as ``blot.cu``."""
-        return self._function(file, name, ())
+        return self._function(file, name, UNFUSED if file == "rows.cu" else ())
 
     def _function(self, file: str, name: str, more: tuple[str, ...]) -> Any:
         function = self._functions.get(name)

@@ -55,6 +55,10 @@ class Device:
         array = array if on_device(array) else np.ascontiguousarray(array, dtype)
         return self.cupy.ascontiguousarray(of_type(aligned(self.cupy.asarray(array)), dtype))
 
+    def entries(self, kernel: str) -> Any:
+        """The kernel that takes the entries of a matrix, for the drops of a kernel."""
+        return self._program.entries(kernel)
+
     def call(self, name: str, pixels: int, *arguments: Any) -> None:
         """Call a kernel for so many pixels.
 

@@ -10,6 +10,7 @@
 #include <new>
 
 #include "block_maps.h"
+#include "entries.h"
 #include "pixel_sums.h"
 #include "tile_rows.h"
 
@@ -158,8 +159,8 @@ void prepare(void* workspace) { new (workspace) Workspace(); }
 
 Walk walk_for_this_isa()
 {
-    return {sizeof(Workspace), prepare, reach,     walk_tile, weights,
-            fill_pixmap,       misses,  merge_row, blot_row,  blot_exposure_row};
+    return {sizeof(Workspace), prepare,           reach,       walk_tile, weights, fill_pixmap, misses, merge_row,
+            blot_row,          blot_exposure_row, take_entries};
 }
 
 GPURES_END
