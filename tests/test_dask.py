@@ -22,6 +22,7 @@ from astropy.io import fits
 
 import gpures
 from gpures.cli import main
+from gpures.extras import install
 from gpures.mosaicking import distributed as by_workers
 from gpures.mosaicking import tiling
 from gpures.mosaicking.plan import make_plan
@@ -298,7 +299,7 @@ def test_without_dask(monkeypatch, tmp_path, paths, capsys):
     monkeypatch.setitem(sys.modules, "distributed", None)
     command = ["mosaic", *map(str, paths), "-q", "-o", str(tmp_path / "x.zarr"), "--scheduler", "local"]
     assert main(command) == 1
-    assert "pip install 'gpures[dask]'" in capsys.readouterr().err
+    assert install("dask") in capsys.readouterr().err
 
 
 def test_workers_fetch_what_they_read(tmp_path, client, paths):

@@ -8,9 +8,11 @@ from importlib import resources
 from pathlib import Path
 
 import docstrings
+import pytest
 
 from gpures import _cpu
 from gpures.backend.cuda.kernels import digest_of, source_folder
+from gpures.extras import install
 
 
 def test_extension_is_of_the_installed_source():
@@ -62,3 +64,15 @@ def test_extras_that_texts_name_exist():
     }
     assert {"cuda12", "cuda13", "drizzle"} <= named
     assert named <= known
+
+
+def test_messages_say_what_can_be_installed():
+    """They name packages, those of other extras that an extra names included, and no extra that there is not."""
+    own = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert install("plot") == f"pip install '{own['plot'][0]}'"
+    for of_zarr in ("zarr", "xarray", "dask[array]"):
+        assert f"'{of_zarr}>=" in install("dask")
+    assert install("dask").count("'distributed>=") == 1
+    assert "gpures" not in install("demo")
+    with pytest.raises(ValueError, match="got \\['nonsense'\\]"):
+        install("nonsense")

@@ -19,6 +19,7 @@ from gpures.arguments.arrays import got
 from gpures.box import Box
 from gpures.errors import MissingDependencyError
 from gpures.exposure.options import Options
+from gpures.extras import install
 from gpures.machine.threads import sharing
 from gpures.mosaicking.content import content_of, pixels_with_data
 from gpures.mosaicking.plan import Plan
@@ -245,7 +246,7 @@ def _distributed() -> Any:
     try:
         import distributed
     except ImportError as error:
-        raise MissingDependencyError("Workers need dask.distributed: pip install 'gpures[dask]'.") from error
+        raise MissingDependencyError(f"Workers need dask.distributed: {install('dask')}.") from error
     return distributed
 
 

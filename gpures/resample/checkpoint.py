@@ -27,6 +27,7 @@ from gpures.arguments.arrays import as_host
 from gpures.backend.base import Accumulators, Part
 from gpures.box import Box
 from gpures.errors import FileError, MissingDependencyError, MissingFileError
+from gpures.extras import install
 from gpures.io.atomic import written
 from gpures.io.regular import opened_file
 from gpures.resample.plain import as_json, of_json
@@ -318,7 +319,7 @@ def _zarr() -> Any:
     try:
         import zarr
     except ImportError as error:
-        raise MissingDependencyError("Checkpoints need zarr: pip install 'gpures[zarr]'.") from error
+        raise MissingDependencyError(f"Checkpoints need zarr: {install('zarr')}.") from error
     return zarr
 
 
