@@ -130,9 +130,9 @@ INTERSPHINX := 1
 docs: $(VENV)/.test
 	$(BIN)/sphinx-build --fail-on-warning --keep-going -D disable_intersphinx=$(INTERSPHINX) docs build/docs
 
-# The steps of the Dockerfile, for machines without a GPU.
+# The steps of the Dockerfile, for machines without a GPU; TARGET=lab takes those with a notebook server.
 test-docker: $(VENV)/.test
-	$(BIN)/python tests/image.py --build-arg CUDA=none
+	$(BIN)/python tests/image.py --build-arg CUDA=none $(if $(TARGET),--target $(TARGET))
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
