@@ -7,7 +7,6 @@ under another name.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -30,6 +29,7 @@ from gpures.errors import FileError, MissingDependencyError, MissingFileError
 from gpures.extras import install
 from gpures.io.atomic import written
 from gpures.io.regular import opened_file
+from gpures.machine import locks
 from gpures.resample.plain import as_json, of_json
 
 __all__ = ["Checkpoint", "Saved", "in_use", "is_checkpoint", "remove", "save_accumulators"]
@@ -269,7 +269,7 @@ def _make(folder: Path) -> None:
 def _locked(lock: Path, folder: Path, words: str) -> Iterator[None]:
     with open(lock, "w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locks.lock(file.fileno())
         except BlockingIOError:
             raise FileError(folder, words) from None
         yield
