@@ -158,7 +158,8 @@ $(VENV)-lowest/.test: $(SOURCES)
 	$(OLDEST_PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --upgrade uv
 	$(call UV_INSTALL,lowest-direct)
-	$(@D)/bin/uv pip install --quiet --python $(@D)/bin/python 'pyparsing<3.3'  # later ones warn of old matplotlib's calls
+	# Later ones warn of the calls of old matplotlib, and refuse numpy 2.0.0.
+	$(@D)/bin/uv pip install --quiet --python $(@D)/bin/python 'pyparsing<3.3' 'pandas<3'
 	touch $@
 
 .PHONY: $(VENV)-newest/.test

@@ -83,7 +83,7 @@ import mmap, os, sys
 sys.modules["fcntl"] = None  # as on Windows
 for name in ("MAP_PRIVATE", "MAP_ANONYMOUS", "MADV_NOHUGEPAGE"):
     delattr(mmap, name)
-for name in ("sysconf", "sched_getaffinity", "O_NOFOLLOW", "O_NONBLOCK", "O_DIRECTORY"):
+for name in ("sched_getaffinity", "O_NOFOLLOW", "O_NONBLOCK", "O_DIRECTORY"):
     delattr(os, name)
 import gpures
 from gpures import io

@@ -55,7 +55,7 @@ class Acceleration:
     Parameters
     ----------
     options : gpures.exposure.options.Options
-        What `accelerate` was called with.
+        What `gpures.accelerate` was called with.
 
     Attributes
     ----------
