@@ -5,6 +5,9 @@
 #   docker build --tag gpures --build-arg CUDA=12 .    or for CUDA 12 (from 525 on)
 #   docker build --tag gpures --build-arg CUDA=none .  or without CuPy, for the CPU alone
 #   docker run --rm --gpus all gpures selftest
+#
+#   docker build --tag gpures-lab --target lab .       with a notebook server, and the notebooks
+#   docker run --rm --publish 127.0.0.1:8888:8888 gpures-lab
 ARG PYTHON=3.12
 
 # ---- gpures, compiled, in an environment of its own -----------------------------------------------------------------
@@ -36,6 +39,31 @@ RUN case "${CUDA}" in \
     && SETUPTOOLS_SCM_PRETEND_VERSION_FOR_GPURES="${VERSION}" \
         /opt/gpures/bin/python -m pip install --no-cache-dir ".[drizzle${cuda}${EXTRAS}]" \
     && /opt/gpures/bin/python -m pip uninstall --yes pip
+
+# ---- with a notebook server: of --target lab alone ------------------------------------------------------------------
+
+FROM python:${PYTHON}-slim-bookworm AS build-lab
+
+COPY --from=build /opt/gpures /opt/gpures
+RUN /opt/gpures/bin/python -m ensurepip \
+    && /opt/gpures/bin/python -m pip install --no-cache-dir 'jupyterlab>=4.2' 'matplotlib>=3.8.4' 'stcal>=1.20' 'tqdm>=4.60' \
+    && /opt/gpures/bin/python -m pip uninstall --yes pip
+
+FROM python:${PYTHON}-slim-bookworm AS lab
+
+RUN groupadd --gid 1000 gpures && useradd --uid 1000 --gid gpures --no-create-home gpures
+ENV HOME=/tmp
+
+COPY --from=build-lab /opt/gpures /opt/gpures
+COPY notebooks /notebooks
+ENV PATH=/opt/gpures/bin:$PATH
+ENV NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
+WORKDIR /notebooks
+USER 1000:1000
+ENTRYPOINT ["jupyter", "lab", "--ip=0.0.0.0", "--no-browser"]
+CMD []
 
 # ---- what runs ------------------------------------------------------------------------------------------------------
 

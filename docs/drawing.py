@@ -9,6 +9,7 @@ from gpures import Resample, _cpu
 from gpures.demo import nircam
 from gpures.demo.scene import make_scene
 from gpures.demo.sky import frame_around
+from gpures.mosaicking import SkyCell
 
 # Okabe and Ito's colours, which those with any colour vision tell apart.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8a8a8a"
@@ -45,6 +46,19 @@ def simulated():
     models = nircam.make_exposures(scene, 9, (128, 128))
     options = {"pixfrac": 0.7, "fillval": "NaN", "good_bits": nircam.GOOD_BITS, "compute_err": "from_var"}
     resample = Resample({"wcs": frame_around(models, nircam.NATIVE_SCALE / 2)}, **options)
+    resample.add_models(models)
+    resample.finalize()
+    return models, resample.output_model
+
+
+@functools.cache
+def of_tutorial():
+    """The exposures of the tutorial, and its mosaic."""
+    scene = make_scene(nircam.NRCB5["CRVAL1"], nircam.NRCB5["CRVAL2"])
+    models = nircam.make_exposures(scene, n_exposures=4, shape=(128, 128))
+    frame = SkyCell("tutorial", scene.ra0, scene.dec0, nx=320, ny=320, pixel_scale=nircam.NATIVE_SCALE / 2).wcs
+    options = {"pixfrac": 0.8, "good_bits": nircam.GOOD_BITS, "compute_err": "from_var", "fillval": "NaN"}
+    resample = Resample({"wcs": frame}, **options)
     resample.add_models(models)
     resample.finalize()
     return models, resample.output_model

@@ -202,20 +202,39 @@ class Commands(Directive):
         """Make it."""
         parser = build_parser()
         (commands,) = (a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-        found: list[nodes.Node] = [help_of(parser)]
+        found: list[nodes.Node] = [nodes.paragraph(text=parser.description)]
         for name, command in commands.items():
             section = nodes.section(ids=[f"gpures-{name}"], names=[f"gpures {name}"])
-            section += [nodes.title(text=f"gpures {name}"), help_of(command)]
+            section += [nodes.title(text=f"gpures {name}"), *help_of(command, name)]
             found.append(section)
         return found
 
 
-def help_of(parser: argparse.ArgumentParser) -> nodes.Node:
-    """Help of a parser, as wide as a page."""
-    own = parser.formatter_class
-    parser.formatter_class = lambda prog: own(prog, max_help_position=28, width=88)
-    text = parser.format_help()
-    return nodes.literal_block(text, text, language="text")
+def help_of(parser: argparse.ArgumentParser, name: str) -> list[nodes.Node]:
+    """Help of a command: lists of its options, which are as wide as the page."""
+    usage = " ".join(parser.format_usage().split()).removeprefix("usage: ")
+    found: list[nodes.Node] = [nodes.literal_block(usage, usage, language="text", classes=["usage"])]
+    found.append(as_it_is(parser.description or ""))
+    formatter = parser._get_formatter()
+    for group in parser._action_groups:
+        actions = [action for action in group._group_actions if action.help != argparse.SUPPRESS]
+        if not actions:
+            continue
+        options = nodes.definition_list(classes=["options"])
+        for action in actions:
+            words = formatter._format_action_invocation(action)
+            term = nodes.term("", "", nodes.literal(words, words), ids=[f"gpures-{name}-{action.dest}"])
+            told = as_it_is(formatter._expand_help(action))
+            options += nodes.definition_list_item("", term, nodes.definition("", told))
+        found += [nodes.rubric(text=(group.title or "").capitalize()), options]
+    return found + [as_it_is(text) for text in (parser.epilog or "").split("\n\n") if text]
+
+
+def as_it_is(text: str) -> nodes.Node:
+    """Paragraph in which ``--`` is no dash."""
+    paragraph = nodes.paragraph(text=text)
+    paragraph["support_smartquotes"] = False
+    return paragraph
 
 
 def test_role(name: str, rawtext: str, text: str, lineno: int, inliner: Any, **_: Any) -> tuple[list, list]:

@@ -1,6 +1,6 @@
 """The image that the Dockerfile describes, built without Docker: its steps run in a folder that is a system of its own.
 
-    python tests/image.py [--build-arg NAME=VALUE ...] [--keep FOLDER]
+    python tests/image.py [--build-arg NAME=VALUE ...] [--target STAGE] [--keep FOLDER]
 
 Each stage is a folder in which `chroot` runs the steps, as Docker would, with nothing of this machine in reach: no
 files, no environment. Three things differ. The base image, Python on Debian, is Debian's own Python, which debootstrap
@@ -144,8 +144,34 @@ def copy(text: str, stage: Stage, stages: Mapping[str, Stage], context: Path) ->
             shutil.copyfile(source, file)
 
 
-def build(folder: Path, given: Mapping[str, str], context: Path) -> Stage:
-    """Build all stages.
+def needed(target: str | None) -> list[tuple[str, str]]:
+    """Instructions of a stage, the last one if none is named, and of those that it copies from: what Docker takes."""
+    stages: dict[str, list[tuple[str, str]]] = {"": []}
+    name = ""
+    for instruction, value in instructions():
+        if instruction == "FROM":
+            name = value.split()[2]
+            stages[name] = []
+        stages[name].append((instruction, value))
+    wanted = {target or name}
+    if not wanted <= stages.keys():
+        raise ValueError(f"There is no stage {target!r}, but {', '.join(filter(None, stages))}.")
+    while (
+        more := {
+            origin
+            for stage in wanted
+            for instruction, value in stages[stage]
+            if instruction == "COPY"
+            for origin in re.findall(r"--from=(\S+)", value)
+        }
+        - wanted
+    ):
+        wanted |= more
+    return [step for stage, steps in stages.items() if stage in wanted | {""} for step in steps]
+
+
+def build(folder: Path, given: Mapping[str, str], context: Path, target: str | None = None) -> Stage:
+    """Build the stages that one needs.
 
     Parameters
     ----------
@@ -155,18 +181,20 @@ def build(folder: Path, given: Mapping[str, str], context: Path) -> Stage:
         Build arguments.
     context : Path
         What COPY copies from.
+    target : str, optional
+        The stage; the last one if none is named.
 
     Returns
     -------
     Stage
-        The last one.
+        That one.
     """
     before: dict[str, str] = {}  # arguments declared before the first stage, which FROM alone sees
     bases: dict[str, Path] = {}
     stages: dict[str, Stage] = {}
     stage: Stage | None = None
     lent = {"PIP_CERT": f"/{CERTIFICATES}", "DEBIAN_FRONTEND": "noninteractive"}
-    for instruction, value in instructions():
+    for instruction, value in needed(target):
         print(f"{stage.name if stage else 'image'}: {instruction} {' '.join(value.split())}", flush=True)
         if instruction == "ARG" and stage is None:
             before |= {name: given.get(name, default) for name, default in assignments(value).items()}
@@ -206,11 +234,17 @@ def check(image: Stage) -> None:
     """Run what the image runs, and look for what it should not hold."""
     if image.user.split(":")[0] in ("0", "root"):
         raise ValueError("The image runs as root.")
+    if image.name == "lab":
+        print("JupyterLab", image.run([*image.entrypoint, "--version"], capture=True), flush=True)
+        image.entrypoint, image.command = ["gpures"], ["info"]
     found = json.loads(image.run([*image.entrypoint, *image.command, "--json"], capture=True))
     print(f"backend taken: {found['auto']['backend']}", flush=True)
     if found["auto"]["backend"] != "cpu":
         raise ValueError("There is no GPU here, so the image should take the CPU.")
     image.run([*image.entrypoint, "selftest"])
+    exposure = image.run(["python3", "-c", "from gpures.demo import hst; print(hst.find_exposure())"], capture=True)
+    image.run([*image.entrypoint, "mosaic", exposure.strip(), "-o", "/tmp/mosaic.fits", "--good-bits", "none"])
+    image.run([*image.entrypoint, "run", "-m", "gpures", "info"])
     left = [
         name
         for name in ("usr/bin/g++", "src", "root/.cache", "var/lib/apt/lists/lock")
@@ -228,6 +262,7 @@ def main() -> int:
     """Build and check."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE", help="as docker build's")
+    parser.add_argument("--target", metavar="STAGE", help="as docker build's")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="build there, and leave it")
     arguments = parser.parse_args()
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
@@ -239,7 +274,7 @@ def main() -> int:
         subprocess.run(["git", "clone", "--quiet", "--depth", "1", f"file://{ROOT}", context], check=True)
         folder = arguments.keep or Path(temporary, "stages")
         folder.mkdir(parents=True, exist_ok=True)
-        check(build(folder, given, context))
+        check(build(folder, given, context, arguments.target))
     return 0
 
 

@@ -16,6 +16,7 @@ from gpures import bench, io
 from gpures.bench import scale, scenes, table
 from gpures.cli import main
 from gpures.errors import MissingDependencyError
+from gpures.extras import install
 from gpures.mosaicking import tiling
 
 pytestmark = [pytest.mark.xdist_group("workers"), pytest.mark.filterwarnings("ignore")]
@@ -148,7 +149,7 @@ def test_what_is_missing_is_said(monkeypatch):
     assert list(errors) == ["tiles, zarr", "save", "workers"]
     for name, words in errors.items():
         assert words.startswith(MissingDependencyError.__name__)
-        assert f"pip install 'gpures[{'dask' if name == 'workers' else 'zarr'}]'" in words
+        assert install("dask" if name == "workers" else "zarr") in words
     assert [row["reached"] is not None for row in report[bench.SCALE] if row["name"].startswith("FITS")] == [True]
 
 

@@ -604,7 +604,7 @@ def no_driver():
 
 
 FAILURES = {
-    "no cupy": (lambda: None, "needs CuPy: pip install 'gpures\\[cuda13\\]'"),
+    "no cupy": (lambda: None, "needs CuPy: pip install 'cupy-cuda13x"),
     "no driver": (no_driver, "no NVIDIA driver on this machine"),
     "no device": (
         lambda: broken(failures={"getDeviceCount": CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable device")}),
@@ -614,12 +614,12 @@ FAILURES = {
     "an empty folder": (lambda: types.ModuleType("cupy"), "imported as 'cupy' is not CuPy"),
     "old driver": (
         lambda: broken(failures={"getDeviceCount": CUDARuntimeError("cudaErrorInsufficientDriver: insufficient")}),
-        "driver is missing, or too old .*gpures\\[cuda12\\]",
+        "driver is missing, or too old .*pip install 'cupy-cuda12x",
     ),
     "old device": (lambda: HostCUDA(capability=(6, 1)), "compute capability 6.1, and CUDA 13 compiles for 7.5"),
     "rather old device": (
         lambda: HostCUDA(capability=(7, 0)),
-        "7.0, and CUDA 13 compiles for 7.5 .*gpures\\[cuda12\\]",
+        "7.0, and CUDA 13 compiles for 7.5 .*pip install 'cupy-cuda12x",
     ),
     "no compiler": (
         lambda: broken(failures={"RawModule": RuntimeError("CuPy failed to load libnvrtc.so.13: OSError: ...")}),

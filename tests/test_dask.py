@@ -24,6 +24,7 @@ import gpures
 from gpures.cli import main
 from gpures.errors import FileError
 from gpures.mosaicking import SkyCell, mosaic_cells, tiling
+from gpures.extras import install
 from gpures.mosaicking import distributed as by_workers
 from gpures.mosaicking.plan import make_plan
 from gpures.mosaicking.sources import find
@@ -300,7 +301,7 @@ def test_without_dask(monkeypatch, tmp_path, paths, capsys):
     monkeypatch.setitem(sys.modules, "distributed", None)
     command = ["mosaic", *map(str, paths), "-q", "-o", str(tmp_path / "x.zarr"), "--scheduler", "local"]
     assert main(command) == 1
-    assert "pip install 'gpures[dask]'" in capsys.readouterr().err
+    assert install("dask") in capsys.readouterr().err
 
 
 def test_workers_fetch_what_they_read(tmp_path, client, paths):

@@ -20,9 +20,9 @@ def values(steps, instruction):
 
 
 def test_stages_share_a_base_image_of_a_given_version():
-    """Both stages begin with one image, of a Python and a Debian release that are named: the environment fits both."""
+    """All stages begin with one image, of a Python and a Debian release that are named: the environment fits both."""
     images = {value.split()[0] for value in values(STEPS, "FROM")}
-    assert len(FIRST) == 2
+    assert len(FIRST) == 4
     assert images == {"python:${PYTHON}-slim-bookworm"}
     assert values(STEPS[: FIRST[0]], "ARG") == ["PYTHON=3.12"]
 
@@ -32,6 +32,17 @@ def test_image_runs_gpures_without_privileges():
     assert values(LAST_STAGE, "USER") == ["1000:1000"]
     assert values(LAST_STAGE, "ENTRYPOINT") == ['["gpures"]']
     assert values(LAST_STAGE, "CMD") == ['["info"]']
+
+
+def test_the_lab_serves_notebooks():
+    """Its own target is a notebook server, of the same environment, and of what the notebooks import."""
+    lab = STEPS[FIRST[2] : FIRST[3]]
+    assert values(lab, "FROM")[0].endswith(" lab")
+    assert values(lab, "ENTRYPOINT")[0].startswith('["jupyter", "lab"')
+    assert values(lab, "USER") == ["1000:1000"]
+    assert values(lab, "COPY") == ["--from=build-lab /opt/gpures /opt/gpures", "notebooks /notebooks"]
+    (step,) = values(STEPS[FIRST[1] : FIRST[2]], "RUN")
+    assert all(package in step for package in ("jupyterlab", "matplotlib", "stcal"))
 
 
 def test_image_asks_for_gpus():
@@ -52,7 +63,8 @@ def test_nothing_is_built_or_downloaded_in_the_last_stage():
 def test_context_is_what_is_copied():
     """Of the build context Docker sees what COPY takes, and no more."""
     allowed = [line[1:] for line in (image.ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
-    copied = [word for value in values(STEPS[: FIRST[-1]], "COPY") for word in value.split()[:-1]]
+    own = [value.split() for value in values(STEPS[: FIRST[-1]], "COPY") if "--from" not in value]
+    copied = [word for words in own for word in words[:-1]]
     assert sorted(allowed) == sorted(copied)
     assert all((image.ROOT / name).exists() for name in copied)
 
@@ -93,7 +105,7 @@ def test_version_of_the_image(version):
 
 def test_extras_of_the_image_by_default():
     """Without build arguments the image is for CUDA 13, and reads the files of all missions."""
-    assert values(STEPS[: FIRST[-1]], "ARG")[-2:] == ["CUDA=13", "EXTRAS=,jwst,roman"]
+    assert values(STEPS[: FIRST[1]], "ARG")[-2:] == ["CUDA=13", "EXTRAS=,jwst,roman"]
 
 
 def test_a_cuda_that_is_none_is_named():

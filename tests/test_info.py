@@ -12,10 +12,11 @@ from cuda_on_host import CUDARuntimeError, HostCUDA
 
 from gpures import cli
 from gpures.checks import info
+from gpures.extras import install
 from gpures.machine.threads import thread_count
 from gpures.reporting import tables
 
-INSTALL = "pip install 'gpures[cuda13]'"
+INSTALL = install("cuda13")
 
 
 @pytest.fixture(autouse=True)
@@ -212,7 +213,7 @@ def test_bad_settings_are_reported(monkeypatch, capsys):
 
 def test_no_drizzle(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "drizzle.resample", None)
-    assert "pip install 'gpures[drizzle]'" in as_json(capsys)["backends"]["drizzle"]["reason"]
+    assert install("drizzle") in as_json(capsys)["backends"]["drizzle"]["reason"]
 
 
 def test_a_system_without_proc(monkeypatch, capsys):

@@ -8,9 +8,11 @@ from importlib import resources
 from pathlib import Path
 
 import docstrings
+import pytest
 
 from gpures import _cpu
 from gpures.backend.cuda.kernels import digest_of, source_folder
+from gpures.extras import install
 
 
 def test_extension_is_of_the_installed_source():
@@ -62,3 +64,43 @@ def test_extras_that_texts_name_exist():
     }
     assert {"cuda12", "cuda13", "drizzle"} <= named
     assert named <= known
+
+
+def test_messages_say_what_can_be_installed():
+    """They name packages, those of other extras that an extra names included, and no extra that there is not."""
+    own = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert install("plot") == f"pip install '{own['plot'][0]}'"
+    for of_zarr in ("zarr", "xarray", "dask[array]"):
+        assert f"'{of_zarr}>=" in install("dask")
+    assert install("dask").count("'distributed>=") == 1
+    assert "gpures" not in install("demo")
+    with pytest.raises(ValueError, match="got \\['nonsense'\\]"):
+        install("nonsense")
+
+
+WITHOUT_POSIX = """
+import mmap, os, sys
+sys.modules["fcntl"] = None  # as on Windows
+for name in ("MAP_PRIVATE", "MAP_ANONYMOUS", "MADV_NOHUGEPAGE"):
+    delattr(mmap, name)
+for name in ("sched_getaffinity", "O_NOFOLLOW", "O_NONBLOCK", "O_DIRECTORY"):
+    delattr(os, name)
+import gpures
+from gpures import io
+from gpures.backend import cpu
+from gpures.demo.hst import find_exposure
+cpu.SMALL_PAGES_FROM = 1
+made = gpures.mosaic(io.read(find_exposure()), good_bits=None, backend="cpu", progress=False)
+print(bool((made.data > 0).any()))
+try:
+    io.write("mosaic.fits", made.model)
+except OSError as error:
+    print(error.strerror, os.listdir())
+"""
+
+
+def test_what_windows_has_not(tmp_path):
+    """Without POSIX gpures reads and resamples; files it refuses to write, rather than write them in another way."""
+    command = [sys.executable, "-P", "-c", WITHOUT_POSIX]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == "True\ngpures writes files on Linux and macOS; on Windows it does not yet []\n"

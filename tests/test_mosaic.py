@@ -443,6 +443,19 @@ def test_report():
     assert {"headers and frame", "reading files", "pixel map", "splat", "images", "variances"} < made.seconds.keys()
 
 
+def test_images_by_their_names():
+    """They are attributes as well; one that there is not, as without flags or in tiles, is an error that says so."""
+    made = gpures.mosaic(exposures(), **QUIET)
+    for name in ("data", "wht", "con", "err", "var_rnoise"):
+        assert getattr(made, name) is made.model[name]
+    with pytest.raises(AttributeError, match="no image 'dq' in memory\\."):
+        made.dq  # noqa: B018
+    made.model["data"] = None
+    made.path = "m.fits"
+    with pytest.raises(AttributeError, match="'data' in memory: it was made in tiles, which are in m\\.fits alone"):
+        made.data  # noqa: B018
+
+
 def test_stages_that_somebody_times():
     """Who times the stages gets those of a mosaic, too."""
     with gpures.reporting.timing.watched() as seconds:

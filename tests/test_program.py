@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -155,16 +156,34 @@ def test_errors_of_the_program_are_its_own(folder, monkeypatch):
         cli.main(["run", "it.py"])
 
 
+RESAMPLES = (
+    f"import sys\nsys.path.insert(0, {os.path.dirname(__file__)!r})\n"
+    "import scenes\nfrom stcal.resample import Resample\n"
+    "resample = Resample({'wcs': scenes.frame_around((34, 29)), 'pixel_scale': scenes.SCALE})\n"
+    "[resample.add_model(model) for model in scenes.dithered_models((34, 29), n=3)]\n"
+    "resample.finalize()\n"
+)
+
+
 def test_report(folder, capsys):
     """The report counts what was done on gpures, and its stages."""
-    (folder / "it.py").write_text(
-        f"import sys\nsys.path.insert(0, {os.path.dirname(__file__)!r})\n"
-        "import scenes\nfrom stcal.resample import Resample\n"
-        "resample = Resample({'wcs': scenes.frame_around((34, 29)), 'pixel_scale': scenes.SCALE})\n"
-        "[resample.add_model(model) for model in scenes.dithered_models((34, 29), n=3)]\n"
-        "resample.finalize()\n"
-    )
+    (folder / "it.py").write_text(RESAMPLES)
     assert run("--backend", "cpu", "--report", "it.py") is None
     report = capsys.readouterr().err
     assert "3 x stcal.resample.Resample.add_model" in report
     assert "s pixel map" in report
+
+
+def test_last_line_and_logged_lines(folder, capsys, caplog):
+    """Without a report a line says what ran on gpures, and stcal's logger has the lines that stcal would log."""
+    (folder / "it.py").write_text(RESAMPLES)
+    with caplog.at_level(logging.INFO, "stcal"):
+        assert run("--backend", "cpu", "it.py") is None
+    assert capsys.readouterr().err == "gpures: 3 x stcal.resample.Resample.add_model\n"
+    told = [record.getMessage() for record in caplog.records if record.name == "stcal.resample.resample"]
+    assert "Driz parameter kernel: square" in told
+    assert sum(line.startswith("Drizzling (34, 29) --> ") for line in told) == 3
+
+    (folder / "other.py").write_text("")
+    assert run("other.py") is None
+    assert capsys.readouterr().err == "gpures: nothing that it stands in for was called\n"

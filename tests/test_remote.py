@@ -110,7 +110,7 @@ def test_command_line(tmp_path, server, capsys):
     assert len(gpures.io.read_mosaic(tmp_path / "m.fits")["data"]) > SHAPE[0]
 
 
-def test_gone_on_with(tmp_path, server, monkeypatch):
+def test_urls_are_gone_on_with(tmp_path, server, monkeypatch):
     """A checkpoint knows them again."""
     urls = [f"{server.url}/e{k}.fits" for k in range(3)]
     from gpures.mosaicking import stream

@@ -78,7 +78,7 @@ def test_by_default_what_there_is_is_checked(monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("module", "backend", "why"),
-    [("cupy", "cuda", "backend='cuda' needs CuPy"), ("drizzle.resample", "drizzle", "pip install 'gpures[drizzle]'")],
+    [("cupy", "cuda", "backend='cuda' needs CuPy"), ("drizzle.resample", "drizzle", "pip install 'drizzle")],
 )
 def test_a_backend_asked_for_must_be_there(monkeypatch, capsys, module, backend, why):
     monkeypatch.setitem(sys.modules, module, None)

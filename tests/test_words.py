@@ -18,6 +18,7 @@ from astropy.io import fits
 from gpures import cli, startup
 from gpures.cli import mosaic as command
 from gpures.cli.words import in_options, option_names, said_once
+from gpures.extras import install
 
 QUIET = ["-q", "--backend", "cpu"]
 
@@ -245,3 +246,35 @@ def test_importing_the_package_leaves_signals_alone():
     code = "import signal; before = signal.getsignal(signal.SIGINT); import gpures.cli; "
     code += "assert signal.getsignal(signal.SIGINT) is before"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_pixel_scale_by_both_names():
+    """The options of the scale have the names of the arguments as well, and messages say the short ones."""
+    for option, long, name in (
+        ("--scale", "--pixel-scale", "pixel_scale"),
+        ("--scale-ratio", "--pixel-scale-ratio", "pixel_scale_ratio"),
+    ):
+        assert parsed(option, "0.5") == parsed(long, "0.5")
+        assert parsed(long, "0.5")[name] == 0.5
+        assert cli.build_parser().parse_args(["mosaic", "x.fits"]).names[name] == option
+
+
+@pytest.mark.parametrize("arguments", [["info", "--json"], ["mosaic", "--help"]])
+def test_nobody_reads_what_is_printed(arguments):
+    """As after `gpures info | head -0`: nothing is said of it."""
+    program = [sys.executable, "-m", "gpures", *arguments]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as begun:
+        begun.stdout.close()
+        told = begun.stderr.read()
+    assert told == ""
+    assert begun.returncode in (0, 128 + signal.SIGPIPE)  # by how much waits to be printed
+
+
+def test_a_plot_without_matplotlib_says_what_to_install():
+    """Rather than that there is no module of that name."""
+    code = "import sys; sys.modules['matplotlib'] = None; from gpures.cli import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "plot", "x.fits", "-o", "x.png"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == f"gpures plot: gpures.plot needs matplotlib, which is not installed: {install('plot')}\n"

@@ -206,7 +206,18 @@ def of_files(path: Path) -> Mosaic:
         store.renumber([1, 0])
         store.finish({"kernel": "square"}, unit="mJy", exposures=made.exposures, header={}, history=[], creator="me 1")
         store.close()
-    print(made.report, made.wcs, made.plan, made.skipped, made.path, made.seconds["total"], made.pixels, made.backend)
+    print(made.data, made.wht, made.con, made.dq, made.err, made.var_rnoise, made.var_poisson, made.var_flat)
+    print(
+        made.exptime_map,
+        made.report,
+        made.wcs,
+        made.plan,
+        made.skipped,
+        made.path,
+        made.seconds["total"],
+        made.pixels,
+        made.backend,
+    )
     return made
 
 

@@ -41,7 +41,8 @@ def run(
     backend : str, optional
         As in `gpures.accelerate`.
     report : bool, optional
-        Whether to print at the end, on the standard error, what was done on gpures, and its seconds.
+        Whether to print at the end, on the standard error, a table of what was done on gpures and its seconds, in place
+        of a line of what was done.
 
     Returns
     -------
@@ -60,10 +61,13 @@ def run(
         acceleration = accelerate(backend)
     except (DeviceError, ImportError) as error:
         raise ProgramError(str(error)) from error
+    before, begin = used.copy(), time.perf_counter()
     with acceleration, _as_main_program([name, *arguments], folder):
         if not report:
-            return start()
-        before, begin = used.copy(), time.perf_counter()
+            try:
+                return start()
+            finally:
+                _print_line(used - before)
         with stages.watched() as seconds:
             try:
                 return start()
@@ -120,6 +124,11 @@ def _as_main_program(argv: list[str], folder: str | None) -> Iterator[None]:
         yield
     finally:
         sys.argv, sys.path = argv_before, path_before
+
+
+def _print_line(calls: dict[str, int]) -> None:
+    done = ", ".join(f"{count} x {name}" for name, count in sorted(calls.items()))
+    print(f"gpures: {done or 'nothing that it stands in for was called'}", file=sys.stderr)
 
 
 def _print_report(wall: float, calls: dict[str, int], seconds: dict[str, float]) -> None:

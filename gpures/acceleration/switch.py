@@ -55,7 +55,7 @@ class Acceleration:
     Parameters
     ----------
     options : gpures.exposure.options.Options
-        What `accelerate` was called with.
+        What `gpures.accelerate` was called with.
 
     Attributes
     ----------
@@ -177,6 +177,9 @@ def _count(name: str) -> None:
 
 def _resample_stand_in(original: type) -> type:
     class Accelerated(Resample):
+        # Pipelines show the lines of some loggers, and people look for these.
+        _log = logging.getLogger(original.__module__)
+
         def __init__(self, *args: Any, **options: Any):
             super().__init__(*args, **(_options().chosen() | options))
 

@@ -31,7 +31,7 @@ def _zeros(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """Array of zeros whose memory is taken only where it is written to."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    if size < SMALL_PAGES_FROM:
+    if size < SMALL_PAGES_FROM or not hasattr(mmap, "MAP_PRIVATE"):  # not on Windows, which does so by itself
         return np.zeros(shape, dtype)
     pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_NOHUGEPAGE"):

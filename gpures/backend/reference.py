@@ -32,6 +32,7 @@ from gpures.exposure.pixmap import exposure_record
 from gpures.exposure.records import set_drop
 from gpures.exposure.structs import in_memory
 from gpures.exposure.weights import Weight
+from gpures.extras import install
 from gpures.machine.threads import thread_count
 
 __all__ = ["DrizzleAccumulators", "drizzle_class"]
@@ -60,7 +61,7 @@ def drizzle_class():
     try:
         from drizzle.resample import Drizzle
     except ImportError as error:
-        raise ImportError("backend='drizzle' needs the drizzle package: pip install 'gpures[drizzle]'.") from error
+        raise ImportError(f"backend='drizzle' needs the drizzle package: {install('drizzle')}.") from error
     from gpures.originals import original
 
     return original(Drizzle)

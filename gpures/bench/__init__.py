@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpures.extras import install
+
 if TYPE_CHECKING:
     from gpures.bench.plan import Jobs, Plan
 
@@ -98,7 +100,7 @@ def missing(packages: Sequence[str] = tuple(WANTED)) -> list[str]:
     from gpures.bench.machine import installed
 
     return [
-        f"{package} is not installed, so there is no {WANTED[package]}: pip install 'gpures[bench]'"
+        f"{package} is not installed, so there is no {WANTED[package]}: {install('bench')}"
         for package in packages
         if not installed(package)
     ]

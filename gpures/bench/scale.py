@@ -26,6 +26,7 @@ from gpures.bench.memory import in_child, peak
 from gpures.bench.plan import Jobs, Plan
 from gpures.box import Box
 from gpures.errors import MissingDependencyError
+from gpures.extras import install
 from gpures.machine.memory import used_memory
 from gpures.machine.threads import thread_count
 from gpures.mosaicking.plan import OF_PROCESS, OF_TILE, make_plan
@@ -292,7 +293,7 @@ def cluster(workers: int) -> Iterator[Any]:
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
-        raise MissingDependencyError("Workers need dask.distributed: pip install 'gpures[dask]'.") from error
+        raise MissingDependencyError(f"Workers need dask.distributed: {install('dask')}.") from error
     one_thread = {"threads_per_worker": 1, "env": {"GPURES_NUM_THREADS": "1"}}
     with (
         LocalCluster(n_workers=workers, dashboard_address=None, **one_thread) as made,

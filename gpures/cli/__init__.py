@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import os
 import shlex
 import signal
 import sys
@@ -16,6 +17,9 @@ from gpures import startup
 from gpures.cli import bench, demo, info, mosaic, plot, run, selftest
 
 __all__ = ["main"]
+
+# Exit status where nobody reads what is printed, by the shells' convention 128 and the number of SIGPIPE.
+NOBODY_READS = 128 + 13
 
 # Each declares its command and sets ``run``, a function of the parsed arguments that returns the exit status. What a
 # command needs is imported when it runs.
@@ -70,7 +74,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("gpures: interrupted.", file=sys.stderr)
         return startup.INTERRUPTED
+    except BrokenPipeError:
+        return NOBODY_READS
+    finally:
+        _print_the_rest()
     return parsed.run(parsed)  # a program, whose own errors are its own
+
+
+def _print_the_rest() -> None:
+    """Print what waits to be printed, or forget it where nobody reads it, as after ``gpures info | head``."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 @contextmanager

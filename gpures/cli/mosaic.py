@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from gpures.cli.positions import Position, take_negative
@@ -150,6 +150,7 @@ def _add_frame(group: Any) -> None:
     scale = group.add_mutually_exclusive_group()
     scale.add_argument(
         "--scale",
+        "--pixel-scale",
         dest="pixel_scale",
         type=float,
         metavar="ARCSEC",
@@ -157,6 +158,7 @@ def _add_frame(group: Any) -> None:
     )
     scale.add_argument(
         "--scale-ratio",
+        "--pixel-scale-ratio",
         dest="pixel_scale_ratio",
         type=float,
         metavar="R",
@@ -429,7 +431,8 @@ def _run(parsed: argparse.Namespace) -> int:
             with nullcontext() if parsed.scheduler is None else connected(parsed.scheduler) as client:
                 made = build(plan, progress=not parsed.quiet, client=client)
         if not parsed.quiet:
-            print(printable(made.report, getattr(sys.stdout, "encoding", None)))
+            with suppress(BrokenPipeError):  # the mosaic is there
+                print(printable(made.report, getattr(sys.stdout, "encoding", None)))
     except KeyboardInterrupt:
         there = parsed.output is not None and os.path.exists(parsed.output)
         words = "." if there else "; nothing was written."

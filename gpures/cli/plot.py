@@ -55,10 +55,10 @@ def add_to(commands: Any) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     """Draw a mosaic's file; 0 when the picture is there, 2 when it can't be drawn."""
     try:
-        from matplotlib.figure import Figure
-
-        from gpures import plot
+        from gpures import plot  # before matplotlib: it says what to do where that is not
         from gpures.io.atomic import written
+
+        from matplotlib.figure import Figure  # isort: skip
 
         path = arguments.output if arguments.output.suffix else arguments.output.with_suffix(".png")
         with said_once(arguments.names), written(path, overwrite=True) as file:

@@ -24,7 +24,11 @@ def add_to(commands: Any) -> None:
         default="auto",
         help="where to resample (default: %(default)s)",
     )
-    parser.add_argument("--report", action="store_true", help="print at the end what was done on gpures, and its time")
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="print at the end what was done on gpures with its time, rather than in one line",
+    )
     parser.add_argument("-m", dest="module", action="store_true", help="PROGRAM is a module, as for `python -m`")
     parser.add_argument("program", metavar="PROGRAM", help="path of a script, console entry point, or script on PATH")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its arguments")

@@ -37,7 +37,8 @@ def option_names(parser: argparse.ArgumentParser) -> dict[str, str]:
     """
     names = dict(OTHERS)
     for action in parser._actions:
-        option = max(action.option_strings, key=len) if action.option_strings else str(action.metavar)
+        long = [option for option in action.option_strings if option.startswith("--")]
+        option = [*long, *action.option_strings, str(action.metavar)][0]
         names.setdefault(action.dest, option)
         if action.nargs == 0 and isinstance(action.const, bool):
             names.setdefault(f"{action.dest}={action.const}", option)

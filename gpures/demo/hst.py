@@ -1,8 +1,8 @@
 """A real exposure: HST ACS/HRC, F606W, in the core of 47 Tucanae (NGC 104).
 
-The pixels are those of ``j8bt06nyq_flt.fits``, which the package spherical-geometry installs with its test
-data.  That file carries the linear WCS of 2004 only; the distortion of the same exposure is added from the
-published TAN-SIP solution cited below.
+The pixels are 200 x 200 of ``j8bt06nyq_flt.fits``, which is in the public domain, as HST's data are. That file carries
+the linear WCS of 2004 only; the distortion of the same exposure is added from a published TAN-SIP solution. The file's
+own HISTORY says which pixels, and where both are from.
 
 Units
 -----
@@ -23,57 +23,17 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.wcs import WCS
 
 from gpures.wcs.transforms import compute_mean_pixel_area
 
-from .sky import fits_wcs
-
 __all__ = ["EXPOSURE", "GOOD_BITS", "PIXEL_SCALE", "find_exposure", "load_exposure"]
 
-EXPOSURE = "j8bt06nyq_flt.fits"
+EXPOSURE = "j8bt06nyq_part_flt.fits"
 
 # The HRC's pixels are 0.028 x 0.025 arcsec; 0.025 arcsec (IDCSCALE) is the scale its drizzled images have,
 # and the one that makes the values electron/s per output pixel (see above).
 PIXEL_SCALE = 0.025
-
-# TAN-SIP solution of this exposure, from the distortion table n721640fj_idc.fits: header of extension SCI of
-# drizzle/tests/data/j8bt06nyq_sip_flt.fits in the repository spacetelescope/drizzle (commit f83c79e).
-SIP_KEYWORDS: dict[str, float] = {
-    "CRPIX1": 512.0,
-    "CRPIX2": 512.0,
-    "CRVAL1": 6.027148333333,
-    "CRVAL2": -72.08351111111,
-    "CD1_1": -7.3535609772738e-06,
-    "CD1_2": 1.85500817048893e-06,
-    "CD2_1": 2.88105626539018e-06,
-    "CD2_2": 6.64719093910560e-06,
-    "A_ORDER": 4,
-    "A_0_2": -7.0889395968097e-07,
-    "A_0_3": -1.8815236170312e-11,
-    "A_0_4": 3.52663128667526e-14,
-    "A_1_1": 9.01865480733676e-06,
-    "A_1_2": 4.10095454377589e-10,
-    "A_1_3": -1.8416520384227e-13,
-    "A_2_0": -3.3163602099644e-06,
-    "A_2_1": -2.9240036454705e-11,
-    "A_2_2": -1.3458234665785e-12,
-    "A_3_0": 9.65774472432314e-11,
-    "A_3_1": -2.2242752420711e-12,
-    "A_4_0": 3.23745227404317e-13,
-    "B_ORDER": 4,
-    "B_0_2": 1.15076965205490e-05,
-    "B_0_3": 7.35894516028950e-10,
-    "B_0_4": -1.2780970907036e-12,
-    "B_1_1": -2.6697404172385e-06,
-    "B_1_2": -6.3116444335245e-10,
-    "B_1_3": -5.3932063162612e-13,
-    "B_2_0": 2.00059877639217e-06,
-    "B_2_1": 3.02073232258143e-10,
-    "B_2_2": 9.93387657260949e-13,
-    "B_3_0": 4.48761161830502e-10,
-    "B_3_1": -1.3065032807710e-12,
-    "B_4_0": 2.66823917315528e-13,
-}
 
 # Flags of ACS (STScI, "ACS Data Quality Flags", www.stsci.edu/hst/instrumentation/acs/data-analysis/
 # dq-flag-definitions).  Two are no reason to discard a pixel here:
@@ -86,27 +46,14 @@ GOOD_BITS = 256 + 512
 
 
 def find_exposure() -> Path:
-    """Path of the exposure that the package spherical-geometry installs.
+    """Path of the exposure.
 
     Returns
     -------
     pathlib.Path
-        The FITS file.
+        The FITS file, which comes with gpures.
     """
-    try:
-        package = importlib.resources.files("spherical_geometry")
-    except ModuleNotFoundError as error:
-        raise FileNotFoundError(
-            f"{EXPOSURE}: expected in the test data of the package spherical-geometry, not installed here; "
-            'install with: pip install "gpures[demo]"'
-        ) from error
-    path = Path(str(package / "tests" / "data" / EXPOSURE))
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: not found; expected it among the test data that spherical-geometry installs "
-            "(its release 1.4.0 does)"
-        )
-    return path
+    return Path(str(importlib.resources.files("gpures.demo") / "data" / EXPOSURE))
 
 
 def load_exposure(path: str | Path | None = None) -> dict[str, Any]:
@@ -126,12 +73,13 @@ def load_exposure(path: str | Path | None = None) -> dict[str, Any]:
     -------
     dict
         Input model.  ``data`` and ``err`` (electron/s per 0.025 arcsec square), ``var_rnoise``,
-        ``var_poisson``, ``var_flat`` (their square) are float32 of shape (1024, 1024), ``dq`` is uint32.
+        ``var_poisson``, ``var_flat`` (their square) are float32 of shape (200, 200), ``dq`` is uint32.
         ``wcs`` is a FITS WCS, ``header`` holds facts for the mosaic's header.
     """
     path = find_exposure() if path is None else Path(path)
     with fits.open(path) as hdus:
         primary, science = hdus[0].header, hdus["SCI"].header
+        wcs = WCS(science)
         if (unit := str(science["BUNIT"]).strip()) != "ELECTRONS":
             raise ValueError(f"{path.name}: expected SCI in ELECTRONS, got BUNIT = {unit!r}")
         electrons = hdus["SCI"].data.astype(np.float64)
@@ -150,7 +98,6 @@ def load_exposure(path: str | Path | None = None) -> dict[str, Any]:
     var_poisson = np.clip(electrons, 0.0, None)
     var_flat = np.clip(error**2 - var_rnoise - var_poisson, 0.0, None)
 
-    wcs = fits_wcs(SIP_KEYWORDS, electrons.shape)
     # The pixels' true mean area, (0.0266 arcsec)**2, not the 0.025 arcsec square of the units: the resampler
     # uses it to state the noise of an output pixel, for which the sky area that a pixel collected counts.
     area = compute_mean_pixel_area(wcs)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
 import re
 import secrets
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gpures.io.regular import kind_of
+from gpures.machine import locks
 
 __all__ = [
     "AT_FDCWD",
@@ -75,6 +75,7 @@ class Destination:
     file: BinaryIO
 
     def __init__(self, path: str | os.PathLike[str], overwrite: bool = False):
+        locks.check_system()
         self.path = Path(path)
         self._overwrite = overwrite
         self._target = _checked_target(self.path, overwrite)
@@ -124,7 +125,7 @@ class Destination:
             flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW
             descriptor = os.open(self._part, flags, _mode_of(self._target))
             with suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                locks.lock(descriptor)
             if os.fstat(descriptor).st_nlink:  # else another process took it for a leftover before it was locked
                 return descriptor
             os.close(descriptor)
@@ -314,7 +315,7 @@ def _is_abandoned(path: str, process: int) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locks.lock(descriptor)
     except BlockingIOError:
         return False
     except OSError:  # no locks here

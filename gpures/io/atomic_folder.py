@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
 import shutil
 import stat
@@ -25,6 +24,7 @@ from gpures.io.atomic import (
     sync,
     sync_folder,
 )
+from gpures.machine import locks
 
 __all__ = ["FolderDestination"]
 
@@ -66,6 +66,7 @@ class FolderDestination:
     part: Path
 
     def __init__(self, path: str | os.PathLike[str], overwrite: bool, why_kept: Callable[[str], str | None]):
+        locks.check_system()
         self.path = Path(path)
         self._overwrite = overwrite
         self._why_kept = why_kept
@@ -105,7 +106,7 @@ class FolderDestination:
         with suppress(FileNotFoundError):
             descriptor = os.open(self.part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             with suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                locks.lock(descriptor)
             if os.path.exists(self.part):
                 return descriptor
             os.close(descriptor)

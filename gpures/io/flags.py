@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpures.exposure.weights import bad_bits
+from gpures.extras import install
 
 __all__ = ["default_good_bits", "flag_names", "names_for"]
 
@@ -41,7 +42,7 @@ def flag_names(kinds: Collection[str]) -> Mapping[str, int] | None:
         mission = next(iter(kinds))
         raise ImportError(
             f"The names of {mission.capitalize()}'s flags are not known without a package that is not installed here: "
-            f"pip install 'gpures[{mission}]', or give 'good_bits' in numbers."
+            f"{install(mission)}, or give 'good_bits' in numbers."
         ) from error
     return None
 

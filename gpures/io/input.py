@@ -50,7 +50,7 @@ class Input:
     path : pathlib.Path
         The file.
     name : str
-        File and extension, such as ``j8bt06nyq_flt.fits[SCI,2]``.
+        File and extension, such as ``j8bt06nyq_part_flt.fits[SCI,1]``.
     kind : {"jwst", "roman", "hst", "fits", "asdf", "zarr"}
         What the file is.
     shape : (int, int)

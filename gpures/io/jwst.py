@@ -16,6 +16,7 @@ import numpy as np
 from astropy.io import fits
 
 from gpures.errors import FileError
+from gpures.extras import install
 from gpures.io.asdf import asdf_extension, check_wcs, embedded_asdf
 from gpures.io.exposures import is_mosaic
 from gpures.io.fits_exposures import FITSImages
@@ -117,7 +118,7 @@ def _metadata(path: Path, hdus: fits.HDUList) -> tuple[dict[str, Any], Any]:
     try:
         from stdatamodels.jwst.datamodels import ImageModel
     except ImportError as error:
-        raise ImportError(f"{path} is a file of JWST: pip install 'gpures[jwst]' to read it.") from error
+        raise ImportError(f"{path} is a file of JWST: {install('jwst')} to read it.") from error
 
     # A datamodel reads every array of its file: it gets the headers alone.
     bare = [fits.ImageHDU(header=hdu.header) if hdu.is_image else hdu for hdu in hdus[1:] if hdu.name != "ASDF"]

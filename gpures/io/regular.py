@@ -13,6 +13,11 @@ from gpures.errors import FileError, MissingFileError
 
 __all__ = ["kind_of", "opened_file", "size_of"]
 
+# Windows has some of them, and knows files of text.
+FLAGS = os.O_RDONLY
+for _name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
+    FLAGS |= getattr(os, _name, 0)
+
 KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a FIFO",
@@ -38,7 +43,7 @@ def opened_file(path: Path) -> Iterator[BinaryIO]:
     """
     try:
         _check(path, os.stat(path))
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, FLAGS)
     except FileNotFoundError as error:
         raise MissingFileError(path, "there is no such file.") from error
     except OSError as error:

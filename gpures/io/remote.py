@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from gpures.errors import FileError, MissingDependencyError, MissingFileError
+from gpures.extras import install
 
 __all__ = ["fetched", "is_url", "local", "matching"]
 
@@ -97,7 +98,7 @@ def _system_of(url: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
-        raise MissingDependencyError(f"{url}: files under a URL need fsspec: pip install 'gpures[remote]'.") from error
+        raise MissingDependencyError(f"{url}: files under a URL need fsspec: {install('remote')}.") from error
     try:
         return url_to_fs(url)
     except ImportError as error:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from gpures.errors import FileError
+from gpures.extras import install
 from gpures.io.asdf import array_of, asdf_arrays, check_wcs, opened
 from gpures.io.input import Input, exposure_seconds
 from gpures.io.reading import Reading, refuse
@@ -127,7 +128,7 @@ def _model(path: Path, file: Any) -> Any:
     try:
         import roman_datamodels
     except ImportError as error:
-        raise ImportError(f"{path} is a file of Roman: pip install 'gpures[roman]' to read it.") from error
+        raise ImportError(f"{path} is a file of Roman: {install('roman')} to read it.") from error
     model = roman_datamodels.open(file)
     if not isinstance(model, roman_datamodels.datamodels.ImageModel):
         raise FileError(path, f"expected an ImageModel, as _cal.asdf files are, got a {type(model).__name__}.")

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from gpures.errors import FileError, MissingDependencyError
+from gpures.extras import install
 from gpures.io.regular import opened_file
 
 __all__ = [
@@ -72,7 +73,7 @@ def needs(*packages: str) -> None:
         try:
             importlib.import_module(package)
         except ImportError as error:
-            words = f"mosaics in zarr need {package}, which is not installed: pip install 'gpures[zarr]'"
+            words = f"mosaics in zarr need {package}, which is not installed: {install('zarr')}"
             raise MissingDependencyError(words) from error
 
 

@@ -14,6 +14,20 @@ from gpures.typing import MosaicModel
 __all__ = ["Mosaic"]
 
 
+def _image(name: str, words: str) -> Any:
+    """Property that gives an image of the model."""
+
+    def image(self: Mosaic) -> Any:
+        found = self.model.get(name)
+        if found is None:
+            in_tiles = self.model.get("data") is None
+            why = f": it was made in tiles, which are in {self.path} alone" if in_tiles else ""
+            raise AttributeError(f"The mosaic has no image {name!r} in memory{why}.")
+        return found
+
+    return property(image, doc=words)
+
+
 @dataclass
 class Mosaic:
     """A finished mosaic.
@@ -59,6 +73,16 @@ class Mosaic:
     def wcs(self) -> Any:
         """WCS of the mosaic."""
         return self.model["wcs"]
+
+    data = _image("data", "Weighted mean of the exposures, in `unit`.")
+    wht = _image("wht", "Sum of the weights.")
+    con = _image("con", "Context: which exposures are in a pixel.")
+    dq = _image("dq", "Data quality flags.")
+    err = _image("err", "Error, in `unit`.")
+    var_rnoise = _image("var_rnoise", "Variance by read noise, in the square of `unit`.")
+    var_poisson = _image("var_poisson", "Variance by photon noise, in the square of `unit`.")
+    var_flat = _image("var_flat", "Variance by the flat field, in the square of `unit`.")
+    exptime_map = _image("exptime_map", "Exposure time of each pixel, s.")
 
     @property
     def added(self) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from gpures.arguments.arrays import got
 from gpures.errors import MissingDependencyError
+from gpures.extras import install
 from gpures.machine.threads import sharing
 
 __all__ = ["connected", "each_by_workers", "results", "room_of_workers", "share", "tasks_by_host"]
@@ -165,5 +166,5 @@ def _distributed() -> Any:
     try:
         import distributed
     except ImportError as error:
-        raise MissingDependencyError("Workers need dask.distributed: pip install 'gpures[dask]'.") from error
+        raise MissingDependencyError(f"Workers need dask.distributed: {install('dask')}.") from error
     return distributed

@@ -13,7 +13,11 @@ any colour vision. Large mosaics are averaged over blocks of pixels, as no page 
 try:
     import matplotlib as mpl  # noqa: F401
 except ImportError as missing:
-    raise ImportError("gpures.plot needs matplotlib, which is not installed: pip install 'gpures[plot]'") from missing
+    from gpures.errors import MissingDependencyError
+    from gpures.extras import install
+
+    words = f"gpures.plot needs matplotlib, which is not installed: {install('plot')}"
+    raise MissingDependencyError(words) from missing
 
 from gpures.plot.comparison import Difference, before_after, difference, exposure, residual, side_by_side
 from gpures.plot.planes import depth, dq, error, mosaic, overview, plane, weight

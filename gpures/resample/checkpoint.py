@@ -7,7 +7,6 @@ under another name.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -27,8 +26,10 @@ from gpures.arguments.arrays import as_host
 from gpures.backend.base import Accumulators, Part
 from gpures.box import Box
 from gpures.errors import FileError, MissingDependencyError, MissingFileError
+from gpures.extras import install
 from gpures.io.atomic import written
 from gpures.io.regular import opened_file
+from gpures.machine import locks
 from gpures.resample.plain import as_json, of_json
 
 __all__ = ["Checkpoint", "Saved", "in_use", "is_checkpoint", "remove", "save_accumulators"]
@@ -268,7 +269,7 @@ def _make(folder: Path) -> None:
 def _locked(lock: Path, folder: Path, words: str) -> Iterator[None]:
     with open(lock, "w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locks.lock(file.fileno())
         except BlockingIOError:
             raise FileError(folder, words) from None
         yield
@@ -318,7 +319,7 @@ def _zarr() -> Any:
     try:
         import zarr
     except ImportError as error:
-        raise MissingDependencyError("Checkpoints need zarr: pip install 'gpures[zarr]'.") from error
+        raise MissingDependencyError(f"Checkpoints need zarr: {install('zarr')}.") from error
     return zarr
 
 

@@ -220,6 +220,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
     dq_flag_name_map: Mapping[str, int] | None = None
 
     _accumulators: Accumulators
+    _log = log
 
     def __init__(
         self,
@@ -287,9 +288,9 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         self._world_to_pixel = world_to_pixel(self._output_wcs)  # composed once, for all exposures
         self._period = period_of(self._output_wcs)
 
-        log.info("Output pixel scale: %s arcsec.", self._output_pixel_scale)
+        self._log.info("Output pixel scale: %s arcsec.", self._output_pixel_scale)
         for name in ("kernel", "pixfrac", "fillval", "weight_type"):
-            log.info("Driz parameter %s: %s", name, getattr(self, name))
+            self._log.info("Driz parameter %s: %s", name, getattr(self, name))
         self.reset_arrays(n_input_models=n_input_models)
 
     # ---- what it is --------------------------------------------------------------------------------------------
@@ -634,6 +635,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
                 warn_of_kernel(self.kernel, self.pixfrac, stacklevel=5)
                 self._count(taken, checked)
                 self._defer_images()
+                self._log.info("Drizzling %s --> %s", checked.shape, self._output_array_shape)
                 if any(self._is_overridden(name) for name in ("add_model_hook", "resample_variance_arrays")):
                     self._add_with_hooks(model, checked)
                 else:

@@ -364,7 +364,7 @@ class Region {
             int bin[LANES];
             for (int k = 0; k < n; ++k) {
                 const T place = (v[k] - least) * per_value;
-                bin[k] = std::min(static_cast<int>((v[k] >= least) & (place < last) ? place : last), none);
+                bin[k] = std::min(static_cast<int>(((v[k] >= least) & (place < last)) ? place : last), none);
             }
             for (int k = 0; k < n; ++k) ++copy[static_cast<std::size_t>(bin[k]) * copies + k % copies];
         };

@@ -11,6 +11,7 @@ from typing import Any
 
 from gpures.arguments.values import device_number
 from gpures.errors import DeviceError
+from gpures.extras import install
 
 __all__ = ["DeviceError", "DeviceInfo", "devices", "explained", "import_cupy", "memory_info", "select", "selected"]
 
@@ -19,23 +20,21 @@ log = logging.getLogger(__name__)
 #: Oldest compute capability that the kernels are compiled for: 7.0 (Volta) by CUDA 12, 7.5 (Turing) by CUDA 13.
 OLDEST = {12: (7, 0), 13: (7, 5)}
 
-INSTALL = "pip install 'gpures[cuda13]' (drivers from 580 on) or 'gpures[cuda12]' (drivers from 525 on)"
-
-# What to do about an error, by the name that CUDA gives it.
+# What to do about an error, by the name that CUDA gives it; {install} is how CuPy is had.
 ADVICE = {
     "cudaErrorNoDevice": "No GPU is visible: look at `nvidia-smi`, and at CUDA_VISIBLE_DEVICES.",
     "cudaErrorInsufficientDriver": "The NVIDIA driver is missing, or too old for the CUDA version of the installed "
-    f"CuPy: update the driver, or {INSTALL}.",
-    "cudaErrorUnsupportedPtxVersion": f"The NVIDIA driver is too old for the installed CuPy: update it, or {INSTALL}.",
+    "CuPy: update the driver, or {install}.",
+    "cudaErrorUnsupportedPtxVersion": "The NVIDIA driver is too old for the installed CuPy: update it, or {install}.",
     "cudaErrorNoKernelImageForDevice": "The GPU is too old, or too new, for the CUDA version of the installed CuPy: "
-    f"{INSTALL}.",
+    "{install}.",
     "cudaErrorInvalidDevice": "There is no GPU of that number: `gpures info` lists them.",
     "cudaErrorDevicesUnavailable": "Another process has the GPU to itself: look at `nvidia-smi`.",
     "cudaErrorSystemDriverMismatch": "The NVIDIA driver was updated without a restart: restart the machine.",
 }
 ADVICE["CUDA_ERROR_NO_BINARY_FOR_GPU"] = ADVICE["cudaErrorNoKernelImageForDevice"]
 
-COMPILER = f"The compiler for the kernels, NVRTC, or CUDA's headers are missing or of another version: {INSTALL}."
+COMPILER = "The compiler for the kernels, NVRTC, or CUDA's headers are missing or of another version: {install}."
 
 LOST = (
     "What was accumulated on the device can no longer be trusted: begin again in a new process, with backend='cpu' if "
@@ -66,6 +65,10 @@ class DeviceInfo:
     free: int
 
 
+def _install() -> str:
+    return f"{install('cuda13')} (drivers from 580 on) or {install('cuda12')} (drivers from 525 on)"
+
+
 def import_cupy() -> Any:
     """The cupy module.
 
@@ -78,12 +81,12 @@ def import_cupy() -> Any:
         import cupy
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
-            raise DeviceError(f"backend='cuda' needs CuPy: {INSTALL}.") from error
-        raise DeviceError(f"CuPy is installed but can't be imported: {_first_lines(error)}. {INSTALL}.") from error
+            raise DeviceError(f"backend='cuda' needs CuPy: {_install()}.") from error
+        raise DeviceError(f"CuPy is installed but can't be imported: {_first_lines(error)}. {_install()}.") from error
     except Exception as error:  # a broken installation may raise anything
-        raise DeviceError(f"CuPy is installed but can't be imported: {_first_lines(error)}. {INSTALL}.") from error
+        raise DeviceError(f"CuPy is installed but can't be imported: {_first_lines(error)}. {_install()}.") from error
     if not hasattr(cupy, "cuda"):  # an empty folder, left by a CuPy that was removed
-        raise DeviceError(f"What is imported as 'cupy' is not CuPy: {cupy!r}. {INSTALL}.")
+        raise DeviceError(f"What is imported as 'cupy' is not CuPy: {cupy!r}. {_install()}.")
     return cupy
 
 
@@ -113,12 +116,14 @@ def _explanation(error: Exception, accumulating: bool) -> str | None:
     """What to do about an error; None if it is not one of CUDA's or CuPy's."""
     name = type(error).__name__
     if name in ("CompileException", "NVRTCError") or "nvrtc" in str(error).lower():
-        return COMPILER
+        return COMPILER.format(install=_install())
     if name not in ("CUDARuntimeError", "CUDADriverError", "CUDABackendError"):
         return None
     code = re.match(r"\w+", str(error))
     advice = ADVICE.get(code.group() if code else "")
-    return advice if advice is not None else LOST if accumulating else "`gpures info` shows the state of the devices."
+    if advice is not None:
+        return advice.format(install=_install())
+    return LOST if accumulating else "`gpures info` shows the state of the devices."
 
 
 def _first_lines(error: Exception, length: int = 300) -> str:
@@ -161,7 +166,7 @@ def select(device: Any = None) -> int:
             raise DeviceError(
                 f"Device {number} has the compute capability {_dotted(capability)}, and CUDA {major} compiles for "
                 f"{_dotted(oldest)} and later. Use backend='cpu', or another device"
-                + (" or gpures[cuda12]." if capability >= min(OLDEST.values()) else ".")
+                + (f", or CUDA 12: {install('cuda12')}." if capability >= min(OLDEST.values()) else ".")
             )
     return number
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstring>
-#if defined(__AVX512F__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -78,11 +78,11 @@ inline void add_scaled(double* s, const double* v, double factor, const double* 
 inline Vector least(Vector a, Vector b) { return (Vector)_mm512_min_pd((__m512d)a, (__m512d)b); }
 inline Vector greatest(Vector a, Vector b) { return (Vector)_mm512_max_pd((__m512d)a, (__m512d)b); }
 #elif defined(__AVX__)
-inline Vector least(Vector a, Vector b) { return __builtin_ia32_minpd256(a, b); }
-inline Vector greatest(Vector a, Vector b) { return __builtin_ia32_maxpd256(a, b); }
+inline Vector least(Vector a, Vector b) { return (Vector)_mm256_min_pd((__m256d)a, (__m256d)b); }
+inline Vector greatest(Vector a, Vector b) { return (Vector)_mm256_max_pd((__m256d)a, (__m256d)b); }
 #elif defined(__SSE2__)
-inline Vector least(Vector a, Vector b) { return __builtin_ia32_minpd(a, b); }
-inline Vector greatest(Vector a, Vector b) { return __builtin_ia32_maxpd(a, b); }
+inline Vector least(Vector a, Vector b) { return (Vector)_mm_min_pd((__m128d)a, (__m128d)b); }
+inline Vector greatest(Vector a, Vector b) { return (Vector)_mm_max_pd((__m128d)a, (__m128d)b); }
 #endif
 
 inline Vector magnitude(Vector a) { return (Vector)((Mask)a & 0x7fffffffffffffffLL); }
@@ -92,7 +92,7 @@ inline Vector lower_integer(Vector x)
 #if defined(__AVX512F__)
     return (Vector)_mm512_roundscale_pd((__m512d)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
 #elif defined(__AVX__)
-    return __builtin_ia32_roundpd256(x, 1);
+    return (Vector)_mm256_floor_pd((__m256d)x);
 #else
     // Valid for |x| < 2^31, which holds for output coordinates once they are clipped; beyond, conversion saturates or
     // wraps, so the argument is bounded first.
@@ -116,7 +116,7 @@ inline Vector sqrt(Vector x)
     // 0 and infinity are their own roots, and have no 1 / sqrt(x) that helps.
     return select((x == Vector{}) | (x == Vector{} + INFINITY), x, root + 0.5 * y * (x - root * root));
 #elif defined(__AVX__)
-    return __builtin_ia32_sqrtpd256(x);
+    return (Vector)_mm256_sqrt_pd((__m256d)x);
 #else
     for (int l = 0; l < LANES; ++l) x[l] = std::sqrt(x[l]);
     return x;
@@ -150,9 +150,9 @@ inline unsigned lanes_of(Mask mask)
 #if defined(__AVX512F__)
     return _mm512_movepi64_mask((__m512i)mask);
 #elif defined(__AVX__)
-    return static_cast<unsigned>(__builtin_ia32_movmskpd256((Vector)mask));
+    return static_cast<unsigned>(_mm256_movemask_pd((__m256d)mask));
 #elif defined(__SSE2__)
-    return static_cast<unsigned>(__builtin_ia32_movmskpd((Vector)mask));
+    return static_cast<unsigned>(_mm_movemask_pd((__m128d)mask));
 #else
     return static_cast<unsigned>((mask[0] & 1) | (mask[1] & 2));
 #endif

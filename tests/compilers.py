@@ -1,0 +1,94 @@
+"""Whether the newest Clang compiles the kernels for all systems: ``python tests/compilers.py [TARGET ...]``.
+
+Clang comes with Zig (``pip install ziglang``), and the headers of these systems with it. What is compiled for each
+instruction set is compiled for all of them. Warnings are errors. Nothing is linked, and nothing is run; module.cpp,
+which needs the headers of Python for that system, is compiled for Linux alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+KERNELS = Path(__file__).parents[1] / "kernels"
+
+# As Zig calls them.
+TARGETS = (
+    *("x86_64-linux-gnu", "x86_64-linux-musl", "aarch64-linux-gnu", "aarch64-linux-musl"),
+    *("aarch64-macos", "x86_64-macos", "x86_64-windows-gnu", "aarch64-windows-gnu"),
+)
+NEEDS_PYTHON = "cpu/module.cpp"
+PYTHON_HEADERS = sysconfig.get_path("include")
+
+
+def settings() -> dict[str, list[str]]:
+    """Sources and options, as kernels/CMakeLists.txt has them."""
+    text = re.sub(r"#.*", "", (KERNELS / "CMakeLists.txt").read_text())
+
+    def found(pattern: str) -> str:
+        (values,) = re.findall(pattern, text)
+        return values
+
+    def options(name: str) -> list[str]:
+        return found(rf'set\({name} "\$<\$\{{gnu_like\}}:([^>]*)>"').split(";")
+
+    walk = found(r"set\(walk ([^)]*)\)").split()
+    listed = found(r"nanobind_add_module\(([^)]*)\)").split()
+    return {
+        "walk": walk,
+        "once": [name for name in listed if name.endswith(".cpp")],
+        "all": ["-std=c++17", "-fPIC", *options("fast"), *options("warnings"), "-Werror"],
+        "avx2": found(r"set\(options_avx2 ([^)]*)\)").split(),
+        "avx512": found(r"set\(options_avx512 ([^)]*)\)").split(),
+    }
+
+
+def commands(target: str, folder: str) -> list[list[str]]:
+    """What compiles all that there is for a target."""
+    is_of = settings()
+    begin = [sys.executable, "-m", "ziglang", "c++", "-target", target, *is_of["all"], '-DGPURES_KERNELS="none"']
+    if "linux" in target:
+        import nanobind
+
+        begin += ["-isystem", PYTHON_HEADERS, "-isystem", nanobind.include_dir()]
+    if target.startswith("x86_64"):
+        begin.append("-DGPURES_X86")
+    names = is_of["walk"] + [name for name in is_of["once"] if name != NEEDS_PYTHON or "linux" in target]
+    jobs = [(name, []) for name in names]
+    if target.startswith("x86_64"):
+        jobs += [(name, [f"-DGPURES_ISA={isa}", *is_of[isa]]) for isa in ("avx512", "avx2") for name in is_of["walk"]]
+    return [
+        [*begin, *options, "-c", str(KERNELS / name), "-o", os.path.join(folder, f"{number}.o")]
+        for number, (name, options) in enumerate(jobs)
+    ]
+
+
+def compiled(command: list[str]) -> str:
+    """What the compiler has against a source; nothing where it compiles."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else f"{' '.join(command)}\n{done.stderr or done.stdout}\n"
+
+
+def main(targets: list[str]) -> int:
+    """Compile; 0 where all of it does."""
+    if unknown := set(targets) - set(TARGETS):
+        print(f"no such targets: {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}", file=sys.stderr)
+        return 2
+    failed = False
+    for target in targets or TARGETS:
+        with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as threads:
+            found = list(threads.map(compiled, commands(target, folder)))
+        bad = "".join(found)
+        print(f"{target}:", f"FAILED\n{bad}" if bad else f"{len(found)} compiled", flush=True)
+        failed |= bool(bad)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
