@@ -581,15 +581,12 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
                 done += 1
                 show(done)
 
-            left = iter(models)
-            # The first settles the pixel scale ratio; a subclass may do with a model what it likes.
-            all_alone = type(self).add_model is not Resample.add_model
-            for model in left:
-                take(self.add_model, model)
-                del model  # or it would be held while the next one is read
-                if added and not all_alone:
-                    break
-            for model, pixmap in prefetched(left, self._pixmap_ahead):
+            if type(self).add_model is not Resample.add_model:  # which may do with a model what it likes
+                for model in models:
+                    take(self.add_model, model)
+                    del model  # or it would be held while the next one is read
+                return added
+            for model, pixmap in prefetched(models, self._pixmap_ahead):
                 take(self._add, model, pixmap)
                 del model, pixmap
         return added
@@ -715,7 +712,8 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         checked = exposure_of(model, self._options, self._variance_names(), self.dq_flag_name_map, pixmap_of)
         checked.context_id = self._n_res_models
         checked.name = f"model '{model.name}'"
-        self._compute_pixel_scale_ratio(model)
+        with self._wcs_lock:
+            self._compute_pixel_scale_ratio(model)
         checked.pixel_scale_ratio = self._kernel_scale_ratio(self._pixel_scale_ratio, checked.pixmap, checked.limits)
         checked.iscale = checked_scale(self._get_intensity_scale(model), "iscale", model)
         if not self._accumulators.takes_device_arrays and any(map(on_device, checked.arrays().values())):
