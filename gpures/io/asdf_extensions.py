@@ -37,10 +37,11 @@ def _others(package: str) -> tuple[Any, ...] | None:
     """All extensions but those of a package, in asdf's order; None where one can't be loaded, of which asdf tells."""
     from asdf.extension import ExtensionProxy
 
-    points = {(point.dist.name, point.name): point for point in entry_points(group=GROUP)}
+    known = ((point, point.dist) for point in entry_points(group=GROUP))
+    points = {(dist.name, point.name): (point, dist.version) for point, dist in known if dist is not None}
     found: list[Any] = []
     with _manifests_in_c():
-        for (name, _), point in sorted(points.items(), key=lambda item: (item[0][0] == "asdf", item[0])):
+        for (name, _), (point, version) in sorted(points.items(), key=lambda item: (item[0][0] == "asdf", item[0])):
             if name == package:
                 continue
             try:
@@ -48,7 +49,7 @@ def _others(package: str) -> tuple[Any, ...] | None:
             except Exception:
                 return None
             each = made if isinstance(made, list) else [made]
-            found += [ExtensionProxy(one, package_name=name, package_version=point.dist.version) for one in each]
+            found += [ExtensionProxy(one, package_name=name, package_version=version) for one in each]
     return tuple(found)
 
 

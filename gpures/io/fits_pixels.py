@@ -79,6 +79,11 @@ def put(file: int, content: Any, at: int) -> None:
 class StreamedImage(fits.ImageHDU):
     """An image of a file, as astropy writes it, summed and written piece by piece by threads where it is a plain file.
 
+    Parameters
+    ----------
+    data, header, name, do_not_scale_image_data, uint, scale_back, ver
+        As of `astropy.io.fits.ImageHDU`.
+
     Attributes
     ----------
     file : binary file or None
