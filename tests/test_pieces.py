@@ -83,7 +83,7 @@ WCS = {
 
 
 @pytest.mark.parametrize("name", WCS)
-def test_tolerance_holds(name):
+def test_tolerance_holds_with_tables(name):
     """A spline, and no pixel of it is farther from the WCS than the tolerance."""
     wcs = WCS[name]()
     got = calc_pixmap(wcs, OUTPUT, SHAPE)

@@ -116,7 +116,7 @@ class PixelMap:
             _cpu.full_pixmap(record.ctypes.data, self._expanded, thread_count())
         return self._expanded
 
-    def at(self, rows: Sequence[int] | np.ndarray, columns: Sequence[int] | np.ndarray) -> np.ndarray:
+    def at(self, rows: Sequence[int], columns: Sequence[int]) -> np.ndarray:
         """The pixel map of some rows and columns alone, (rows, columns, 2) float64.
 
         Parameters
@@ -430,7 +430,7 @@ def _map_in_pieces(
         pixmap = PixelMap(shape, spline=piecewise_spline(x, y, shape, nodes), window=window)
         worst = 0.0
         for (columns, rows), expected, times in zip(checked, others, (1.0, *TIMES_DOUBTFUL), strict=True):
-            missed = np.abs(pixmap.at(rows, columns).reshape(-1, 2) - expected)
+            missed = np.abs(pixmap.at(rows.tolist(), columns.tolist()).reshape(-1, 2) - expected)
             worst = max(worst, times * float(missed.max(initial=0.0)))
         if worst <= tolerance:
             return pixmap
