@@ -49,8 +49,9 @@ LONGEST_PIECES = (64, 32)
 # An error counts for so much more in columns and rows that are bent where nobody knows.
 TIMES_DOUBTFUL = (2.0, 2.0)
 
-# Pixels evaluated at a time: the dozen temporaries of a WCS of this many float64 fit the cache of one core.
-PIXELS_AT_ONCE = 1 << 14
+# Pixels evaluated at a time: a dozen temporaries of this many float64 are a few MB. With fewer the threads wait for
+# each other, as Python holds its lock between one part of a WCS and the next.
+PIXELS_AT_ONCE = 1 << 16
 
 
 class PixelMap:
@@ -297,12 +298,13 @@ def _every_pixel(
     has_long_steps = []
 
     def evaluate(own: tuple[Transform, Transform], own_starts: range) -> None:
-        pixel_to_pixel = _composition(*own)
+        pixel_to_pixel = _composition(*_plain(*own, window))
         for start in own_starts:
             rows = np.arange(start, min(start + rows_at_once, y1 + 1), dtype=float)
             x, y = np.broadcast_arrays(columns[None, :], rows[:, None])
             block = full[start : start + rows.size, x0 : x1 + 1]
-            block[..., 0], block[..., 1] = pixel_to_pixel(x.copy(), y.copy())
+            places = pixel_to_pixel(x.ravel(), y.ravel())
+            block[..., 0], block[..., 1] = (place.reshape(x.shape) for place in places)
             has_long_steps.append(seams.has_long_steps(block, period))
 
     threads = min(thread_count(), len(starts))
@@ -326,6 +328,15 @@ def _every_pixel(
             )
             inside[lost] = np.nan
     return pixmap
+
+
+def _plain(forward: Transform, backward: Transform, window: Box) -> tuple[Transform, Transform]:
+    """The same transforms for many pixels."""
+    x0, x1, y0, y1 = window
+    pixels = [axis.ravel() for axis in np.meshgrid(np.linspace(x0, x1, 5), np.linspace(y0, y1, 5))]
+    with np.errstate(all="ignore"):
+        faster = forward.plain(*pixels)
+        return faster, backward.plain(*faster(*pixels))
 
 
 def _unless_moved(pixmap: PixelMap, window: Box, tolerance: float) -> PixelMap:

@@ -25,6 +25,7 @@ from gpures.errors import UnsupportedWCSError
 from gpures.wcs.inverse import NumericalInverse, roots
 from gpures.wcs.kinks import Kinks, is_smooth, kinks_of_fits, kinks_of_model
 from gpures.wcs.pixel_area import mean_area
+from gpures.wcs.plain import plain_evaluation
 from gpures.wcs.sky_systems import Conversion, SkySystem, conversion_between, system_of_fits
 from gpures.wcs.world_axes import WorldAxes, axes_of_frame
 
@@ -314,6 +315,25 @@ class Transform:
     def duplicate(self) -> Transform:
         """Make a copy for another thread."""
         return copy.deepcopy(self)
+
+    def plain(self, *coordinates: np.ndarray) -> Transform:
+        """The same for many pixels, faster if it can be, as long as its WCS does not change.
+
+        Parameters
+        ----------
+        *coordinates : ndarray
+            Those of some places, at which it is compared with this one.
+        """
+        evaluate = plain_evaluation(self.evaluate)
+        if evaluate is None:
+            return self
+        faster = replace(self, evaluate=evaluate)
+        try:
+            pairs = zip(faster(*coordinates), self(*coordinates), strict=True)
+            is_same = all(np.array_equal(*pair, equal_nan=True) for pair in pairs)
+        except Exception:  # of a part that wants to be called otherwise
+            return self
+        return faster if is_same else self
 
 
 def _checked(values: Any, shape: tuple[int, ...], number: int, whose: str, kind: str) -> tuple[np.ndarray, ...]:
