@@ -586,7 +586,8 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
                     take(self.add_model, model)
                     del model  # or it would be held while the next one is read
                 return added
-            for model, pixmap in prefetched(models, self._pixmap_ahead):
+            # The first settles the pixel scale ratio, for which WCS are evaluated: until then the others are but read.
+            for model, pixmap in prefetched(models, lambda model: self._pixmap_ahead(model) if added else None):
                 take(self._add, model, pixmap)
                 del model, pixmap
         return added
@@ -712,8 +713,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         checked = exposure_of(model, self._options, self._variance_names(), self.dq_flag_name_map, pixmap_of)
         checked.context_id = self._n_res_models
         checked.name = f"model '{model.name}'"
-        with self._wcs_lock:
-            self._compute_pixel_scale_ratio(model)
+        self._compute_pixel_scale_ratio(model)
         checked.pixel_scale_ratio = self._kernel_scale_ratio(self._pixel_scale_ratio, checked.pixmap, checked.limits)
         checked.iscale = checked_scale(self._get_intensity_scale(model), "iscale", model)
         if not self._accumulators.takes_device_arrays and any(map(on_device, checked.arrays().values())):
