@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.resources
 import shutil
+import subprocess
 import sys
+from numbers import Real
 
 import files
 import numpy as np
@@ -15,6 +17,7 @@ from astropy.wcs import WCS
 
 import gpures
 from gpures import io
+from gpures.io import jwst
 
 VARIANCES = ("var_rnoise", "var_poisson", "var_flat")
 
@@ -165,9 +168,50 @@ class TestJWST:
 
     def test_without_library(self, jwst_path, monkeypatch):
         """Where stdatamodels is missing, the error says what to install."""
-        monkeypatch.setitem(sys.modules, "stdatamodels.jwst.datamodels", None)
+        monkeypatch.setitem(sys.modules, "stdatamodels", None)
         with pytest.raises(ImportError, match="pip install 'stdatamodels"):
             io.inputs(jwst_path)
+
+    def test_keywords_are_those_of_the_schema(self):
+        """Values of the metadata are where JWST's datamodels have them, and of the type that these allow."""
+        from stdatamodels.jwst.datamodels import ImageModel
+        from stdatamodels.schema import walk_schema
+
+        found = {}
+
+        def note(schema, path, *_):
+            if "fits_keyword" in schema:
+                kind = {"string": str, "number": Real, "boolean": bool}.get(schema["type"])
+                place = jwst.SCI if schema.get("fits_hdu") == "SCI" else jwst.PRIMARY
+                found[".".join(map(str, path[1:]))] = (place, schema["fits_keyword"], kind)
+
+        with ImageModel() as model:
+            walk_schema(model.schema, note)
+        assert {name: found.get(name) for name in jwst.KEYWORDS} == jwst.KEYWORDS
+
+    def test_keywords_count_before_the_tree(self, jwst_path, tmp_path):
+        """As in JWST's datamodels, a keyword that was edited counts; of one that is of no use, the extension ASDF."""
+        shutil.copy(jwst_path, tmp_path / "edited.fits")
+        with fits.open(tmp_path / "edited.fits", mode="update") as hdus:
+            hdus[0].header["EFFEXPTM"], hdus[0].header["EXPOSURE"] = 42.0, "00009"
+            hdus[0].header["TMEASURE"], hdus[0].header["EXPSTART"] = "long", True
+            del hdus[0].header["EXPEND"]
+            hdus[0].header["BKGSUB"], hdus["SCI"].header["BUNIT"] = True, "DN/s"
+        (image,) = io.inputs(tmp_path / "edited.fits")
+        (before,) = io.inputs(jwst_path)
+        edited = {"exposure_time": 42.0, "group_id": "jw01234007001_02101_00009", "subtracted": True}
+        edited["bunit_data"] = "DN/s"
+        assert image.meta == before.meta | edited
+
+    def test_other_missions_packages_are_not_imported(self, jwst_path, tmp_path):
+        """A mosaic of JWST's files has no need of Roman's package, which takes long to import."""
+        code = (
+            "import gpures, sys; "
+            f"gpures.mosaic({str(jwst_path)!r}, {str(tmp_path / 'm.fits')!r}, progress=False, backend='cpu'); "
+            "print(*{'roman_datamodels', 'asdf_astropy.extensions'} & set(sys.modules))"
+        )
+        told = subprocess.run([sys.executable, "-P", "-c", code], check=True, capture_output=True, text=True)
+        assert told.stdout.split() == ["asdf_astropy.extensions"]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCALE", "SECTIONS", "measure", "plan_of", "redraw", "run"]
 
-SECTIONS = ("cases", "splat", "planes", "outliers", "memory", "threads", "growth", "limits")
+SECTIONS = ("cases", "splat", "planes", "outliers", "files", "memory", "threads", "growth", "limits")
 
 # A section that is measured by itself.
 SCALE = "scale"
@@ -32,13 +32,14 @@ WANTED = {"stcal": "comparison", "drizzle": "comparison of the pass alone", "mat
 
 def _jobs(section: str, plan: Plan) -> Jobs:
     """What a section measures."""
-    from gpures.bench import cases, growth, limits, memory, outliers, planes, scale, splat
+    from gpures.bench import cases, files, growth, limits, memory, outliers, planes, scale, splat
 
     makers: dict[str, Callable[[Plan], Jobs]] = {
         "cases": cases.jobs,
         "splat": splat.jobs,
         "planes": planes.jobs,
         "outliers": outliers.jobs,
+        "files": files.jobs,
         "memory": memory.jobs,
         "threads": splat.thread_jobs,
         "growth": growth.jobs,

@@ -40,6 +40,8 @@ class Plan:
         Whether the memory of the Roman-like mosaic is measured.
     outlier_side, outlier_exposures : int
         Side of the exposures among which outliers are looked for, and their number.
+    files_side, files : int
+        Side of the exposures in files, and their number.
     memory_side, memory_exposures : int
         Side of the exposures whose mosaic's memory is measured, and their number.
     input_sides, reference_input_sides : tuple of int
@@ -76,6 +78,8 @@ class Plan:
     roman_memory: bool = True
     outlier_side: int = SMALL
     outlier_exposures: int = 10
+    files_side: int = SMALL
+    files: int = 4
     memory_side: int = SMALL
     memory_exposures: int = 3
     input_sides: tuple[int, ...] = (256, 512, 1024, 2048, 4096)
@@ -108,6 +112,8 @@ QUICK = Plan(
     cases=("square, 2100", "square, 8000", "point"),
     roman_memory=False,
     outlier_side=SMALL // 4,
+    files_side=SMALL // 2,
+    files=2,
     memory_side=SMALL // 2,
     input_sides=(256, 512, 1024, 2048),
     reference_input_sides=(256, 1024),

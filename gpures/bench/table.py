@@ -18,6 +18,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "splat": ("gpures, s", "drizzle, s", "ratio", "Mpixel/s"),
     "planes": ("gpures, s", "/ standard"),
     "outliers": ("gpures, s", "stcal, s", "ratio", "gpures, MiB", "stcal, MiB", "ratio"),
+    "files": ("all, s", "headers, s", "writing, s", "further, s", "CPU, s"),
     "memory": ("gpures, MiB", "stcal, MiB", "ratio", "GPU, MiB"),
     "threads": ("splat, s", "speed-up", "/ drizzle", "exposure, s", "speed-up"),
     "growth": ("gpures, s", "stcal, s", "ratio"),
@@ -30,6 +31,7 @@ TITLES = {
     "splat": "The pass alone, beside drizzle's calls for data and variances",
     "planes": "What further planes cost (exposures in turns)",
     "outliers": "Detection of outliers, beside the steps of JWST's pipeline, and most memory above the inputs",
+    "files": "Files to a file, in a new process (further: each file after the first)",
     "memory": "Most memory above the inputs",
     "threads": "Threads",
     "growth": "Growth of the seconds per exposure",
@@ -80,6 +82,10 @@ def _outliers(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
     ours, theirs = found["gpures_bytes"], found["stcal_bytes"]
     ratio = theirs / ours if ours and theirs is not None else None
     return [*taken, mebibytes(ours), mebibytes(theirs), times(ratio)]
+
+
+def _files(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
+    return [seconds(found[key]) for key in ("all_s", "headers_s", "writing_s", "further_s", "processor_s")]
 
 
 def _memory(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
@@ -139,6 +145,7 @@ CELLS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]]] = 
     "splat": _splat,
     "planes": _planes,
     "outliers": _outliers,
+    "files": _files,
     "memory": _memory,
     "threads": _threads,
     "growth": _growth,

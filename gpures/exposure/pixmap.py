@@ -18,10 +18,12 @@ import numpy as np
 from gpures import _cpu
 from gpures.arguments.values import checked_number, checked_order, checked_shape
 from gpures.box import Box
+from gpures.exposure.pieces import Pieces, piecewise_spline
 from gpures.exposure.structs import EXPOSURE, Place, in_memory
 from gpures.exposure.whole_move import SUPPORT, move_spline, whole_move
 from gpures.machine.threads import thread_count
 from gpures.wcs import seams
+from gpures.wcs.kinks import Kinks
 from gpures.wcs.seams import PixelToPixel
 from gpures.wcs.transforms import Transform, bounding_box, checked_wcs, pixel_to_world, pixels_within, world_to_pixel
 
@@ -41,8 +43,15 @@ SMALL_GRID = 33
 # twice, once for the spline and once to verify it.
 PIXELS_PER_GRID_POINT = 8
 
-# Pixels evaluated at a time: the dozen temporaries of a WCS of this many float64 fit the cache of one core.
-PIXELS_AT_ONCE = 1 << 14
+# Pixels between two ends of the pieces of a spline at most, tried in turn, where there are no kinks.
+LONGEST_PIECES = (64, 32)
+
+# An error counts for so much more in columns and rows that are bent where nobody knows.
+TIMES_DOUBTFUL = (2.0, 2.0)
+
+# Pixels evaluated at a time: a dozen temporaries of this many float64 are a few MB. With fewer the threads wait for
+# each other, as Python holds its lock between one part of a WCS and the next.
+PIXELS_AT_ONCE = 1 << 16
 
 
 class PixelMap:
@@ -241,6 +250,8 @@ def calc_pixmap(
                 pixmap = _spline_map(pixel_to_pixel, shape, window, [n, n], 3, tolerance)
                 if pixmap is not None:
                     break
+        elif tolerance > 0 and backward.is_smooth and forward.kinks is not None:
+            pixmap = _map_in_pieces(pixel_to_pixel, shape, window, forward.kinks(window), tolerance)
     if pixmap is None:
         pixmap = _every_pixel(forward, backward, shape, window, period)
         if stepsize == 1 and tolerance > 0 and pixmap.has_valid_pixels():
@@ -287,12 +298,13 @@ def _every_pixel(
     has_long_steps = []
 
     def evaluate(own: tuple[Transform, Transform], own_starts: range) -> None:
-        pixel_to_pixel = _composition(*own)
+        pixel_to_pixel = _composition(*_plain(*own, window))
         for start in own_starts:
             rows = np.arange(start, min(start + rows_at_once, y1 + 1), dtype=float)
             x, y = np.broadcast_arrays(columns[None, :], rows[:, None])
             block = full[start : start + rows.size, x0 : x1 + 1]
-            block[..., 0], block[..., 1] = pixel_to_pixel(x.copy(), y.copy())
+            places = pixel_to_pixel(x.ravel(), y.ravel())
+            block[..., 0], block[..., 1] = (place.reshape(x.shape) for place in places)
             has_long_steps.append(seams.has_long_steps(block, period))
 
     threads = min(thread_count(), len(starts))
@@ -316,6 +328,15 @@ def _every_pixel(
             )
             inside[lost] = np.nan
     return pixmap
+
+
+def _plain(forward: Transform, backward: Transform, window: Box) -> tuple[Transform, Transform]:
+    """The same transforms for many pixels."""
+    x0, x1, y0, y1 = window
+    pixels = [axis.ravel() for axis in np.meshgrid(np.linspace(x0, x1, 5), np.linspace(y0, y1, 5))]
+    with np.errstate(all="ignore"):
+        faster = forward.plain(*pixels)
+        return faster, backward.plain(*faster(*pixels))
 
 
 def _unless_moved(pixmap: PixelMap, window: Box, tolerance: float) -> PixelMap:
@@ -393,6 +414,39 @@ def _spline_map(
         },
         window=window,
     )
+
+
+def _map_in_pieces(
+    pixel_to_pixel: PixelToPixel, shape: tuple[int, int], window: Box, kinks: Kinks | None, tolerance: float
+) -> PixelMap | None:
+    """Spline whose pieces end at kinks; None where a point is not finite or the tolerance does not hold."""
+    if kinks is None:
+        return None
+    x0, x1, y0, y1 = window
+    for longest in LONGEST_PIECES:
+        x, y = Pieces.of(x0, x1, kinks[0], longest), Pieces.of(y0, y1, kinks[1], longest)
+        if x.count * y.count * PIXELS_PER_GRID_POINT > (x1 - x0 + 1) * (y1 - y0 + 1):
+            return None
+        # Where a kink lies now to this side of a pixel and now to that, the map is bent along the other axis as well.
+        checked = [(x.between(), y.between()), (x.doubtful, y.between()), (x.between(), y.doubtful)]
+        grids = [np.meshgrid(*points) for points in [(x.points, y.points), *checked]]
+        at = [np.concatenate([grid[axis].ravel() for grid in grids]).astype(float) for axis in (0, 1)]
+        values = pixel_to_pixel(*at)
+        if not all(np.all(np.isfinite(v)) for v in values):
+            return None
+        if (move := whole_move(at, values, tolerance)) is not None:
+            return PixelMap(shape, spline=move_spline(shape, move), window=window)
+        own, *others = np.split(np.stack(values, axis=-1), np.cumsum([grid[0].size for grid in grids])[:-1])
+        nodes = own.reshape(y.count, x.count, 2)
+        pixmap = PixelMap(shape, spline=piecewise_spline(x, y, shape, nodes), window=window)
+        worst = 0.0
+        for (columns, rows), expected, times in zip(checked, others, (1.0, *TIMES_DOUBTFUL), strict=True):
+            missed = np.abs(pixmap.at(rows.tolist(), columns.tolist()).reshape(-1, 2) - expected)
+            worst = max(worst, times * float(missed.max(initial=0.0)))
+        if worst <= tolerance:
+            return pixmap
+        log.debug("A pixel map in pieces of up to %d pixels is good to %.1e, not to %.1e.", longest, worst, tolerance)
+    return None
 
 
 def _between(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gpures.errors import FileError
+from gpures.io.asdf_extensions import extensions_without
 from gpures.io.asdf_stream import checked, checked_bytes
 from gpures.io.exposure_time import count_time
 from gpures.io.exposures import is_mosaic
@@ -28,7 +29,7 @@ __all__ = [
     "asdf_extension",
     "check_flags",
     "check_wcs",
-    "embedded_asdf",
+    "embedded_tree",
     "embedded_wcs",
     "gwcs_as_asdf",
     "gwcs_of",
@@ -39,6 +40,10 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+
+# The package of Roman's files, and what is said of an extension.
+OF_ROMAN = "roman_datamodels"
+DAMAGED = "its ASDF extension is damaged"
 
 META = (
     "measurement_time",
@@ -265,10 +270,12 @@ def _read_tables(wcs: Any) -> None:
             todo += vars(thing).values()
 
 
-def embedded_asdf(path: Path, hdus: Any, sources: tuple[str, ...] = ()) -> bytes:
-    """The ASDF file in the extension ASDF of a FITS file, looked over; what is damaged is a `FileError`.
+@contextmanager
+def embedded_tree(path: Path, hdus: Any) -> Iterator[Any]:
+    """Tree of the ASDF file in the extension ASDF of a FITS file, of which only what is looked at is made.
 
-    Arrays that lie in other extensions are left to those who find them.
+    The file is looked over before; what is damaged is a `FileError`. Arrays that lie in other extensions are left to
+    those who find them.
 
     Parameters
     ----------
@@ -276,16 +283,27 @@ def embedded_asdf(path: Path, hdus: Any, sources: tuple[str, ...] = ()) -> bytes
         The file, for the error's words.
     hdus : astropy.io.fits.HDUList
         The open file.
-    sources : tuple of str, optional
-        How the arrays in other extensions are called.
     """
     from astropy.io import fits
 
     hdu = hdus["ASDF"]
-    with damage_named(path, "its ASDF extension is damaged"):
+    with damage_named(path, DAMAGED):
         if not isinstance(hdu, fits.BinTableHDU) or hdu.data is None or len(hdu.data) != 1:
-            raise FileError(path, "its ASDF extension is damaged: it is no table of one cell.")
-        return checked_bytes(path, hdu.data.tobytes(), sources)
+            raise FileError(path, f"{DAMAGED}: it is no table of one cell.")
+        with _tree_of(checked_bytes(path, hdu.data.tobytes(), sources=("fits:",))) as tree:
+            yield tree
+
+
+@contextmanager
+def _tree_of(content: bytes) -> Iterator[Any]:
+    """Tree of an ASDF file in memory that has been looked over."""
+    import asdf
+
+    with (
+        extensions_without(OF_ROMAN),
+        asdf.open(io.BytesIO(content), lazy_load=True, lazy_tree=True, memmap=False) as file,
+    ):
+        yield file.tree
 
 
 def asdf_extension(content: bytes) -> Any:
@@ -305,7 +323,8 @@ def embedded_wcs(path: Path, hdus: Any) -> Any:
     FileError
         The extension can't be read.
     """
-    wcs = gwcs_of(path, embedded_asdf(path, hdus, sources=("fits:",)), "its ASDF extension is damaged")
+    with embedded_tree(path, hdus) as tree:
+        wcs = _gwcs_in(path, tree)
     return None if wcs is None or wcs.array_shape is None else wcs
 
 
@@ -314,7 +333,7 @@ def gwcs_as_asdf(wcs: Any) -> bytes:
     import asdf
 
     content = io.BytesIO()
-    with asdf.AsdfFile({"meta": {"wcs": wcs}}) as file:
+    with extensions_without(OF_ROMAN), asdf.AsdfFile({"meta": {"wcs": wcs}}) as file:
         file.write_to(content)
     return content.getvalue()
 
@@ -336,13 +355,16 @@ def gwcs_of(path: Path, content: bytes, damage: str) -> Any:
     FileError
         It can't be read.
     """
-    import asdf
+    with damage_named(path, damage), _tree_of(content) as tree:
+        return _gwcs_in(path, tree)
+
+
+def _gwcs_in(path: Path, tree: Mapping[str, Any]) -> Any:
+    """The gwcs under ``meta.wcs``; None if there is none."""
     import gwcs
 
-    named = damage_named(path, damage)
-    with named, asdf.open(io.BytesIO(content), lazy_load=True, lazy_tree=True, memmap=False) as file:
-        wcs = file.tree.get("meta", {}).get("wcs")
-        if not isinstance(wcs, gwcs.WCS):
-            return None
-        check_wcs(path, wcs)
-        return wcs
+    wcs = tree.get("meta", {}).get("wcs")
+    if not isinstance(wcs, gwcs.WCS):
+        return None
+    check_wcs(path, wcs)
+    return wcs

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
@@ -40,6 +39,9 @@ COMMENTARY = ("COMMENT", "HISTORY", "", "CONTINUE")
 
 # The first of the cards of a long text.
 CONTINUED = re.compile(r"(.{8}|HIERARCH [^=]*)=\s*'([^']|'')*&\s*'")
+
+# The keyword with the type of an axis, and the letter of its WCS.
+TYPE = re.compile(r"CTYPE\d+([A-Z]?)")
 
 # Longitudes and latitudes of any system in CTYPE, with or without a projection.
 LONGITUDE = re.compile(r"(RA|.LON|..LN)(-.*)?$")
@@ -132,7 +134,8 @@ def sky_key(header: Mapping[str, Any]) -> str | None:
     header : mapping
         Header of an image.
     """
-    return next((key for key in ("", *ascii_uppercase) if sky_axes(header, key)), None)
+    there = {match[1] for keyword in header if (match := TYPE.fullmatch(keyword))}
+    return next((key for key in sorted(there) if sky_axes(header, key)), None)
 
 
 def _whole(value: Any) -> int:

@@ -25,6 +25,7 @@ from gpures.io.context import renumbered
 from gpures.io.creator import creator
 from gpures.io.empty_planes import KEPT
 from gpures.io.exposures import records_of
+from gpures.io.fits_pixels import folded, put, stored, words_of
 from gpures.io.fits_writer import NAMES, WCSInFITS, hdu_list
 
 __all__ = ["FITSMosaic"]
@@ -83,28 +84,13 @@ class _Plane:
             size *= side
         return size
 
-    def stored(self, pixels: np.ndarray) -> np.ndarray:
-        """Pixels as they lie in the file: in its order of bytes, unsigned numbers as signed ones less an offset."""
-        if self.dtype.kind == "u":
-            signed = np.dtype(f"i{self.dtype.itemsize}")
-            pixels = pixels.view(signed) ^ np.iinfo(signed).min
-        return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">"))
-
-    def note(self, stored: np.ndarray, pixels: np.ndarray) -> None:
+    def note(self, content: np.ndarray, pixels: np.ndarray) -> None:
         """Count what is written."""
-        words = int(stored.view(">u4").sum(dtype=np.uint64))
+        words = words_of(content)
         numbers = self.has_numbers or pixels.dtype.kind != "f" or bool((pixels == pixels).any())
         with self.lock:
             self.words += words
             self.has_numbers = numbers
-
-    @property
-    def datasum(self) -> int:
-        """DATASUM of what was written: a sum of 32 bits whose carries are added to it."""
-        total = self.words
-        while total >> 32:
-            total = (total & 0xFFFFFFFF) + (total >> 32)
-        return total
 
 
 class FITSMosaic:
@@ -208,27 +194,20 @@ class FITSMosaic:
         """Write a part of all images in which nothing is."""
         width, height = box.xmax - box.xmin + 1, box.ymax - box.ymin + 1
         for plane in self._planes.values():
-            if not _is_zero(plane.stored(np.array(plane.fill, plane.dtype))):
+            if not _is_zero(stored(np.array(plane.fill, plane.dtype))):
                 row = np.full((1, width), plane.fill, plane.dtype)
                 for depth in range(plane.shape[0] if len(plane.shape) == 3 else 1):
                     for k in range(height):
                         self._write_rows(plane, depth, box, slice(k, k + 1), row)
 
     def _write_rows(self, plane: _Plane, depth: int, box: Box, rows: slice, pixels: np.ndarray) -> None:
-        stored = plane.stored(pixels)
-        plane.note(stored, pixels)
-        for k, row in enumerate(stored):
+        content = stored(pixels)
+        plane.note(content, pixels)
+        for k, row in enumerate(content):
             there = np.flatnonzero(row.view(f"u{row.dtype.itemsize}"))
             if there.size:
                 at = self._place(plane, depth, box.ymin + rows.start + k, box.xmin + int(there[0]))
-                self._put(row[there[0] : there[-1] + 1], at)
-
-    def _put(self, content: Any, at: int) -> None:
-        """Write all of something, which the system may take in pieces, as where a disk is nearly full."""
-        left = memoryview(content).cast("B")
-        while left:
-            count = os.pwrite(self._file, left, at)
-            left, at = left[count:], at + count
+                put(self._file, row[there[0] : there[-1] + 1], at)
 
     def _got(self, count: int, at: int) -> bytes:
         """So many bytes of the file, which may be a hole."""
@@ -259,9 +238,9 @@ class FITSMosaic:
             places = [self._place(context, depth, rows.start, 0) for depth in range(context.shape[0])]
             read = [np.frombuffer(self._got(4 * shape[0] * shape[1], at), ">i4").reshape(shape) for at in places]
             for at, image in zip(places, renumbered(np.array(read, np.int32), numbers), strict=True):
-                stored = context.stored(image)
-                context.note(stored, image)
-                self._put(stored, at)
+                content = stored(image)
+                context.note(content, image)
+                put(self._file, content, at)
 
     # ---- the end -------------------------------------------------------------------------------------------------
 
@@ -291,16 +270,16 @@ class FITSMosaic:
             plane = self._of(hdu)
             if k and plane is None:
                 break
-            hdu.header["DATASUM"] = ("0" if plane is None else str(plane.datasum), "sum of the data's words")
+            hdu.header["DATASUM"] = ("0" if plane is None else str(folded(plane.words)), "sum of the data's words")
             end = self._room if plane is None else plane.offset
-            self._put(_header_of(hdu, end - at), at)
+            put(self._file, _header_of(hdu, end - at), at)
             at = end if plane is None else end + -(-plane.bytes // BLOCK) * BLOCK
         tail = io.BytesIO()
         for hdu in hdus[1 + len(self._planes) :]:
             part = io.BytesIO()
             fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(part, checksum=True)
             tail.write(part.getvalue()[BLOCK:])
-        self._put(tail.getvalue(), self._end)
+        put(self._file, tail.getvalue(), self._end)
         self._destination.publish()
         self.close()
 
@@ -314,8 +293,8 @@ class FITSMosaic:
             starts = list(range(0, plane.bytes, AT_ONCE))
             for start in starts if plane.offset < old else reversed(starts):
                 count = min(AT_ONCE, plane.bytes - start)
-                self._put(self._got(count, old + start), plane.offset + start)
-            self._put(bytes(-plane.bytes % BLOCK), plane.offset + plane.bytes)
+                put(self._file, self._got(count, old + start), plane.offset + start)
+            put(self._file, bytes(-plane.bytes % BLOCK), plane.offset + plane.bytes)
 
     def close(self) -> None:
         """Discard what is not finished."""
@@ -328,8 +307,8 @@ class FITSMosaic:
         self.close()
 
 
-def _is_zero(stored: np.ndarray) -> bool:
-    return not stored.view(np.uint8).any()
+def _is_zero(content: np.ndarray) -> bool:
+    return not content.view(np.uint8).any()
 
 
 def _blocks(cards: int) -> int:

@@ -16,6 +16,7 @@ from astropy.io import fits
 
 from gpures.io.asdf import asdf_extension, gwcs_as_asdf
 from gpures.io.exposures import ExposureRecord, table_of
+from gpures.io.fits_pixels import StreamedImage
 from gpures.io.units import power
 from gpures.io.wcs import as_gwcs, header_of
 
@@ -138,7 +139,7 @@ def hdu_list(
     last = [key for key in ("exptime_map", "dq") if key in images]
     order = [key for key in order if key not in last] + [key for key in images if key not in NAMES] + last
     for key in order:
-        hdu = fits.ImageHDU(_storable(images[key]), name=NAMES.get(key, key.upper()))
+        hdu = StreamedImage(_storable(images[key]), name=NAMES.get(key, key.upper()))
         if not key.startswith(NO_IMAGE):
             hdu.header.update(keywords.copy())  # else all images share their cards
         # The context's third axis counts words of 32 exposures, which a WCS of two axes does not cover; but distortions

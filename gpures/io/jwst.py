@@ -1,4 +1,6 @@
-"""JWST's calibrated images, ``_cal.fits``: their metadata and WCS as stdatamodels reads them.
+"""JWST's calibrated images, ``_cal.fits``: their metadata and WCS as stdatamodels would read them.
+
+A datamodel would take longer than all else: of metadata only what is needed is looked for, where its schema has it.
 
 The model is the one that the pipeline's resample step makes of an image. As there, a pixel that is NaN in any array
 counts as DO_NOT_USE. The pixels that the step takes for good are those of ``good_bits="~513"``: all but DO_NOT_USE (1)
@@ -9,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import partial
+from importlib.util import find_spec
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,7 @@ from astropy.io import fits
 
 from gpures.errors import FileError
 from gpures.extras import install
-from gpures.io.asdf import asdf_extension, check_wcs, embedded_asdf
+from gpures.io.asdf import check_wcs, embedded_tree
 from gpures.io.exposures import is_mosaic
 from gpures.io.fits_exposures import FITSImages
 from gpures.io.fits_images import image_bytes, image_shape, merged_header, read_images
@@ -33,6 +37,27 @@ ARRAYS = ("err", "dq", *VARIANCES)
 
 # What makes up the name of a group of exposures that were taken together, in the pipeline's order.
 GROUP = "jw{program_number}{observation_number}{visit_number}_{visit_group}{sequence_id}{activity_id}_{exposure_number}"
+
+# Where the schema of JWST's datamodels has values of the metadata: extension, keyword, and type.
+PRIMARY, SCI = 0, "SCI"
+KEYWORDS: dict[str, tuple[int | str, str, type]] = {
+    "bunit_data": (SCI, "BUNIT", str),
+    "exposure.exposure_time": (PRIMARY, "EFFEXPTM", Real),
+    "exposure.measurement_time": (PRIMARY, "TMEASURE", Real),
+    "exposure.start_time": (PRIMARY, "EXPSTART", Real),
+    "exposure.end_time": (PRIMARY, "EXPEND", Real),
+    "exposure.duration": (PRIMARY, "DURATION", Real),
+    "photometry.pixelarea_steradians": (SCI, "PIXAR_SR", Real),
+    "background.level": (PRIMARY, "BKGLEVEL", Real),
+    "background.subtracted": (PRIMARY, "BKGSUB", bool),
+    "observation.program_number": (PRIMARY, "PROGRAM", str),
+    "observation.observation_number": (PRIMARY, "OBSERVTN", str),
+    "observation.visit_number": (PRIMARY, "VISIT", str),
+    "observation.visit_group": (PRIMARY, "VISITGRP", str),
+    "observation.sequence_id": (PRIMARY, "SEQ_ID", str),
+    "observation.activity_id": (PRIMARY, "ACT_ID", str),
+    "observation.exposure_number": (PRIMARY, "EXPOSURE", str),
+}
 
 
 def recognizes(hdus: fits.HDUList) -> bool:
@@ -115,41 +140,47 @@ def _load(path: Path, extensions: Mapping[str, int], names: Collection[str]) -> 
 
 def _metadata(path: Path, hdus: fits.HDUList) -> tuple[dict[str, Any], Any]:
     """What a model has beside arrays, and the WCS."""
-    try:
-        from stdatamodels.jwst.datamodels import ImageModel
-    except ImportError as error:
-        raise ImportError(f"{path} is a file of JWST: {install('jwst')} to read it.") from error
-
-    # A datamodel reads every array of its file: it gets the headers alone.
-    bare = [fits.ImageHDU(header=hdu.header) if hdu.is_image else hdu for hdu in hdus[1:] if hdu.name != "ASDF"]
-    bare.append(asdf_extension(embedded_asdf(path, hdus, sources=("fits:",))))
-    with ImageModel(fits.HDUList([fits.PrimaryHDU(header=hdus[0].header), *bare])) as model:
-
-        def value(name: str) -> Any:
-            node = model.meta
-            for part in name.split("."):
-                node = getattr(node, part, None)
-            return node
-
-        observation = {key: value(f"observation.{key}") for key in _fields(GROUP)}
-        group = value("group_id") or (GROUP.format(**observation) if None not in observation.values() else str(path))
+    if find_spec("stdatamodels") is None:  # whose transforms may be in the WCS
+        raise ImportError(f"{path} is a file of JWST: {install('jwst')} to read it.")
+    keywords = {name: _keyword(hdus, name) for name in KEYWORDS}
+    with embedded_tree(path, hdus) as tree:
+        found = {name: _in_tree(tree, name) if value is None else value for name, value in keywords.items()}
+        observation = {key: found[f"observation.{key}"] for key in _fields(GROUP)}
+        group = _in_tree(tree, "group_id")
+        if not group:
+            group = GROUP.format(**observation) if None not in observation.values() else str(path)
         meta = {
             "group_id": group,
-            "bunit_data": value("bunit_data"),
-            "exposure_time": value("exposure.exposure_time"),
-            "measurement_time": value("exposure.measurement_time"),
-            "start_time": value("exposure.start_time"),
-            "end_time": value("exposure.end_time"),
-            "duration": value("exposure.duration"),
-            "pixelarea_steradians": value("photometry.pixelarea_steradians"),
-            "values_area": value("photometry.pixelarea_steradians"),
-            "level": value("background.level"),
-            "subtracted": bool(value("background.subtracted")),
+            "bunit_data": found["bunit_data"],
+            "exposure_time": found["exposure.exposure_time"],
+            "measurement_time": found["exposure.measurement_time"],
+            "start_time": found["exposure.start_time"],
+            "end_time": found["exposure.end_time"],
+            "duration": found["exposure.duration"],
+            "pixelarea_steradians": found["photometry.pixelarea_steradians"],
+            "values_area": found["photometry.pixelarea_steradians"],
+            "level": found["background.level"],
+            "subtracted": bool(found["background.subtracted"]),
         }
-        wcs = value("wcs")
+        wcs = _in_tree(tree, "wcs")
         if wcs is not None:
             check_wcs(path, wcs)
         return meta, wcs
+
+
+def _keyword(hdus: fits.HDUList, name: str) -> Any:
+    """A value of the metadata as a keyword has it; None where that is missing, or of another type."""
+    extension, keyword, kind = KEYWORDS[name]
+    value = hdus[extension].header.get(keyword)
+    return value if isinstance(value, kind) and not (kind is Real and isinstance(value, bool)) else None
+
+
+def _in_tree(tree: Any, name: str) -> Any:
+    """What lies at a place in the tree, under ``meta``; None where there is nothing."""
+    node = tree
+    for part in ("meta", *name.split(".")):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node
 
 
 def _fields(template: str) -> list[str]:

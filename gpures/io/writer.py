@@ -322,7 +322,7 @@ def _content(
     hdus = hdu_list(path.name, in_fits, images, facts, unit, records, header, history, creator())
     if is_packed_name(path):
         return partial(_write_packed, hdus)
-    return partial(hdus.writeto, checksum=True)
+    return partial(_write_fits, hdus)
 
 
 def _is_image(value: Any, shape: tuple[int, int]) -> bool:
@@ -360,6 +360,15 @@ def _write_asdf(tree: dict[str, Any], file: BinaryIO) -> None:
     except asdf.exceptions.ValidationError as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"ASDF has no words for something of the mosaic or its WCS, write FITS: {reason}") from error
+
+
+def _write_fits(hdus: Any, file: BinaryIO) -> None:
+    from gpures.io.fits_pixels import StreamedImage
+
+    for hdu in hdus:
+        if isinstance(hdu, StreamedImage):
+            hdu.file = file
+    hdus.writeto(file, checksum=True)
 
 
 def _write_packed(hdus: Any, file: BinaryIO) -> None:

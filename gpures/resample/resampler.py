@@ -582,15 +582,13 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
                 done += 1
                 show(done)
 
-            left = iter(models)
-            # The first settles the pixel scale ratio; a subclass may do with a model what it likes.
-            all_alone = type(self).add_model is not Resample.add_model
-            for model in left:
-                take(self.add_model, model)
-                del model  # or it would be held while the next one is read
-                if added and not all_alone:
-                    break
-            for model, pixmap in prefetched(left, self._pixmap_ahead):
+            if type(self).add_model is not Resample.add_model:  # which may do with a model what it likes
+                for model in models:
+                    take(self.add_model, model)
+                    del model  # or it would be held while the next one is read
+                return added
+            # The first settles the pixel scale ratio, for which WCS are evaluated: until then the others are but read.
+            for model, pixmap in prefetched(models, lambda model: self._pixmap_ahead(model) if added else None):
                 take(self._add, model, pixmap)
                 del model, pixmap
         return added

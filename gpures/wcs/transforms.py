@@ -23,7 +23,9 @@ from gpures.arguments.arrays import got, named
 from gpures.box import Box
 from gpures.errors import UnsupportedWCSError
 from gpures.wcs.inverse import NumericalInverse, roots
+from gpures.wcs.kinks import Kinks, is_smooth, kinks_of_fits, kinks_of_model
 from gpures.wcs.pixel_area import mean_area
+from gpures.wcs.plain import plain_evaluation
 from gpures.wcs.sky_systems import Conversion, SkySystem, conversion_between, system_of_fits
 from gpures.wcs.world_axes import WorldAxes, axes_of_frame
 
@@ -46,10 +48,6 @@ __all__ = [
 ]
 
 ARCSEC_PER_RADIAN = 3600.0 * math.degrees(1.0)
-
-# Models whose values come from tables or from a choice between regions: no grid can vouch for what lies between its
-# points.
-_NOT_SMOOTH = ("Tabular", "LabelMapper", "RegionsSelector", "Spline")
 
 
 # ---- kinds of WCS ----------------------------------------------------------------------------------------------------
@@ -284,6 +282,9 @@ class Transform:
         Whether `duplicate` makes a copy for another thread, as WCS objects keep state while they are evaluated.
     warned : set of str
         Frames of other WCS that were said to differ.
+    kinks : callable or None
+        Of what leads from pixels, and is not smooth: finds where it is not, in a box of pixels, if that is known, as
+        `gpures.wcs.kinks.Kinks`.
     """
 
     evaluate: Callable[..., Any]
@@ -293,6 +294,7 @@ class Transform:
     can_be_copied: bool = True
     convert: Conversion | None = None
     warned: set[str] = field(default_factory=set, compare=False)
+    kinks: Callable[[Box], Kinks | None] | None = None
 
     def __call__(self, *coordinates: np.ndarray) -> tuple[np.ndarray, ...]:
         """Transform arrays of coordinates.
@@ -313,6 +315,25 @@ class Transform:
     def duplicate(self) -> Transform:
         """Make a copy for another thread."""
         return copy.deepcopy(self)
+
+    def plain(self, *coordinates: np.ndarray) -> Transform:
+        """The same for many pixels, faster if it can be, as long as its WCS does not change.
+
+        Parameters
+        ----------
+        *coordinates : ndarray
+            Those of some places, at which it is compared with this one.
+        """
+        evaluate = plain_evaluation(self.evaluate)
+        if evaluate is None:
+            return self
+        faster = replace(self, evaluate=evaluate)
+        try:
+            pairs = zip(faster(*coordinates), self(*coordinates), strict=True)
+            is_same = all(np.array_equal(*pair, equal_nan=True) for pair in pairs)
+        except Exception:  # of a part that wants to be called otherwise
+            return self
+        return faster if is_same else self
 
 
 def _checked(values: Any, shape: tuple[int, ...], number: int, whose: str, kind: str) -> tuple[np.ndarray, ...]:
@@ -357,11 +378,13 @@ def pixel_to_world(wcs: Any, sky: SkySystem | None = None) -> Transform:
 def _pixel_to_own_world(wcs: Any) -> Transform:
     wcs, axes = as_wcs(wcs), world_axes(wcs)
     if isinstance(wcs, _FITSAdapter):
-        return Transform(wcs.forward, axes, True, wcs.is_smooth)
+        return Transform(wcs.forward, axes, True, wcs.is_smooth, kinks=partial(kinks_of_fits, wcs.fits))
     model = _composed(wcs)
     if model is None:
         return Transform(wcs.pixel_to_world_values, axes, True, can_be_copied=False)
-    return Transform(_evaluation(model, wcs.input_frame, wcs.output_frame), axes, True, _is_smooth(model))
+    evaluate, is_of_numbers = _evaluation(model, wcs.input_frame, wcs.output_frame), not _uses_quantities(model)
+    kinks = partial(kinks_of_model, model) if is_of_numbers else None
+    return Transform(evaluate, axes, True, is_smooth(model), kinks=kinks)
 
 
 def world_to_pixel(wcs: Any) -> Transform:
@@ -383,7 +406,7 @@ def world_to_pixel(wcs: Any) -> Transform:
         return Transform(wcs.world_to_pixel_values, axes, False, can_be_copied=False)
     inverse = _inverse(model)
     if inverse is not None:
-        return Transform(_evaluation(inverse, wcs.output_frame, wcs.input_frame), axes, False, _is_smooth(inverse))
+        return Transform(_evaluation(inverse, wcs.output_frame, wcs.input_frame), axes, False, is_smooth(inverse))
     if axes.types != ("SPATIAL", "SPATIAL"):
         raise UnsupportedWCSError(
             f"The output WCS has no inverse, and the axes {axes.types}: only that of an image of the sky can be found."
@@ -424,7 +447,11 @@ def _inverse(model: Any) -> Any:
 def _evaluation(model: Any, frame_in: Any, frame_out: Any) -> Callable[..., Any]:
     """What evaluates a model with plain numbers."""
     plain = partial(model, with_bounding_box=False)
-    return _OfQuantities(plain, frame_in, frame_out) if getattr(model, "uses_quantity", False) else plain
+    return _OfQuantities(plain, frame_in, frame_out) if _uses_quantities(model) else plain
+
+
+def _uses_quantities(model: Any) -> bool:
+    return bool(getattr(model, "uses_quantity", False))
 
 
 @dataclass(frozen=True)
@@ -445,12 +472,6 @@ class _OfQuantities:
             (v.to_value(unit) if unit is not None else v.value) if isinstance(v, Quantity) else v
             for v, unit in zip(result, given, strict=False)
         )
-
-
-def _is_smooth(transform: Any) -> bool:
-    leaves = transform.traverse_postorder() if hasattr(transform, "traverse_postorder") else [transform]
-    names = {base.__name__.lstrip("_") for leaf in leaves for base in type(leaf).__mro__}
-    return not any(name.startswith(_NOT_SMOOTH) for name in names)
 
 
 # ---- areas -----------------------------------------------------------------------------------------------------------
