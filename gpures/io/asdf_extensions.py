@@ -40,27 +40,13 @@ def _others(package: str) -> tuple[Any, ...] | None:
     known = ((point, point.dist) for point in entry_points(group=GROUP))
     points = {(dist.name, point.name): (point, dist.version) for point, dist in known if dist is not None}
     found: list[Any] = []
-    with _manifests_in_c():
-        for (name, _), (point, version) in sorted(points.items(), key=lambda item: (item[0][0] == "asdf", item[0])):
-            if name == package:
-                continue
-            try:
-                made = point.load()()
-            except Exception:
-                return None
-            each = made if isinstance(made, list) else [made]
-            found += [ExtensionProxy(one, package_name=name, package_version=version) for one in each]
+    for (name, _), (point, version) in sorted(points.items(), key=lambda item: (item[0][0] == "asdf", item[0])):
+        if name == package:
+            continue
+        try:
+            made = point.load()()
+        except Exception:
+            return None
+        each = made if isinstance(made, list) else [made]
+        found += [ExtensionProxy(one, package_name=name, package_version=version) for one in each]
     return tuple(found)
-
-
-@contextmanager
-def _manifests_in_c() -> Iterator[None]:
-    """Have the manifests of extensions read by libyaml: in Python, as they ask for, they take a third of a second."""
-    import yaml
-
-    loader = yaml.SafeLoader
-    yaml.SafeLoader = getattr(yaml, "CSafeLoader", loader)
-    try:
-        yield
-    finally:
-        yaml.SafeLoader = loader
