@@ -83,7 +83,7 @@ def test_cleaning_compiles(target):
 def test_records_are_the_structs():
     """Each field of Python's records lies where the C++ struct has it, and nothing is left out."""
     found = []
-    names = ("VIEW", "PIXMAP", "PLANE", "EXPOSURE", "MOSAIC", "WINDOW", "MERGED_PLANE", "MERGE", "BLOT")
+    names = ("VIEW", "PIXMAP", "PLANE", "EXPOSURE", "MOSAIC", "PAIRS", "WINDOW", "MERGED_PLANE", "MERGE", "BLOT")
     names += ("STACK_IMAGE", "STACK", "CLIPPED", "COMPARISON")
     for name in names:
         for field, (dtype, offset, *_) in getattr(structs, name).fields.items():

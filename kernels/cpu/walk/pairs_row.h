@@ -1,0 +1,204 @@
+// Pairs of a row of a block's pixels (see ../../pairs.h), straight into the mosaic's planes: those whose first pixel is
+// in the tile, wherever the other one is.
+#pragma once
+
+#include "../../pairs.h"
+#include "splat_row.h"
+
+GPURES_BEGIN
+
+// A part of each drop of a row: the weight dow[r][c][k] goes from pixel k to the output pixel
+// (x[k] + column + c, y[k] + row + r), where the part begins with that column and row of the bounding box.
+struct HeldRow {
+    static constexpr int SIDE = 8;
+
+    alignas(64) double dow[SIDE][SIDE][BLOCK_WIDTH];
+    alignas(64) double all[BLOCK_WIDTH];
+    alignas(64) double variance[BLOCK_WIDTH + LANES];
+    bool finite;  // all variances are
+    int x[BLOCK_WIDTH], y[BLOCK_WIDTH];
+    // Of each vector of pixels, how many columns and rows are held, and whether its pixels go side by side: then x and
+    // y of each are known from the first.
+    int columns[BLOCK_WIDTH / LANES], rows[BLOCK_WIDTH / LANES];
+    bool side_by_side[BLOCK_WIDTH / LANES];
+};
+
+// Where pairs go.
+struct PairsOfTile {
+    const Pairs& pairs;
+    const Mosaic& m;
+    const Tile& tile;
+
+    bool holds(int x, int y) const { return x >= tile.x0 && x <= tile.x1 && y >= tile.y0 && y <= tile.y1; }
+    double* sum(int plane, int x, int y) const { return pairs.sums + plane * pairs.stride + y * m.stride + x; }
+};
+
+// As many drops as a vector has lanes, from the k-th of a row on.
+struct HeldVector {
+    const PairsOfTile& to;
+    const HeldRow& held;
+    int k, column, row, columns, rows;
+
+    HeldVector(const PairsOfTile& to, const HeldRow& held, int k, int column, int row)
+        : to(to),
+          held(held),
+          k(k),
+          column(column),
+          row(row),
+          columns(held.columns[k / LANES]),
+          rows(held.rows[k / LANES])
+    {
+    }
+
+    Vector operator()(int c, int r) const { return load(held.dow[r][c] + k); }
+    Vector all() const { return load(held.all + k); }
+    static bool any(Vector weight) { return anywhere(weight != Vector{}); }
+
+    void add(int plane, int c, int r, Vector weight) const
+    {
+        const Mask used = weight != Vector{};
+        if (!anywhere(used)) return;
+        Vector product = weight * load(held.variance + k);
+        if (!held.finite) product = select(used, product, Vector{});
+        const int x = held.x[k] + column + c, y = held.y[k] + row + r;
+        if (held.side_by_side[k / LANES] && to.holds(x, y) && to.holds(x + LANES - 1, y)) {
+            double* const sum = to.sum(plane, x, y);
+            store(load(sum) + product, sum);
+            return;
+        }
+        double each[LANES];
+        store(product, each);
+        for (int l = 0; l < LANES; ++l) {
+            const int at_x = held.x[k + l] + column + c, at_y = held.y[k + l] + row + r;
+            if (each[l] != 0.0 && to.holds(at_x, at_y)) *to.sum(plane, at_x, at_y) += each[l];
+        }
+    }
+};
+
+// The sink that holds them.
+class RowOfParts {
+  public:
+    static constexpr int SIDE = HeldRow::SIDE;
+    struct Place {};
+
+    int columns = 0, rows = 0;  // of the largest drop
+
+    RowOfParts(const PairsOfTile& to, HeldRow& held, int n) : to_(to), held_(held), n_(n) {}
+
+    void begin(int column, int row)
+    {
+        column_ = column;
+        row_ = row;
+    }
+
+    void take(const PixelRow&, int k)
+    {
+        first_ = k;
+        held_.columns[k / LANES] = held_.rows[k / LANES] = 0;
+        store(Vector{}, held_.all + k);
+    }
+
+    Place place(Vector i, Vector j, Mask used)
+    {
+        const Vector zero = Vector{};
+        int f = 0;
+        while (f < LANES - 1 && !used[f]) ++f;
+        const Vector along = i - numbers_of_lanes();
+        const Mask beside = (along == zero + along[f]) & (j == zero + j[f]);
+        held_.side_by_side[first_ / LANES] = everywhere(beside | ~used) && used[f];
+        const bool side_by_side = held_.side_by_side[first_ / LANES];
+        store_integers(side_by_side ? numbers_of_lanes() + along[f] : select(used, i, zero), held_.x + first_);
+        store_integers(side_by_side ? zero + j[f] : select(used, j, zero), held_.y + first_);
+        return {};
+    }
+
+    void add(Place, int c, int r, Vector dow)
+    {
+        store(load(held_.all + first_) + dow, held_.all + first_);
+        columns = c < columns ? columns : c + 1;
+        rows = r < rows ? rows : r + 1;
+        c -= column_;
+        r -= row_;
+        if (c < 0 || c >= SIDE || r < 0 || r >= SIDE) return;
+        int& held_columns = held_.columns[first_ / LANES];
+        int& held_rows = held_.rows[first_ / LANES];
+        held_columns = c < held_columns ? held_columns : c + 1;
+        held_rows = r < held_rows ? held_rows : r + 1;
+        store(dow, held_.dow[r][c] + first_);
+    }
+
+    void pass_over(Mask) {}
+
+    template <class Work>
+    void each(const Work& work) const
+    {
+        for (int k = 0; k < n_; k += LANES) work(HeldVector(to_, held_, k, column_, row_));
+    }
+
+    // The sink that pairs what is beyond the part with it.
+    struct Beyond {
+        const RowOfParts& parts;
+        int first = 0;
+
+        using Place = RowOfParts::Place;
+
+        void take(const PixelRow&, int k) { first = k; }
+        Place place(Vector, Vector, Mask) const { return {}; }
+        void add(Place, int c, int r, Vector dow) const
+        {
+            const int column = c - parts.column_, row = r - parts.row_;
+            if (row < 0 || (column >= 0 && column < SIDE && row < SIDE) || !HeldVector::any(dow)) return;
+            const HeldVector held(parts.to_, parts.held_, first, parts.column_, parts.row_);
+            add_pairs_beyond(parts.to_.pairs, held, column, row, dow);
+        }
+        void pass_over(Mask) {}
+    };
+
+    Beyond beyond() const { return {*this}; }
+
+  private:
+    const PairsOfTile& to_;
+    HeldRow& held_;
+    const int n_;
+    int column_ = 0, row_ = 0, first_ = 0;
+};
+
+// Variances of a row's n pixels from i0 on, once their weights are there; 0 for those of weight 0.
+inline void read_variances(const Pairs& pairs, int j, int i0, int n, const PixelRow& row, HeldRow& held)
+{
+    double* const sums = held.variance;
+    for (int k = 0; k < n; k += LANES) store(Vector{}, sums + k);
+    for (int s = 0; s < pairs.sources; ++s) {
+        const Plane& source = pairs.source[s];
+        double values[BLOCK_WIDTH + LANES];
+        read_vectors(source.view, j, i0, n, [&](Vector v, int k) { store(plane_value(source, v), values + k); });
+        for (int k = 0; k < n; ++k) sums[k] += values[k];
+    }
+    const double* const weight = row.weight + PADDING;
+    Vector not_finite = Vector{};
+    for (int k = n; k % LANES != 0; ++k) sums[k] = 0.0;
+    for (int k = 0; k < n; k += LANES) {
+        const Vector v = select(load(weight + k) == Vector{}, Vector{}, load(sums + k));
+        not_finite = not_finite + 0.0 * v;
+        store(v, sums + k);
+    }
+    held.finite = everywhere(not_finite == Vector{});
+}
+
+// Row r of a block, whose weights are there; as splat_row() takes it.
+__attribute__((noinline)) inline void splat_row_of_pairs(const Exposure& e, const Block& b, const Centres& c,
+                                                         const SharedCorners& corners, int r, const PixelRow& row,
+                                                         bool around, const Mosaic& m, const Tile& tile, HeldRow& held)
+{
+    const int n = b.x1 - b.x0 + 1;
+    const Pairs& pairs = *m.pairs;
+    read_variances(pairs, b.y0 + r, b.x0, n, row, held);
+    // Whole drops, whatever tile their pixels are in.
+    const Bounds bounds = {0.0, static_cast<double>(m.nx - 1), 0.0, static_cast<double>(m.ny - 1)};
+    const PairsOfTile to = {pairs, m, tile};
+    RowOfParts parts(to, held, n);
+    splat_pairs(pairs, parts,
+                [&](auto& sink) { splat_row(e, b, c, corners, r, row, row.weight + PADDING, bounds, around, sink); });
+}
+
+GPURES_END
