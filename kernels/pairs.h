@@ -121,6 +121,17 @@ GPURES_FN void add_pairs_beyond(const Pairs& pairs, const Part& part, int column
     }
 }
 
+// (No generic lambdas here: some versions of NVRTC take them for functions of the host.)
+struct WithinParts {
+    const Pairs& pairs;
+
+    template <class Part>
+    GPURES_FN void operator()(const Part& part) const
+    {
+        add_pairs_within(pairs, part);
+    }
+};
+
 template <class Parts, class Walk>
 GPURES_FN void splat_pairs(const Pairs& pairs, Parts& parts, const Walk& walk)
 {
@@ -128,7 +139,7 @@ GPURES_FN void splat_pairs(const Pairs& pairs, Parts& parts, const Walk& walk)
     do {
         parts.begin(column, row);
         walk(parts);
-        parts.each([&](const auto& part) { add_pairs_within(pairs, part); });
+        parts.each(WithinParts{pairs});
         if (pairs.max_lag > 0 && (parts.columns > Parts::SIDE || parts.rows > Parts::SIDE)) {
             auto beyond = parts.beyond();
             walk(beyond);

@@ -8,7 +8,7 @@ import numpy as np
 import oracle
 import pytest
 from test_propagated import exposures_of
-from tolerances import EPS32, PRECISION, assert_close
+from tolerances import PRECISION, assert_close
 
 from gpures.backend import make_accumulators
 from gpures.backend.pairs import lags

@@ -11,9 +11,30 @@ from typing import Any
 
 from gpures import _cpu
 from gpures.backend.cuda.device import explained
-from gpures.exposure.structs import BLOT, CLIPPED, COMPARISON, EXPOSURE, MERGE, MOSAIC, STACK, STACK_IMAGE, WINDOW
+from gpures.exposure.structs import (
+    BLOT,
+    CLIPPED,
+    COMPARISON,
+    EXPOSURE,
+    MERGE,
+    MOSAIC,
+    PAIRS,
+    STACK,
+    STACK_IMAGE,
+    WINDOW,
+)
 
-__all__ = ["BLOCK_OF_SPLAT", "Program", "digest_of", "options", "source_folder", "splat_name", "splat_options"]
+__all__ = [
+    "BLOCK_OF_SPLAT",
+    "Program",
+    "digest_of",
+    "options",
+    "pairs_name",
+    "pairs_options",
+    "source_folder",
+    "splat_name",
+    "splat_options",
+]
 
 # Input pixels, and threads, of a block of splat.cu, (x, y). A warp takes 32 of one row, whose drops fall on
 # neighbouring output pixels, so that its atomic adds share sectors of memory.
@@ -40,7 +61,7 @@ def digest_of(folder: Path) -> str:
 def options() -> tuple[str, ...]:
     """Options of the compiler. CuPy's cache knows nothing of the headers, so their digest is among them."""
     folder = source_folder()
-    sizes = {"EXPOSURE": EXPOSURE, "MOSAIC": MOSAIC, "WINDOW": WINDOW, "MERGE": MERGE, "BLOT": BLOT}
+    sizes = {"EXPOSURE": EXPOSURE, "MOSAIC": MOSAIC, "WINDOW": WINDOW, "MERGE": MERGE, "BLOT": BLOT, "PAIRS": PAIRS}
     sizes |= {"CLIPPED": CLIPPED, "STACK": STACK, "STACK_IMAGE": STACK_IMAGE, "COMPARISON": COMPARISON}
     return (
         "-std=c++17",
@@ -79,6 +100,31 @@ def splat_options(kernel: str, planes: int, squared: int = 0, whole: bool = True
     name = splat_name(kernel, planes, squared, whole)
     width, height = BLOCK_OF_SPLAT
     macros = {"SPLAT": name, "KERNEL": kernel.upper(), "PLANES": planes, "SQUARED": squared, "WHOLE": int(whole)}
+    macros |= {"WIDTH": width, "HEIGHT": height}
+    return tuple(f"-DGPURES_{macro}={value}" for macro, value in macros.items())
+
+
+def pairs_name(kernel: str, whole: bool = True) -> str:
+    """Name of the entry point that adds the pairs of a kernel's drops.
+
+    Parameters
+    ----------
+    kernel, whole
+        As `splat_name` takes them.
+    """
+    return f"pairs_{kernel}" + ("" if whole else "_anywhere")
+
+
+def pairs_options(kernel: str, whole: bool = True) -> tuple[str, ...]:
+    """Further options for that entry point.
+
+    Parameters
+    ----------
+    kernel, whole
+        As `splat_name` takes them.
+    """
+    width, height = BLOCK_OF_SPLAT
+    macros = {"PAIRS": pairs_name(kernel, whole), "KERNEL": kernel.upper(), "WHOLE": int(whole)}
     macros |= {"WIDTH": width, "HEIGHT": height}
     return tuple(f"-DGPURES_{macro}={value}" for macro, value in macros.items())
 
@@ -130,6 +176,10 @@ class Program:
         """Entry point of ``splat.cu``, as `splat_name` names it."""
         what = kernel, planes, squared, whole
         return self._function("splat.cu", splat_name(*what), splat_options(*what))
+
+    def pairs(self, kernel: str, whole: bool = True) -> Any:
+        """Entry point of ``pairs.cu``, as `pairs_name` names it."""
+        return self._function("pairs.cu", pairs_name(kernel, whole), pairs_options(kernel, whole))
 
     def whole(self, name: str) -> Any:
         """Entry point of ``mosaic.cu``, by its name."""
