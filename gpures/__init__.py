@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gpures.cleaning import flag_outliers, match_sky
     from gpures.drizzle import Drizzle, blot_image
     from gpures.mosaicking import mosaic
+    from gpures.resample.correlation import aperture_error, correlation_function
 
 __all__ = [
     "DeviceError",
@@ -42,8 +43,10 @@ __all__ = [
     "UnsupportedWCSError",
     "__version__",
     "accelerate",
+    "aperture_error",
     "blot_image",
     "compute_mean_pixel_area",
+    "correlation_function",
     "flag_outliers",
     "match_sky",
     "mosaic",
@@ -59,7 +62,9 @@ install()
 _LAZY = {
     "Drizzle": "gpures.drizzle",
     "accelerate": "gpures.acceleration",
+    "aperture_error": "gpures.resample.correlation",
     "blot_image": "gpures.drizzle",
+    "correlation_function": "gpures.resample.correlation",
     "flag_outliers": "gpures.cleaning",
     "match_sky": "gpures.cleaning",
     "mosaic": "gpures.mosaicking",

@@ -88,6 +88,8 @@ class MosaicLayout:
         Longest lag of these pairs, along either axis; to begin with, where there are ``all_lags``.
     all_lags : bool
         Whether there are lags as long as drops ask for.
+    planned_lag : int
+        Longest lag that memory is planned for, where there are ``all_lags``.
     whole_drops : bool
         Whether there are sums over whole drops.
     dtype : dtype
@@ -121,6 +123,7 @@ class MosaicLayout:
     noise_names: tuple[str, ...] = ()
     max_lag: int = 0
     all_lags: bool = False
+    planned_lag: int = 0
     whole_drops: bool = False
 
     def __post_init__(self) -> None:
@@ -174,7 +177,8 @@ class MosaicLayout:
         have_weights = not self.propagates or self.variances_apart
         per_pixel += (1 + have_weights) * len(self.variance_names) * self.dtype.itemsize
         per_pixel += 4 * (self.context_planes + self.has_dq + bool(self.variance_names))
-        per_pixel += 8 * self.pair_planes
+        planned = replace(self, max_lag=max(self.max_lag, self.planned_lag))
+        per_pixel += 8 * planned.pair_planes
         return per_pixel * self.shape[0] * self.shape[1]
 
 

@@ -26,10 +26,13 @@ from gpures.exposure.drops import LARGEST_PIXFRAC, checked_kernel, effective_ker
 from gpures.exposure.weights import VARIANCE_OF, check_weight_type, checked_flag
 from gpures.typing import Flags
 
-__all__ = ["IMAGES", "LIVE", "MOST_LAG", "VARIANCE_METHODS", "Options"]
+__all__ = ["IMAGES", "LIVE", "MADE_AT_THE_END", "MOST_LAG", "VARIANCE_METHODS", "Options"]
+
+#: Those of a mosaic's entries that are made of pairs of output pixels, at its end.
+MADE_AT_THE_END = ("covariance", "covariance_lags", "noise_factor")
 
 #: Images of a mosaic that no array of the models is named after.
-IMAGES = ("data", "wht", "con", "dq", "err", "exptime_map", "covariance", "covariance_lags", "noise_factor")
+IMAGES = ("data", "wht", "con", "dq", "err", "exptime_map", *MADE_AT_THE_END)
 
 #: The largest lag of covariances, in output pixels: of all lags to it there are 1985 planes.
 MOST_LAG = 31

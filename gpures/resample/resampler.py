@@ -31,7 +31,7 @@ from gpures.exposure.drops import warn_of_kernel
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.from_model import exposure_of
 from gpures.exposure.input_model import InputModel
-from gpures.exposure.options import IMAGES, Options
+from gpures.exposure.options import IMAGES, MADE_AT_THE_END, Options
 from gpures.exposure.pixmap import PixelMap, calc_pixmap
 from gpures.exposure.weights import flag_empty
 from gpures.machine.prefetch import prefetched
@@ -775,6 +775,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
     def _accumulated_keys(self) -> list[str]:
         wanted = {"con": self.enable_ctx, "dq": self.propagate_dq, "err": self._options.averages_err}
         wanted["exptime_map"] = self.enable_exptime_map
+        wanted |= dict.fromkeys(MADE_AT_THE_END, False)
         return [key for key in IMAGES if wanted.get(key, True)] + list(self.extra_array_names)
 
     def _images(self) -> dict[str, np.ndarray]:
