@@ -158,10 +158,6 @@ def asked_for(inputs: Any, output: Any, arguments: Mapping[str, Any]) -> Asked:
             raise ValueError(f"'add_to' is {add_to}, which has its own frame: none can be given beside it.")
         resampling, of_values = begun.with_options(resampling), begun.with_values(of_values)
         output_wcs = begun.output_wcs
-    if begun is not None:
-        for name in ("covariance", "noise_factor"):
-            if resampling.get(name, False) is not False:
-                raise ValueError(f"{name!r} needs sums that are not in 'add_to', {add_to}: make the mosaic anew.")
     resampling = DEFAULTS | resampling
     checked = Options(**resampling)
     if checked.backend == "cuda":

@@ -20,9 +20,12 @@ from gpures.wcs.transforms import world_to_pixel
 
 __all__ = ["planned_lag"]
 
+# Exposures that are looked at, of as many as there are.
+LOOKED_AT = 4
+
 
 def planned_lag(options: Options, sources: Sequence[Any], output_wcs: Mapping[str, Any], shape: tuple[int, int]) -> int:
-    """Longest lag of pairs of output pixels that the first exposure contributes to.
+    """Longest lag of pairs of output pixels that a few of the exposures contribute to.
 
     Parameters
     ----------
@@ -35,9 +38,13 @@ def planned_lag(options: Options, sources: Sequence[Any], output_wcs: Mapping[st
     shape : (int, int)
         Shape (Ny, Nx) of the output frame.
     """
-    if not sources:
-        return 0
-    source, wcs = sources[0], output_wcs["wcs"]
+    # The first may have the frame's own grid, which no other one has.
+    few = sources[:: -(-len(sources) // LOOKED_AT)] if sources else ()
+    return max((_lag_of(source, options, output_wcs, shape) for source in few), default=0)
+
+
+def _lag_of(source: Any, options: Options, output_wcs: Mapping[str, Any], shape: tuple[int, int]) -> int:
+    wcs = output_wcs["wcs"]
     pixmap = calc_pixmap(source.wcs, world_to_pixel(wcs), source.shape, tolerance=1e-3, period=period_of(wcs))
     limits = Box.whole(source.shape)
     given = output_wcs.get("pixel_scale_ratio")
