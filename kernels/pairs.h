@@ -87,8 +87,8 @@ struct PairedImage {
 //
 // `Parts` is a sink. begin(column, row) begins a part of the bounding boxes; walk(sink) hands all drops to one;
 // `columns` and `rows` are those of the largest box so far. each(work) calls work(part) with the parts of the drops:
-// `columns` and `rows` that are held, `part(c, r)` what is, `part.all()` the sum over the whole drop, and
-// `part.add(plane, c, r, x)`, which adds x times the input pixel's variance to a plane.
+// `columns` and `rows` that are held, `part(c, r)` what is, `part.all()` the sum over the whole drop, and `part.at(c,
+// r)`, whose add(plane, x) adds x times the input pixel's variance to a plane, at that pixel.
 template <class Part>
 GPURES_FN void add_pairs_within(const Pairs& pairs, const Part& part)
 {
@@ -96,11 +96,12 @@ GPURES_FN void add_pairs_within(const Pairs& pairs, const Part& part)
         for (int c = 0; c < part.columns; ++c) {
             const auto weight = part(c, r);
             if (!part.any(weight)) continue;
-            if (pairs.whole_drops) part.add(0, c, r, weight * part.all());
+            const auto pixel = part.at(c, r);
+            if (pairs.whole_drops) pixel.add(0, weight * part.all());
             for (int dy = 0; dy <= pairs.max_lag && r + dy < part.rows; ++dy) {
                 const int least = dy == 0 ? 0 : -pairs.max_lag, first = least < -c ? -c : least;
                 for (int dx = first; dx <= pairs.max_lag && c + dx < part.columns; ++dx) {
-                    part.add(pairs.whole_drops + number_of_lag(dx, dy), c, r, weight * part(c + dx, r + dy));
+                    pixel.add(pairs.whole_drops + number_of_lag(dx, dy), weight * part(c + dx, r + dy));
                 }
             }
         }
@@ -116,7 +117,7 @@ GPURES_FN void add_pairs_beyond(const Pairs& pairs, const Part& part, int column
             const int dx = column - c, dy = row - r;
             if (dy < 0 || (dy == 0 && dx < 0) || dy > pairs.max_lag) continue;
             if (dx > pairs.max_lag || dx < -pairs.max_lag) continue;
-            part.add(pairs.whole_drops + number_of_lag(dx, dy), c, r, weight * part(c, r));
+            part.at(c, r).add(pairs.whole_drops + number_of_lag(dx, dy), weight * part(c, r));
         }
     }
 }

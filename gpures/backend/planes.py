@@ -28,7 +28,7 @@ __all__ = ["Plane", "PlaneAccumulators"]
 _ATTRIBUTES = {"data": "_data", "wht": "_weight", "con": "_context", "dq": "_dq"}
 
 # Types of those that are not of the accumulators' own.
-_TYPES = {"con": np.dtype(np.int32), "dq": np.dtype(np.uint32), "pairs": np.dtype(np.float64)}
+_TYPES: dict[str, np.dtype[Any]] = {"con": np.dtype(np.int32), "dq": np.dtype(np.uint32), "pairs": np.dtype(np.float64)}
 
 
 @dataclass(frozen=True)

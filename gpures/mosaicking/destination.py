@@ -114,7 +114,7 @@ def check_output(
         name: np.broadcast_to(np.zeros((), kind), (deep[name], *frame.shape) if name in deep else frame.shape)
         for name, kind in planes.items()
     }
-    facts = {"kernel": frame.kernel, "weight_type": options.weight_type}
+    facts: dict[str, Any] = {"kernel": frame.kernel, "weight_type": options.weight_type}
     facts |= {"covariance_lags": lags(planned.max_lag)} if "covariance" in planes else {}
     in_fits = check_writable(path, wcs, images, facts, unit, names, overwrite)
     unpacked = sum(image.nbytes for image in images.values())

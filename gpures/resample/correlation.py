@@ -125,7 +125,9 @@ def _origin(lags: np.ndarray) -> int:
     return int(np.flatnonzero((lags == 0).all(axis=1))[0])
 
 
-def _pairs(covariance: Any, lags: np.ndarray, window: tuple[slice, slice] = (slice(None), slice(None))) -> Iterator:
+def _pairs(
+    covariance: Any, lags: np.ndarray, window: tuple[slice, slice] = (slice(None), slice(None))
+) -> Iterator[tuple[np.ndarray, tuple[int, int], tuple[slice, slice], tuple[slice, slice]]]:
     """Of each lag its plane in a window, the lag, and the places in the window of both pixels of its pairs."""
     for image, (dy, dx) in zip(covariance, lags.tolist(), strict=True):
         plane = np.asarray(as_host(image[window]), np.float64)

@@ -10,6 +10,18 @@
 
 namespace gpures {
 
+// A pixel that an input pixel contributes to, and the variance of that.
+struct PixelOfPairs {
+    double* sums;  // of the first plane; null beside the part that is accumulated
+    long long stride;
+    double variance;
+
+    __device__ void add(int plane, double weight) const
+    {
+        if (weight != 0.0 && sums) atomicAdd(sums + plane * stride, weight * variance);
+    }
+};
+
 // A part of a thread's drop; and the sink that holds it.
 class PartOfDrop {
   public:
@@ -58,7 +70,7 @@ class PartOfDrop {
         __device__ double operator()(int c, int r) const { return of.held(c, r); }
         __device__ double all() const { return of.all_; }
         __device__ static bool any(double weight) { return weight != 0.0; }
-        __device__ void add(int plane, int c, int r, double weight) const { of.add_to(plane, c, r, weight); }
+        __device__ PixelOfPairs at(int c, int r) const { return of.pixel(c, r); }
     };
 
     __device__ Held held_part() const
@@ -93,11 +105,11 @@ class PartOfDrop {
   private:
     __device__ double& held(int c, int r) const { return held_[(r * SIDE + c) * WIDTH * HEIGHT]; }
 
-    __device__ void add_to(int plane, int c, int r, double weight) const
+    __device__ PixelOfPairs pixel(int c, int r) const
     {
         const int x = x_ + column_ + c, y = y_ + row_ + r;
-        if (weight == 0.0 || x < m_.x0 || x > m_.x1 || y < m_.y0 || y > m_.y1) return;
-        atomicAdd(pairs_.sums + plane * pairs_.stride + y * m_.stride + x, weight * variance_);
+        const bool in_part = x >= m_.x0 && x <= m_.x1 && y >= m_.y0 && y <= m_.y1;
+        return {in_part ? pairs_.sums + y * m_.stride + x : nullptr, pairs_.stride, variance_};
     }
 
     const Pairs& pairs_;

@@ -30,7 +30,37 @@ struct PairsOfTile {
     const Tile& tile;
 
     bool holds(int x, int y) const { return x >= tile.x0 && x <= tile.x1 && y >= tile.y0 && y <= tile.y1; }
-    double* sum(int plane, int x, int y) const { return pairs.sums + plane * pairs.stride + y * m.stride + x; }
+    double* sum(int x, int y) const { return pairs.sums + y * m.stride + x; }  // in the first plane
+};
+
+// The pixels that a vector of input pixels contributes to, one each, and their variances.
+struct PixelsOfPairs {
+    double* sums;  // of the first plane, where the input pixels go side by side in the tile; else null
+    double* of_lane[LANES];
+    bool in_tile[LANES];
+    long stride;
+    Vector variance;
+    bool finite;
+
+    void add(int plane, Vector weight) const
+    {
+        const Mask used = weight != Vector{};
+        if (!anywhere(used)) return;
+        Vector product = weight * variance;
+        if (!finite) product = select(used, product, Vector{});
+        if (sums) {
+            double* const sum = sums + plane * stride;
+            store(load(sum) + product, sum);
+            return;
+        }
+        double each[LANES], nowhere = 0.0;
+        store(product, each);
+        // No branches: which of them are in the tile, and not 0, is hard to tell before.
+        for (int l = 0; l < LANES; ++l) {
+            double* const sum = in_tile[l] ? of_lane[l] + plane * stride : &nowhere;
+            *sum += each[l];
+        }
+    }
 };
 
 // As many drops as a vector has lanes, from the k-th of a row on.
@@ -54,24 +84,24 @@ struct HeldVector {
     Vector all() const { return load(held.all + k); }
     static bool any(Vector weight) { return anywhere(weight != Vector{}); }
 
-    void add(int plane, int c, int r, Vector weight) const
+    PixelsOfPairs at(int c, int r) const
     {
-        const Mask used = weight != Vector{};
-        if (!anywhere(used)) return;
-        Vector product = weight * load(held.variance + k);
-        if (!held.finite) product = select(used, product, Vector{});
-        const int x = held.x[k] + column + c, y = held.y[k] + row + r;
-        if (held.side_by_side[k / LANES] && to.holds(x, y) && to.holds(x + LANES - 1, y)) {
-            double* const sum = to.sum(plane, x, y);
-            store(load(sum) + product, sum);
-            return;
-        }
-        double each[LANES];
-        store(product, each);
+        PixelsOfPairs pixels;
+        pixels.stride = to.pairs.stride;
+        pixels.variance = load(held.variance + k);
+        pixels.finite = held.finite;
+        const int* const x = held.x + k;
+        const int* const y = held.y + k;
+        c += column;
+        r += row;
+        const bool inside = to.holds(x[0] + c, y[0] + r) && to.holds(x[0] + c + LANES - 1, y[0] + r);
+        pixels.sums = held.side_by_side[k / LANES] && inside ? to.sum(x[0] + c, y[0] + r) : nullptr;
+        if (pixels.sums) return pixels;
         for (int l = 0; l < LANES; ++l) {
-            const int at_x = held.x[k + l] + column + c, at_y = held.y[k + l] + row + r;
-            if (each[l] != 0.0 && to.holds(at_x, at_y)) *to.sum(plane, at_x, at_y) += each[l];
+            pixels.of_lane[l] = to.sum(x[l] + c, y[l] + r);
+            pixels.in_tile[l] = to.holds(x[l] + c, y[l] + r);
         }
+        return pixels;
     }
 };
 
