@@ -192,7 +192,7 @@ def one_of_ones(pixmap, context_id=0, pixfrac=1.0):
 
 
 @pytest.mark.parametrize("by_drops", [True, False])
-def test_half_a_pixel(own_backend, by_drops):
+def test_factor_of_half_a_pixel(own_backend, by_drops):
     """Moved by half a pixel both ways: C = 1/4, 1/8 and 1/16, whose sum is 1, and so the factor 2."""
     frame = MosaicLayout((12, 14), "square", np.nan, ("v",), noise_names=("v",), all_lags=not by_drops)
     one = one_of_ones(shifted(0.5, 0.5))

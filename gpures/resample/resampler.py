@@ -178,7 +178,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         Make ``"covariance"``, float32 (lags, Ny, Nx), in the square of the data's unit: at each output pixel its
         covariance with the pixel that is (dy, dx) further, for each of ``"covariance_lags"``, int (lags, 2), a half of
         all lags; the other half is found at the other pixel. The first is (0, 0), the variance. The variance of an
-        input pixel is what `err` is made of: the sum of the variance arrays, or, with ``compute_err="driz_err"``,
+        input pixel is what ``err`` is made of: the sum of the variance arrays, or, with ``compute_err="driz_err"``,
         err². Whatever ``variance_method`` is, it is propagated. NaN where one of both pixels has no data, or the
         variance of a pixel that contributes to both is not known. True: all lags that drops reach; a number from 1 to
         31: the longest lag along either axis. Each of them takes 8 bytes of memory per output pixel.
