@@ -35,11 +35,15 @@ struct Pixmap {
 // any kind; variances; or errors, which are squared themselves, and of which the root is kept.
 enum Squared { NOT_SQUARED, SQUARED_VALUES, SQUARED_VARIANCES, SQUARED_ERRORS };
 
+// What becomes of a plane: a weighted mean; a variance, whose root is averaged, squared, and folded; or, on a CPU, a
+// sum, of type double, with the values that pairs_row.h gives it.
+enum Kept { KEPT_MEAN, KEPT_ROOT, KEPT_SUM };
+
 // An array that rides along: its pixels are weighted with the data's weights, or with squares. Those planes come last.
 struct Plane {
     View view;
     double offset, scale;  // (x - offset) * scale; a root plane is sqrt(x) * scale
-    int root;              // a variance: its root is averaged, squared, and folded
+    int root;              // see Kept
     int squared;           // see Squared
     void* mean;            // accumulator: weighted mean, variance, or error
     void* weight;          // accumulator of a variance's own weights; null: those of the mosaic

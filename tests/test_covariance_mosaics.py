@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -49,21 +50,36 @@ def assert_same(got, expected, rtol=0.0):
 
 @pytest.mark.parametrize("method", ["propagated", "stcal"])
 @pytest.mark.parametrize("compute_err", ["from_var", "driz_err", None])
-def test_of_a_mosaic(own_backend, method, compute_err):
+def test_of_a_mosaic(method, compute_err):
     """Lag (0, 0) is the propagated variance of the mosaic's data, whatever its variances are."""
     models = models_of()
-    got = made(models, own_backend, **BOTH | {"variance_method": method, "compute_err": compute_err}).output_model
+    got = made(models, **BOTH | {"variance_method": method, "compute_err": compute_err}).output_model
     options = {"variance_method": "propagated", "compute_err": compute_err or "from_var"}
-    err = made(models, own_backend, **options).output_model["err"]
+    err = made(models, **options).output_model["err"]
     there = got["wht"] != 0
     np.testing.assert_allclose(got["covariance"][0][there], err[there].astype(float) ** 2, rtol=20 * EPS32)
     assert np.isnan(got["covariance"][:, ~there]).all()
     assert np.isnan(got["noise_factor"][~there]).all()
     assert got["covariance"].dtype == got["noise_factor"].dtype == np.float32
     assert got["covariance"].shape == (len(got["covariance_lags"]), *FRAME.array_shape)
-    plain = made(models, own_backend, variance_method=method, compute_err=compute_err).output_model
+    plain = made(models, variance_method=method, compute_err=compute_err).output_model
     for name in ("data", "wht", "con", "var_rnoise"):
         np.testing.assert_array_equal(got[name], plain[name], name)
+
+
+@pytest.mark.parametrize("method", ["propagated", "stcal"])
+@pytest.mark.parametrize("kernel", ["square", "gaussian"])
+def test_noise_factor_alone(own_backend, method, kernel):
+    """It rides along with the other planes, which stay what they are, and is the same on each backend."""
+    options = {"variance_method": method, "compute_err": "from_var", "kernel": kernel, "propagate_dq": True}
+    with pytest.warns() if kernel == "gaussian" else nullcontext():
+        plain = made(models_of(), own_backend, **options).output_model
+        got = made(models_of(), own_backend, noise_factor=True, **options).output_model
+        on_cpu = made(models_of(), "cpu", noise_factor=True, **options | {"enable_exptime_map": True}).output_model
+    for name in ("data", "wht", "con", "dq", "err", *gpures.Resample.variance_array_names):
+        np.testing.assert_allclose(got[name], plain[name], rtol=4 * EPS32, atol=1e-6, err_msg=name)
+    np.testing.assert_allclose(got["noise_factor"], on_cpu["noise_factor"], rtol=1e-5)
+    assert np.nanmedian(got["noise_factor"]) > 1.2
 
 
 def test_some_of_the_variances():
@@ -151,8 +167,9 @@ def test_saved(tmp_path, options):
     assert_same(begun.output_model, made(models, **options).output_model)
 
 
-@pytest.mark.parametrize("name", ["m.fits", "m.fits.gz", "m.asdf", "m.zarr"])
-@pytest.mark.parametrize("covariance", [True, 1])
+@pytest.mark.parametrize(
+    ("name", "covariance"), [("m.fits", True), ("m.fits.gz", 1), ("m.asdf", True), ("m.zarr", True)]
+)
 def test_files(tmp_path, name, covariance):
     """What is written is read back, with the lags and the median of the noise factor."""
     path = tmp_path / name

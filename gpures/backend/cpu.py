@@ -15,7 +15,7 @@ from gpures.box import Box
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.pixmap import exposure_record
 from gpures.exposure.records import set_weights
-from gpures.exposure.structs import in_memory
+from gpures.exposure.structs import Squared, in_memory
 from gpures.machine.threads import thread_count
 from gpures.reporting.timing import phases
 
@@ -58,6 +58,15 @@ class CPUAccumulators(PlaneAccumulators):
 
     def _show_weights(self, weight: np.ndarray) -> None:
         _cpu.show_weights(weight, thread_count())
+
+    def _planes(self, exposure: Exposure) -> list[Plane]:
+        planes = super()._planes(exposure)
+        if self._pairs is None or not self.layout.whole_drops or self.layout.max_lag > 0:
+            return planes
+        # Sums over whole drops ride along where they are known; the kernels expect the first one in front.
+        of_drops, squares = self._pairs[0], self._pairs[1]
+        squared = Plane(None, squares, squared=Squared.VALUES, is_sum=True)
+        return [Plane(None, of_drops, is_sum=True), *planes, squared]
 
     def _pass(self, exposure: Exposure, planes: list[Plane], only_variances: bool) -> None:
         record = self._exposure_record(exposure, planes, in_memory)

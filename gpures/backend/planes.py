@@ -31,6 +31,10 @@ _ATTRIBUTES = {"data": "_data", "wht": "_weight", "con": "_context", "dq": "_dq"
 _TYPES: dict[str, np.dtype[Any]] = {"con": np.dtype(np.int32), "dq": np.dtype(np.uint32), "pairs": np.dtype(np.float64)}
 
 
+# Of the enumeration Kept in kernels/exposure.h.
+SUM = 2
+
+
 @dataclass(frozen=True)
 class Plane:
     """An array of an exposure and the accumulators that it goes to.
@@ -47,6 +51,8 @@ class Plane:
         What is averaged is ``(x - offset) * scale``, and of a variance that is no square the root times ``scale``.
     squared : Squared
         What is weighted with the squares of the data's weights.
+    is_sum : bool
+        Whether it is a sum over whole drops, which the kernels know the values of; there is no array then.
     """
 
     array: Any
@@ -55,6 +61,7 @@ class Plane:
     scale: float = 1.0
     offset: float = 0.0
     squared: Squared = Squared.NOT_SQUARED
+    is_sum: bool = False
 
 
 class PlaneAccumulators(Accumulators):
@@ -394,13 +401,14 @@ class PlaneAccumulators(Accumulators):
         for k, plane in enumerate(planes):
             weight = 0 if plane.weight is None else self._first_of_frame(plane.weight)
             mean = self._first_of_frame(plane.mean)
-            is_root = plane.weight is not None and not plane.squared
-            numbers = plane.offset, plane.scale, is_root, plane.squared
-            record["plane"][k] = (view(plane.array, exposure.shape, place), *numbers, mean, weight)
+            kept = SUM if plane.is_sum else plane.weight is not None and not plane.squared
+            numbers = plane.offset, plane.scale, kept, plane.squared
+            of_array = (0,) * 5 if plane.is_sum else view(plane.array, exposure.shape, place)
+            record["plane"][k] = (of_array, *numbers, mean, weight)
         record["exposure_time"] = exposure.effective_time
         record["variance_weight"] = 1.0 if exposure.variance_weight is None else exposure.variance_weight
         if exposure.variance_weight is None and "var_rnoise" in exposure.variances:
-            before = len(planes) - len(exposure.variances) - len(exposure.squared)
+            before = len(planes) - len(exposure.variances) - len(exposure.squared) - planes[-1].is_sum
             record["variance_weight_plane"] = before + list(exposure.variances).index("var_rnoise")
         return record
 

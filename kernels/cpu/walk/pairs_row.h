@@ -215,6 +215,35 @@ inline void read_variances(const Pairs& pairs, int j, int i0, int n, const Pixel
     held.finite = everywhere(not_finite == Vector{});
 }
 
+// Values of those planes that are sums over whole drops: where all drops of a row lie in the frame, and what each
+// contributes is known, its pixel's weight. Else they are 0, and it is false. `part`: what of the frame the row
+// touches.
+inline bool read_sums(const Exposure& e, const Mosaic& m, const Tile& part, int n, const HeldRow& held, PixelRow& row)
+{
+    const bool inside = part.x0 > 0 && part.x1 < m.nx - 1 && part.y0 > 0 && part.y1 < m.ny - 1;
+    const bool known = inside && (e.kernel == SQUARE || e.kernel == TURBO || e.kernel == POINT);
+    for (int p = 0; p < e.planes; ++p) {
+        if (e.plane[p].root != KEPT_SUM) continue;
+        double* const values = row.values[p] + PADDING;
+        for (int k = 0; k < n; ++k) {
+            const double all = e.plane[p].squared ? 1.0 : row.weight[PADDING + k];
+            values[k] = known ? held.variance[k] * all : 0.0;
+        }
+        for (int k = n; k < n + PADDING; ++k) values[k] = 0.0;
+    }
+    row.finite = row.finite && (held.finite || !known);
+    return known;
+}
+
+// What is read of a row for its pairs, once its weights and values are there; whether these are still to be added.
+__attribute__((noinline)) inline bool read_pairs(const Exposure& e, const Block& b, int r, const Mosaic& m,
+                                                 const Tile& part, PixelRow& row, HeldRow& held)
+{
+    const int n = b.x1 - b.x0 + 1;
+    read_variances(*m.pairs, b.y0 + r, b.x0, n, row, held);
+    return e.plane[0].root != KEPT_SUM || !read_sums(e, m, part, n, held, row);
+}
+
 // Row r of a block, whose weights are there; as splat_row() takes it.
 __attribute__((noinline)) inline void splat_row_of_pairs(const Exposure& e, const Block& b, const Centres& c,
                                                          const SharedCorners& corners, int r, const PixelRow& row,
@@ -222,7 +251,6 @@ __attribute__((noinline)) inline void splat_row_of_pairs(const Exposure& e, cons
 {
     const int n = b.x1 - b.x0 + 1;
     const Pairs& pairs = *m.pairs;
-    read_variances(pairs, b.y0 + r, b.x0, n, row, held);
     // Whole drops, whatever tile their pixels are in.
     const Bounds bounds = {0.0, static_cast<double>(m.nx - 1), 0.0, static_cast<double>(m.ny - 1)};
     const PairsOfTile to = {pairs, m, tile};

@@ -78,6 +78,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
             if (!meets(part[r], tile)) continue;
             read_weights(e, b.y0 + r, b.x0, n, m.time, row);
             read_values(e, b.y0 + r, b.x0, n, row);
+            const bool pairs = m.pairs && read_pairs(e, b, r, m, part[r], row, own.held);
             if (b.y0 + r < b.y1) {
                 prefetch_pixels(e, b.y0 + r + 1, b.x0, n);
             } else if (k + 1 < n_chosen) {
@@ -88,7 +89,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
             if (share_corners(e, b)) corners.go_to(c, r, n);
             splat_row(e, b, c, corners, r, row, row.weight + PADDING, bounds, around, sink);
             sink.finish(row, n);
-            if (m.pairs) splat_row_of_pairs(e, b, c, corners, r, row, around, m, tile, own.held);
+            if (pairs) splat_row_of_pairs(e, b, c, corners, r, row, around, m, tile, own.held);
             if (row.any_unweighted) {
                 TimeMarker marker = {scratch.marks, tile.x0, rows.first()};
                 splat_row(e, b, c, corners, r, row, row.unweighted + PADDING, bounds, around, marker);
