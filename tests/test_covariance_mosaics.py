@@ -10,6 +10,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import scenes
+from astropy.io import fits
 from cuda_on_host import HostCUDA
 from tolerances import EPS32
 
@@ -186,10 +187,18 @@ def test_files(tmp_path, name, covariance):
         assert "cov_0_1" in open_mosaic(path)
 
 
+def test_coverage_of_others(tmp_path):
+    """An extension COV without lags holds no covariances."""
+    header, image = scenes.fits_wcs(SHAPE).to_header(), np.ones(SHAPE, "f4")
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(image, header, "SCI"), fits.ImageHDU(image, header, "COV")]
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits")
+    got = read_mosaic(tmp_path / "a.fits")
+    assert got["cov"].shape == SHAPE
+    assert "covariance" not in got
+
+
 def test_on_the_command_line(tmp_path, capsys):
     """The options are there, and their memory is counted."""
-    from astropy.io import fits
-
     for k, model in enumerate(models_of()):
         header = scenes.fits_wcs(SHAPE, shift=(0.3 * k, 0.2 * k)).to_header()
         hdus = [fits.PrimaryHDU(header=fits.Header({"EXPTIME": 10.0})), fits.ImageHDU(model["data"], header, "SCI")]

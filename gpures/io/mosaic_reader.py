@@ -215,7 +215,10 @@ def _told_by(hdus: Any) -> dict[str, Any]:
 
 def _key_of(hdu: Any) -> str:
     """What an extension is called in a model."""
-    return IMAGES.get(hdu.name, hdu.name.lower() or "data")
+    key = IMAGES.get(hdu.name)
+    if key == "covariance" and not len(lags_of_cards(hdu.header)):  # somebody else's coverage
+        return hdu.name.lower()
+    return key or hdu.name.lower() or "data"
 
 
 def _loaded(value: Any) -> Any:
