@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gpures.drizzle import Drizzle, blot_image
     from gpures.mosaicking import mosaic
     from gpures.operators import drizzle_operator, noise_realizations
+    from gpures.resample.correlation import aperture_error, correlation_function
 
 __all__ = [
     "DeviceError",
@@ -43,8 +44,10 @@ __all__ = [
     "UnsupportedWCSError",
     "__version__",
     "accelerate",
+    "aperture_error",
     "blot_image",
     "compute_mean_pixel_area",
+    "correlation_function",
     "drizzle_operator",
     "flag_outliers",
     "match_sky",
@@ -63,7 +66,9 @@ install()
 _LAZY = {
     "Drizzle": "gpures.drizzle",
     "accelerate": "gpures.acceleration",
+    "aperture_error": "gpures.resample.correlation",
     "blot_image": "gpures.drizzle",
+    "correlation_function": "gpures.resample.correlation",
     "drizzle_operator": "gpures.operators",
     "flag_outliers": "gpures.cleaning",
     "match_sky": "gpures.cleaning",

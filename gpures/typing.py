@@ -114,6 +114,12 @@ class MosaicModel(TypedDict, total=False):
         Variances by cause, in the square of the data's unit.
     exptime_map : ndarray of float32 (Ny, Nx)
         Exposure time of each pixel, seconds.
+    covariance : ndarray of float32 (lags, Ny, Nx)
+        Covariance of each pixel with the one that is a lag further, in the square of the data's unit.
+    covariance_lags : ndarray of int64 (lags, 2)
+        These lags, (dy, dx): a half of all there are.
+    noise_factor : ndarray of float32 (Ny, Nx)
+        Root of the sum of a pixel's covariances with all pixels, over its variance.
     pixfrac : float
         Linear size of a drop, input pixels.
     kernel : str
@@ -164,6 +170,9 @@ class MosaicModel(TypedDict, total=False):
     var_poisson: npt.NDArray[Any]
     var_flat: npt.NDArray[Any]
     exptime_map: npt.NDArray[Any]
+    covariance: npt.NDArray[Any]
+    covariance_lags: npt.NDArray[np.int64]
+    noise_factor: npt.NDArray[Any]
     pixfrac: float
     kernel: str
     fillval: float | str | None

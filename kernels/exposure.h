@@ -36,11 +36,15 @@ struct Pixmap {
 // any kind; variances; or errors, which are squared themselves, and of which the root is kept.
 enum Squared { NOT_SQUARED, SQUARED_VALUES, SQUARED_VARIANCES, SQUARED_ERRORS };
 
+// What becomes of a plane: a weighted mean; a variance, whose root is averaged, squared, and folded; or, on a CPU, a
+// sum, of type double, with the values that pairs_row.h gives it.
+enum Kept { KEPT_MEAN, KEPT_ROOT, KEPT_SUM };
+
 // An array that rides along: its pixels are weighted with the data's weights, or with squares. Those planes come last.
 struct Plane {
     View view;
     double offset, scale;  // (x - offset) * scale; a root plane is sqrt(x) * scale
-    int root;              // a variance: its root is averaged, squared, and folded
+    int root;              // see Kept
     int squared;           // see Squared
     void* mean;            // accumulator: weighted mean, variance, or error
     void* weight;          // accumulator of a variance's own weights; null: those of the mosaic
@@ -71,6 +75,19 @@ struct Exposure {
     Plane plane[MOST_PLANES];
 };
 
+// Pairs of output pixels that an input pixel contributes to, which is what the covariance of the mosaic's pixels is
+// made of (see pairs.h). Sums are of type double, in planes: of whole drops, where they are wanted; then of each lag.
+constexpr int MOST_SOURCES = 8;
+
+struct Pairs {
+    double* sums;      // to where the frame's first pixel would be
+    long long stride;  // from one plane to the next
+    int max_lag;       // output pixels, along either axis
+    int whole_drops;   // 1: the first plane is of those
+    int sources;       // the variance of an input pixel is the sum of these
+    Plane source[MOST_SOURCES];
+};
+
 // The accumulators that are shared by all planes. A null pointer: not wanted. They hold a part of the frame, and all
 // pointers, of planes as well, lead to where the frame's first pixel would be.
 struct Mosaic {
@@ -85,6 +102,7 @@ struct Mosaic {
     unsigned* dq;
     void* time;  // sum of the exposure times of those exposures that have a good pixel there, whatever its weight
     unsigned long long* passed_over;  // one number: drops without an area, which contribute nothing
+    const Pairs* pairs;               // on a CPU; a GPU has a kernel of its own for them
 };
 
 // On a GPU: the sums of one exposure, over the part of the output frame that it may touch.
@@ -126,6 +144,10 @@ struct Merge {
     long long context_stride, other_context_stride;  // pixels from one plane to the next
     int context_planes, other_planes;
     int first_bit;  // in the context, of the other's first exposure
+    double* pairs;  // see Pairs
+    const double* other_pairs;
+    long long pairs_stride, other_pairs_stride;  // pixels from one plane to the next
+    int pair_planes;
     MergedPlane plane[MOST_MERGED];
 };
 

@@ -284,6 +284,16 @@ GPURES_FN void fold_plane(const Plane& plane, int p, Pixels& pixels)
     });
 }
 
+// The same of a sum.
+template <class V, class Pixels>
+GPURES_FN void fold_sum(const Plane& plane, int p, Pixels& pixels)
+{
+    pixels.each([&](typename Pixels::Pixel& pixel) {
+        const V kept = get<V, double>(plane.mean, pixel.index);
+        put<V, double>(plane.mean, pixel.index, kept + pixel.sums()(1 + p));
+    });
+}
+
 // All planes of an exposure, one after the other, at some output pixels: on a GPU at one; on a CPU at a row of them, as
 // then each step is short, and many pixels are in work at once.
 //
@@ -301,8 +311,12 @@ GPURES_FN void fold_planes(const Exposure& e, const Mosaic& m, Pixels& pixels)
     bool any_variance = false;
     for (int p = 0; p < e.planes; ++p) {
         const Plane& plane = e.plane[p];
-        if (!plane.root) {
+        if (plane.root == KEPT_MEAN) {
             fold_plane<V, T>(plane, p, pixels);
+            continue;
+        }
+        if (plane.root == KEPT_SUM) {
+            fold_sum<V>(plane, p, pixels);
             continue;
         }
         if (!any_variance) pixels.each([&](Pixel& pixel) { pixel.template begin_variances<T>(plane); });

@@ -130,6 +130,12 @@ GPURES_FN void merge_context(const Merge& m, int p, long long index, long long t
     }
 }
 
+GPURES_FN void merge_pairs(const Merge& m, int p, long long index, long long there)
+{
+    const double sum = m.other_pairs[p * m.other_pairs_stride + there];
+    if (sum != 0.0) m.pairs[p * m.pairs_stride + index] += sum;
+}
+
 // All that there is of an output pixel.
 template <class T>
 GPURES_FN void merge_pixel(const Merge& m, long long index, long long there)
@@ -147,6 +153,7 @@ GPURES_FN void merge_pixel(const Merge& m, long long index, long long there)
     if (m.time) merge_time<double, T>(m, index, there);
     if (m.dq) merge_bits(m.dq + index, m.other_dq + there, 1);
     for (int p = 0; p < m.other_planes; ++p) merge_context(m, p, index, there, 1);
+    for (int p = 0; p < m.pair_planes; ++p) merge_pairs(m, p, index, there);
 }
 
 GPURES_END

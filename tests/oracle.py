@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import make_accumulators
@@ -513,6 +514,50 @@ def propagated(exposures, frame) -> dict[str, tuple[np.ndarray, np.ndarray, np.n
 
     names = [*frame.variance_names, "err"]
     return dict(zip(names, coadd_squared(exposures, frame, arrays_of), strict=False))
+
+
+def operator(exposure, frame, values=None):
+    """What each input pixel (column) contributes to each output pixel (row): a sparse matrix of its weights."""
+    terms = _Terms(exposure, frame)
+    width = exposure.pixmap.shape[1]
+    where = terms.j * frame.shape[1] + terms.i, terms.row * width + terms.column
+    size = frame.shape[0] * frame.shape[1], exposure.pixmap.shape[0] * width
+    return sparse.csr_array((terms.dow if values is None else values(terms), where), size)
+
+
+def covariances(exposures, frame, variances):
+    """Covariances of output pixels, W diag(v) W^T over the sums of weights of both, with the exposures' variances.
+
+    Gives them as a function of a lag (dy, dx), which makes an image; each as `coadd_squared` does: of the covariance,
+    of magnitudes, and its change when the drops move by an output pixel.
+    """
+    ny, nx = frame.shape
+    total, moved = np.zeros(ny * nx), 0.0
+    sums = [sparse.csr_array((ny * nx, ny * nx)) for _ in range(3)]
+    for exposure, variance in zip(exposures, variances, strict=True):
+        weights = operator(exposure, frame)
+        slopes = operator(exposure, frame, lambda terms: terms.slope)
+        total += weights.sum(axis=1)
+        v = np.asarray(variance, float).ravel() * exposure.iscale**2
+        size = sparse.diags_array(np.where(np.isfinite(v), np.abs(v), 0.0))
+        moved = np.abs(weights) @ size @ slopes.T
+        more = weights @ sparse.diags_array(v) @ weights.T, np.abs(weights) @ size @ np.abs(weights).T, moved + moved.T
+        sums = [image + new for image, new in zip(sums, more, strict=True)]
+    with np.errstate(divide="ignore"):
+        per_weight = np.where(total == 0, np.nan, 1 / total)
+
+    def at(dy, dx):
+        y, x = (grid.ravel() for grid in np.mgrid[:ny, :nx])
+        there = (y + dy < ny) & (x + dx >= 0) & (x + dx < nx)
+        own = np.flatnonzero(there)
+        other = own + dy * nx + dx
+        images = np.full((3, ny * nx), np.nan)
+        for image, matrix in zip(images, sums, strict=True):
+            image[own] = matrix[own, other] * per_weight[own] * per_weight[other]
+        images[1:] = np.abs(images[1:])
+        return images.reshape(3, ny, nx)
+
+    return at
 
 
 def _add_variances(exposure, terms: _Terms, of_variances: dict):

@@ -132,7 +132,7 @@ def test_splat_and_threads(report):
 def test_planes_are_measured_in_turns(report):
     standard, *others = report["planes"]
     assert standard["over_standard"] == 1.0
-    assert len(others) == 4
+    assert len(others) == 6
     for row in report["planes"]:
         assert len(row["gpures_all_s"]) == planes.TURNS * TINY.repeats
         assert row["over_standard"] == pytest.approx(row["gpures_s"] / standard["gpures_s"])

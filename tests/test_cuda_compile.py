@@ -20,6 +20,7 @@ ARCHITECTURES = {
 
 WHOLE = ["fold_f4", "fold_f8", "fill_f4", "fill_f8", "finish_variance_f4", "finish_variance_f8", "error_image"]
 WHOLE += ["merge_f4", "merge_f8", "weight_map", "show_weights", "convert_f4", "convert_f8"]
+WHOLE += ["noise_factor_f4", "noise_factor_f8", "covariances_f4", "covariances_f8"]
 
 CLEANING = [*(f"median_of_{n}" for n in (4, 8, 16, 32, "any")), "leave_out", "blot_exposure", "make_likely", "compare"]
 CLEANING += ["find_outliers", "find_beside", "grow", "clipped_mean"]
@@ -53,6 +54,24 @@ def test_splat_compiles_and_keeps_to_its_registers(target, kernel):
         assert spilled == 0
         if planes <= 4 and case[-1]:  # few exposures have pixels without neighbours
             assert registers <= MOST_REGISTERS
+
+
+# Of all targets and kernels it takes minutes: these had the most registers of each generation, and were the largest.
+PAIRS = [(12, "sm_70", "square"), (12, "sm_120", "square"), (13, "sm_90", "square"), (13, "sm_90", "lanczos3")]
+
+
+@pytest.mark.parametrize(("cuda", "architecture", "kernel"), PAIRS)
+def test_pairs_compile(cuda, architecture, kernel):
+    """So do the pairs of drops; what a thread holds of one lies in memory that its block shares."""
+    target = cuda, architecture
+    if library(cuda) is None:
+        pytest.skip(f"NVRTC of CUDA {cuda} is not installed")
+    for whole in [True, False] if kernel == "square" and target == (13, "sm_90") else [True]:
+        used = compile_cuda(target[0], "pairs.cu", target[1], kernels.pairs_options(kernel, whole), frames=True)
+        ((name, (registers, spilled)),) = used.items()
+        print(f"CUDA {target[0]}, {target[1]}, {name}: {registers} registers, {spilled} bytes spilled")
+        assert name == kernels.pairs_name(kernel, whole)
+        assert spilled == 0
 
 
 def test_whole_images_compile(target):
@@ -101,7 +120,7 @@ def test_rows_and_noise_compile(target):
 def test_records_are_the_structs():
     """Each field of Python's records lies where the C++ struct has it, and nothing is left out."""
     found = []
-    names = ("VIEW", "PIXMAP", "PLANE", "EXPOSURE", "MOSAIC", "WINDOW", "MERGED_PLANE", "MERGE", "BLOT")
+    names = ("VIEW", "PIXMAP", "PLANE", "EXPOSURE", "MOSAIC", "PAIRS", "WINDOW", "MERGED_PLANE", "MERGE", "BLOT")
     names += ("STACK_IMAGE", "STACK", "CLIPPED", "COMPARISON", "OPERATOR")
     for name in names:
         for field, (dtype, offset, *_) in getattr(structs, name).fields.items():

@@ -23,8 +23,8 @@ from astropy.io import fits
 import gpures
 from gpures.cli import main
 from gpures.errors import FileError
-from gpures.mosaicking import SkyCell, mosaic_cells, tiling
 from gpures.extras import install
+from gpures.mosaicking import SkyCell, mosaic_cells, tiling
 from gpures.mosaicking import distributed as by_workers
 from gpures.mosaicking.plan import make_plan
 from gpures.mosaicking.sources import find

@@ -132,6 +132,8 @@ OF_RESAMPLE = {
     "accumulator_dtype": set(),
     "dq_of_empty": {"None", "0", "int8"},
     "variance_method": set(),
+    "covariance": {"True", "np.True_", "int8"},
+    "noise_factor": SWITCH,
     "output_wcs": set(),
 }
 

@@ -448,6 +448,8 @@ EVERY_OPTION = {
     "--add-to": (("m.fits",), {"add_to": "m.fits"}),
     "--compute-err": (("driz_err",), {"compute_err": "driz_err"}),
     "--variance-method": (("propagated",), {"variance_method": "propagated"}),
+    "--covariance": (("2",), {"covariance": 2}),
+    "--noise-factor": ((), {"noise_factor": True}),
     "--propagate-dq": ((), {"propagate_dq": True}),
     "--exptime-map": ((), {"enable_exptime_map": True}),
     "--dq-of-empty": (("1",), {"dq_of_empty": 1}),

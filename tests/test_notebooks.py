@@ -17,6 +17,7 @@ PICTURES = {
     "04-from-stcal.ipynb": 0,  # the difference is drawn in 03
     "05-speed.ipynb": 1,
     "06-clean-mosaics.ipynb": 3,
+    "07-aperture-errors.ipynb": 2,
 }
 TABLES = {
     "01-first-mosaic.ipynb": 1,

@@ -14,7 +14,17 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import gpures
-from gpures import Drizzle, Resample, blot_image, compute_mean_pixel_area, io, plot, psf
+from gpures import (
+    Drizzle,
+    Resample,
+    aperture_error,
+    blot_image,
+    compute_mean_pixel_area,
+    correlation_function,
+    io,
+    plot,
+    psf,
+)
 from gpures.acceleration import Acceleration, original, used
 from gpures.box import Box
 from gpures.cleaning import (
@@ -104,7 +114,7 @@ def resampled(wcs: object, models: list[Model], good_bits: Flags) -> MosaicModel
     resample = Own(
         {"wcs": wcs, "pixel_scale": 0.03}, 2, pixfrac=0.8, good_bits=good_bits, fillval="NaN", device="cuda:0"
     )
-    Resample({"wcs": wcs}, variance_method="propagated")
+    Resample({"wcs": wcs}, variance_method="propagated", covariance=True, noise_factor=True)
     Resample({"wcs": wcs}, pixfrac="0.8")  # type: ignore[arg-type]
     resample.check_output_wcs(wcs, estimate_output_shape=False)
     resample.reset_arrays(n_input_models=3)
@@ -125,6 +135,8 @@ def resampled(wcs: object, models: list[Model], good_bits: Flags) -> MosaicModel
     assert_type(resample.extra_array_names, tuple[str, ...])
     assert_type(resample.dq_of_empty, int | None)
     assert_type(resample.variance_method, str)
+    assert_type(resample.covariance, bool | int)
+    assert_type(resample.noise_factor, bool)
     assert_type(resample.backend, str)
     assert_type(resample.group_ids, list[Any])
     added = resample.exposures
@@ -145,6 +157,9 @@ def resampled(wcs: object, models: list[Model], good_bits: Flags) -> MosaicModel
     resample.finalize()
     assert_type(resample.is_finalized(), bool)
     assert_type(resample.output_model["con"], NDArray[np.int32])
+    assert_type(resample.output_model["covariance_lags"], NDArray[np.int64])
+    print(aperture_error(resample.output_model, resample.output_model["wht"] > 0, mean=True))
+    assert_type(correlation_function(resample.output_model), NDArray[np.float64])
     further: Mapping[str, Any] = resample.output_model
     print(further["my_own_array"])
     return resample.output_model

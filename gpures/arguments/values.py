@@ -31,6 +31,7 @@ __all__ = [
     "checked_device",
     "checked_dtype",
     "checked_integer",
+    "checked_lag",
     "checked_names",
     "checked_number",
     "checked_order",
@@ -175,6 +176,26 @@ def checked_switch(value: Any, name: str, model: Mapping | None = None) -> bool:
     if isinstance(value, (bool, np.bool_)) or (isinstance(value, numbers.Integral) and int(value) in (0, 1)):
         return bool(value)
     raise TypeError(f"{named(name, model)} must be True or False, got {got(value)}.")
+
+
+def checked_lag(value: Any, name: str, largest: int) -> bool | int:
+    """Whether there are covariances: False, True for all lags, or the largest lag; TypeError or ValueError else.
+
+    Parameters
+    ----------
+    value : object
+        What the caller passed.
+    name : str
+        What the error calls it.
+    largest : int
+        The largest lag that there may be.
+    """
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    lag = checked_integer(value, name)
+    if not 1 <= lag <= largest:
+        raise ValueError(f"'{name}' must be False, True, or a largest lag of 1 to {largest} pixels, got {got(value)}.")
+    return lag
 
 
 def checked_number(value: Any, name: str, low: float, high: float) -> Any:

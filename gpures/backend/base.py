@@ -26,7 +26,7 @@ from gpures.exposure.exposure import Exposure
 from gpures.exposure.options import Options
 from gpures.exposure.pixmap import exposure_record
 from gpures.exposure.records import set_drop
-from gpures.exposure.structs import in_memory
+from gpures.exposure.structs import MOST_SOURCES, in_memory
 from gpures.machine.memory import available_memory
 from gpures.machine.threads import thread_count
 
@@ -82,6 +82,17 @@ class MosaicLayout:
         Whether variances and errors are those of the mosaic's data: averaged with the squares of the data's weights.
     variances_apart : bool
         Whether these variances come without the data, and so with weights of their own.
+    noise_names : tuple of str
+        Arrays whose sum is the variance of an input pixel, or "err", whose square is, where pairs of output pixels are
+        accumulated; none where they are not.
+    max_lag : int
+        Longest lag of these pairs, along either axis; to begin with, where there are ``all_lags``.
+    all_lags : bool
+        Whether there are lags as long as drops ask for.
+    planned_lag : int
+        Longest lag that memory is planned for, where there are ``all_lags``.
+    whole_drops : bool
+        Whether there are sums over whole drops.
     dtype : dtype
         Type of the accumulated sums, float32 or float64.
     frame : (int, int) or None
@@ -110,6 +121,11 @@ class MosaicLayout:
     first: tuple[int, int] = (0, 0)
     propagates: bool = False
     variances_apart: bool = False
+    noise_names: tuple[str, ...] = ()
+    max_lag: int = 0
+    all_lags: bool = False
+    planned_lag: int = 0
+    whole_drops: bool = False
 
     def __post_init__(self) -> None:
         check_sides(self.frame_shape, "The output frame")
@@ -147,7 +163,13 @@ class MosaicLayout:
             extra_names=tuple(options.extra_array_names),
             has_time=options.enable_exptime_map,
             propagates=options.propagates,
+            **_pairs_of(options, variance_names),
         )
+
+    @property
+    def pair_planes(self) -> int:
+        """Planes of sums of pairs."""
+        return self.whole_drops + _cpu.planes_of_lags(self.max_lag) if self.noise_names else 0
 
     @property
     def bytes(self) -> int:
@@ -156,7 +178,37 @@ class MosaicLayout:
         have_weights = not self.propagates or self.variances_apart
         per_pixel += (1 + have_weights) * len(self.variance_names) * self.dtype.itemsize
         per_pixel += 4 * (self.context_planes + self.has_dq + bool(self.variance_names))
+        planned = replace(self, max_lag=max(self.max_lag, self.planned_lag))
+        per_pixel += 8 * planned.pair_planes
         return per_pixel * self.shape[0] * self.shape[1]
+
+
+def _pairs_of(options: Options, variance_names: Sequence[str]) -> dict[str, Any]:
+    """Which pairs of output pixels are accumulated, as a layout has them.
+
+    Raises
+    ------
+    ValueError
+        There are no variances that they could be made of, or too many.
+    """
+    if not options.pairs:
+        return {}
+    names = ("err",) if options.averages_err else tuple(variance_names) if options.enable_var else ()
+    which = "noise_factor" if options.covariance is False else "covariance"
+    if not names:
+        raise ValueError(
+            f"{which!r} needs the variance of input pixels, and there is none: expected compute_err='driz_err', or "
+            "enable_var=True with names of variance arrays."
+        )
+    if len(names) > MOST_SOURCES:
+        raise ValueError(f"{which!r} takes at most {MOST_SOURCES} variance arrays, got {len(names)}: {names}.")
+    is_lag = not isinstance(options.covariance, bool)
+    return {
+        "noise_names": names,
+        "max_lag": int(options.covariance) if is_lag else 0,
+        "all_lags": options.covariance is True,
+        "whole_drops": options.noise_factor and options.covariance is not True,
+    }
 
 
 @dataclass(frozen=True)
@@ -511,6 +563,14 @@ class Accumulators(ABC):
     @abstractmethod
     def finish_variances(self, scaling: float) -> dict[str, np.ndarray]:
         """Variance images times `scaling`, NaN without weight; called once, after the last exposure, within `whole`."""
+
+    def noise_factor(self) -> Any:
+        """Image of the noise factor (see ``kernels/pairs.h``), NaN without weight; before `finish_covariances`."""
+        raise NotImplementedError(f"backend {self.backend!r} has no pairs")
+
+    def finish_covariances(self) -> Any:
+        """Covariances (lags, Ny, Nx), NaN without weight; called once, after the last exposure, within `whole`."""
+        raise NotImplementedError(f"backend {self.backend!r} has no pairs")
 
     def misses(self, exposure: Exposure) -> tuple[int, int]:
         """How many of an exposure's pixels fall beside the frame, and how many of its rows do so altogether."""

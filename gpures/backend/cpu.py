@@ -15,7 +15,7 @@ from gpures.box import Box
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.pixmap import exposure_record
 from gpures.exposure.records import set_weights
-from gpures.exposure.structs import in_memory
+from gpures.exposure.structs import Squared, in_memory
 from gpures.machine.threads import thread_count
 from gpures.reporting.timing import phases
 
@@ -59,9 +59,21 @@ class CPUAccumulators(PlaneAccumulators):
     def _show_weights(self, weight: np.ndarray) -> None:
         _cpu.show_weights(weight, thread_count())
 
+    def _planes(self, exposure: Exposure) -> list[Plane]:
+        planes = super()._planes(exposure)
+        if self._pairs is None or not self.layout.whole_drops or self.layout.max_lag > 0:
+            return planes
+        # Sums over whole drops ride along where they are known; the kernels expect the first one in front.
+        of_drops, squares = self._pairs[0], self._pairs[1]
+        squared = Plane(None, squares, squared=Squared.VALUES, is_sum=True)
+        return [Plane(None, of_drops, is_sum=True), *planes, squared]
+
     def _pass(self, exposure: Exposure, planes: list[Plane], only_variances: bool) -> None:
         record = self._exposure_record(exposure, planes, in_memory)
         mosaic = self._mosaic_record(exposure, only_variances)
+        if self._pairs is not None:
+            pairs = self._pairs_record(exposure, in_memory)
+            mosaic["pairs"] = pairs.ctypes.data
         with phases(_cpu.PHASES) as seconds:
             _cpu.add(record.ctypes.data, mosaic.ctypes.data, thread_count(), seconds, self._done)
         self._tell_of_passed_over(int(self._flat_drops[0]), exposure.name)
@@ -71,6 +83,8 @@ class CPUAccumulators(PlaneAccumulators):
             contents = other.contents(window)
         else:
             contents = self._as_here(other.contents_on_host(window), np.asarray)
+        if "pairs" in contents[0]:
+            self._reach_lag(other.layout.max_lag)
         record = self._merge_record(contents, window, first, count)
         _cpu.merge(record.ctypes.data, thread_count(), self._done)
 
@@ -89,6 +103,18 @@ class CPUAccumulators(PlaneAccumulators):
 
     def _fill_whole(self, image: np.ndarray, value: float) -> None:
         _cpu.fill(image, self._weight, self.touched, value, thread_count())
+
+    def noise_factor(self) -> np.ndarray:  # noqa: D102
+        record, image = self._finished_pairs(), np.empty(self.layout.shape, np.float32)
+        _cpu.noise_factor(record.ctypes.data, self._weight, image, thread_count())
+        return image
+
+    def finish_covariances(self) -> np.ndarray:  # noqa: D102
+        record, pairs = self._finished_pairs(), self._pairs
+        assert pairs is not None
+        _cpu.covariances(record.ctypes.data, self._weight, thread_count())
+        self._pairs = None
+        return pairs[self.layout.whole_drops :]
 
     def finish_variances(self, scaling: float) -> dict[str, np.ndarray]:  # noqa: D102
         def finish(variance: np.ndarray, weight: np.ndarray) -> np.ndarray:

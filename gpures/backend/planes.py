@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from gpures import _cpu
 from gpures.backend.base import BITS_PER_PLANE, Accumulators, Contents, MosaicLayout, Part, cut
 from gpures.backend.images import warn_of_range
 from gpures.box import Box
 from gpures.exposure.exposure import Exposure
+from gpures.exposure.options import MOST_LAG
 from gpures.exposure.pixmap import exposure_record
 from gpures.exposure.records import set_drop, set_weights
-from gpures.exposure.structs import MERGE, MOSAIC, MOST_MERGED, MOST_PLANES, Place, Squared, view
+from gpures.exposure.structs import MERGE, MOSAIC, MOST_MERGED, MOST_PLANES, PAIRS, Place, Squared, in_memory, view
+from gpures.machine.threads import thread_count
 
 __all__ = ["Plane", "PlaneAccumulators"]
 
@@ -25,7 +28,11 @@ __all__ = ["Plane", "PlaneAccumulators"]
 _ATTRIBUTES = {"data": "_data", "wht": "_weight", "con": "_context", "dq": "_dq"}
 
 # Types of those that are not of the accumulators' own.
-_TYPES = {"con": np.dtype(np.int32), "dq": np.dtype(np.uint32)}
+_TYPES: dict[str, np.dtype[Any]] = {"con": np.dtype(np.int32), "dq": np.dtype(np.uint32), "pairs": np.dtype(np.float64)}
+
+
+# Of the enumeration Kept in kernels/exposure.h.
+SUM = 2
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,8 @@ class Plane:
         What is averaged is ``(x - offset) * scale``, and of a variance that is no square the root times ``scale``.
     squared : Squared
         What is weighted with the squares of the data's weights.
+    is_sum : bool
+        Whether it is a sum over whole drops, which the kernels know the values of; there is no array then.
     """
 
     array: Any
@@ -52,6 +61,7 @@ class Plane:
     scale: float = 1.0
     offset: float = 0.0
     squared: Squared = Squared.NOT_SQUARED
+    is_sum: bool = False
 
 
 class PlaneAccumulators(Accumulators):
@@ -63,7 +73,7 @@ class PlaneAccumulators(Accumulators):
 
     held = (
         *("_data", "_weight", "_err", "_extras", "_dq", "_time", "_context"),
-        *("_variances", "_propagated", "_squared", "_beyond"),
+        *("_variances", "_propagated", "_squared", "_beyond", "_pairs"),
     )
 
     def __init__(self, frame: MosaicLayout):
@@ -83,6 +93,7 @@ class PlaneAccumulators(Accumulators):
         }
         self._propagated = {name: self._zeros(frame.shape, frame.dtype) for name in (() if have_weights else names)}
         self._squared = [self._zeros(frame.shape, frame.dtype) for _ in range(frame.squared)]
+        self._pairs = self._zeros((frame.pair_planes, *frame.shape), np.float64) if frame.noise_names else None
         self._filler = 0.0  # what is where nothing was added
         self._beyond = self._zeros((1,), np.int32)  # 1 once a sum of weights has gone beyond float32
         self._callers_weight = False  # whether they are kept in an array that may be the caller's
@@ -120,6 +131,8 @@ class PlaneAccumulators(Accumulators):
         planes = self._planes(exposure)
         if len(planes) > MOST_PLANES:
             raise ValueError(f"At most {MOST_PLANES} arrays fit in one pass over an exposure, got {len(planes)}.")
+        if self._pairs is not None and self.layout.all_lags:
+            self._reach_lag(self._largest_drop(exposure))
         if planes:
             self._pass(exposure, planes, only_variances=exposure.data is None)
         else:
@@ -130,6 +143,7 @@ class PlaneAccumulators(Accumulators):
     def contents(self, window: Box) -> Contents:  # noqa: D102
         images = self._averaged() | {"wht": self._weight, "con": self._context, "dq": self._dq}
         images |= {"exptime_map": self._time} | {f"squared/{k}": image for k, image in self._all_squared().items()}
+        images["pairs"] = self._pairs
         return (
             {name: cut(image, window) for name, image in images.items() if image is not None},
             {name: (cut(v, window), cut(t, window)) for name, (v, t) in self._variances.items()},
@@ -173,6 +187,12 @@ class PlaneAccumulators(Accumulators):
             record["context_planes"] = len(self._context)
             record["other_planes"] = min(len(context), (count - 1) // BITS_PER_PLANE + 1)
             record["first_bit"] = first
+        if self._pairs is not None:
+            pairs = images["pairs"]
+            record["pairs"], record["other_pairs"] = self._address(self._pairs), self._address(pairs)
+            record["pairs_stride"] = self.layout.shape[0] * self.layout.shape[1]
+            record["other_pairs_stride"] = pairs.strides[0] // pairs.dtype.itemsize
+            record["pair_planes"] = len(pairs)
         kinds = {"err": self._kind_of_err}
         planes = [(mean, 0, images[n], 0, kinds.get(n, Squared.NOT_SQUARED)) for n, mean in self._averaged().items()]
         planes += [(mean, 0, images[f"squared/{k}"], 0, Squared.VALUES) for k, mean in self._all_squared().items()]
@@ -184,6 +204,60 @@ class PlaneAccumulators(Accumulators):
         record["planes"] = len(planes)
         for k, (mean, weight, other, other_weight, squared) in enumerate(planes):
             record["plane"][k] = self._address(mean), weight, self._address(other), other_weight, squared
+        return record
+
+    # ---- pairs of output pixels --------------------------------------------------------------------------------
+
+    def _largest_drop(self, exposure: Exposure) -> int:
+        """Longest lag of the pairs that an exposure's pixels contribute to."""
+        record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
+        set_drop(record, exposure, self.kernel_of(exposure), in_memory)
+        nx, ny = self.layout.frame_shape[::-1]
+        return _cpu.largest_drop(record.ctypes.data, nx, ny, thread_count())
+
+    def _reach_lag(self, lag: int) -> None:
+        """Make room for pairs of a lag.
+
+        Raises
+        ------
+        ValueError
+            It is too long.
+        """
+        if lag <= self.layout.max_lag:
+            return
+        if lag > MOST_LAG:
+            raise ValueError(
+                f"covariance=True needs lags of {lag} pixels, as far as drops reach, and there may be {MOST_LAG}: give "
+                "a largest lag, or a frame of a larger pixel scale."
+            )
+        layout = replace(self.layout, max_lag=lag)
+        grown = self._zeros((layout.pair_planes, *layout.shape), np.float64)
+        assert self._pairs is not None
+        if not self.touched.is_empty:
+            there = self.touched.slices
+            grown[: len(self._pairs)][there] = self._pairs[there]
+        self._pairs, self.layout = grown, layout
+
+    def _pairs_record(self, exposure: Exposure, place: Place) -> np.ndarray:
+        """What the kernels are told of the pairs of an exposure."""
+        record = np.zeros((), PAIRS)
+        assert self._pairs is not None
+        record["sums"], record["stride"] = (
+            self._first_of_frame(self._pairs),
+            self.layout.shape[0] * self.layout.shape[1],
+        )
+        record["max_lag"], record["whole_drops"] = self.layout.max_lag, self.layout.whole_drops
+        record["sources"] = len(exposure.noise(self.layout.noise_names))
+        for k, (array, kind) in enumerate(exposure.noise(self.layout.noise_names)):
+            scale = exposure.iscale if kind == Squared.ERRORS else exposure.iscale**2
+            record["source"][k] = view(array, exposure.shape, place), 0.0, scale, False, kind, 0, 0
+        return record
+
+    def _finished_pairs(self) -> np.ndarray:
+        """What the kernels are told of the sums of pairs, as an image."""
+        record = np.zeros((), PAIRS)
+        record["sums"], record["stride"] = self._address(self._pairs), self.layout.shape[0] * self.layout.shape[1]
+        record["max_lag"], record["whole_drops"] = self.layout.max_lag, self.layout.whole_drops
         return record
 
     @property
@@ -327,13 +401,14 @@ class PlaneAccumulators(Accumulators):
         for k, plane in enumerate(planes):
             weight = 0 if plane.weight is None else self._first_of_frame(plane.weight)
             mean = self._first_of_frame(plane.mean)
-            is_root = plane.weight is not None and not plane.squared
-            numbers = plane.offset, plane.scale, is_root, plane.squared
-            record["plane"][k] = (view(plane.array, exposure.shape, place), *numbers, mean, weight)
+            kept = SUM if plane.is_sum else plane.weight is not None and not plane.squared
+            numbers = plane.offset, plane.scale, kept, plane.squared
+            of_array = (0,) * 5 if plane.is_sum else view(plane.array, exposure.shape, place)
+            record["plane"][k] = (of_array, *numbers, mean, weight)
         record["exposure_time"] = exposure.effective_time
         record["variance_weight"] = 1.0 if exposure.variance_weight is None else exposure.variance_weight
         if exposure.variance_weight is None and "var_rnoise" in exposure.variances:
-            before = len(planes) - len(exposure.variances) - len(exposure.squared)
+            before = len(planes) - len(exposure.variances) - len(exposure.squared) - planes[-1].is_sum
             record["variance_weight_plane"] = before + list(exposure.variances).index("var_rnoise")
         return record
 
@@ -361,7 +436,7 @@ class PlaneAccumulators(Accumulators):
     def _first_of_frame(self, image: Any) -> int:
         """Address of the frame's first pixel in an image, which need not be there where that is of a part."""
         x0, y0 = self.layout.first
-        return (self._address(image) - (y0 * image.shape[1] + x0) * image.dtype.itemsize) % 2**64
+        return (self._address(image) - (y0 * image.shape[-1] + x0) * image.dtype.itemsize) % 2**64
 
     def _context_plane(self, plane: int) -> Any:
         assert self._context is not None

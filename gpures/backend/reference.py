@@ -74,6 +74,11 @@ class DrizzleAccumulators(Accumulators):
     context_name = "/images//out_ctx"
 
     def __init__(self, frame: MosaicLayout):
+        if frame.noise_names:
+            raise ValueError(
+                "'covariance' and 'noise_factor' need the weights of whole drops, which the drizzle package does not "
+                "tell: use backend 'cpu' or 'cuda'."
+            )
         super().__init__(frame)
         self._whole = Box.whole(self.layout.shape)  # the package does not say what it touches
         fillval = "INDEF" if frame.fillval is None else frame.fillval

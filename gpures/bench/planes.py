@@ -22,6 +22,8 @@ PLANES: dict[str, dict[str, Any]] = {
     "with one more array": {"extra_array_names": ["extra_a"]},
     "with two more arrays": {"extra_array_names": ["extra_a", "extra_b"]},
     "with variances propagated": {"variance_method": "propagated"},
+    "with noise factor": {"noise_factor": True},
+    "with covariance to lag 2": {"covariance": 2},
 }
 
 

@@ -328,6 +328,19 @@ def _add_planes(group: Any) -> None:
         choices=VARIANCE_METHODS,
         help="variances as stcal makes them, or propagated: those of the mosaic's data (default: stcal)",
     )
+    group.add_argument(
+        "--covariance",
+        nargs="?",
+        const=True,
+        type=int,
+        metavar="LAG",
+        help="covariances of the mosaic's pixels, as far as drops reach, or with those up to so many pixels away",
+    )
+    group.add_argument(
+        "--noise-factor",
+        action="store_true",
+        help="by how much errors of large areas are larger than those of their pixels tell, in each pixel",
+    )
     group.add_argument("--propagate-dq", action="store_true", help="combine the flags of all pixels that contribute")
     group.add_argument(
         "--dq-of-empty", type=int, metavar="FLAGS", help="flags of pixels without data, such as 1; with --propagate-dq"

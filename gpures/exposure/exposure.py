@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from gpures.arguments.arrays import got
 from gpures.arguments.values import checked_integer
 from gpures.box import Box
 from gpures.exposure.pixmap import PixelMap
+from gpures.exposure.structs import Squared
 from gpures.exposure.weights import Weight
 
 __all__ = ["WEIGHTS", "Exposure", "clipped_limits"]
@@ -96,6 +98,19 @@ class Exposure:
     def shape(self) -> tuple[int, int]:
         """Shape (Ny, Nx) of the input image."""
         return self.pixmap.shape
+
+    def noise(self, names: Sequence[str]) -> list[tuple[Any, Squared]]:
+        """Those arrays that the exposure has, whose sum is the variance of its pixels, and what each is.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Of variance arrays; or "err".
+        """
+        if tuple(names) == ("err",):
+            return [] if self.err is None else [(self.err, Squared.ERRORS)]
+        there = [name for name in names if name in self.variances and name not in self.unknown]
+        return [(self.variances[name], Squared.VARIANCES) for name in there]
 
     def arrays(self) -> dict[str, Any]:
         """Its images by name; that of what the weights are made of is ``WEIGHTS``."""

@@ -15,6 +15,7 @@ from gpures.arguments.values import (
     checked_compute_err,
     checked_device,
     checked_dtype,
+    checked_lag,
     checked_names,
     checked_number,
     checked_switch,
@@ -25,10 +26,16 @@ from gpures.exposure.drops import LARGEST_PIXFRAC, checked_kernel, effective_ker
 from gpures.exposure.weights import VARIANCE_OF, check_weight_type, checked_flag
 from gpures.typing import Flags
 
-__all__ = ["IMAGES", "LIVE", "VARIANCE_METHODS", "Options"]
+__all__ = ["IMAGES", "LIVE", "MADE_AT_THE_END", "MOST_LAG", "VARIANCE_METHODS", "Options"]
+
+#: Those of a mosaic's entries that are made of pairs of output pixels, at its end.
+MADE_AT_THE_END = ("covariance", "covariance_lags", "noise_factor")
 
 #: Images of a mosaic that no array of the models is named after.
-IMAGES = ("data", "wht", "con", "dq", "err", "exptime_map")
+IMAGES = ("data", "wht", "con", "dq", "err", "exptime_map", *MADE_AT_THE_END)
+
+#: The largest lag of covariances, in output pixels: of all lags to it there are 1985 planes.
+MOST_LAG = 31
 
 #: What the variances of a mosaic are: those that stcal makes, or those of its data.
 VARIANCE_METHODS = ("stcal", "propagated")
@@ -83,6 +90,10 @@ class Options:
         DQ flags of output pixels without data.
     variance_method : {"stcal", "propagated"}
         What variances, and errors that are averaged, are in the mosaic.
+    covariance : bool or int
+        Whether there are covariances of output pixels: True for all lags, or the largest lag.
+    noise_factor : bool
+        Whether there is an image of the noise factor.
 
     Raises
     ------
@@ -111,6 +122,8 @@ class Options:
     accumulator_dtype: DTypeLike = np.dtype("f4")  # noqa: RUF009  (dtypes are immutable)
     dq_of_empty: int | None = None
     variance_method: str = "stcal"
+    covariance: bool | int = False
+    noise_factor: bool = False
 
     def __post_init__(self) -> None:
         checked: dict[str, Any] = {
@@ -124,8 +137,9 @@ class Options:
             "pixmap_tolerance": checked_number(self.pixmap_tolerance, "pixmap_tolerance", 0.0, math.inf),
             "extra_array_names": checked_names(self.extra_array_names, IMAGES),
             "variance_method": checked_word(self.variance_method, "variance_method", VARIANCE_METHODS),
+            "covariance": checked_lag(self.covariance, "covariance", MOST_LAG),
         }
-        for name in ("enable_ctx", "enable_var", "propagate_dq", "to_host", "enable_exptime_map"):
+        for name in ("enable_ctx", "enable_var", "propagate_dq", "to_host", "enable_exptime_map", "noise_factor"):
             checked[name] = checked_switch(getattr(self, name), name)
         checked["accumulator_dtype"] = checked_dtype(self.accumulator_dtype, checked["backend"])
         checked["dq_of_empty"] = checked_flag(self.dq_of_empty, checked["propagate_dq"])
@@ -173,6 +187,11 @@ class Options:
     def propagates(self) -> bool:
         """Whether variances are those of the mosaic's data, by the squares of the data's weights."""
         return self.variance_method == "propagated"
+
+    @property
+    def pairs(self) -> bool:
+        """Whether pairs of output pixels are accumulated."""
+        return self.covariance is not False or self.noise_factor
 
     def arrays(self, variance_names: tuple[str, ...]) -> frozenset[str]:
         """Names of the arrays that a model needs.

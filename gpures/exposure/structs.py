@@ -27,7 +27,9 @@ __all__ = [
     "MOSAIC",
     "MOST_MERGED",
     "MOST_PLANES",
+    "MOST_SOURCES",
     "OPERATOR",
+    "PAIRS",
     "PIXMAP",
     "PLANE",
     "STACK",
@@ -93,7 +95,16 @@ EXPOSURE = np.dtype(
 MOSAIC = np.dtype(
     [(name, "i8") for name in ("ny", "nx", "stride")]
     + [(name, "i4") for name in ("x0", "x1", "y0", "y1", "doubles", "context_bit")]
-    + [(name, _POINTER) for name in ("weight", "beyond", "context", "dq", "time", "passed_over")],
+    + [(name, _POINTER) for name in ("weight", "beyond", "context", "dq", "time", "passed_over", "pairs")],
+    align=True,
+)
+
+MOST_SOURCES: int = _cpu.MOST_SOURCES
+
+PAIRS = np.dtype(
+    [("sums", _POINTER), ("stride", "i8")]
+    + [(name, "i4") for name in ("max_lag", "whole_drops", "sources")]
+    + [("source", PLANE, (MOST_SOURCES,))],
     align=True,
 )
 
@@ -117,6 +128,8 @@ MERGE = np.dtype(
     + [(name, _POINTER) for name in ("context", "other_context")]
     + [(name, "i8") for name in ("context_stride", "other_context_stride")]
     + [(name, "i4") for name in ("context_planes", "other_planes", "first_bit")]
+    + [(name, _POINTER) for name in ("pairs", "other_pairs")]
+    + [("pairs_stride", "i8"), ("other_pairs_stride", "i8"), ("pair_planes", "i4")]
     + [("plane", MERGED_PLANE, (MOST_MERGED,))],
     align=True,
 )

@@ -17,6 +17,7 @@ from astropy.io import fits
 from gpures.io.asdf import asdf_extension, gwcs_as_asdf
 from gpures.io.exposures import ExposureRecord, table_of
 from gpures.io.fits_pixels import StreamedImage
+from gpures.io.lags import cards_of
 from gpures.io.units import power
 from gpures.io.wcs import as_gwcs, header_of
 
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 # Extensions whose names are not those of the images in capitals. Images come in this order, others before DQ.
 NAMES = {"data": "SCI", "err": "ERR", "con": "CON", "wht": "WHT", "exptime_map": "EXPTIME", "dq": "DQ"}
+NAMES |= {"covariance": "COV", "noise_factor": "NOISEFAC"}
 
 # Keywords of the primary header: those that JWST's datamodels know, and EXPTIME, which everybody knows.
 KEYWORDS = {
@@ -47,6 +49,9 @@ KEYWORDS = {
     "subtracted": ("BKGSUB", "whether it is subtracted"),
 }
 
+
+# The median of the image of that name.
+NOISE_FACTOR = "NOISEFAC"
 
 # Keywords of the WCS that the primary header has as well.
 SKY = ("RADESYS", "EQUINOX")
@@ -126,6 +131,9 @@ def hdu_list(
     for keyword in SKY:
         if keyword in wcs.keywords:
             primary.header[keyword] = (wcs.keywords[keyword], wcs.keywords.comments[keyword])
+    if "noise_factor" in images:
+        median = float(np.nanmedian(images["noise_factor"])) if np.isfinite(images["noise_factor"]).any() else 0.0
+        primary.header[NOISE_FACTOR] = (median, "median of the noise factor")
     for keyword, value in header.items():
         primary.header[_long(keyword)] = value
     for line in history:
@@ -136,7 +144,7 @@ def hdu_list(
     keywords, tables = wcs.keywords, [table.copy() for table in wcs.tables]
     image_units = units_of(images, unit, facts.get("weight_type"))
     order = [key for key in NAMES if key in images and key != "dq"]
-    last = [key for key in ("exptime_map", "dq") if key in images]
+    last = [key for key in ("noise_factor", "covariance", "exptime_map", "dq") if key in images]
     order = [key for key in order if key not in last] + [key for key in images if key not in NAMES] + last
     for key in order:
         hdu = StreamedImage(_storable(images[key]), name=NAMES.get(key, key.upper()))
@@ -146,9 +154,12 @@ def hdu_list(
         # are defined for two.
         if images[key].ndim == 3 and keywords and not (tables or "A_ORDER" in keywords):
             hdu.header["WCSAXES"] = 3
-            hdu.header["CTYPE3"] = ("", "word of 32 exposures")
+            hdu.header["CTYPE3"] = ("", "word of 32 exposures" if key == "con" else "lag, see LAG1 and so on")
             hdu.header["CRPIX3"], hdu.header["CRVAL3"] = 1.0, 1.0
             hdu.header["CD3_3" if "CD1_1" in keywords else "CDELT3"] = 1.0
+        if key == "covariance":
+            for keyword, card in cards_of(facts["covariance_lags"]).items():
+                hdu.header[keyword] = card
         if image_units.get(key):
             hdu.header["BUNIT"] = image_units[key]
         hdus.append(hdu)
@@ -244,5 +255,5 @@ def units_of(images: Mapping[str, np.ndarray], unit: str | None, weight_type: An
     if unit is None:
         return known
     known |= dict.fromkeys(("data", "err", "median", "clipped"), unit)
-    known |= {key: power(unit, 2) for key in images if key.startswith("var_")}
+    known |= {key: power(unit, 2) for key in images if key.startswith(("var_", "cov"))}
     return {"wht": power(unit, -2)} | known

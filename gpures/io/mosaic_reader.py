@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from gpures.io.fits_images import merged_header
 from gpures.io.fits_images import opened as opened_fits
 from gpures.io.fits_writer import KEYWORDS, NAMES, history_lines
 from gpures.io.input import Input
+from gpures.io.lags import joined, lags_of_cards
 from gpures.io.zarr_layout import is_store, needs
 from gpures.typing import MosaicModel
 
@@ -56,7 +57,8 @@ def read_mosaic(path: str | Path, *, lazy: bool = False) -> MosaicModel:
     """
     if is_store(path):
         model = seen(path)
-        return cast(MosaicModel, {key: _lazily(each) if lazy else _loaded(each) for key, each in model.items()})
+        found = {key: _lazily(each) if lazy else _loaded(each) for key, each in model.items()}
+        return cast(MosaicModel, joined(found, _stacked if lazy else np.stack))
     if lazy:
         raise FileError(path, "it can't be read lazily: mosaics in zarr alone can.")
     first = first_image(path)
@@ -149,6 +151,13 @@ def _lazily(value: Any) -> Any:
     return dask.array.from_array(value, value.chunks, name=False, meta=meta, asarray=False)
 
 
+def _stacked(images: Sequence[Any]) -> Any:
+    """Dask arrays as one."""
+    import dask.array
+
+    return dask.array.stack(images)
+
+
 def facts_of(first: Input) -> tuple[dict[str, Any], set[str]]:
     """What a mosaic tells of itself beside its images, and which images it has; no pixels are read.
 
@@ -206,7 +215,10 @@ def _told_by(hdus: Any) -> dict[str, Any]:
 
 def _key_of(hdu: Any) -> str:
     """What an extension is called in a model."""
-    return IMAGES.get(hdu.name, hdu.name.lower() or "data")
+    key = IMAGES.get(hdu.name)
+    if key == "covariance" and not len(lags_of_cards(hdu.header)):  # somebody else's coverage
+        return hdu.name.lower()
+    return key or hdu.name.lower() or "data"
 
 
 def _loaded(value: Any) -> Any:
@@ -224,8 +236,12 @@ def _from_fits(path: Path, shape: tuple[int, int]) -> dict[str, Any]:
             # The extension of a name that comes first is the first image's; its planes are (planes, Ny, Nx).
             if hdu.is_image and hdu.shape[-2:] == shape and key not in model:
                 model[key] = hdu.data.astype(hdu.data.dtype.newbyteorder("="), copy=False)
+                if key == "covariance":
+                    model["covariance_lags"] = lags_of_cards(hdu.header)
     if "con" in model:
         model["con"] = model["con"].reshape(-1, *shape)
+    if "covariance" in model:
+        model["covariance"] = model["covariance"].reshape(-1, *shape)
     return model
 
 

@@ -21,6 +21,7 @@ from gpures.io.atomic_folder import FolderDestination
 from gpures.io.creator import creator
 from gpures.io.empty_planes import empty_planes
 from gpures.io.exposures import ExposureRecord, records_of
+from gpures.io.lags import split
 from gpures.io.zarr_layout import SUMS as SUMS_OF_PIXELS
 from gpures.io.zarr_layout import needs
 from gpures.typing import MosaicLike
@@ -78,8 +79,9 @@ def write(
         File, whose suffix says what it becomes.
 
         ``.fits``, ``.fits.gz``: the primary header has the facts, under JWST's keywords where it has one. The images of
-        the model are extensions, in this order: SCI (data), ERR, CON, WHT, VAR_* (and others by their names), EXPTIME
-        (the map of the exposure time), DQ. Each has the WCS as FITS keywords. The extension ASDF has it as gwcs, under
+        the model are extensions, in this order: SCI (data), ERR, CON, WHT, VAR_* (and others by their names), COV
+        (covariances, whose lags are in its header: LAG1 is "dy,dx" of the first plane), EXPTIME (the map of the
+        exposure time), DQ. Each has the WCS as FITS keywords. The extension ASDF has it as gwcs, under
         ``meta.wcs``, where JWST's datamodels have it; INPUTS is a table of the exposures. All have CHECKSUM and
         DATASUM.
 
@@ -87,8 +89,8 @@ def write(
         is known of them), ``creator`` besides.
 
         ``.zarr``: a folder, a group of zarr v3 with an array for each image in chunks of 1024², those left out that
-        nothing is in, and smaller versions under ``overviews``. `gpures.io.zarr_writer.ZarrMosaic` writes such in
-        parts.
+        nothing is in, and smaller versions under ``overviews``. Covariances have an array for each lag, ``cov_dy_dx``.
+        `gpures.io.zarr_writer.ZarrMosaic` writes such in parts.
 
         Images that are NaN everywhere, other than data and weights, are not written.
     output_model : gpures.typing.MosaicModel
@@ -178,6 +180,7 @@ def write_into(
         log.info("%s: nothing is in %r: it is not written.", destination.path, key)
         del images[key]
     if isinstance(destination, FolderDestination):
+        images, facts = split(images, facts)
         made = _in_zarr(destination, wcs, images, facts.get("fillval"), in_fits)
         made.write_images(images)
         made.finish(facts, unit=unit, exposures=exposures, header=header, history=history)
@@ -278,6 +281,7 @@ def check_writable(
     with destination_of(path, overwrite) as destination:
         in_fits = _in_fits(path, wcs, images["data"].shape)
         if isinstance(destination, FolderDestination):
+            images, facts = split(images, facts)
             made = _in_zarr(destination, wcs, images, facts.get("fillval"), in_fits)
             made.told(facts, unit, exposures, {}, (), None)
             return in_fits

@@ -34,9 +34,10 @@ OPTIONS = "OPTIONS"
 RECORDED = (
     *("pixfrac", "kernel", "fillval", "weight_type", "good_bits", "enable_ctx", "enable_var", "compute_err"),
     *("propagate_dq", "extra_array_names", "enable_exptime_map", "dq_of_empty", "variance_method"),
+    *("covariance", "noise_factor"),
 )
 # What those were made with that do not tell of it.
-BEFORE = {"variance_method": "stcal"}
+BEFORE = {"variance_method": "stcal", "covariance": False, "noise_factor": False}
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,9 @@ def begun_mosaic(path: str | os.PathLike[str]) -> Begun:
         raise FileError(path, "can't be gone on with: it does not tell with which options it was made.")
     if not records:
         raise FileError(path, "can't be gone on with: it does not tell which exposures are in it.")
+    for name in ("covariance", "noise_factor"):
+        if options.get(name, False) is not False:
+            raise FileError(path, f"can't be gone on with: it has {name!r}, whose sums are not in it.")
     needed = _needed(options)
     if missing := [name for name in needed if name not in planes]:
         raise FileError(path, f"can't be gone on with: it has no {', '.join(missing)}, and was made with such.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from gpures.arguments.arrays import got
 from gpures.backend.base import MosaicLayout
+from gpures.backend.pairs import lags
 from gpures.exposure.options import Options
 from gpures.io.atomic import free_space
 from gpures.io.writer import SUFFIXES, check_writable, destination_of, file_bytes, is_packed_name, is_zarr_name
@@ -104,13 +106,16 @@ def check_output(
     planes |= dict.fromkeys(frame.extra_names, np.float32)
     planes |= {"exptime_map": np.float32} if frame.has_time else {}
     planes |= {"dq": np.uint32} if frame.has_dq else {}
+    planes |= {"noise_factor": np.float32} if options.noise_factor else {}
+    planes |= {"covariance": np.float32} if options.covariance is not False else {}
+    planned = replace(frame, max_lag=max(frame.max_lag, frame.planned_lag), whole_drops=False)
+    deep = {"con": frame.context_planes, "covariance": planned.pair_planes}
     images: dict[str, np.ndarray] = {
-        name: np.broadcast_to(
-            np.zeros((), kind), (frame.context_planes, *frame.shape) if name == "con" else frame.shape
-        )
+        name: np.broadcast_to(np.zeros((), kind), (deep[name], *frame.shape) if name in deep else frame.shape)
         for name, kind in planes.items()
     }
-    facts = {"kernel": frame.kernel, "weight_type": options.weight_type}
+    facts: dict[str, Any] = {"kernel": frame.kernel, "weight_type": options.weight_type}
+    facts |= {"covariance_lags": lags(planned.max_lag)} if "covariance" in planes else {}
     in_fits = check_writable(path, wcs, images, facts, unit, names, overwrite)
     unpacked = sum(image.nbytes for image in images.values())
     free = free_space(path.parent)

@@ -29,6 +29,7 @@ from gpures.mosaicking.cleaning_options import CleaningOptions
 from gpures.mosaicking.content import with_content
 from gpures.mosaicking.continuing import Begun, recorded
 from gpures.mosaicking.destination import check_is_no_input, check_output
+from gpures.mosaicking.lags import planned_lag
 from gpures.mosaicking.one_scale import calibrated
 from gpures.mosaicking.placement import OnTheSky, Placement
 from gpures.mosaicking.scale import Scales
@@ -301,6 +302,7 @@ class Plan:
             (self.cleaning.is_wanted, "'match_sky', 'reject_outliers' and 'combine' look at the whole of it"),
             (self.begun is not None, "'add_to' goes on with the whole of it"),
             (self.checkpoint is not None, "'checkpoint' saves the whole of it"),
+            (self.options.covariance is not False, "'covariance' needs the weights of pixels in two tiles"),
         ):
             if is_given:
                 return name
@@ -410,6 +412,8 @@ def make_plan(
         scales.settle(source)
     count = len(sources) + (0 if begun is None else len(begun.records))
     layout = MosaicLayout.of(options, frame.output_array_shape, variance_names, count or None)
+    if layout.all_lags and models is None:
+        layout = replace(layout, planned_lag=planned_lag(options, sources, output_wcs, frame.output_array_shape))
     backend, numbers, why = _backend(options.backend, options.device, layout)
     file_bytes, in_fits = 0, None
     if asked.path is not None:

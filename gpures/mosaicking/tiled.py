@@ -125,7 +125,7 @@ class TileByTile(Resample):
 
     def facts(self, times: Sequence[GroupTimes]) -> dict[str, Any]:
         """What is known of the mosaic beside its images, by the times of its exposures in their order."""
-        images = {*self._accumulated_keys(), *self._variance_names(), "err"}
+        images = {*self._accumulated_keys(), *self._variance_names(), "err", "noise_factor"}
         self._drop_accumulators()
         self._group_ids, self._group_times, self._output_model["pointings"] = [], [], 0
         self._n_res_models = len(times)

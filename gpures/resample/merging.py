@@ -119,6 +119,7 @@ class Merging(Hooks):
             self._check_frame(other)
             self._check_exposures(other)
             self._check_ratio(other)
+            self._check_noise_of(other)
             with self._all_or_nothing(lambda: "The mosaic 'other' has been merged: it must not be merged again."):
                 first = self._n_res_models
                 self._count_merged(other)
@@ -170,6 +171,8 @@ class Merging(Hooks):
             "accumulator_dtype": layout.dtype.name,
             "weight_type": options.weight_type,
             "variance_method": options.variance_method,
+            "covariance": str(options.covariance),  # True is not 1 here
+            "noise_factor": options.noise_factor,
             "resample_variance_arrays": "overridden" if layout.propagates and layout.variances_apart else "as it is",
             "pixel_scale_ratio": self._given_ratio,
         }
@@ -210,6 +213,18 @@ class Merging(Hooks):
                     f"'other' must have the pixel scale ratio of this mosaic, {ours:.8g}, which sizes the drops of "
                     f"'{exposure.name}', got {theirs}: give 'pixel_scale_ratio' in 'output_wcs' to both."
                 )
+
+    def _check_noise_of(self, other: Merging) -> None:
+        """Refuse a mosaic whose noise is made of other variance arrays."""
+        if not self._accumulators.layout.noise_names or not (self._n_res_models and other._n_res_models):
+            return
+        names = [name for name in self._accumulators.layout.noise_names if name != "err"]
+        ours, theirs = ([name for name in names if name in one._variances_had] for one in (self, other))
+        if ours != theirs:
+            raise ValueError(
+                f"'other' must have the noise of this mosaic, of the variance arrays {ours}, got {theirs}: "
+                "'covariance' and 'noise_factor' need one kind for all."
+            )
 
     def _count_merged(self, other: Merging) -> None:
         self._n_res_models += other._n_res_models

@@ -25,12 +25,13 @@ from gpures.arguments.values import (
 from gpures.backend.base import Accumulators, MosaicLayout
 from gpures.backend.choice import make_accumulators
 from gpures.backend.images import in_type
+from gpures.backend.pairs import lags
 from gpures.errors import DeviceError, IncompleteError
 from gpures.exposure.drops import warn_of_kernel
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.from_model import exposure_of
 from gpures.exposure.input_model import InputModel
-from gpures.exposure.options import IMAGES, Options
+from gpures.exposure.options import IMAGES, MADE_AT_THE_END, Options
 from gpures.exposure.pixmap import PixelMap, calc_pixmap
 from gpures.exposure.weights import flag_empty
 from gpures.machine.prefetch import prefetched
@@ -173,6 +174,19 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         array), that of the output is NaN, and so is an error "from_var". An error "driz_err" is the root of the same
         sum with err². "stcal": what stcal's class makes, variances of averages of their roots, over the square of the
         pixel scale ratio, and an error "driz_err" that is an average.
+    covariance : bool or int, optional
+        Make ``"covariance"``, float32 (lags, Ny, Nx), in the square of the data's unit: at each output pixel its
+        covariance with the pixel that is (dy, dx) further, for each of ``"covariance_lags"``, int (lags, 2), a half of
+        all lags; the other half is found at the other pixel. The first is (0, 0), the variance. The variance of an
+        input pixel is what ``err`` is made of: the sum of the variance arrays, or, with ``compute_err="driz_err"``,
+        err². Whatever ``variance_method`` is, it is propagated. NaN where one of both pixels has no data, or the
+        variance of a pixel that contributes to both is not known. True: all lags that drops reach; a number from 1 to
+        31: the longest lag along either axis. Each of them takes 8 bytes of memory per output pixel.
+    noise_factor : bool, optional
+        Make ``"noise_factor"``, float32 (Ny, Nx): the root of the sum of a pixel's covariances with all pixels, itself
+        among them, over its variance, so by how much the error per pixel of a sum over a large area is larger than that
+        of one pixel. With ``covariance=True`` it is made of that; else of sums over whole drops, which take 16 bytes
+        per output pixel, and is the same where neighbours have equal sums of weights.
 
     Raises
     ------
@@ -247,6 +261,8 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         accumulator_dtype: DTypeLike = "f4",
         dq_of_empty: int | None = None,
         variance_method: str = "stcal",
+        covariance: bool | int = False,
+        noise_factor: bool = False,
     ) -> None:
         # Slow to import, and needed by every exposure: here, so that neither `import gpures` nor the first one waits.
         import astropy.nddata.bitmask  # noqa: F401
@@ -280,6 +296,8 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
             accumulator_dtype=accumulator_dtype,
             dq_of_empty=dq_of_empty,
             variance_method=variance_method,
+            covariance=covariance,
+            noise_factor=noise_factor,
         )
         self._backend = self._options.backend
         checked_names(self.extra_array_names, (*IMAGES, *self.variance_array_names))
@@ -316,6 +334,8 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         "Flags that output pixels without data have in the DQ array; None for none."
     )
     variance_method: Option[str] = Option('What variances are: "stcal", or "propagated", those of the output\'s data.')
+    covariance: Option[bool | int] = Option("Whether there are covariances of output pixels, or their longest lag.")
+    noise_factor: Option[bool] = Option("Whether there is an image of the noise factor.")
 
     # As subclasses of the reference's class know them.
     _enable_ctx: Option[bool] = Option("The same.", name="enable_ctx")
@@ -426,6 +446,10 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
             model["err"] = None
         if self.enable_exptime_map:
             model["exptime_map"] = None
+        if self.covariance is not False:
+            model |= {"covariance": None, "covariance_lags": None}
+        if self.noise_factor:
+            model["noise_factor"] = None
         return model | dict.fromkeys(self.extra_array_names)
 
     def reset_arrays(self, n_input_models: int | None = None) -> None:
@@ -465,7 +489,15 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
     def _layout(self, n_input_models: int | None) -> MosaicLayout:
         """What is accumulated."""
         layout = MosaicLayout.of(self._options, self._output_array_shape, self.variance_array_names, n_input_models)
-        return replace(layout, variances_apart=self._is_overridden("resample_variance_arrays"))
+        apart = self._is_overridden("resample_variance_arrays")
+        if layout.noise_names and apart:
+            raise TypeError(
+                f"'covariance' and 'noise_factor' need variances that come with the data, got a {type(self).__name__}, "
+                "whose 'resample_variance_arrays' adds them with weights of its own."
+            )
+        if self.error_from_variances is not None and layout.noise_names and not layout.has_err:
+            layout = replace(layout, noise_names=tuple(self.error_from_variances))
+        return replace(layout, variances_apart=apart)
 
     def _drop_accumulators(self) -> None:
         if hasattr(self, "_accumulators"):
@@ -713,6 +745,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
             return self._pixmap(model) if pixmap is None or pixmap.shape != shape else pixmap
 
         checked = exposure_of(model, self._options, self._variance_names(), self.dq_flag_name_map, pixmap_of)
+        self._check_noise(checked, model)
         checked.context_id = self._n_res_models
         checked.name = f"model '{model.name}'"
         self._compute_pixel_scale_ratio(model)
@@ -726,9 +759,23 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
             )
         return checked
 
+    def _check_noise(self, exposure: Exposure, model: InputModel) -> None:
+        """Refuse a model whose noise is made of other arrays than that of those before."""
+        names = self._accumulators.layout.noise_names
+        if not names or names == ("err",):
+            return
+        had = [name for name in names if name in self._variances_had] if self._n_res_models else []
+        has = [name for name in names if name in exposure.variances and name not in exposure.unknown]
+        if not has or (had and has != had):
+            raise ValueError(
+                f"'covariance' and 'noise_factor' need one kind of noise of all models, of the variance arrays "
+                f"{had or list(names)}, got model '{model.name}' with {has or 'none'}."
+            )
+
     def _accumulated_keys(self) -> list[str]:
         wanted = {"con": self.enable_ctx, "dq": self.propagate_dq, "err": self._options.averages_err}
         wanted["exptime_map"] = self.enable_exptime_map
+        wanted |= dict.fromkeys(MADE_AT_THE_END, False)
         return [key for key in IMAGES if wanted.get(key, True)] + list(self.extra_array_names)
 
     def _images(self) -> dict[str, np.ndarray]:
@@ -787,6 +834,21 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
                 model["err"] = self._error_from_variances(model)
             else:
                 log.warning("compute_err='from_var' needs enable_var=True: the output has no 'err'.")
+        self._finish_pairs(model)
+
+    def _finish_pairs(self, model: OutputModel) -> None:
+        """Noise factor and covariances."""
+        if not self._accumulators.layout.noise_names:
+            return
+        with stage("covariance"), self._accumulators.context():
+            if self.noise_factor:
+                model["noise_factor"] = self._in_type(self._accumulators.noise_factor(), "noise_factor")
+            if self.covariance is not False:
+                model["covariance"] = self._in_type(self._accumulators.finish_covariances(), "covariance")
+                model["covariance_lags"] = lags(self._accumulators.layout.max_lag)
+
+    def _in_type(self, image: Any, name: str) -> Any:
+        return in_type(image, self.output_array_types[name], name, self._accumulators.in_type)
 
     def finalize_resample_variance(self, output_model: MutableMapping[str, Any]) -> None:
         """Put the finished variances into an output model.

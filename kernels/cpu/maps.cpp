@@ -33,6 +33,18 @@ Misses misses(const Exposure& e, long long nx, long long ny, int threads)
     return found;
 }
 
+int largest_drop(const Exposure& e, long long nx, long long ny, int threads)
+{
+    const Walk walk = choose_walk();
+    std::atomic<int> largest{0};
+    over_blocks(threads, walk, blocks_of(e.x0, e.x1, e.y0, e.y1), [&](const Block& b, void* workspace) {
+        const int of_block = walk.largest_drop(e, b, nx, ny, workspace);
+        int before = largest;
+        while (of_block > before && !largest.compare_exchange_weak(before, of_block)) continue;
+    });
+    return largest;
+}
+
 void weight_map(const Exposure& e, float* map, int threads)
 {
     const Walk walk = choose_walk();

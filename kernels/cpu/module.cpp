@@ -15,6 +15,7 @@
 #include "../blot.h"
 #include "../operator.h"
 #include "../outliers.h"
+#include "../pairs.h"
 #include "../random.h"
 #include "../splat.h"
 #include "../stack.h"
@@ -24,6 +25,7 @@
 #include "merge.h"
 #include "operator.h"
 #include "outliers.h"
+#include "pairs.h"
 #include "pass.h"
 #include "record_fields.h"
 #include "stack.h"
@@ -121,6 +123,16 @@ void bind_finish(nb::module_& m)
         const Released released;
         fill_window(image.data(), weight.data(), frame_of(image, touched), value, threads);
     });
+    m.def("noise_factor", [](std::uintptr_t pairs, Weight weight, Floats image, int threads) {
+        const Released released;
+        const int ny = static_cast<int>(image.shape(0)), nx = static_cast<int>(image.shape(1));
+        noise_factor(*reinterpret_cast<const Pairs*>(pairs), weight.data(), nx, ny, image.data(), threads);
+    });
+    m.def("covariances", [](std::uintptr_t pairs, Weight weight, int threads) {
+        const Released released;
+        const int ny = static_cast<int>(weight.shape(0)), nx = static_cast<int>(weight.shape(1));
+        covariances(*reinterpret_cast<const Pairs*>(pairs), weight.data(), nx, ny, threads);
+    });
     m.def("finish_variance", [](Image variance, Weight weight, const Limits& touched, double scaling, int threads) {
         const Released released;
         finish_variance(variance.data(), weight.data(), frame_of(variance, touched), scaling, threads);
@@ -137,6 +149,7 @@ NB_MODULE(_cpu, m)
     for (const Field& field : record_fields()) layout.append(nb::make_tuple(field.name, field.offset, field.size));
     m.attr("LAYOUT") = layout;
     m.attr("MOST_PLANES") = MOST_PLANES;
+    m.attr("MOST_SOURCES") = MOST_SOURCES;
     m.attr("MOST_MERGED") = MOST_MERGED;
     m.attr("LARGEST_SIDE") = LARGEST_SIDE;
 
@@ -231,6 +244,10 @@ NB_MODULE(_cpu, m)
         const Words w = philox({{a, b, c, d}}, key0, key1);
         return std::make_tuple(w.word[0], w.word[1], w.word[2], w.word[3]);
     });
+    m.def("largest_drop", [](std::uintptr_t exposure, int nx, int ny, int threads) {
+        const Released released;
+        return largest_drop(exposure_at(exposure), nx, ny, threads);
+    });
     m.def("misses", [](std::uintptr_t exposure, long long nx, long long ny, int threads) {
         const Released released;
         const Misses found = misses(exposure_at(exposure), nx, ny, threads);
@@ -291,6 +308,8 @@ NB_MODULE(_cpu, m)
     });
     m.def("reach_of_drop",
           [](int kernel, double scale, double pixfrac) { return reach_of_drop(kernel, scale, pixfrac); });
+    m.def("number_of_lag", [](int dx, int dy) { return baseline::number_of_lag(dx, dy); });
+    m.def("planes_of_lags", [](int max_lag) { return baseline::planes_of_lags(max_lag); });
     m.def("lanczos_entries", [](int order) { return lanczos_entries(order); });
     m.def("sums_of_weights", [](ReadFloats kept, Doubles sums, int threads) {
         if (kept.size() != sums.size()) throw nb::value_error("'sums' must be as many as those kept");

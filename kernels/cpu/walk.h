@@ -60,6 +60,8 @@ struct Walk {
     void (*centres)(const Exposure&, const Block&, double* map);                  // into a (ny, nx, 2) pixel map
     // Pixels off a frame.
     void (*misses)(const Exposure&, Block, long long nx, long long ny, int* of_rows, void* workspace);
+    // Pixels of a frame from one end of a drop to the other, at most.
+    int (*largest_drop)(const Exposure&, Block, long long nx, long long ny, void* workspace);
     void (*merge_row)(const Merge&, long long row);  // of the window
     void (*blot_row)(const Blot&, long long row);
     // At the pixels of an exposure, whose places go into `room` for 2 nx numbers.

@@ -3,6 +3,7 @@
 //
 #include "fold.h"
 #include "merge.h"
+#include "pairs.h"
 #include "weights.h"
 
 namespace gpures {
@@ -75,6 +76,23 @@ __device__ void finish_variance_image(T* variance, const T* weight, long long co
     });
 }
 
+template <class T>
+__device__ void noise_factor_image(const Pairs& pairs, const T* weights, int nx, int ny, float* image)
+{
+    const PairedImage<T> paired = {pairs, weights, nx, ny};
+    over_grid(static_cast<long long>(nx) * ny, [&](long long k) {
+        image[k] = narrowed(paired.noise_factor(static_cast<int>(k % nx), static_cast<int>(k / nx)));
+    });
+}
+
+template <class T>
+__device__ void finish_covariance_images(const Pairs& pairs, const T* weights, int nx, int ny)
+{
+    const PairedImage<T> paired = {pairs, weights, nx, ny};
+    over_grid(static_cast<long long>(nx) * ny,
+              [&](long long k) { paired.finish(static_cast<int>(k % nx), static_cast<int>(k / nx)); });
+}
+
 }  // namespace gpures
 
 using namespace gpures;
@@ -110,6 +128,26 @@ extern "C" __global__ void finish_variance_f4(float* variance, const float* weig
 extern "C" __global__ void finish_variance_f8(double* variance, const double* weight, long long count, double scaling)
 {
     finish_variance_image(variance, weight, count, scaling);
+}
+
+extern "C" __global__ void noise_factor_f4(const Pairs pairs, const float* weights, int nx, int ny, float* image)
+{
+    noise_factor_image(pairs, weights, nx, ny, image);
+}
+
+extern "C" __global__ void noise_factor_f8(const Pairs pairs, const double* weights, int nx, int ny, float* image)
+{
+    noise_factor_image(pairs, weights, nx, ny, image);
+}
+
+extern "C" __global__ void covariances_f4(const Pairs pairs, const float* weights, int nx, int ny)
+{
+    finish_covariance_images(pairs, weights, nx, ny);
+}
+
+extern "C" __global__ void covariances_f8(const Pairs pairs, const double* weights, int nx, int ny)
+{
+    finish_covariance_images(pairs, weights, nx, ny);
 }
 
 // An image in this type, of the other.

@@ -5,7 +5,7 @@
 #include "parameters.h"
 //
 #include "pixmap.h"
-#include "splat.h"
+#include "products.h"
 #include "weights.h"
 
 namespace gpures {
@@ -50,13 +50,7 @@ __device__ void take_entries(const Exposure& e, const Operator& o, int i, int j)
     if constexpr (KERNEL == SQUARE) {
         splat_square(square_drop(e, i, j), weight, bounds, sink, true, sides<double>);
     } else {
-        const double s = e.pixel_scale_ratio;
-        const Point at = centre(e, i, j);
-        if constexpr (KERNEL == POINT) splat_point(at.x, at.y, weight, bounds, sink);
-        if constexpr (KERNEL == TURBO) splat_product(Turbo(s, e.pixfrac), at.x, at.y, weight, bounds, sink);
-        if constexpr (KERNEL == GAUSSIAN) splat_product(Gaussian(s, e.pixfrac), at.x, at.y, weight, bounds, sink);
-        if constexpr (KERNEL == LANCZOS2) splat_product(Lanczos(s, 2, e.lanczos), at.x, at.y, weight, bounds, sink);
-        if constexpr (KERNEL == LANCZOS3) splat_product(Lanczos(s, 3, e.lanczos), at.x, at.y, weight, bounds, sink);
+        splat_at_centre<KERNEL>(e, i, j, weight, bounds, sink);
     }
 }
 

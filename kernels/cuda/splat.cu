@@ -7,8 +7,8 @@
 // (gpures/backend/cuda/kernels.py).
 #include "parameters.h"
 //
+#include "products.h"
 #include "shares.h"
-#include "splat.h"
 #include "weights.h"
 
 namespace gpures {
@@ -107,14 +107,7 @@ __device__ void splat(const Exposure& e, const Mosaic& m, const Window& w)
     if (weight == 0.0) return;
     WindowSink<PLANES> sink(e, m, w, pixel, i, j);
     const Bounds bounds = {double(w.x0), double(w.x1), double(w.y0), double(w.y1)};
-    const double s = e.pixel_scale_ratio;
-    const Point at = centre(e, i, j);
-    const double x = at.x, y = at.y;
-    if constexpr (KERNEL == POINT) splat_point(x, y, weight, bounds, sink);
-    if constexpr (KERNEL == TURBO) splat_product(Turbo(s, e.pixfrac), x, y, weight, bounds, sink);
-    if constexpr (KERNEL == GAUSSIAN) splat_product(Gaussian(s, e.pixfrac), x, y, weight, bounds, sink);
-    if constexpr (KERNEL == LANCZOS2) splat_product(Lanczos(s, 2, e.lanczos), x, y, weight, bounds, sink);
-    if constexpr (KERNEL == LANCZOS3) splat_product(Lanczos(s, 3, e.lanczos), x, y, weight, bounds, sink);
+    splat_at_centre<KERNEL>(e, i, j, weight, bounds, sink);
 }
 
 // ---- square drops --------------------------------------------------------------------------------------------

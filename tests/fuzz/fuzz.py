@@ -151,6 +151,8 @@ RESAMPLE = {
     "accumulator_dtype": "f4",
     "dq_of_empty": None,
     "variance_method": "stcal",
+    "covariance": False,
+    "noise_factor": False,
 }
 KERNELS = ("square", "gaussian", "point", "turbo", "lanczos2", "lanczos3")
 

@@ -85,6 +85,8 @@ class CUDAAccumulators(PlaneAccumulators):
                 frame.has_err + variances if frame.propagates else 0,
             )
             self._program.whole("fold_f4")
+            if frame.noise_names:
+                self._program.pairs(frame.kernel)
             self._uploader = Uploader(self._cupy, self._number, self._stream)
             with self._stream:
                 super().__init__(frame)
@@ -101,7 +103,7 @@ class CUDAAccumulators(PlaneAccumulators):
         finally:
             self.__dict__ |= dict.fromkeys(
                 (
-                    *("_data", "_weight", "_beyond", "_err", "_dq", "_context", "_time"),
+                    *("_data", "_weight", "_beyond", "_err", "_dq", "_context", "_time", "_pairs"),
                     *("_sums", "_timed", "_flat_drops", "_uploader"),
                 )
             )
@@ -177,6 +179,7 @@ class CUDAAccumulators(PlaneAccumulators):
             kernel = self.kernel_of(exposure)
             splat = self._program.splat(kernel, len(planes), sum(bool(plane.squared) for plane in planes), whole)
             fold = self._program.whole(f"fold_{self._type}")
+            pairs = None if self._pairs is None else self._program.pairs(kernel, whole)
             size = width * height
             sums = self._sums_of(size * (len(planes) + 1), window)
             timed = self._timed_of(size) if mosaic["time"] else 0
@@ -206,6 +209,9 @@ class CUDAAccumulators(PlaneAccumulators):
                         self._launch(splat, grid, BLOCK_OF_SPLAT, *parameters)
                         if timed:
                             self._launch(self._program.splat(kernel, 0, 0, whole), grid, BLOCK_OF_SPLAT, *parameters)
+                        if pairs is not None:
+                            of_pairs = self._pairs_record(exposure, place)
+                            self._launch(pairs, grid, BLOCK_OF_SPLAT, record, mosaic, of_pairs)
                 with stage("fold", wait):
                     self._launch(fold, (-(-width // THREADS), min(height, MOST_ROWS)), (THREADS,), *parameters)
                 self._done[:] = done
@@ -230,6 +236,10 @@ class CUDAAccumulators(PlaneAccumulators):
         arrays = [*exposure.arrays().values(), *exposure.pixmap.arrays().values()]
         distinct = {id(array): array for array in arrays if not on_device(array)}
         return [*distinct.values()] + ([] if bad is None else [bad])
+
+    def _reach_lag(self, lag: int) -> None:
+        with self._current("making room for covariances"), self._stream:
+            super()._reach_lag(lag)
 
     def _sums_of(self, count: int, window: Box) -> Any:
         """Memory for the sums of one exposure, all zero: those before left it so."""
@@ -336,6 +346,8 @@ class CUDAAccumulators(PlaneAccumulators):
     # ---- merging -----------------------------------------------------------------------------------------------
 
     def _merge(self, other: Accumulators, window: Box, first: int, count: int) -> None:
+        if self._pairs is not None:
+            self._reach_lag(other.layout.max_lag)
         with self._current("merging mosaics"), self._or_as_before(window):
             if isinstance(other, CUDAAccumulators):
                 contents = self._contents_of(other, window)
@@ -471,6 +483,24 @@ class CUDAAccumulators(PlaneAccumulators):
         with self._current("making the variances"):
             self._sums = self._timed = None
             return self._finished(finish)
+
+    def noise_factor(self) -> Any:  # noqa: D102
+        with self._current("making the noise factor"):
+            with self._stream:
+                image = self._cupy.empty(self.layout.shape, np.float32)
+            self._over_pairs("noise_factor", image)
+            return self._out(image)
+
+    def finish_covariances(self) -> Any:  # noqa: D102
+        with self._current("making covariances"):
+            self._over_pairs("covariances")
+            pairs, self._pairs = self._pairs, None
+            return self._out(pairs)[self.layout.whole_drops :]
+
+    def _over_pairs(self, name: str, *images: Any) -> None:
+        ny, nx = self.layout.shape
+        record, sides = self._finished_pairs(), (np.int32(nx), np.int32(ny))
+        self._over_image(f"{name}_{self._type}", nx * ny, record, self._weight, *sides, *images)
 
     def error_image(self, variances: list[Any]) -> Any:  # noqa: D102
         if not variances or not all(on_device(variance) for variance in variances):

@@ -19,6 +19,7 @@ from gpures.exposure.structs import (
     MERGE,
     MOSAIC,
     OPERATOR,
+    PAIRS,
     STACK,
     STACK_IMAGE,
     WINDOW,
@@ -32,6 +33,8 @@ __all__ = [
     "entries_name",
     "entries_options",
     "options",
+    "pairs_name",
+    "pairs_options",
     "source_folder",
     "splat_name",
     "splat_options",
@@ -69,6 +72,7 @@ def options() -> tuple[str, ...]:
     sizes = {"EXPOSURE": EXPOSURE, "MOSAIC": MOSAIC, "WINDOW": WINDOW, "MERGE": MERGE, "BLOT": BLOT}
     sizes |= {
         "OPERATOR": OPERATOR,
+        "PAIRS": PAIRS,
         "CLIPPED": CLIPPED,
         "STACK": STACK,
         "STACK_IMAGE": STACK_IMAGE,
@@ -125,6 +129,31 @@ def entries_options(kernel: str) -> tuple[str, ...]:
     return f"-DGPURES_ENTRIES={entries_name(kernel)}", f"-DGPURES_KERNEL={kernel.upper()}"
 
 
+def pairs_name(kernel: str, whole: bool = True) -> str:
+    """Name of the entry point that adds the pairs of a kernel's drops.
+
+    Parameters
+    ----------
+    kernel, whole
+        As `splat_name` takes them.
+    """
+    return f"pairs_{kernel}" + ("" if whole else "_anywhere")
+
+
+def pairs_options(kernel: str, whole: bool = True) -> tuple[str, ...]:
+    """Further options for that entry point.
+
+    Parameters
+    ----------
+    kernel, whole
+        As `splat_name` takes them.
+    """
+    width, height = BLOCK_OF_SPLAT
+    macros = {"PAIRS": pairs_name(kernel, whole), "KERNEL": kernel.upper(), "WHOLE": int(whole)}
+    macros |= {"WIDTH": width, "HEIGHT": height}
+    return tuple(f"-DGPURES_{macro}={value}" for macro, value in macros.items())
+
+
 class Program:
     """The kernels on one device.
 
@@ -172,6 +201,10 @@ class Program:
         """Entry point of ``splat.cu``, as `splat_name` names it."""
         what = kernel, planes, squared, whole
         return self._function("splat.cu", splat_name(*what), splat_options(*what))
+
+    def pairs(self, kernel: str, whole: bool = True) -> Any:
+        """Entry point of ``pairs.cu``, as `pairs_name` names it."""
+        return self._function("pairs.cu", pairs_name(kernel, whole), pairs_options(kernel, whole))
 
     def whole(self, name: str) -> Any:
         """Entry point of ``mosaic.cu``, by its name."""

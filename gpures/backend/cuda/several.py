@@ -196,6 +196,14 @@ class SeveralAccumulators(Accumulators):
     def finish_variances(self, scaling: float) -> dict[str, Any]:  # noqa: D102
         return self._gathered().finish_variances(scaling)
 
+    def noise_factor(self) -> Any:  # noqa: D102
+        return self._gathered().noise_factor()
+
+    def finish_covariances(self) -> Any:  # noqa: D102
+        covariances = self._gathered().finish_covariances()
+        self.layout = self._first.layout
+        return covariances
+
     def error_image(self, variances: list[Any]) -> Any:  # noqa: D102
         return self._first.error_image(variances)
 

@@ -18,6 +18,14 @@ inline void fill_weight_map(const Exposure& e, const Block& b, float* map, Pixel
     }
 }
 
+// Weights of 1 for n pixels of a row.
+inline const double* ones(int n, PixelRow& row)
+{
+    double* weight = row.weight + PADDING;
+    for (int k = 0; k < n + LANES; ++k) weight[k] = k < n ? 1.0 : 0.0;
+    return weight;
+}
+
 // How many pixels of each row of a block fall beside a frame of nx x ny pixels.
 inline void count_misses(const Exposure& e, Block b, long long nx, long long ny, int* misses, Workspace& own)
 {
@@ -37,8 +45,7 @@ inline void count_misses(const Exposure& e, Block b, long long nx, long long ny,
     }
     if (inside && b.whole) return;
     PixelRow& row = own.row;
-    double* weight = row.weight + PADDING;
-    for (int k = 0; k < n + LANES; ++k) weight[k] = k < n ? 1.0 : 0.0;
+    const double* const weight = ones(n, row);
     const Bounds bounds = {0.0, static_cast<double>(nx - 1), 0.0, static_cast<double>(ny - 1)};
     const bool around = are_around_points(e, orientation_of(c, b));
     corners.begin();
@@ -48,6 +55,27 @@ inline void count_misses(const Exposure& e, Block b, long long nx, long long ny,
         splat_row(e, b, c, corners, r, row, weight, bounds, around, pixels);
         for (int k = 0; k < n; ++k) misses[r] += !pixels.on_frame[k];
     }
+}
+
+// How far it is from one end of a drop to the other, along either axis, in pixels of a frame, at most.
+inline int largest_drop(const Exposure& e, Block b, long long nx, long long ny, Workspace& own)
+{
+    const bool border = e.kernel == SQUARE;
+    const int n = b.x1 - b.x0 + 1;
+    fill_centres(e, b, border, own.centres);
+    Reach boxes[BLOCK_HEIGHT + 2];
+    b.whole = !border || boxes_of_rows(e, b, own.centres, boxes);
+    const double* const weight = ones(n, own.row);
+    // Where the frame is periodic its pixels may be found a period or two beside it.
+    const double x = 2.0 * e.pixmap.period_x, y = 2.0 * e.pixmap.period_y;
+    const Bounds bounds = {-x, static_cast<double>(nx - 1) + x, -y, static_cast<double>(ny - 1) + y};
+    LargestDrop drop;
+    own.corners.begin();
+    for (int r = 0; r <= b.y1 - b.y0; ++r) {
+        if (share_corners(e, b)) own.corners.go_to(own.centres, r, n);
+        splat_row(e, b, own.centres, own.corners, r, own.row, weight, bounds, false, drop);
+    }
+    return drop.largest;
 }
 
 // The centres of a block's pixels, into a map of the image.

@@ -61,6 +61,40 @@ struct PixelsOnFrame {
     }
 };
 
+// Notes how far it is, in pixels along either axis, from one end of a drop to the other.
+struct LargestDrop {
+    int largest = 0;
+    int first_column[LANES], first_row[LANES];
+
+    void take(const PixelRow&, int)
+    {
+        for (int l = 0; l < LANES; ++l) first_column[l] = first_row[l] = -1;
+    }
+
+    int place(Vector, Vector, Mask) const { return 0; }
+
+    // Columns come one after the other, and so do rows.
+    void add(int, int c, int r, Vector dow)
+    {
+        double each[LANES];
+        store(dow, each);
+        for (int l = 0; l < LANES; ++l) {
+            if (each[l] == 0.0) continue;
+            note(c, first_column[l]);
+            note(r, first_row[l]);
+        }
+    }
+
+    void pass_over(Mask) {}
+
+  private:
+    void note(int at, int& first)
+    {
+        first = first < 0 || at < first ? at : first;
+        largest = largest > at - first ? largest : at - first;
+    }
+};
+
 // Whether n centres lie in a frame of nx x ny pixels; of NaN none does.
 inline bool lie_inside(const double* x, const double* y, int n, double nx, double ny)
 {

@@ -136,6 +136,9 @@ void merge_piece(const Merge& m, long long index, long long there, int n)
     for (int p = 0; p < m.other_planes; ++p) {
         if (has_bits(m.other_context + p * m.other_context_stride + there, n)) merge_context(m, p, index, there, n);
     }
+    for (int p = 0; p < m.pair_planes; ++p) {
+        for (int k = 0; k < n; ++k) merge_pairs(m, p, index + k, there + k);
+    }
 }
 
 void merge_row(const Merge& m, long long row)

@@ -60,6 +60,7 @@ inline void read_values(const Exposure& e, int j, int i0, int n, PixelRow& row)
     Vector not_finite = Vector{};
     for (int p = 0; p < e.planes; ++p) {
         const Plane& plane = e.plane[p];
+        if (plane.root == KEPT_SUM) continue;
         double* values = row.values[p] + PADDING;
         read_vectors(plane.view, j, i0, n, [&](Vector v, int k) {
             v = select(load(weight + k) == Vector{}, Vector{}, plane_value(plane, v));

@@ -3,6 +3,7 @@
 //   centres.h     pixel map -> centres of the pixels (square_drops.h, shared_corners.h: -> their drops)
 //   pixel_row.h   weights, DQ flags and values of the pixels
 //   splat_row.h   drops -> contributions to sums (plane_sums.h, pixel_sums.h)
+//   pairs_row.h   the same drops -> pairs of output pixels, where their covariance is wanted
 //   fold_row.h    sums -> mosaic, a row at a time (tile_rows.h: as soon as no block to come reaches it)
 //
 // Compiled once per instruction set (GPURES_ISA names it). It uses no library templates, whose copies the linker
@@ -78,6 +79,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
             if (!meets(part[r], tile)) continue;
             read_weights(e, b.y0 + r, b.x0, n, m.time, row);
             read_values(e, b.y0 + r, b.x0, n, row);
+            const bool pairs = m.pairs && read_pairs(e, b, r, m, part[r], row, own.held);
             if (b.y0 + r < b.y1) {
                 prefetch_pixels(e, b.y0 + r + 1, b.x0, n);
             } else if (k + 1 < n_chosen) {
@@ -88,6 +90,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
             if (share_corners(e, b)) corners.go_to(c, r, n);
             splat_row(e, b, c, corners, r, row, row.weight + PADDING, bounds, around, sink);
             sink.finish(row, n);
+            if (pairs) splat_row_of_pairs(e, b, c, corners, r, row, around, m, tile, own.held);
             if (row.any_unweighted) {
                 TimeMarker marker = {scratch.marks, tile.x0, rows.first()};
                 splat_row(e, b, c, corners, r, row, row.unweighted + PADDING, bounds, around, marker);
@@ -150,6 +153,11 @@ void misses(const Exposure& e, Block b, long long nx, long long ny, int* of_rows
     count_misses(e, b, nx, ny, of_rows, workspace_at(workspace));
 }
 
+int largest_drop(const Exposure& e, Block b, long long nx, long long ny, void* workspace)
+{
+    return largest_drop(e, b, nx, ny, workspace_at(workspace));
+}
+
 void merge_row(const Merge& m, long long row);   // in merge_rows.cpp
 void blot_row(const Blot& blot, long long row);  // in blot_rows.cpp, with:
 void blot_exposure_row(const Exposure& e, const Blot& blot, long long row, double* room);
@@ -159,8 +167,8 @@ void prepare(void* workspace) { new (workspace) Workspace(); }
 
 Walk walk_for_this_isa()
 {
-    return {sizeof(Workspace), prepare,           reach,       walk_tile, weights, fill_pixmap, misses, merge_row,
-            blot_row,          blot_exposure_row, take_entries};
+    return {sizeof(Workspace), prepare,   reach,    walk_tile,         weights,     fill_pixmap, misses,
+            largest_drop,      merge_row, blot_row, blot_exposure_row, take_entries};
 }
 
 GPURES_END

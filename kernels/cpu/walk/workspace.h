@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fold_row.h"
+#include "pairs_row.h"
 #include "plane_sums.h"
 #include "shared_corners.h"
 
@@ -14,6 +15,7 @@ struct Workspace {
     SharedCorners corners;
     Contributions contributions;
     FoldedRow folded;
+    HeldRow held;
 };
 
 inline Workspace& workspace_at(void* memory) { return *static_cast<Workspace*>(memory); }
