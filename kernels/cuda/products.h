@@ -1,6 +1,7 @@
 // The drops that are no squares, of one kernel, to a sink.
 #pragma once
 
+#include "pixmap.h"
 #include "splat.h"
 
 namespace gpures {
