@@ -493,7 +493,11 @@ class Accumulators(ABC):
     def copy(self) -> Accumulators:
         """Accumulators that hold the same and go on by themselves."""
         self.check_whole()
-        return self._made_of(self._recipe(), self.fillval, self.part(self.touched))
+        return self._made_of(self._recipe(), self.fillval, self._part_to_copy())
+
+    def _part_to_copy(self) -> Part:
+        """All that is held, for a copy that is made before anything changes."""
+        return self.part(self.touched)
 
     def __copy__(self) -> Accumulators:
         return self.copy()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gpures import _cpu
-from gpures.backend.base import Accumulators
+from gpures.backend.base import Accumulators, Part, cut
 from gpures.backend.planes import Plane, PlaneAccumulators
 from gpures.box import Box
 from gpures.exposure.exposure import Exposure
@@ -52,6 +52,10 @@ class CPUAccumulators(PlaneAccumulators):
 
     def _copy(self, array: np.ndarray) -> np.ndarray:
         return array.copy()
+
+    def _part_to_copy(self) -> Part:
+        touched = self.touched
+        return Part(touched, {name: cut(array, touched) for name, array in self._held().items()}, self._done, touched)
 
     def _is_set(self, flag: np.ndarray) -> bool:
         return bool(flag[0])
