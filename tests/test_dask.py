@@ -24,7 +24,7 @@ import gpures
 from gpures.cli import main
 from gpures.errors import FileError
 from gpures.extras import install
-from gpures.mosaicking import SkyCell, mosaic_cells, tiling
+from gpures.mosaicking import SkyCell, mosaic_cells, tiling, workers
 from gpures.mosaicking import distributed as by_workers
 from gpures.mosaicking.plan import make_plan
 from gpures.mosaicking.sources import find
@@ -206,10 +206,10 @@ def test_tiles_for_workers(tmp_path, paths):
 def test_memory_of_gpus_counts(client, monkeypatch):
     """Where workers have GPUs, a tile has to fit there."""
     monkeypatch.setattr(client, "run", lambda ask: {"a": 10**9, "b": 5 * 10**8, "c": None})
-    assert by_workers.room_of_workers(client, "auto") == (2, 5 * 10**8)
-    assert by_workers.room_of_workers(client, "cpu") == (2, 2 * 10**9)
+    assert workers.room_of_workers(client, "auto") == (2, 5 * 10**8)
+    assert workers.room_of_workers(client, "cpu") == (2, 2 * 10**9)
     monkeypatch.undo()
-    assert by_workers.room_of_workers(client, "cuda") == (2, 2 * 10**9)  # none here
+    assert workers.room_of_workers(client, "cuda") == (2, 2 * 10**9)  # none here
 
 
 # ---- workers that die ------------------------------------------------------------------------------------------------
