@@ -23,7 +23,7 @@ def written(kind, pixels, path):
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["f4", "f8", ">f4", "i4", "u4", "i8", "u8", "i2", "u2", "u1"])
+@pytest.mark.parametrize("kind", ["f4", "f8", ">f4", "i4", "u4", "i8", "u8", "i2", "u2", "i1", "u1"])
 @pytest.mark.parametrize("shape", [(7, 13), (2, 31, 43)])
 def test_as_astropy_writes(tmp_path, monkeypatch, kind, shape):
     """Pixels, headers and sums are the same, of pieces of 1000 pixels over three threads."""

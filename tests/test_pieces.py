@@ -169,3 +169,32 @@ def test_window_is_the_axis():
     window = Box(3, 250, 7, 200)
     pieces = Pieces.of(window.xmin, window.xmax, np.empty((0, 2)), 64)
     assert (pieces.ends[0], pieces.ends[-1]) == (3, 250)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_tables_of_nonsense(value):
+    """A table of the detector with values that are no numbers costs no more than their pixels."""
+    wcs = fits_with(npol=0.2, d2im=0.01)
+    wcs.det2im1.data[0, 0] = value
+    got, expected = (calc_pixmap(wcs, OUTPUT, SHAPE, tolerance=tolerance) for tolerance in (1e-6, 0))
+    assert got.full is not None
+    np.testing.assert_array_equal(got.full, expected.full)
+
+
+def cylindrical(shape, longitude, scale, rotation=0.0):
+    """A FITS WCS along the equator; scale in degrees."""
+    wcs = scenes.fits_wcs(shape, 3600.0 * scale, rotation)
+    wcs.wcs.ctype, wcs.wcs.crval = ["RA---CAR", "DEC--CAR"], (longitude, 0.0)
+    wcs.wcs.set()
+    return wcs
+
+
+def test_seam_between_two_pixels():
+    """A seam of the output along a column is found where that and the next one are ends of pieces."""
+    output = cylindrical((260, 400), 0.0, 1.0, rotation=10.0)
+    wcs = cylindrical(SHAPE, 180.03, 0.1)
+    wcs.cpdis1 = fits_with(npol=0.05, nodes=(2, SHAPE[1])).cpdis1
+    wcs.wcs.set()
+    got, expected = (calc_pixmap(wcs, output, SHAPE, tolerance=tolerance) for tolerance in (1e-6, 0))
+    assert np.isfinite(expected.jump)
+    assert got.jump == expected.jump

@@ -50,6 +50,7 @@ class Pieces:
         longest : int
             Pixels.
         """
+        kinks = np.clip(kinks, first - 1, last + 1)  # however far from the image they may lie
         ends = {first, last}
         low, high = np.floor(kinks[:, 0] + AT_PIXEL), np.ceil(kinks[:, 1] - AT_PIXEL)
         inside = (high > first) & (low < last)

@@ -303,7 +303,7 @@ def _every_pixel(
             rows = np.arange(start, min(start + rows_at_once, y1 + 1), dtype=float)
             x, y = np.broadcast_arrays(columns[None, :], rows[:, None])
             block = full[start : start + rows.size, x0 : x1 + 1]
-            places = pixel_to_pixel(x.ravel(), y.ravel())
+            places = pixel_to_pixel(x.flatten(), y.flatten())  # copies, which a WCS may write to
             block[..., 0], block[..., 1] = (place.reshape(x.shape) for place in places)
             has_long_steps.append(seams.has_long_steps(block, period))
 
@@ -438,6 +438,9 @@ def _map_in_pieces(
             return PixelMap(shape, spline=move_spline(shape, move), window=window)
         own, *others = np.split(np.stack(values, axis=-1), np.cumsum([grid[0].size for grid in grids])[:-1])
         nodes = own.reshape(y.count, x.count, 2)
+        # In pieces of one pixel nothing else finds a seam of the output.
+        if seams.has_long_steps(nodes, (0.0, 0.0), (y.points, x.points)):
+            return None
         pixmap = PixelMap(shape, spline=piecewise_spline(x, y, shape, nodes), window=window)
         worst = 0.0
         for (columns, rows), expected, times in zip(checked, others, (1.0, *TIMES_DOUBTFUL), strict=True):

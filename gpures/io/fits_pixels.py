@@ -19,14 +19,15 @@ AT_ONCE = 1 << 18
 
 
 def stored(pixels: np.ndarray) -> np.ndarray:
-    """Pixels in the order of bytes of a file, unsigned numbers of more than a byte as signed ones less an offset.
+    """Pixels in the order of bytes of a file: numbers of a sign that FITS has not for their size less an offset.
 
     Parameters
     ----------
     pixels : ndarray
         Of a type that FITS has.
     """
-    if pixels.dtype.kind == "u" and pixels.dtype.itemsize > 1:
+    # Of a byte FITS has only unsigned numbers, of more only signed ones; the offset is the bit of the sign.
+    if pixels.dtype.kind in "iu" and (pixels.dtype.kind == "u") == (pixels.dtype.itemsize > 1):
         signed = np.dtype(f"i{pixels.dtype.itemsize}").newbyteorder(pixels.dtype.byteorder)
         pixels = pixels.view(signed) ^ np.iinfo(signed).min
     return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">"))

@@ -34,16 +34,23 @@ def is_smooth(model: Any) -> bool:
     return not any(map(_is_not_smooth, _leaves(model)))
 
 
-def kinks_of_fits(wcs: Any, _: Box) -> Kinks:
+def kinks_of_fits(wcs: Any, _: Box) -> Kinks | None:
     """Kinks of a FITS WCS with lookup tables (D2IM, NPOL), which interpolate linearly.
 
     Parameters
     ----------
     wcs : astropy.wcs.WCS
         The WCS.
+
+    Returns
+    -------
+    Kinks or None
+        None where that is not known: a table has values that are not finite.
     """
     of_detector = [table for table in (wcs.det2im1, wcs.det2im2) if table is not None]
     of_image = [table for table in (wcs.cpdis1, wcs.cpdis2) if table is not None]
+    if not all(np.isfinite(table.data).all() for table in (*of_detector, *of_image)):
+        return None
     found: list[np.ndarray] = []
     for axis, mover in enumerate((wcs.det2im1, wcs.det2im2)):
         # The tables of the image are given pixels that those of the detector have moved.

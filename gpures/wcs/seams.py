@@ -193,10 +193,15 @@ def _lengths(steps: np.ndarray, period: Period) -> np.ndarray:
     return np.maximum(steps[..., 0], steps[..., 1])
 
 
-def has_long_steps(places: np.ndarray, period: Period) -> bool:
-    """Whether some step between neighbours, in a part (n, m, 2) of a pixel map, is much longer than most of them."""
+def has_long_steps(places: np.ndarray, period: Period, pixels: tuple[np.ndarray, np.ndarray] | None = None) -> bool:
+    """Whether some step between neighbours, in a part (n, m, 2) of a pixel map, is much longer than most of them.
+
+    Of a grid that is not even, ``pixels`` has its rows and its columns; then steps are compared by the pixel.
+    """
     for axis in (0, 1):
         of_axis = _lengths(np.diff(places, axis=axis), period)
+        if pixels is not None:
+            of_axis = of_axis / np.expand_dims(np.diff(pixels[axis]), 1 - axis)
         if of_axis.size and not of_axis.max() <= TIMES_ITS_NEIGHBOURS * of_axis.mean():
             return True
     return False
