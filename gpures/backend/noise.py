@@ -14,7 +14,7 @@ __all__ = ["CPUNoise"]
 
 
 class CPUNoise:
-    """Sums of a frame's pixels, to which noise of exposures is drizzled.
+    """A frame, to whose sums noise of exposures is drizzled.
 
     Parameters
     ----------
@@ -30,7 +30,11 @@ class CPUNoise:
     """
 
     def __init__(self, shape: tuple[int, int], device: Any = None):
-        self.weights, self._sums = np.zeros(shape), np.zeros(shape)
+        self.weights = np.zeros(shape)
+
+    def sums(self) -> np.ndarray:
+        """Sums of the frame's pixels (Ny, Nx), to which nothing has been added: of one realization alone."""
+        return np.zeros_like(self.weights)
 
     def here(self, sigma: np.ndarray) -> np.ndarray:
         """An image (Ny, Nx) of standard deviations, as `add` takes it."""
@@ -40,11 +44,15 @@ class CPUNoise:
         """Count the weights of an exposure."""
         operator.add_products(None, self.weights)
 
-    def add(self, operator: CPUOperator, sigma: np.ndarray, seed: int, realization: int, exposure: int) -> None:
+    def add(
+        self, sums: np.ndarray, operator: CPUOperator, sigma: np.ndarray, seed: int, realization: int, exposure: int
+    ) -> None:
         """Drizzle the noise of an exposure.
 
         Parameters
         ----------
+        sums : ndarray of float64 (Ny, Nx)
+            What it is added to.
         operator : CPUOperator
             The exposure's.
         sigma : ndarray of float64 (Ny, Nx)
@@ -52,7 +60,7 @@ class CPUNoise:
         seed, realization, exposure : int
             What the noise is a function of, beside the pixel.
         """
-        operator.add_products(self.noise(sigma, seed, realization, exposure), self._sums)
+        operator.add_products(self.noise(sigma, seed, realization, exposure), sums)
 
     def noise(self, sigma: np.ndarray, seed: int, realization: int, exposure: int) -> np.ndarray:
         """That noise itself (Ny, Nx)."""
@@ -60,10 +68,9 @@ class CPUNoise:
         _cpu.make_noise(seed, realization, exposure, sigma, noise, thread_count())
         return noise
 
-    def take(self, empty: float) -> np.ndarray:
-        """The mean of what was added since this was called last, float32; pixels without weight have a given value."""
-        image = np.full_like(self._sums, empty)
-        np.divide(self._sums, self.weights, out=image, where=self.weights != 0)
-        self._sums[...] = 0.0
+    def mean(self, sums: np.ndarray, empty: float) -> np.ndarray:
+        """The mean of what was added, float32; pixels without weight have a given value."""
+        image = np.full_like(sums, empty)
+        np.divide(sums, self.weights, out=image, where=self.weights != 0)
         with np.errstate(over="ignore"):  # an infinity is what float32 has for it
             return image.astype(np.float32)

@@ -140,11 +140,21 @@ class CPUOperator:
         check_size(bytes_of_entries(entries, rows, index), available_memory(), exposure.name)
         self.starts, self.columns, self.weights = exclusive(counts, index), np.empty(entries, index), np.empty(entries)
         self._record["wide"], self._record["passed_over"] = index.itemsize > 4, 0
-        self._record["next"] = self.starts[1:].ctypes.data
-        self._record["columns"], self._record["weights"] = self.columns.ctypes.data, self.weights.ctypes.data
+        self._point()
         if entries:
             _cpu.take_entries(record.ctypes.data, self._record.ctypes.data, nx, ny, thread_count())
             _cpu.sort_rows(self._record.ctypes.data, thread_count())
+
+    def _point(self) -> None:
+        """Have the kernels find the arrays where they are."""
+        self._record["next"] = self.starts[1:].ctypes.data
+        self._record["columns"], self._record["weights"] = self.columns.ctypes.data, self.weights.ctypes.data
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Those of a copy, or of what was unpickled, are elsewhere."""
+        self.__dict__.update(state)
+        self._record = self._record.copy()
+        self._point()
 
     def add_products(self, image: np.ndarray | None, sums: np.ndarray) -> None:
         """Add the drizzled sums of an image of the exposure to those of the frame.

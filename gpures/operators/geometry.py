@@ -21,6 +21,7 @@ from gpures.exposure.from_model import exposure_of
 from gpures.exposure.input_model import InputModel
 from gpures.exposure.options import Options
 from gpures.exposure.pixmap import PixelMap, calc_pixmap
+from gpures.exposure.weights import VARIANCE_OF
 from gpures.io import Input
 from gpures.resample.output_frame import OutputFrame
 from gpures.resample.output_model import OutputModel
@@ -135,7 +136,8 @@ class Geometry(OutputFrame):
             Something in it is missing or wrong.
         """
         if isinstance(exposure, Input):
-            exposure = exposure.read()  # all of it, as pixels of JWST that are NaN in any array are bad
+            # All of it, as pixels of JWST that are NaN in any array are bad; and what weights are made of.
+            exposure = exposure.read({*exposure.sizes, VARIANCE_OF.get(self._options.weight_type, "data")})
         for key in NEEDED:
             if key not in exposure:
                 raise KeyError(f"Attempt to access non-existent key '{key}' in a data model.")

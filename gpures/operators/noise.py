@@ -10,6 +10,7 @@ import numpy as np
 
 from gpures.arguments.arrays import as_host, got
 from gpures.arguments.values import NOT_GIVEN, checked_count, checked_integer, fill_number
+from gpures.cleaning.given import check_scale
 from gpures.exposure.from_model import image_of
 from gpures.io.input import VARIANCES
 from gpures.operators.geometry import Geometry, Placed
@@ -52,10 +53,11 @@ class NoiseRealizations(Sequence[Any]):
     """
 
     def __init__(self, geometry: Geometry, count: int, seed: int, noise: Sequence[str] | None, empty: float):
+        check_scale(geometry.exposures)
         self.wcs = geometry.output_wcs
         self._count, self._seed, self._empty = count, seed, empty
         self._to_host = geometry.to_host
-        self._sums = _sums_of(geometry)
+        self._frame = _frame_of(geometry)
         self._exposures: list[_Noisy] = []
         names = VARIANCES if noise is None else noise
         for number, given in enumerate(geometry.exposures):
@@ -64,13 +66,13 @@ class NoiseRealizations(Sequence[Any]):
             if placed.window.is_empty:
                 continue
             operator = geometry.operator(placed.exposure, placed.window)
-            self._exposures.append(_Noisy(number, operator, self._sums.here(sigma)))
-            self._sums.weigh(operator)
+            self._exposures.append(_Noisy(number, operator, self._frame.here(sigma)))
+            self._frame.weigh(operator)
 
     @property
     def weight(self) -> Any:
         """Sum of the weights (Ny, Nx), float64, the same in all realizations."""
-        weights = self._sums.weights
+        weights = self._frame.weights
         return weights.get() if self._to_host and not isinstance(weights, np.ndarray) else weights.copy()
 
     def __len__(self) -> int:
@@ -91,13 +93,14 @@ class NoiseRealizations(Sequence[Any]):
         return map(self._realization, range(self._count))
 
     def _realization(self, number: int) -> Any:
+        sums = self._frame.sums()  # its own, as several threads may ask, and an error may come between
         for each in self._exposures:
-            self._sums.add(each.operator, each.sigma, self._seed, number, each.number)
-        image = self._sums.take(self._empty)
+            self._frame.add(sums, each.operator, each.sigma, self._seed, number, each.number)
+        image = self._frame.mean(sums, self._empty)
         return image.get() if self._to_host and not isinstance(image, np.ndarray) else image
 
 
-def _sums_of(geometry: Geometry) -> Any:
+def _frame_of(geometry: Geometry) -> Any:
     if geometry.backend == "cpu":
         from gpures.backend.noise import CPUNoise
 
@@ -124,7 +127,7 @@ def _sigma_of(placed: Placed, names: Sequence[str], any_of_them: bool) -> np.nda
     arrays = [as_host(image_of(model, name, shape)).astype(np.float64) for name in there]
     variance = np.zeros(shape)
     for name, array in zip(there, arrays, strict=True):
-        variance += np.where(array >= 0, array**2 if name == "err" else array, np.nan)
+        variance += np.where((array >= 0) & (array < np.inf), array**2 if name == "err" else array, np.nan)
     return np.sqrt(variance) * placed.exposure.iscale
 
 
@@ -192,12 +195,13 @@ def noise_realizations(
     -------
     NoiseRealizations
         A sequence of n images of float32 (Ny, Nx), in the unit of the data, each made when it is asked for. Pixels are
-        NaN on which an input pixel falls whose variance is not known (negative or NaN).
+        NaN on which an input pixel falls whose variance is not known (negative, infinite or NaN).
 
     Raises
     ------
     TypeError, ValueError, KeyError
-        An argument or an exposure can't be used.
+        An argument or an exposure can't be used, or their values are on several scales, such as counts of different
+        times.
     MemoryError
         The contributions of all exposures, 12 bytes each, do not fit in memory.
     DeviceError
@@ -255,8 +259,10 @@ def _checked_noise(noise: Any) -> tuple[str, ...] | None:
         isinstance(noise, Sequence)
         and noise
         and all(isinstance(name, str) and name.startswith("var_") for name in noise)
+        and len(set(noise)) == len(noise)
     ):
         return tuple(noise)
     raise ValueError(
-        f"'noise' must be 'variances', 'err', or names of variances such as ('var_rnoise',), got {got(noise)}."
+        f"'noise' must be 'variances', 'err', or names of variances such as ('var_rnoise',), each once, got "
+        f"{got(noise)}."
     )

@@ -26,10 +26,14 @@ class CUDANoise:
     def __init__(self, shape: tuple[int, int], device: int):
         self._number = device
         with self._device("making room for noise") as on:
-            self.weights, self._sums = (on.cupy.zeros(shape, np.float64) for _ in range(2))
+            self.weights = on.cupy.zeros(shape, np.float64)
 
     def _device(self, what: str) -> Any:
         return device_of(self._number, what, "rows.cu")
+
+    def sums(self) -> Any:  # noqa: D102
+        with self._device("making room for noise") as on:
+            return on.cupy.zeros(self.weights.shape, np.float64)
 
     def here(self, sigma: np.ndarray) -> Any:  # noqa: D102
         with self._device("sending standard deviations") as on:
@@ -38,8 +42,10 @@ class CUDANoise:
     def weigh(self, operator: CUDAOperator) -> None:  # noqa: D102
         operator.add_products(None, self.weights)
 
-    def add(self, operator: CUDAOperator, sigma: Any, seed: int, realization: int, exposure: int) -> None:  # noqa: D102
-        operator.add_products(self.noise(sigma, seed, realization, exposure), self._sums)
+    def add(  # noqa: D102
+        self, sums: Any, operator: CUDAOperator, sigma: Any, seed: int, realization: int, exposure: int
+    ) -> None:
+        operator.add_products(self.noise(sigma, seed, realization, exposure), sums)
 
     def noise(self, sigma: Any, seed: int, realization: int, exposure: int) -> Any:  # noqa: D102
         with self._device("making noise") as on:
@@ -48,9 +54,9 @@ class CUDANoise:
             on.call("make_noise", -(-sigma.size // 2), *numbers, sigma, noise)
         return noise
 
-    def take(self, empty: float) -> Any:  # noqa: D102
+    def mean(self, sums: Any, empty: float) -> Any:  # noqa: D102
         with self._device("making a mosaic of noise") as on:
-            image = on.cupy.empty(self._sums.shape, np.float32)
+            image = on.cupy.empty(sums.shape, np.float32)
             numbers = np.int64(image.size), np.float64(empty)
-            on.call("take_means", image.size, self._sums, self.weights, image, *numbers)
+            on.call("take_means", image.size, sums, self.weights, image, *numbers)
             return image

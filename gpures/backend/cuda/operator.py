@@ -74,12 +74,22 @@ class CUDAOperator:
             _check_memory(on, bytes_of_entries(entries, rows, index), exposure.name)
             self.starts = on.cupy.asarray(exclusive(counted, index))
             self.columns, self.weights = on.cupy.empty((entries,), index), on.cupy.empty((entries,), np.float64)
-            self._record["next"], self._record["passed_over"] = self.starts.data.ptr + index.itemsize, 0
+            self._record["passed_over"] = 0
+            self._point()
             if entries:
-                self._record["columns"], self._record["weights"] = self.columns.data.ptr, self.weights.data.ptr
                 self._take(on, exposure, kernel, record, copies)
                 on.call("sort_rows", rows, self._record)
             on.cupy.cuda.get_current_stream().synchronize()  # before what is kept goes
+
+    def _point(self) -> None:
+        self._record["next"] = self.starts.data.ptr + self.starts.dtype.itemsize
+        if self.weights.size:
+            self._record["columns"], self._record["weights"] = self.columns.data.ptr, self.weights.data.ptr
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._record = self._record.copy()
+        self._point()
 
     def _device(self, what: str) -> Any:
         return device_of(self._number, what, "rows.cu")
