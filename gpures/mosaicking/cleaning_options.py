@@ -99,7 +99,9 @@ class CleaningOptions:
     def sky(self) -> SkyOptions:
         """How skies are matched."""
         try:
-            return SkyOptions(self.match_sky or "match", statistics=StatisticOptions(self.sky_statistic))
+            return SkyOptions(
+                "match" if self.match_sky is None else self.match_sky, statistics=StatisticOptions(self.sky_statistic)
+            )
         except (TypeError, ValueError) as error:
             words = str(error).replace("'method'", "'match_sky'").replace("'statistic'", "'sky_statistic'")
             raise type(error)(words) from None
