@@ -23,7 +23,7 @@ from gpures.io.fits_images import opened
 from gpures.io.reading import Reading
 from gpures.io.roles import COMPANIONS, FILE_WORDS, IMAGE_WORDS, PAIRS, SOURCES
 
-__all__ = ["Beside", "belongs_to", "files_beside", "matched", "why_no_exposure"]
+__all__ = ["Beside", "belongs_to", "files_beside", "matched", "owners_among", "why_no_exposure"]
 
 log = logging.getLogger(__name__)
 
@@ -181,6 +181,11 @@ def belongs_to(path: Path) -> tuple[Path, str] | None:
     """
     owner = _folder_of(path).owner.get(path.name)
     return None if owner is None else (path.parent / owner[0], owner[1])
+
+
+def owners_among(names: Iterable[str]) -> dict[str, str]:
+    """Of files in one folder, by name, those that belong to others, and to which."""
+    return {name: owner for name, (owner, _) in _Folder.of(names).owner.items()}
 
 
 def why_no_exposure(path: Path) -> str | None:

@@ -17,7 +17,15 @@ from urllib.parse import unquote, urlsplit
 from gpures.errors import FileError, MissingDependencyError, MissingFileError
 from gpures.extras import install
 
-__all__ = ["fetched", "is_url", "local", "matching"]
+__all__ = ["fetched", "is_url", "local", "matching", "name_of", "public"]
+
+# What must not get into messages and files: a user's name and password, and what stands for these in a query.
+USER = re.compile(r"(?<=://)[^/?#@]*@")
+SECRET = re.compile(
+    r"(?<=[?&])(X-(?:Amz|Goog)-[\w-]+|AWSAccessKeyId|Key-Pair-Id|Policy|Expires|sig|signature|s[eptvr]|"
+    r"(?:\w*_)?(?:token|key|secret|password))=[^&#'\"\s]*",
+    re.IGNORECASE,
+)
 
 # Of one letter is the drive of a path on Windows.
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -32,6 +40,16 @@ OF_DISK, FEWEST = 0.5, 4
 def is_url(path: Any) -> bool:
     """Whether something is a URL, such as ``s3://bucket/name.fits``, and no path."""
     return isinstance(path, str) and URL.match(path) is not None
+
+
+def public(url: str) -> str:
+    """A URL without passwords and signatures, which still tells what file it is."""
+    return SECRET.sub(r"\1=...", USER.sub("...@", url))
+
+
+def name_of(url: str) -> str:
+    """Name of the file under a URL; "" where it has none."""
+    return posixpath.basename(unquote(urlsplit(url).path))
 
 
 def local(path: str | Path) -> Path:
@@ -54,15 +72,21 @@ def matching(url: str) -> list[str]:
     FileError, MissingDependencyError
         As `fetched`.
     """
-    if not (WEB_PATTERN if url.startswith("http") else PATTERN).search(url):
+    on_web = url.lower().startswith("http")
+    if not (WEB_PATTERN.search(url.partition("?")[0]) if on_web else PATTERN.search(url)):
         return [url]
     system, path = _system_of(url)
     try:
+        if not on_web and "*" not in url and system.exists(path):
+            return [url]
         found = sorted(system.glob(path))
     except Exception as error:  # of as many kinds as there are file systems
         raise _refused(url, error) from error
     if not found:
-        raise MissingFileError(url, "nothing matches it.")
+        raise MissingFileError(public(url), "nothing matches it.")
+    if url.endswith(path):  # with the server, which what follows leaves out
+        before = url.removesuffix(path)
+        return [f"{before}{name}" for name in found]
     return [str(system.unstrip_protocol(name)) for name in found]
 
 
@@ -98,19 +122,20 @@ def _system_of(url: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
-        raise MissingDependencyError(f"{url}: files under a URL need fsspec: {install('remote')}.") from error
+        raise MissingDependencyError(f"{public(url)}: files under a URL need fsspec: {install('remote')}.") from error
     try:
         return url_to_fs(url)
     except ImportError as error:
-        raise MissingDependencyError(f"{url}: {error}") from error
+        raise MissingDependencyError(f"{public(url)}: {error}") from error
     except Exception as error:
         raise _refused(url, error) from error
 
 
 def _refused(url: str, error: Exception) -> Exception:
     if isinstance(error, FileNotFoundError):
-        return MissingFileError(url, "there is no such file.")
-    return FileError(url, f"can't be fetched: {' '.join(str(error).split()) or type(error).__name__}")
+        return MissingFileError(public(url), "there is no such file.")
+    words = " ".join(str(error).split()).replace(url, public(url)) or type(error).__name__
+    return FileError(public(url), f"can't be fetched: {words}")
 
 
 class _Shelf:
@@ -143,7 +168,7 @@ class _Shelf:
             return path
 
     def _fetch(self, url: str, folder: Path) -> Path:
-        name = posixpath.basename(unquote(urlsplit(url).path)) or "file"
+        name = name_of(url) or "file"
         system, where = _system_of(url)
         folder.mkdir()
         try:

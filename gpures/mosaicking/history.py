@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpures.exposure.options import Options
+from gpures.io.remote import public
 
 __all__ = ["call_of", "history_of"]
 
@@ -62,4 +63,4 @@ def history_of(call: str, options: Options) -> list[str]:
     from gpures import __version__
 
     settings = ", ".join(f"{name}={_shown(value)}" for name, value in vars(options).items())
-    return [f"gpures {__version__}: {call}", f"options: {settings}"]
+    return [f"gpures {__version__}: {public(call)}", f"options: {settings}"]

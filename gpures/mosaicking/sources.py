@@ -6,19 +6,22 @@ import glob
 import logging
 import math
 import os
+import posixpath
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from gpures.arguments.arrays import model_name
 from gpures.arguments.values import is_real
 from gpures.io import FileError, Input, NoExposureError, Reading, belongs_to, inputs
-from gpures.io.remote import fetched, is_url, matching
+from gpures.io.beside import owners_among
+from gpures.io.remote import fetched, is_url, matching, name_of, public
 from gpures.io.zarr_layout import is_store
 from gpures.machine.prefetch import interruptible
 from gpures.reporting.progress import shown
@@ -189,8 +192,8 @@ class RemoteSource:
 
     @property
     def path(self) -> str:
-        """Its URL."""
-        return self.url
+        """Its URL, as it may be told."""
+        return public(self.url)
 
     @property
     def file(self) -> Path:
@@ -199,13 +202,13 @@ class RemoteSource:
 
     def read(self, arrays: Iterable[str]) -> Mapping[str, Any]:
         """Model with these arrays."""
-        with _told_of(self.url, self.file):
+        with _told_of(self.path, self.file):
             image: Input | None = self.image
             if self.file != self.image.path:
                 there = inputs(self.file, reading=self.reading)
                 image = there[self.number] if self.number < len(there) else None
             if image is None or (image.name, image.shape) != (self.image.name, self.image.shape):
-                raise FileError(self.url, "the file is another one by now.")
+                raise FileError(self.path, "the file is another one by now.")
             return {**image.read(arrays), "group_id": self.image.group_id}
 
 
@@ -326,21 +329,22 @@ def find(
         except OSError as error:
             if on_error is None:
                 raise
-            on_error(os.fspath(entry), error)
+            on_error(public(os.fspath(entry)), error)
     sources: list[Source] = []
     beside: list[NoExposureError] = []
     paths = {os.path.abspath(entry) for entry in expanded if isinstance(entry, str) and not is_url(entry)}
+    owners = _owners_of(entry for entry in expanded if is_url(entry))
     files = any(isinstance(entry, str) for entry in expanded)
     with shown(progress if files else None, len(expanded), "headers", "file") as show:
         for done, entry in enumerate(expanded, 1):
             try:
-                sources += _sources_in(entry, reading, paths)
+                sources += _sources_in(entry, reading, paths, owners)
             except NoExposureError as error:
                 beside.append(error)
             except (OSError, KeyError, ValueError) as error:
                 if on_error is None:
                     raise
-                on_error(entry if isinstance(entry, str) else model_name(entry), error)
+                on_error(public(entry) if isinstance(entry, str) else model_name(entry), error)
             show(done)
     _tell_of(beside, sources, on_error)
     return sources
@@ -359,9 +363,21 @@ def _tell_of(
         on_error(str(error.path), error)
 
 
-def _sources_in(entry: Any, reading: Reading | None, paths: Collection[str]) -> Sequence[Source]:
+def _owners_of(urls: Iterable[str]) -> dict[str, str]:
+    """Of URLs in one folder those that belong by their names to others, and to which: see `belongs_to`."""
+    folders: dict[tuple[str, str, str], dict[str, str]] = {}
+    for url in urls:
+        parts = urlsplit(url)
+        folder = parts.scheme, parts.netloc, posixpath.dirname(parts.path)
+        folders.setdefault(folder, {})[name_of(url)] = url
+    return {named[name]: owner for named in folders.values() for name, owner in owners_among(named).items()}
+
+
+def _sources_in(
+    entry: Any, reading: Reading | None, paths: Collection[str], owners: Mapping[str, str]
+) -> Sequence[Source]:
     if isinstance(entry, str):
-        return interruptible(partial(_inputs, entry, reading, paths))
+        return interruptible(partial(_inputs, entry, reading, paths, owners))
     if isinstance(entry, Mapping):
         return [ModelSource(entry)]
     if hasattr(entry, "read") and hasattr(entry, "wcs"):
@@ -371,13 +387,15 @@ def _sources_in(entry: Any, reading: Reading | None, paths: Collection[str]) -> 
     )
 
 
-def _inputs(entry: str, reading: Reading | None, paths: Collection[str]) -> Sequence[Source]:
+def _inputs(entry: str, reading: Reading | None, paths: Collection[str], owners: Mapping[str, str]) -> Sequence[Source]:
     """Exposures of a file, unless it belongs by its name to one of the others, such as a map of its background."""
     if is_url(entry):
+        if entry in owners:
+            raise NoExposureError(public(entry), f"it belongs by its name to {owners[entry]}, and is no exposure.")
         file = fetched(entry)
-        with _told_of(entry, file):
+        with _told_of(public(entry), file):
             images = inputs(file, reading=reading)
-        return [RemoteSource(entry, k, _named(image, file, entry), reading) for k, image in enumerate(images)]
+        return [RemoteSource(entry, k, _named(image, file, public(entry)), reading) for k, image in enumerate(images)]
     owner = belongs_to(Path(entry))
     if owner is not None and os.path.abspath(owner[0]) in paths:
         raise NoExposureError(entry, f"it belongs by its name to {owner[0].name}, and is no exposure.")
