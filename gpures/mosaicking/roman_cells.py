@@ -76,6 +76,7 @@ class SkyMap:
                 self._regions = np.array(tree["projection_regions"])
                 self._cells = np.array(tree["skycells"])
                 self._check()
+                self._parity = self._parity_of()
             except (KeyError, TypeError, ValueError, IndexError) as error:
                 raise FileError(self._path, f"is no sky map, of the reference type SKYCELLS: {error!r}.") from error
 
@@ -88,6 +89,40 @@ class SkyMap:
                 array[name]
         if self._side < 1 or not self._scale > 0:
             raise ValueError(f"cells of {self._side} pixels of {self._scale} arcsec")
+
+    def _parity_of(self) -> int:
+        """1 where right ascension grows with x, as in the maps of today, and -1 where it grows with -x.
+
+        It is what puts the middle of a cell where the map says that it is.
+        """
+        middle = (self._side - 1) / 2
+        for region in self._regions:
+            rows = self._cells[int(region["skycell_start"]) : int(region["skycell_end"])]
+            rows = rows[np.abs(rows["x_tangent"] - middle) > self._side / 4]  # others are the same mirrored
+            if len(rows):
+                row = rows[0]
+                place = vectors(row["ra_center"], row["dec_center"])
+                for parity in (1, -1):
+                    found = self._cell(region, row, parity).wcs.pixel_to_world_values(middle, middle)
+                    if separation(vectors(*found), place) * 3600 < self._scale:
+                        return parity
+                raise ValueError(f"cell {row['name']!s} is elsewhere than its tangent point says")
+        return 1
+
+    def _cell(self, region: np.void, row: np.void, parity: int) -> SkyCell:
+        """A cell of a region."""
+        return SkyCell(
+            name=str(row["name"]),
+            ra=float(region["ra_tangent"]),
+            dec=float(region["dec_tangent"]),
+            nx=self._side,
+            ny=self._side,
+            pixel_scale=self._scale,
+            rotation=float(region["orientat"]),
+            x=float(row["x_tangent"]),
+            y=float(row["y_tangent"]),
+            parity=parity,
+        )
 
     def cells(self, centres: np.ndarray | None = None, radii: np.ndarray | None = None) -> Iterator[SkyCell]:
         """Cells in their order: all of them, or those that may reach some circles on the sky.
@@ -115,15 +150,4 @@ class SkyMap:
                 for k in np.flatnonzero(separation(centres, middle) <= extent + radii):
                     near |= separation(places, centres[k]) <= radii[k] + 1.01 * own
             for row in rows[near]:
-                yield SkyCell(
-                    name=str(row["name"]),
-                    ra=float(region["ra_tangent"]),
-                    dec=float(region["dec_tangent"]),
-                    nx=self._side,
-                    ny=self._side,
-                    pixel_scale=self._scale,
-                    rotation=float(region["orientat"]),
-                    x=float(row["x_tangent"]),
-                    y=float(row["y_tangent"]),
-                    parity=1,  # of these planes, whose right ascension grows with x
-                )
+                yield self._cell(region, row, self._parity)
