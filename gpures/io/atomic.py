@@ -291,9 +291,15 @@ def _host() -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", socket.gethostname())[:64]
 
 
+# Such as this process has given: none of them is a leftover, whichever thread looks.
+_given: set[str] = set()
+
+
 def part_name(folder: str) -> str:
     """A name in a folder that tells host and process, for what is not complete yet."""
-    return os.path.join(folder, f".gpures-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.part")
+    name = f".gpures-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.part"
+    _given.add(name)
+    return os.path.join(folder, name)
 
 
 def remove_leftovers(folder: str) -> None:
@@ -301,7 +307,12 @@ def remove_leftovers(folder: str) -> None:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             found = PART.fullmatch(entry.name)
-            if found and found["host"] == _host() and _is_abandoned(entry.path, int(found["process"])):
+            if (
+                found
+                and entry.name not in _given
+                and found["host"] == _host()
+                and _is_abandoned(entry.path, int(found["process"]))
+            ):
                 if entry.is_dir(follow_symlinks=False):
                     shutil.rmtree(entry.path, ignore_errors=True)
                 else:
