@@ -67,7 +67,7 @@ class FolderDestination:
 
     def __init__(self, path: str | os.PathLike[str], overwrite: bool, why_kept: Callable[[str], str | None]):
         locks.check_system()
-        self.path = Path(path)
+        self.path = Path(os.path.abspath(path))  # workers that write to it may have another working folder
         self._overwrite = overwrite
         self._why_kept = why_kept
         self._process = os.getpid()

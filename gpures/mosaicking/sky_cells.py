@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from gpures.arguments.arrays import got
 from gpures.errors import EmptyMosaicError, FileError
 from gpures.io import Reading
 from gpures.io.writer import is_zarr_name
+from gpures.machine.memory import used_memory
 from gpures.mosaicking.plan import words_of
 from gpures.mosaicking.product import mosaic
 from gpures.mosaicking.roman_cells import SkyMap, is_sky_map, roman_sky_map
@@ -216,7 +218,8 @@ def mosaic_cells(
     TypeError, ValueError, OSError
         As `gpures.mosaic`.
     """
-    pattern = os.fspath(output) if isinstance(output, (str, os.PathLike)) else ""
+    # Whole, as workers may have another working folder.
+    pattern = os.path.abspath(output) if isinstance(output, (str, os.PathLike)) else ""
     if PLACE not in os.path.basename(pattern):
         raise ValueError(f"'output' must have {PLACE} in the name of the file, where a cell's goes, got {output!r}.")
     if taken := [name for name in NOT_OF_CELLS if arguments.get(name) is not None]:
@@ -236,6 +239,8 @@ def _wanted(cells: str | os.PathLike[str] | Iterable[SkyCell]) -> list[SkyCell] 
     wanted = list(cells)
     if wrong := [cell for cell in wanted if not isinstance(cell, SkyCell)]:
         raise TypeError(f"'cells' must be a path or SkyCells, got {got(wrong[0])}.")
+    if twice := [name for name, times in Counter(cell.name for cell in wanted).items() if times > 1]:
+        raise ValueError(f"'cells' must have names of their own, as their files have, got two of {got(twice[0])}.")
     return wanted
 
 
@@ -261,6 +266,8 @@ def _made(
             sources.append(source)
         except (ValueError, RuntimeError) as error:
             skip(source.name, error)
+    if not sources:
+        raise ValueError("None of the exposures can be used.")
     places = _Places(sources, footprints)
     if isinstance(cells, SkyMap):
         cells = list(cells.cells(places.centres, places.radii))
@@ -314,14 +321,19 @@ def by_workers(
         for cell, path, near in cells:
             yield make_cell(cell, path, near, {**options, "client": client})
         return
-    if options.get("memory_limit") is None and room is not None and not any(map(options.get, WHOLE)):
-        options = {**options, "memory_limit": room}
-    work = [(cell_task, cell, path, near, {**options, "progress": None}) for cell, path, near in cells]
+    if options.get("memory_limit") is not None or any(map(options.get, WHOLE)):
+        room = None
+    work = [(cell_task, cell, path, near, {**options, "progress": None}, room) for cell, path, near in cells]
     yield from each_by_workers(client, work, [f"cell-{cell.name}" for cell, _, _ in cells])
 
 
-def cell_task(cell: SkyCell, path: Path, near: Any, options: dict[str, Any]) -> CellMosaic:
-    """`make_cell` as a task, which may be done once more where a worker has died behind the writing."""
+def cell_task(cell: SkyCell, path: Path, near: Any, options: dict[str, Any], room: int | None = None) -> CellMosaic:
+    """`make_cell` as a task, which may be done once more where a worker has died behind the writing.
+
+    Of the memory that its process has by now, other tasks of that process have their parts.
+    """
+    if room is not None:
+        options = {**options, "memory_limit": max(room, used_memory() + room // 2)}
     return make_cell(cell, path, near, {**options, "overwrite": True})
 
 
