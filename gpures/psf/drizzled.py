@@ -154,7 +154,13 @@ def drizzled_psf(
         backend="cpu",
     )
     stars = _stars_of(psf, len(geometry.exposures))
-    x, y = pixel_at(geometry.output_wcs, position)
+    try:
+        x, y = pixel_at(geometry.output_wcs, position)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"'position' must be one SkyCoord, or right ascension and declination in degrees, got "
+            f"{got(position)}: {error}"
+        ) from error
     if not (-0.5 <= x < geometry.shape[1] - 0.5 and -0.5 <= y < geometry.shape[0] - 0.5):
         raise ValueError(
             f"'position' must lie in the frame, of {geometry.shape[1]} x {geometry.shape[0]} pixels, got "

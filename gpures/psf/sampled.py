@@ -40,7 +40,7 @@ class SampledPSF:
     def __init__(self, data: ArrayLike, oversampling: int = 1, centre: tuple[float, float] | None = None):
         from scipy.ndimage import spline_filter
 
-        array = np.asarray(data)
+        array = _unmasked(data)
         if array.dtype.kind not in "fiu" or array.ndim != 2 or 0 in array.shape or not np.isfinite(array).all():
             raise ValueError(f"'data' of a PSF must be an image (Ny, Nx) of finite numbers, got {got(data)}.")
         self._oversampling = checked_integer(oversampling, "oversampling")
@@ -96,6 +96,21 @@ def star_of(psf: Any) -> Callable[..., np.ndarray]:
                 f"'evaluate' of a PSF must take {', '.join(EVALUATED_WITH)}, as photutils.psf.GriddedPSFModel's does, "
                 f"got {', '.join(names)}: pass a function of the distances from the star."
             )
-        return lambda x, y, x0, y0: np.asarray(evaluate(x, y, 1.0, x0, y0), float)
+        return lambda x, y, x0, y0: _values(evaluate(x, y, 1.0, x0, y0))
     function = psf if callable(psf) else SampledPSF(psf)
-    return lambda x, y, x0, y0: np.asarray(function(x - x0, y - y0), float)
+    return lambda x, y, x0, y0: _values(function(x - x0, y - y0))
+
+
+def _values(given: Any) -> np.ndarray:
+    """What a PSF gave, as float64."""
+    values = _unmasked(given)
+    if values.dtype.kind not in "fiu":
+        raise TypeError(f"A 'psf' must give real numbers, got {got(given)}.")
+    return values.astype(np.float64)
+
+
+def _unmasked(given: Any) -> np.ndarray:
+    """An array that is NaN where it is masked."""
+    if not np.ma.is_masked(given):
+        return np.asarray(given)
+    return np.ma.filled(given.astype(np.float64), np.nan)
