@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -451,3 +452,16 @@ class TestProcesses:
         assert harness(TOGETHER, tmp_path, 8, 0, named, "x") == ["0 1 1 1 1 1 1 1"]
         assert (tmp_path / "out").stat().st_size == 1_000_000
         assert names(tmp_path) == ["out"]
+
+
+def test_threads_leave_each_others_files(tmp_path):
+    """What one of them is about to put in place is no leftover to another."""
+
+    def write(k):
+        for _ in range(60):
+            with written(tmp_path / f"{k}.txt", overwrite=True) as file:
+                file.write(b"there")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert sorted(os.listdir(tmp_path)) == [f"{k}.txt" for k in range(4)]

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scenes
@@ -9,7 +16,7 @@ from scipy import stats
 from tolerances import EPS32, EPS64
 
 import gpures
-from gpures import _cpu
+from gpures import _cpu, io
 
 SHAPE = (17, 21)
 
@@ -260,3 +267,82 @@ def test_what_no_noise_is_made_of(change, error, text):
     """What can't be used is named."""
     with pytest.raises(error, match=text):
         gpures.noise_realizations(**({"models": models_of(1), "n": 1, "seed": 1} | OPTIONS | change))
+
+
+# ---- whoever asks for them -------------------------------------------------------------------------------------------
+
+
+def test_by_threads_and_after_an_interruption(monkeypatch):
+    """A realization is the same whichever threads ask for others, and after one that came to no end."""
+    noise = gpures.noise_realizations(models_of(), 12, 1, **OPTIONS)
+    expected = [noise[k].copy() for k in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(noise.__getitem__, [*range(12)] * 4))
+    for k, image in enumerate(found):
+        np.testing.assert_array_equal(image, expected[k % 12])
+    calls = []
+
+    def interrupted(*arguments):
+        calls.append(0)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return made(*arguments)
+
+    made = _cpu.make_noise
+    monkeypatch.setattr(_cpu, "make_noise", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        noise[5]
+    np.testing.assert_array_equal(noise[5], expected[5])
+    assert len(calls) > 2
+
+
+def test_copies(tmp_path):
+    """Those of another process, and those whose original is gone."""
+    noise = gpures.noise_realizations(models_of(), 3, 1, **OPTIONS)
+    expected = noise[2]
+    with open(tmp_path / "noise", "wb") as file:
+        pickle.dump(noise, file)
+    copied = copy.deepcopy(noise)
+    del noise
+    np.testing.assert_array_equal(copied[2], expected)
+    code = (
+        f"import pickle, numpy; numpy.save({str(tmp_path / 'a.npy')!r}, pickle.load(open({str(file.name)!r}, 'rb'))[2])"
+    )
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=120)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), expected)
+
+
+def test_of_several_scales():
+    """Noise in several units, or counts of several times, has no common scale."""
+    one, other = models_of()
+    one["bunit_data"], other["bunit_data"] = "MJy/sr", "Jy/sr"
+    with pytest.raises(ValueError, match="MJy/sr"):
+        gpures.noise_realizations([one, other], 2, 1, **OPTIONS)
+
+
+def test_weights_of_the_sky_of_a_file(monkeypatch):
+    """Of a file the variance of the sky is computed where weights are made of it."""
+    model = models_of(1)[0]
+    asked = []
+
+    def read(arrays=None):
+        asked.append(set(arrays))
+        return {**model, "var_sky": np.full(SHAPE, 4.0, "f4") if "var_sky" in arrays else None}
+
+    exposure = io.Input(
+        path=Path("a.fits"),
+        name="a.fits",
+        kind="fits",
+        shape=SHAPE,
+        wcs=model["wcs"],
+        unit=None,
+        meta={"group_id": 1, "exposure_time": 1.0},
+        sizes={"data": 0, "dq": 0, "var_rnoise": 0},
+        load=read,
+    )
+    monkeypatch.setattr(io.Input, "read", lambda self, arrays=None: self.load(arrays))
+    options = {"backend": "cpu", "good_bits": "~1", "weight_type": "ivm-sky"}
+    made = gpures.drizzle_operator(exposure, FRAME, **options)
+    expected = gpures.drizzle_operator({**model, "var_sky": np.full(SHAPE, 4.0, "f4")}, FRAME, **options)
+    assert abs(made - expected).max() == 0
+    assert asked == [{"data", "dq", "var_rnoise", "var_sky"}]

@@ -212,3 +212,48 @@ def test_sources_travel(server):
     np.testing.assert_array_equal(there.read(["data"])["data"], source.read(["data"])["data"])
     assert isinstance(there.path, str)
     assert there.file != Path(source.image.path)
+
+
+def test_what_belongs_to_others_is_left_out(folder, caplog):
+    """By their names in one folder, as of files here."""
+    memory = fsspec.filesystem("memory")
+    for name in ("e0.fits", "e0.background.fits", "e1.fits"):
+        memory.put_file(str(folder / ("e0.fits" if "0" in name else "e1.fits")), f"/own/{name}")
+    found = find(["memory://own/*.fits"])
+    assert [source.name for source in found] == ["e0.fits[PRIMARY]", "e1.fits[PRIMARY]"]
+    assert "e0.background.fits" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://user:secret@host/a.fits", "https://...@host/a.fits"),
+        (
+            "https://host/a.fits?uri=mast:a&X-Amz-Signature=secret&b=1",
+            "https://host/a.fits?uri=mast:a&X-Amz-Signature=...&b=1",
+        ),
+        ("https://host/a.fits?token=secret", "https://host/a.fits?token=..."),
+        ("https://host/a.fits?uri=mast:JWST/product/a.fits", "https://host/a.fits?uri=mast:JWST/product/a.fits"),
+        ("s3://bucket/a@b.fits", "s3://bucket/a@b.fits"),
+    ],
+)
+def test_secrets_are_not_told(url, told):
+    assert remote.public(url) == told
+
+
+def test_secrets_are_not_written(tmp_path, server):
+    url = f"{server.url}/e0.fits?token=geheim".replace("http://", "http://me:geheim@")
+    gpures.mosaic(url, tmp_path / "m.fits", **QUIET)
+    assert b"geheim" not in (tmp_path / "m.fits").read_bytes()
+    with pytest.raises(FileError) as caught:
+        find([url.replace("e0", "missing")])
+    assert "geheim" not in str(caught.value)
+
+
+def test_signs_in_queries_are_no_patterns(server):
+    assert find([f"{server.url}/e0.fits?sig=a*b[c]"])[0].shape == SHAPE
+
+
+def test_a_name_with_brackets(folder):
+    fsspec.filesystem("memory").put_file(str(folder / "e0.fits"), "/odd/a[1].fits")
+    assert len(find(["memory://odd/a[1].fits"])) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import os
 import sys
@@ -330,3 +331,49 @@ def test_no_sky_map(tmp_path, paths, monkeypatch):
     asdf.AsdfFile({"data": np.ones(3)}).write_to(tmp_path / "image.asdf")
     with pytest.raises(FileError, match=r"image.asdf: is no sky map"):
         read_cells(tmp_path / "image.asdf")
+
+
+def test_a_map_of_the_other_handedness(tmp_path, map_of_cells):
+    """Which way its planes lie is what puts cells where the map says; a map that contradicts itself is refused."""
+    with asdf.open(map_of_cells) as file:
+        regions, cells = (np.array(file.tree["roman"][name]) for name in ("projection_regions", "skycells"))
+        meta = dict(file.tree["roman"]["meta"])
+    regions["orientat"] = 0.0
+    for turn, name in ((1, "one"), (-1, "other")):
+        for region in regions:
+            for row in cells[region["skycell_start"] : region["skycell_end"]]:
+                frame = SkyCell("", *map(float, (region["ra_tangent"], region["dec_tangent"])), SIDE, SIDE, SCALE)
+                frame = dataclasses.replace(frame, x=float(row["x_tangent"]), y=float(row["y_tangent"]), parity=turn)
+                row["ra_center"], row["dec_center"] = frame.wcs.pixel_to_world_values(29.5, 29.5)
+        tree = {"meta": meta, "projection_regions": regions, "skycells": cells}
+        asdf.AsdfFile({"roman": tree}).write_to(tmp_path / f"{name}.asdf")
+        assert {cell.parity for cell in read_cells(tmp_path / f"{name}.asdf")} == {turn}
+    cells["dec_center"] += 1.0
+    asdf.AsdfFile({"roman": tree | {"skycells": cells}}).write_to(tmp_path / "wrong.asdf")
+    with pytest.raises(FileError, match="elsewhere than its tangent point says"):
+        read_cells(tmp_path / "wrong.asdf")
+
+
+def test_cells_of_one_name(tmp_path, paths):
+    cells = [SkyCell("a", 10.0, 0.0, 9, 9, 0.1), SkyCell("a", 20.0, 0.0, 9, 9, 0.1)]
+    with pytest.raises(ValueError, match="names of their own"):
+        mosaic_cells(paths, tmp_path / "{cell}.fits", cells, **QUIET)
+
+
+def test_no_exposure_can_be_used(tmp_path):
+    bad = tmp_path / "bad.fits"
+    bad.write_bytes(b"SIMPLE  = nothing")
+    cells = [SkyCell("a", 10.0, 0.0, 9, 9, 0.1)]
+    with pytest.raises(ValueError, match="None of the exposures can be used"):
+        list(mosaic_cells([bad], tmp_path / "{cell}.fits", cells, skip_bad=True, **QUIET))
+
+
+def test_written_where_the_user_is(tmp_path, paths, monkeypatch):
+    """Though the working folder changes meanwhile, as that of a worker may be another one."""
+    ra, dec = map(float, scenes.fits_wcs(SHAPE).wcs.crval)
+    monkeypatch.chdir(tmp_path)
+    found = mosaic_cells(paths, "{cell}.fits", [SkyCell("a", ra, dec, 200, 200, SCALE)], **QUIET)
+    os.mkdir("elsewhere")
+    monkeypatch.chdir("elsewhere")
+    assert next(found).path == tmp_path / "a.fits"
+    assert (tmp_path / "a.fits").exists()
