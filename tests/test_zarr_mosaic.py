@@ -23,6 +23,7 @@ import gpures
 from gpures import io
 from gpures.box import Box
 from gpures.errors import MissingDependencyError
+from gpures.io.empty_planes import empty_planes
 from gpures.wcs.transforms import pixel_to_world
 
 
@@ -124,7 +125,7 @@ def chunks_of(path, name):
 
 
 def test_empty_chunks_take_no_room(tmp_path):
-    """Chunks of the fill value alone are not there, NaN included; those with any other bit are."""
+    """Chunks of the fill value alone are not there, NaN included, nor images of such; those with any other bit are."""
     images = zm.planes()
     for image in images.values():
         image[...] = np.nan if image.dtype.kind == "f" else 0
@@ -137,8 +138,9 @@ def test_empty_chunks_take_no_room(tmp_path):
     found = {name: chunks_of(path, name) for name in images if (path / name / "c").exists()}
     assert found == {"data": ["1/2"], "con": ["1/4/5"], "err": ["0/0"], "wht": ["0/1"]}
     model = io.read_mosaic(path)
-    for name, image in images.items():
-        assert zm.same_bits(model[name], image), name
+    assert images.keys() - model.keys() == set(empty_planes(images)) - {"err"}  # left out, as of other files
+    for name in images.keys() & model.keys():
+        assert zm.same_bits(model[name], images[name]), name
 
 
 @pytest.mark.parametrize("fillval", ["NaN", 0.0, -7.5, "INDEF", None])
@@ -462,7 +464,7 @@ def test_without_the_packages(tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             for name in [name for name in sys.modules if name.partition(".")[0] == package]:
                 patch.setitem(sys.modules, name, None)
-            with pytest.raises(MissingDependencyError, match=rf"{package}.*gpures\[zarr\]"):
+            with pytest.raises(MissingDependencyError, match=rf"{package}.*pip install 'zarr"):
                 use()
     assert [each.name for each in tmp_path.iterdir()] == ["m.zarr"]
     program = "import sys, gpures, gpures.io; print({'zarr', 'xarray', 'dask'} & sys.modules.keys())"

@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from gpures import io
 from gpures.arguments.arrays import model_name
 from gpures.arguments.values import is_real
-from gpures.io import FileError, Input, NoExposureError, Reading, belongs_to, inputs
+from gpures.io import FileError, Input, NoExposureError, Reading
 from gpures.io.beside import owners_among
 from gpures.io.remote import fetched, is_url, matching, name_of, public
 from gpures.io.zarr_layout import is_store
@@ -205,7 +206,7 @@ class RemoteSource:
         with _told_of(self.path, self.file):
             image: Input | None = self.image
             if self.file != self.image.path:
-                there = inputs(self.file, reading=self.reading)
+                there = io.inputs(self.file, reading=self.reading)
                 image = there[self.number] if self.number < len(there) else None
             if image is None or (image.name, image.shape) != (self.image.name, self.image.shape):
                 raise FileError(self.path, "the file is another one by now.")
@@ -394,9 +395,9 @@ def _inputs(entry: str, reading: Reading | None, paths: Collection[str], owners:
             raise NoExposureError(public(entry), f"it belongs by its name to {owners[entry]}, and is no exposure.")
         file = fetched(entry)
         with _told_of(public(entry), file):
-            images = inputs(file, reading=reading)
+            images = io.inputs(file, reading=reading)
         return [RemoteSource(entry, k, _named(image, file, public(entry)), reading) for k, image in enumerate(images)]
-    owner = belongs_to(Path(entry))
+    owner = io.belongs_to(Path(entry))
     if owner is not None and os.path.abspath(owner[0]) in paths:
         raise NoExposureError(entry, f"it belongs by its name to {owner[0].name}, and is no exposure.")
-    return inputs(entry, reading=reading)
+    return io.inputs(entry, reading=reading)

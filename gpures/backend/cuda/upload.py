@@ -94,6 +94,7 @@ class Uploader:
         self._next = 0
         self._threads = min(thread_count(), MOST_THREADS)
         self._buffers: queue.SimpleQueue | None = None
+        self._sent: list[Future] = []  # pieces that threads have, or had
 
     def upload(self, arrays: Sequence[Carried]) -> list[int]:
         """Begin to copy arrays into the next slot; when this returns, they have been read.
@@ -132,7 +133,8 @@ class Uploader:
             self._use.wait_event(ready)
         except BaseException:
             # Whoever gets the memory that these copies read and write, they are done by then; and nothing is read from
-            # the caller's arrays any more.
+            # the caller's arrays any more. What was interrupted may be the waiting for those who begin the copies.
+            wait(self._sent)
             self._copy.synchronize()
             raise
         return [start + offset for offset in offsets]
@@ -166,7 +168,7 @@ class Uploader:
         self._buffers = buffers
 
     def _send_by_threads(self, buffers: queue.SimpleQueue, pieces: list[tuple[Carried, int]]) -> None:
-        sent: list[Future] = []
+        sent = self._sent = []
         try:
             for piece in pieces:
                 sent.append(_workers(self._threads).submit(self._send_piece, buffers, piece))
