@@ -178,7 +178,19 @@ class ModelSource:
 
 @dataclass
 class RemoteSource:
-    """An exposure in a file under a URL, which each process that reads it fetches for itself."""
+    """An exposure in a file under a URL, which each process that reads it fetches for itself.
+
+    Attributes
+    ----------
+    url : str
+        The URL, with all that is needed to fetch it.
+    number : int
+        Of the image in the file.
+    image : gpures.io.Input
+        What is known of it, as the process that planned found it.
+    reading : gpures.io.Reading or None
+        What is said about how it is read.
+    """
 
     url: str
     number: int

@@ -194,9 +194,16 @@ def _lengths(steps: np.ndarray, period: Period) -> np.ndarray:
 
 
 def has_long_steps(places: np.ndarray, period: Period, pixels: tuple[np.ndarray, np.ndarray] | None = None) -> bool:
-    """Whether some step between neighbours, in a part (n, m, 2) of a pixel map, is much longer than most of them.
+    """Whether some step between neighbours is much longer than most of them.
 
-    Of a grid that is not even, ``pixels`` has its rows and its columns; then steps are compared by the pixel.
+    Parameters
+    ----------
+    places : ndarray (n, m, 2)
+        Output coordinates of a part of the input pixels.
+    period : Period
+        Of the output.
+    pixels : (ndarray (n,), ndarray (m,)), optional
+        Rows and columns of a grid that is not even; then steps are compared by the pixel.
     """
     for axis in (0, 1):
         of_axis = _lengths(np.diff(places, axis=axis), period)
