@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import scenes
@@ -26,6 +28,14 @@ class Moved(models.Shift):
     def prepare_inputs(self, *inputs, **kwargs):
         inputs, shapes = super().prepare_inputs(*inputs, **kwargs)
         return (inputs[0] + 1.0,), shapes
+
+
+class Called(models.Shift):
+    """A model whose call does something else than its evaluate where few look."""
+
+    def __call__(self, *inputs, **kwargs):
+        (moved,) = np.atleast_1d(super().__call__(*inputs, **kwargs))[None]
+        return np.where(np.abs(moved - 20.0) < 0.25, moved + 1.0, moved)
 
 
 def pixels():
@@ -62,6 +72,13 @@ def test_what_is_not_the_same_is_not_taken(part):
     every = calc_pixmap(wcs, scenes.imaging_wcs((60, 60)), SHAPE, tolerance=0).array()
     coarse = calc_pixmap(wcs, scenes.imaging_wcs((60, 60)), SHAPE).array()
     np.testing.assert_allclose(every, coarse, atol=1e-6)
+
+
+def test_a_call_of_its_own():
+    """Neither is a part that is asked in a way of its own, though most pixels would not show it."""
+    assert plain_evaluation(partial(models.Shift(0.5), with_bounding_box=False)) is not None
+    assert plain_evaluation(partial(Called(0.5), with_bounding_box=False)) is None
+    assert plain_evaluation(partial(Moved(0.5) & models.Identity(1), with_bounding_box=False)) is None
 
 
 def test_transforms_of_others():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import pickle
+import shutil
 import threading
 from dataclasses import replace
 from functools import partial
@@ -222,6 +223,33 @@ def test_what_belongs_to_others_is_left_out(folder, caplog):
     found = find(["memory://own/*.fits"])
     assert [source.name for source in found] == ["e0.fits[PRIMARY]", "e1.fits[PRIMARY]"]
     assert "e0.background.fits" in caplog.text
+
+
+def test_what_belongs_to_one_is_read_with_it(tmp_path, folder):
+    """Weights and masks under URLs of their own are, as beside a file; each process fetches them."""
+    here = tmp_path / "here"
+    here.mkdir()
+    shutil.copy(folder / "e0.fits", here / "e0.fits")
+    shutil.copy(folder / "e1.fits", here / "e1.fits")
+    weight = np.random.default_rng(5).uniform(0.5, 2, SHAPE).astype(np.float32)
+    weight[10:20, 30:40] = 0
+    fits.PrimaryHDU(weight).writeto(here / "e0.weight.fits")
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[40:45] = 1
+    fits.PrimaryHDU(mask).writeto(here / "e0.mask.fits")
+    memory = fsspec.filesystem("memory")
+    for path in here.iterdir():
+        memory.put_file(str(path), f"/own-weights/{path.name}")
+    expected = gpures.mosaic(str(here / "*.fits"), tmp_path / "here.fits", weight_type="ivm", **QUIET)
+    found = find(["memory://own-weights/*.fits"])
+    assert [source.name for source in found] == ["e0.fits[PRIMARY]", "e1.fits[PRIMARY]"]
+    remote._shelves.clear()  # as another process, which goes on with what this one found
+    made = gpures.mosaic(pickle.loads(pickle.dumps(found)), tmp_path / "there.fits", weight_type="ivm", **QUIET)
+    for key in ("data", "wht", "var_rnoise"):
+        np.testing.assert_array_equal(made.model[key], expected.model[key])
+    alone = [f"memory://own-weights/e{k}.fits" for k in range(2)]  # whose copies have nothing beside them
+    other = gpures.mosaic(alone, tmp_path / "alone.fits", weight_type="ivm", **QUIET)
+    assert (other.model["wht"] != made.model["wht"]).any()
 
 
 @pytest.mark.parametrize(

@@ -183,9 +183,9 @@ def belongs_to(path: Path) -> tuple[Path, str] | None:
     return None if owner is None else (path.parent / owner[0], owner[1])
 
 
-def owners_among(names: Iterable[str]) -> dict[str, str]:
-    """Of files in one folder, by name, those that belong to others, and to which."""
-    return {name: owner for name, (owner, _) in _Folder.of(names).owner.items()}
+def owners_among(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Of files in one folder, by name, those that belong to others: to which, and the role as in `belongs_to`."""
+    return _Folder.of(names).owner
 
 
 def why_no_exposure(path: Path) -> str | None:

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -90,7 +91,7 @@ def matching(url: str) -> list[str]:
     return [str(system.unstrip_protocol(name)) for name in found]
 
 
-def fetched(url: str) -> Path:
+def fetched(url: str, companions: Iterable[str] = ()) -> Path:
     """A copy of a file on this machine, which is there until others need its room.
 
     It is fetched once by each process, however often it is asked for, as long as there is room.
@@ -99,6 +100,8 @@ def fetched(url: str) -> Path:
     ----------
     url : str
         Of any file system that fsspec knows: ``https://``, ``s3://``, ``gs://``, and so on.
+    companions : iterable of str, optional
+        URLs of files that lie beside it, and are to lie beside the copy.
 
     Returns
     -------
@@ -114,7 +117,7 @@ def fetched(url: str) -> Path:
     MissingDependencyError
         fsspec, or what it needs for this file system, is not installed.
     """
-    return _shelf().get(url)
+    return _shelf().get(url, companions)
 
 
 def _system_of(url: str) -> tuple[Any, str]:
@@ -145,51 +148,56 @@ class _Shelf:
         self.folder = tempfile.mkdtemp(prefix="gpures-")
         atexit.register(_remove, self.folder, os.getpid())
         self._room = OF_DISK * shutil.disk_usage(self.folder).free
-        self._files: OrderedDict[str, Path] = OrderedDict()
-        self._busy: dict[str, threading.Lock] = {}
+        self._files: OrderedDict[tuple[str, ...], Path] = OrderedDict()  # by its URL and those of its companions
+        self._busy: dict[tuple[str, ...], threading.Lock] = {}
         self._lock = threading.Lock()
         self._number = 0
 
-    def get(self, url: str) -> Path:
+    def get(self, url: str, companions: Iterable[str] = ()) -> Path:
+        urls = url, *companions
         with self._lock:
-            busy = self._busy.setdefault(url, threading.Lock())
+            busy = self._busy.setdefault(urls, threading.Lock())
         with busy:
             with self._lock:
-                if (path := self._files.get(url)) is not None and path.exists():
-                    self._files.move_to_end(url)
+                if (path := self._files.get(urls)) is not None and path.exists():
+                    self._files.move_to_end(urls)
                     return path
                 self._number += 1
                 folder = Path(self.folder, str(self._number))
-            path = self._fetch(url, folder)
+            folder.mkdir()
+            path, *_ = [self._fetch(each, folder) for each in urls]
             with self._lock:
-                self._files[url] = path
-                self._files.move_to_end(url)
+                self._files[urls] = path
+                self._files.move_to_end(urls)
                 self._make_room()
             return path
 
     def _fetch(self, url: str, folder: Path) -> Path:
         name = name_of(url) or "file"
         system, where = _system_of(url)
-        folder.mkdir()
         try:
             system.get_file(where, str(folder / name))
             size = system.info(where).get("size")
             if size is not None and os.path.getsize(folder / name) != size:
                 raise OSError(f"{os.path.getsize(folder / name)} of {size} bytes came")
         except BaseException as error:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)  # with what it would have lain beside
             if isinstance(error, Exception):
                 raise _refused(url, error) from error
             raise
         return folder / name
 
     def _make_room(self) -> None:
-        sizes = {url: os.path.getsize(path) for url, path in self._files.items() if path.exists()}
-        for url in list(self._files):
+        sizes = {
+            urls: sum(file.stat().st_size for file in path.parent.iterdir())
+            for urls, path in self._files.items()
+            if path.exists()
+        }
+        for urls in list(self._files):
             if len(self._files) <= FEWEST or sum(sizes.values()) <= self._room:
                 return
-            shutil.rmtree(self._files.pop(url).parent, ignore_errors=True)
-            sizes.pop(url, None)
+            shutil.rmtree(self._files.pop(urls).parent, ignore_errors=True)
+            sizes.pop(urls, None)
 
 
 def _remove(folder: str, process: int) -> None:

@@ -190,12 +190,15 @@ class RemoteSource:
         What is known of it, as the process that planned found it.
     reading : gpures.io.Reading or None
         What is said about how it is read.
+    companions : tuple of str
+        URLs of what belongs to it, such as its weights.
     """
 
     url: str
     number: int
     image: Input
     reading: Reading | None
+    companions: tuple[str, ...] = ()
 
     def __getattr__(self, name: str) -> Any:
         """What is known of the image."""
@@ -211,7 +214,7 @@ class RemoteSource:
     @property
     def file(self) -> Path:
         """Its file on this machine."""
-        return fetched(self.url)
+        return fetched(self.url, self.companions)
 
     def read(self, arrays: Iterable[str]) -> Mapping[str, Any]:
         """Model with these arrays."""
@@ -346,12 +349,12 @@ def find(
     sources: list[Source] = []
     beside: list[NoExposureError] = []
     paths = {os.path.abspath(entry) for entry in expanded if isinstance(entry, str) and not is_url(entry)}
-    owners = _owners_of(entry for entry in expanded if is_url(entry))
+    remote = _Remote.of(entry for entry in expanded if is_url(entry))
     files = any(isinstance(entry, str) for entry in expanded)
     with shown(progress if files else None, len(expanded), "headers", "file") as show:
         for done, entry in enumerate(expanded, 1):
             try:
-                sources += _sources_in(entry, reading, paths, owners)
+                sources += _sources_in(entry, reading, paths, remote)
             except NoExposureError as error:
                 beside.append(error)
             except (OSError, KeyError, ValueError) as error:
@@ -376,21 +379,42 @@ def _tell_of(
         on_error(str(error.path), error)
 
 
-def _owners_of(urls: Iterable[str]) -> dict[str, str]:
-    """Of URLs in one folder those that belong by their names to others, and to which: see `belongs_to`."""
-    folders: dict[tuple[str, str, str], dict[str, str]] = {}
-    for url in urls:
-        parts = urlsplit(url)
-        folder = parts.scheme, parts.netloc, posixpath.dirname(parts.path)
-        folders.setdefault(folder, {})[name_of(url)] = url
-    return {named[name]: owner for named in folders.values() for name, owner in owners_among(named).items()}
+@dataclass(frozen=True)
+class _Remote:
+    """URLs in one folder that belong by their names to others: see `belongs_to`.
+
+    Attributes
+    ----------
+    owner : dict
+        Of each such URL, the name of the file that it belongs to.
+    companions : dict
+        Of each URL that has such, those which are read with it.
+    """
+
+    owner: dict[str, str] = field(default_factory=dict)
+    companions: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, urls: Iterable[str]) -> _Remote:
+        folders: dict[tuple[str, str, str], dict[str, str]] = {}
+        for url in urls:
+            parts = urlsplit(url)
+            folder = parts.scheme, parts.netloc, posixpath.dirname(parts.path)
+            folders.setdefault(folder, {})[name_of(url)] = url
+        remote = cls()
+        for named in folders.values():
+            for name, (owner, role) in owners_among(named).items():
+                remote.owner[named[name]] = owner
+                if role != "other":
+                    remote.companions.setdefault(named[owner], []).append(named[name])
+        return remote
 
 
 def _sources_in(
-    entry: Any, reading: Reading | None, paths: Collection[str], owners: Mapping[str, str]
+    entry: Any, reading: Reading | None, paths: Collection[str], remote: _Remote
 ) -> Sequence[Source]:
     if isinstance(entry, str):
-        return interruptible(partial(_inputs, entry, reading, paths, owners))
+        return interruptible(partial(_inputs, entry, reading, paths, remote))
     if isinstance(entry, Mapping):
         return [ModelSource(entry)]
     if hasattr(entry, "read") and hasattr(entry, "wcs"):
@@ -400,15 +424,19 @@ def _sources_in(
     )
 
 
-def _inputs(entry: str, reading: Reading | None, paths: Collection[str], owners: Mapping[str, str]) -> Sequence[Source]:
+def _inputs(entry: str, reading: Reading | None, paths: Collection[str], remote: _Remote) -> Sequence[Source]:
     """Exposures of a file, unless it belongs by its name to one of the others, such as a map of its background."""
     if is_url(entry):
-        if entry in owners:
-            raise NoExposureError(public(entry), f"it belongs by its name to {owners[entry]}, and is no exposure.")
-        file = fetched(entry)
+        if entry in remote.owner:
+            raise NoExposureError(public(entry), f"it belongs by its name to {remote.owner[entry]}, and is no exposure.")
+        companions = tuple(remote.companions.get(entry, ()))
+        file = fetched(entry, companions)
         with _told_of(public(entry), file):
             images = io.inputs(file, reading=reading)
-        return [RemoteSource(entry, k, _named(image, file, public(entry)), reading) for k, image in enumerate(images)]
+        return [
+            RemoteSource(entry, k, _named(image, file, public(entry)), reading, companions)
+            for k, image in enumerate(images)
+        ]
     owner = io.belongs_to(Path(entry))
     if owner is not None and os.path.abspath(owner[0]) in paths:
         raise NoExposureError(entry, f"it belongs by its name to {owner[0].name}, and is no exposure.")

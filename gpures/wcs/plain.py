@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ import numpy as np
 __all__ = ["plain_evaluation"]
 
 Evaluation = Callable[..., tuple[np.ndarray, ...]]
+
+# What a model is asked through; of one that does any of these in a way of its own, `evaluate` is not all.
+AROUND = ("__call__", "prepare_inputs", "prepare_outputs", "_pre_evaluate", "_generic_evaluate", "_post_evaluate")
 
 OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
 
@@ -52,12 +55,20 @@ def _of(model: Any) -> Evaluation:
         if model.op not in ("|", "&", *OPERATORS):
             raise _UnknownError
         return _both(model.op, _of(model.left), _of(model.right), model.left.n_inputs)
-    if len(model) > 1:
+    if len(model) > 1 or any(getattr(model, name).__code__.co_filename not in _sources() for name in AROUND):
         raise _UnknownError
     evaluate, parameters = model.evaluate, list(model._param_sets(raw=True))
     if model.n_outputs == 1:
         return lambda *inputs: (evaluate(*inputs, *parameters),)
     return lambda *inputs: evaluate(*inputs, *parameters)
+
+
+@cache
+def _sources() -> frozenset[str]:
+    """Files in which astropy and gwcs say how models are asked."""
+    from astropy.modeling import core, polynomial, tabular
+
+    return frozenset(module.__file__ for module in (core, polynomial, tabular))
 
 
 def _both(op: str, left: Evaluation, right: Evaluation, count: int) -> Evaluation:
