@@ -296,6 +296,28 @@ def test_workers_of_ones_own(tmp_path, paths):
     assert_same(tmp_path / "out.zarr", tmp_path / "whole.zarr")
 
 
+@pytest.mark.parametrize("form", [list, iter, lambda names: "e?.fits"])
+def test_paths_of_a_folder_that_is_not_the_workers(client, tmp_path, paths, monkeypatch, form):
+    """Paths and masks are meant as the caller has them."""
+    folder, names = tmp_path / "here", [path.name for path in paths[:3]]
+    (folder / "masks").mkdir(parents=True)
+    for name in names:
+        (folder / name).symlink_to(paths[0].parent / name)
+        mask = np.zeros((150, 160), np.uint8)
+        mask[20:60] = 1
+        fits.PrimaryHDU(mask).writeto(folder / "masks" / name)
+    monkeypatch.chdir(folder)
+    options = {"masks": "masks/*.fits", **QUIET}
+    gpures.mosaic([folder / name for name in names], tmp_path / "whole.zarr", **options)
+    gpures.mosaic(form(names), "out.zarr", client=client, **options)
+    assert_same(folder / "out.zarr", tmp_path / "whole.zarr")
+    if form is list:
+        cells = [SkyCell("a", *gpures.io.read_mosaic("out.zarr")["wcs"](100.0, 100.0), 200, 200, 0.5)]
+        made = list(mosaic_cells(names, "{cell}.fits", cells, client=client, **options))
+        assert made[0].exposures == 3
+        assert (folder / "a.fits").exists()
+
+
 def test_without_dask(monkeypatch, tmp_path, paths, capsys):
     """What is missing is said, and how to have it."""
     monkeypatch.setitem(sys.modules, "distributed", None)

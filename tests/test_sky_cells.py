@@ -145,6 +145,34 @@ def test_tables(tmp_path, paths, suffix):
         assert [cell.pixel_scale for cell in got] == pytest.approx([cell.pixel_scale for cell in cells], rel=1e-14)
 
 
+def test_pixels_from_one(tmp_path, paths):
+    """The tangent point's pixel as FITS counts it."""
+    cells = cells_along(paths)[:4]
+    table = table_of(cells)
+    table["CRPIX1"], table["CRPIX2"] = table["x_tangent"] + 1, table["y_tangent"] + 1
+    table.remove_columns(["x_tangent", "y_tangent"])
+    table.write(tmp_path / "cells.ecsv")
+    got = read_cells(tmp_path / "cells.ecsv")
+    assert [cell.x for cell in got] == pytest.approx([cell.x for cell in cells])
+    np.testing.assert_allclose(got[1].wcs.wcs.crpix, table[1]["CRPIX1", "CRPIX2"].as_void().tolist(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ({"pixel_scale": -0.1}, "'pixel_scale' of a sky cell must be above 0, got -0.1"),
+        ({"ra": np.nan}, "'ra' of a sky cell must be a finite number, got nan"),
+        ({"nx": 10.5}, "'nx' of a sky cell must be a whole number"),
+        ({"x": 3.0}, "both of 'x' and 'y' or none"),
+        ({"parity": 0}, "'parity' of a sky cell must be -1 or 1"),
+    ],
+)
+def test_what_is_no_cell(what, words):
+    """It is said before anything is made of it."""
+    with pytest.raises(ValueError, match=words):
+        SkyCell(**{"name": "a", "ra": 1.0, "dec": 2.0, "nx": 10, "ny": 10, "pixel_scale": 0.1, **what})
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -152,10 +180,13 @@ def test_tables(tmp_path, paths, suffix):
         (lambda table: table.remove_column("x_tangent"), "only one of the columns"),
         (lambda table: table["name"].__setitem__(1, "cell0"), "two cells of the name 'cell0'"),
         (lambda table: table["name"].__setitem__(1, "../a"), "can't be that of a file"),
-        (lambda table: table["dec"].__setitem__(1, np.nan), "cell 'cell1' has something that is no number"),
-        (lambda table: table["dec"].__setitem__(1, 91.0), "cell 'cell1' is no part of the sky"),
-        (lambda table: table["nx"].__setitem__(1, 0), "cell 'cell1' is no part of the sky"),
-        (lambda table: table["pixel_scale"].__setitem__(1, -1.0), "cell 'cell1' is no part of the sky"),
+        (lambda table: table["dec"].__setitem__(1, np.nan), "row 2: 'dec' of a sky cell must be a finite number"),
+        (lambda table: table["dec"].__setitem__(1, 91.0), "row 2: 'dec' of a sky cell must be from -90 to 90"),
+        (lambda table: table["nx"].__setitem__(1, 0), "row 2: 'nx' of a sky cell must be a whole number of pixels"),
+        (lambda table: table["pixel_scale"].__setitem__(1, -1.0), "row 2: 'pixel_scale' of a sky cell must be above 0"),
+        (lambda table: table.replace_column("nx", table["nx"] + 0.5), "row 1: 'nx' of a sky cell must be a whole"),
+        (lambda table: table.add_column(1.0, name="CRPIX1"), "both of the columns 'x_tangent' and 'crpix1'"),
+        (lambda table: table.add_column(1.0, name="CD1_1"), "column 'CD1_1' is not known"),
         (lambda table: table.remove_rows(slice(None)), "has no rows"),
     ],
 )

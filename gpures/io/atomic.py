@@ -41,6 +41,9 @@ __all__ = [
 NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 NO_NAMELESS = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.ENOSYS, errno.EPERM}
 
+# What writing answers where there is no more room.
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
 # Of Linux: relative to the working folder, and do not replace.
 AT_FDCWD, RENAME_NOREPLACE = -100, 1
 
@@ -184,8 +187,10 @@ class Destination:
     def __enter__(self) -> Destination:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, *_: object) -> None:
         self.close()
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            error.filename = str(self.path)  # which who writes to an open file does not know
 
 
 @contextmanager

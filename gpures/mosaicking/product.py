@@ -11,6 +11,7 @@ from gpures.io import Input
 from gpures.mosaicking.build import build
 from gpures.mosaicking.made import Mosaic
 from gpures.mosaicking.plan import make_plan
+from gpures.mosaicking.workers import seen_by_workers
 from gpures.typing import ModelLike
 
 __all__ = ["mosaic"]
@@ -196,6 +197,7 @@ def mosaic(
     --------
     >>> gpures.mosaic("jw*_cal.fits", "mosaic.fits", pixel_scale=0.03, pixfrac=0.8)  # doctest: +SKIP
     """
+    inputs, beside = seen_by_workers(client, inputs, {"masks": masks, "weights": weights})
     plan = make_plan(
         inputs,
         output,
@@ -212,8 +214,8 @@ def mosaic(
         plane=plane,
         mask_ext=mask_ext,
         weight_ext=weight_ext,
-        masks=masks,
-        weights=weights,
+        masks=beside["masks"],
+        weights=beside["weights"],
         bad_bits=bad_bits,
         wcs=wcs,
         values=values,

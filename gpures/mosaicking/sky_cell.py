@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass
 
 from astropy.wcs import WCS
 
+from gpures.arguments.arrays import got
+from gpures.arguments.values import is_real
 from gpures.wcs.footprint import Footprint, footprint_of
 from gpures.wcs.sky_systems import ICRS
 
@@ -33,6 +36,11 @@ class SkyCell:
         Pixel of the tangent point, from 0, which may lie far outside of the frame; None for its middle.
     parity : int
         -1 where east is to the left of +y, as the sky is seen; 1 where it is to the right.
+
+    Raises
+    ------
+    ValueError
+        One of these is no such number.
     """
 
     name: str
@@ -45,6 +53,24 @@ class SkyCell:
     x: float | None = None
     y: float | None = None
     parity: int = -1
+
+    def __post_init__(self) -> None:
+        for name in ("nx", "ny"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+                raise ValueError(f"'{name}' of a sky cell must be a whole number of pixels, got {got(value)}.")
+        for name in ("ra", "dec", "pixel_scale", "rotation", "x", "y"):
+            value = getattr(self, name)
+            if not (is_real(value) and math.isfinite(value)) and not (name in "xy" and value is None):
+                raise ValueError(f"'{name}' of a sky cell must be a finite number, got {got(value)}.")
+        if (self.x is None) != (self.y is None):
+            raise ValueError(f"A sky cell has both of 'x' and 'y' or none, got {self.x!r} and {self.y!r}.")
+        if self.pixel_scale <= 0:
+            raise ValueError(f"'pixel_scale' of a sky cell must be above 0, got {got(self.pixel_scale)}.")
+        if not -90 <= self.dec <= 90:
+            raise ValueError(f"'dec' of a sky cell must be from -90 to 90 degrees, got {got(self.dec)}.")
+        if self.parity not in (-1, 1):
+            raise ValueError(f"'parity' of a sky cell must be -1 or 1, got {got(self.parity)}.")
 
     @property
     def wcs(self) -> WCS:

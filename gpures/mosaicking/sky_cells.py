@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from gpures.mosaicking.product import mosaic
 from gpures.mosaicking.roman_cells import SkyMap, is_sky_map, roman_sky_map
 from gpures.mosaicking.sky_cell import SkyCell
 from gpures.mosaicking.sources import Source, entries_of, find
-from gpures.mosaicking.workers import each_by_workers, room_of_workers
+from gpures.mosaicking.workers import each_by_workers, room_of_workers, seen_by_workers
 from gpures.reporting.tables import row
 from gpures.wcs.footprint import Footprint, footprint_of
 from gpures.wcs.sky_systems import ICRS
@@ -48,6 +49,12 @@ COLUMNS: dict[str, tuple[tuple[str, ...], str]] = {
     "x": (("x_tangent",), ""),
     "y": (("y_tangent",), ""),
 }
+# As FITS counts pixels, from 1.
+FROM_ONE = {"x_tangent": "crpix1", "y_tangent": "crpix2"}
+
+# Columns that say in another way how a frame lies, which would be passed over.
+OTHER_FRAMES = re.compile(r"(cd|pc|pv|cdelt|crota|ctype|lonpole|latpole|equinox|radesys|parity)\d*(_\d+)?")
+
 OPTIONAL = ("rotation", "x", "y")
 
 # The name of the sky map that romancal has.
@@ -112,7 +119,7 @@ def read_cells(path: str | os.PathLike[str]) -> list[SkyCell]:
         that `astropy.table.Table.read` knows, such as ECSV, CSV or FITS. Columns, whose names may be in capitals:
         ``name``; ``ra``, ``dec`` (tangent point in ICRS, degrees); ``nx``, ``ny`` (pixels); ``pixel_scale`` (arcsec);
         and, if they are there, ``rotation`` (position angle of +y, degrees) and ``x_tangent``, ``y_tangent`` (pixel of
-        the tangent point, from 0; else the middle). Columns with units are converted.
+        the tangent point, from 0; or ``crpix1``, ``crpix2``, from 1; else the middle). Columns with units are converted.
 
     Returns
     -------
@@ -135,6 +142,14 @@ def read_cells(path: str | os.PathLike[str]) -> list[SkyCell]:
         words = " ".join(str(error).split()).partition(" The available formats")[0]
         raise FileError(path, f"can't be read as a table of sky cells: {words}") from error
     known = {name.lower(): name for name in table.colnames}
+    for name, from_one in FROM_ONE.items():
+        if from_one in known:
+            if name in known:
+                raise FileError(path, f"has both of the columns {name!r} and {from_one!r}.")
+            table[name] = np.array(_values(path, table[known[from_one]], ""), float) - 1
+            known[name] = name
+    if other := [name for word, name in known.items() if OTHER_FRAMES.fullmatch(word)]:
+        raise FileError(path, f"column {other[0]!r} is not known: cells have 'pixel_scale' and 'rotation', in ICRS.")
     found: dict[str, Any] = {}
     for name, (called, unit) in COLUMNS.items():
         column = next((known[word] for word in called if word in known), None)
@@ -170,12 +185,11 @@ def _cell(path: Path, number: int, values: dict[str, Any]) -> SkyCell:
         numbers: dict[str, Any] = {key: float(value) for key, value in values.items()}
     except (TypeError, ValueError) as error:
         raise FileError(path, f"cell {name!r} has something that is no number: {error}.") from error
-    if not all(map(math.isfinite, numbers.values())):
-        raise FileError(path, f"cell {name!r} has something that is no number: {numbers}.")
-    if min(numbers["nx"], numbers["ny"]) < 1 or numbers["pixel_scale"] <= 0 or not -90 <= numbers["dec"] <= 90:
-        raise FileError(path, f"cell {name!r} is no part of the sky: {numbers}.")
-    nx, ny = int(numbers.pop("nx")), int(numbers.pop("ny"))
-    return SkyCell(name, nx=nx, ny=ny, **numbers)
+    shape = {key: int(value) if value.is_integer() else value for key, value in numbers.items() if key in ("nx", "ny")}
+    try:
+        return SkyCell(name, **{**numbers, **shape})
+    except ValueError as error:
+        raise FileError(path, f"row {number + 1}: {error}") from error
 
 
 def mosaic_cells(
@@ -225,6 +239,7 @@ def mosaic_cells(
     if taken := [name for name in NOT_OF_CELLS if arguments.get(name) is not None]:
         raise ValueError(f"{taken[0]!r} does not go with sky cells, each of which has its own frame and file.")
     wanted = _wanted(cells)
+    inputs, arguments = seen_by_workers(arguments.get("client"), inputs, arguments)
     entries, models = entries_of(inputs)
     if models is not None:
         raise ValueError("Models from a generator can be looked at only once: give a list of models.")

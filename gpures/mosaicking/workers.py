@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,9 +12,10 @@ from typing import Any
 from gpures.arguments.arrays import got
 from gpures.errors import MissingDependencyError
 from gpures.extras import install
+from gpures.io.remote import is_url
 from gpures.machine.threads import sharing
 
-__all__ = ["connected", "each_by_workers", "results", "room_of_workers", "share", "tasks_by_host"]
+__all__ = ["connected", "each_by_workers", "results", "room_of_workers", "seen_by_workers", "share", "tasks_by_host"]
 
 
 @contextmanager
@@ -65,10 +67,7 @@ def room_of_workers(client: Any, backend: str) -> tuple[int, int | None]:
     TimeoutError
         There are no workers.
     """
-    _distributed()
-    if not hasattr(client, "scheduler_info"):
-        raise TypeError(f"'client' must be a distributed.Client, got {got(client)}.")
-    client.wait_for_workers(1, timeout=60)
+    _wait_for_workers(client)
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     limits = [worker["memory_limit"] / max(1, worker["nthreads"]) for worker in workers if worker["memory_limit"]]
     most = max((worker["nthreads"] for worker in workers), default=1)
@@ -77,11 +76,54 @@ def room_of_workers(client: Any, backend: str) -> tuple[int, int | None]:
     return sum(worker["nthreads"] for worker in workers), int(min(limits)) if limits else None
 
 
+def _wait_for_workers(client: Any) -> None:
+    _distributed()
+    if not hasattr(client, "scheduler_info"):
+        raise TypeError(f"'client' must be a distributed.Client, got {got(client)}.")
+    client.wait_for_workers(1, timeout=60)
+
+
 def _free_on_gpu() -> int | None:
     """Bytes that are free on the GPU of a worker, the one with the least; None where it has none."""
     from gpures.backend.cuda.device import devices
 
     return min((device.free for device in devices()), default=None)
+
+
+def seen_by_workers(client: Any, inputs: Any, reading: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Inputs and masks of a mosaic with whole paths, where workers of a client have another working folder.
+
+    Parameters
+    ----------
+    client : distributed.Client or None
+        Of the workers.
+    inputs : object
+        As `gpures.mosaic` takes them.
+    reading : dict
+        Arguments of `gpures.mosaic`, of which ``masks`` and ``weights`` are patterns of paths.
+
+    Raises
+    ------
+    TypeError, TimeoutError
+        As `room_of_workers`.
+    """
+    if client is None:
+        return inputs, reading
+    _wait_for_workers(client)
+    here = os.getcwd()
+    if all(folder == here for folder in client.run(os.getcwd).values()):
+        return inputs, reading
+
+    def whole(entry: Any) -> Any:
+        if not isinstance(entry, (str, os.PathLike)) or is_url(entry):
+            return entry
+        return os.path.join(here, entry)
+
+    patterns = {name: reading.get(name) for name in ("masks", "weights")}
+    reading = {**reading, **{name: whole(path) for name, path in patterns.items() if path and os.path.dirname(path)}}
+    if isinstance(inputs, (str, os.PathLike, Mapping)) or not isinstance(inputs, Iterable):
+        return whole(inputs), reading
+    return (map(whole, inputs) if isinstance(inputs, Iterator) else [*map(whole, inputs)]), reading
 
 
 def tasks_by_host(client: Any) -> Counter[str]:
