@@ -36,6 +36,11 @@ class Box(NamedTuple):
         return cls(shape[1], -1, shape[0], -1)
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the part, (Ny, Nx), one that is not empty."""
+        return self.ymax - self.ymin + 1, self.xmax - self.xmin + 1
+
+    @property
     def slices(self) -> tuple:
         """Index of the part in an image, or in a stack of such."""
         return (..., slice(self.ymin, self.ymax + 1), slice(self.xmin, self.xmax + 1))

@@ -142,8 +142,7 @@ class MosaicLayout:
 
     def of_part(self, part: Box) -> MosaicLayout:
         """Layout of a part of this frame."""
-        shape = part.ymax - part.ymin + 1, part.xmax - part.xmin + 1
-        return replace(self, shape=shape, frame=self.frame_shape, first=(part.xmin, part.ymin))
+        return replace(self, shape=part.shape, frame=self.frame_shape, first=(part.xmin, part.ymin))
 
     @classmethod
     def of(
@@ -441,8 +440,7 @@ class Accumulators(ABC):
 
     def window_of(self, exposure: Exposure, copies: list | None = None) -> Box:
         """Part of the accumulators that an exposure may contribute to; xmin > xmax where there is none."""
-        parts = [part for _, _, part in (self.copies_of(exposure)[0] if copies is None else copies)]
-        return reduce(Box.united, parts, Box.nothing(self.layout.shape))
+        return united(self.copies_of(exposure)[0] if copies is None else copies, self.layout.shape)
 
     # ---- going back, and copies --------------------------------------------------------------------------------
 
@@ -635,6 +633,11 @@ def copies_in_frame(
     set_drop(record, exposure, kernel, in_memory)
     copies, whole = _cpu.copies(record.ctypes.data, shape[1], shape[0], thread_count())
     return [(x, y, Box(*part)) for x, y, part in copies], whole
+
+
+def united(copies: list[tuple[float, float, Box]], shape: tuple[int, int]) -> Box:
+    """The part of a frame that all copies of an exposure, as of `copies_in_frame`, lie in; it may be empty."""
+    return reduce(Box.united, [part for _, _, part in copies], Box.nothing(shape))
 
 
 def flat_drops_told(count: int, name: str) -> None:

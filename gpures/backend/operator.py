@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from gpures import _cpu
-from gpures.backend.base import copies_in_frame, flat_drops_told
+from gpures.backend.base import copies_in_frame, flat_drops_told, united
 from gpures.box import Box
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.pixmap import exposure_record
@@ -23,7 +24,6 @@ __all__ = [
     "exclusive",
     "index_type",
     "operator_record",
-    "pixels_of",
     "scipy_matrix",
     "window_in_frame",
 ]
@@ -37,11 +37,6 @@ MOST_NARROW = np.iinfo(np.int32).max
 def index_type(*counts: int) -> np.dtype:
     """Type of a matrix' indices, of which these are the largest."""
     return np.dtype(np.int32 if max(counts) <= MOST_NARROW else np.int64)
-
-
-def pixels_of(window: Box) -> int:
-    """Number of pixels in a window."""
-    return (window.xmax - window.xmin + 1) * (window.ymax - window.ymin + 1)
 
 
 def exclusive(counts: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -76,10 +71,7 @@ def window_in_frame(exposure: Exposure, kernel: str, shape: tuple[int, int]) -> 
     shape : (int, int)
         Shape (Ny, Nx) of the frame.
     """
-    window = Box.nothing(shape)
-    for _, _, part in copies_in_frame(exposure, kernel, shape)[0]:
-        window = window.united(part)
-    return window
+    return united(copies_in_frame(exposure, kernel, shape)[0], shape)
 
 
 def operator_record(exposure: Exposure, window: Box) -> np.ndarray:
@@ -124,7 +116,7 @@ class CPUOperator:
 
     def __init__(self, exposure: Exposure, kernel: str, frame: tuple[int, int], window: Box, device: Any = None):
         self.window, self.shape = window, exposure.shape
-        rows, pixels = pixels_of(window), exposure.shape[0] * exposure.shape[1]
+        rows, pixels = math.prod(window.shape), math.prod(exposure.shape)
         record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
         set_drop(record, exposure, kernel, in_memory)
         set_weights(record, exposure, in_memory)

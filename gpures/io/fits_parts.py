@@ -192,7 +192,7 @@ class FITSMosaic:
 
     def write_empty(self, box: Box) -> None:
         """Write a part of all images in which nothing is."""
-        width, height = box.xmax - box.xmin + 1, box.ymax - box.ymin + 1
+        height, width = box.shape
         for plane in self._planes.values():
             if not _is_zero(stored(np.array(plane.fill, plane.dtype))):
                 row = np.full((1, width), plane.fill, plane.dtype)

@@ -232,7 +232,7 @@ class ZarrMosaic:
             raise ValueError(f"'name' must be one of {', '.join(self._arrays)}, got {got(name)}.")
         box = self._checked_box(box)
         place = self._arrays[name]
-        expected = (*place.shape[:-2], box.ymax - box.ymin + 1, box.xmax - box.xmin + 1)
+        expected = (*place.shape[:-2], *box.shape)
         if not hasattr(array, "dtype") or array.dtype.newbyteorder("=") != place.dtype:
             raise TypeError(f"'array' of {name!r} must be an array of {place.dtype}, got {got(array)}.")
         if tuple(array.shape) != expected:

@@ -48,8 +48,8 @@ def plan_text(plan: Plan) -> str:
     lines.append(fact("memory", _memory(plan)))
     if plan.tiles:
         largest = plan.tiles[0]  # others end at the edges of the frame
-        sides = f"{largest.xmax - largest.xmin + 1} x {largest.ymax - largest.ymin + 1}"
-        lines.append(fact("tiles", f"{len(plan.tiles)} of up to {sides} pixels"))
+        ny, nx = largest.shape
+        lines.append(fact("tiles", f"{len(plan.tiles)} of up to {nx} x {ny} pixels"))
     if plan.checkpoint is not None:
         lines.append(fact("checkpoint", f"{plan.checkpoint}, after every {plan.checkpoint_every} exposures"))
     return "\n".join(lines)

@@ -169,7 +169,7 @@ def drizzled_psf(
     geometry.warn_of_kernel(stacklevel=2)
     column, row, half = math.floor(x + 0.5), math.floor(y + 0.5), side // 2
     box = Box(column - half, column + half, row - half, row + half).common(Box.whole(geometry.shape))
-    shape = box.ymax - box.ymin + 1, box.xmax - box.xmin + 1
+    shape = box.shape
     sums, weights, names = np.zeros(shape), np.zeros(shape), []
     for given, star in zip(geometry.exposures, stars, strict=True):
         placed = geometry.placed(given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,6 @@ from gpures.backend.operator import (
     exclusive,
     index_type,
     operator_record,
-    pixels_of,
     scipy_matrix,
 )
 from gpures.box import Box
@@ -50,7 +50,7 @@ class CUDAOperator:
     def __init__(self, exposure: Exposure, kernel: str, frame: tuple[int, int], window: Box, device: int):
         self.window, self.shape, self._number = window, exposure.shape, device
         with self._device("making an operator") as on:
-            rows = pixels_of(window)
+            rows = math.prod(window.shape)
             index = np.dtype(np.int32)
             _check_memory(on, 8 * rows, exposure.name)
             kept: list[Any] = []
@@ -65,7 +65,7 @@ class CUDAOperator:
             counted = counts.get()
             flat_drops_told(int(flat.get()[0]), exposure.name)
             entries = int(counted.sum(dtype=np.int64))
-            if index_type(entries, rows, exposure.shape[0] * exposure.shape[1]) != index:
+            if index_type(entries, rows, math.prod(exposure.shape)) != index:
                 raise MemoryError(
                     f"The operator of {exposure.name} has {entries} entries in {rows} rows, and on a GPU they are "
                     "counted to 2147483647: use backend='cpu', or take a smaller frame or a part of the exposure."
@@ -108,7 +108,7 @@ class CUDAOperator:
         if self.weights.size:
             with self._device("drizzling by an operator") as on:
                 address = np.uint64(0) if image is None else image
-                on.call("add_products", pixels_of(self.window), self._record, address, sums, np.int64(sums.shape[1]))
+                on.call("add_products", math.prod(self.window.shape), self._record, address, sums, np.int64(sums.shape[1]))
 
     def matrix(self, shape: tuple[int, int], to_host: bool = True) -> Any:
         """The matrix as scipy's, or as CuPy's over the same memory.
