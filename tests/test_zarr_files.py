@@ -156,7 +156,7 @@ def test_the_file_of_another_kind(tmp_path):
     assert is_of(shutil.move(tmp_path / "m.fits", tmp_path / "m.zarr"), OLD)
 
 
-@pytest.mark.parametrize("where", ["zarr_writer.make_overview", "atomic_folder.sync", "zarr_writer.units_of"])
+@pytest.mark.parametrize("where", ["zarr_overviews.Overview.make", "atomic_folder.sync", "zarr_writer.units_of"])
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_what_fails_leaves_the_old_one(tmp_path, monkeypatch, where, error):
     """Whatever happens before the end, what was there stays, and nothing else."""

@@ -12,7 +12,7 @@ import itertools
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,16 @@ import numpy as np
 from gpures.io.zarr_layout import is_filled
 from gpures.machine.threads import thread_count
 
-__all__ = ["MOST_THREADS", "fill_of_overview", "is_kept", "levels_of", "make_overview"]
+__all__ = ["MOST_THREADS", "Overview", "by_threads", "fill_of_overview", "is_kept", "levels_of"]
 
 # Side of the last one, pixels, at most.
 SMALLEST = 1024
 
 # Each has some chunks in memory.
 MOST_THREADS = 8
+
+# Rows of an overview that are made at a time, so that what is between is in a core's cache.
+ROWS = 32
 
 
 def is_kept(name: str) -> bool:
@@ -63,10 +66,11 @@ def levels_of(shape: tuple[int, int]) -> list[int]:
     return levels
 
 
-def make_overview(images: Mapping[str, Any], smaller: Mapping[str, Any], fill: Mapping[str, np.ndarray]) -> None:
-    """Make versions of half the side, some chunks at a time.
+@dataclass(frozen=True)
+class Overview:
+    """Versions of half the side, which are made of some chunks at a time, by whoever has time.
 
-    Parameters
+    Attributes
     ----------
     images : mapping
         Arrays of a store by name, (Ny, Nx) or (planes, Ny, Nx).
@@ -74,52 +78,68 @@ def make_overview(images: Mapping[str, Any], smaller: Mapping[str, Any], fill: M
         Those to be written to, of half the side.
     fill : mapping
         What pixels are that are not written.
+    pixels : mapping
+        Images that are in memory, of those in the store.
     """
-    (ny, nx), (rows, columns) = smaller["data"].shape, smaller["data"].chunks
-    places = [
-        (slice(y, min(y + rows, ny)), slice(x, min(x + columns, nx)))
-        for y, x in itertools.product(range(0, ny, rows), range(0, nx, columns))
-    ]
-    with ThreadPoolExecutor(min(thread_count(), MOST_THREADS)) as pool:
-        for _ in pool.map(partial(_make_chunk, images, smaller, fill), places):
-            pass
 
+    images: Mapping[str, Any]
+    smaller: Mapping[str, Any]
+    fill: Mapping[str, np.ndarray]
+    pixels: Mapping[str, np.ndarray]
 
-def _make_chunk(
-    images: Mapping[str, Any], smaller: Mapping[str, Any], fill: Mapping[str, np.ndarray], place: tuple[slice, slice]
-) -> None:
-    whole = tuple(slice(2 * part.start, 2 * part.stop) for part in place)
-    weight = _weight_of(images, whole)
-    for name, array in smaller.items():
-        for plane in itertools.product(*map(range, array.shape[:-2])):
-            if array.dtype.kind != "f":
-                if _is_unwritten(images[name], plane, whole):
+    @property
+    def places(self) -> list[tuple[slice, slice]]:
+        """Parts that are made at a time."""
+        (ny, nx), (rows, columns) = self.smaller["data"].shape, self.smaller["data"].chunks
+        return [
+            (slice(y, min(y + rows, ny)), slice(x, min(x + columns, nx)))
+            for y, x in itertools.product(range(0, ny, rows), range(0, nx, columns))
+        ]
+
+    def make(self, place: tuple[slice, slice]) -> None:
+        """Make one of them."""
+        whole = tuple(slice(2 * part.start, 2 * part.stop) for part in place)
+        weight = self._weights(whole)
+        total = None if weight is None else _sums(weight)
+        for name, array in self.smaller.items():
+            for plane in itertools.product(*map(range, array.shape[:-2])):
+                if array.dtype.kind != "f":
+                    if _is_unwritten(self.images[name], plane, whole):
+                        continue
+                    made = self._pixels(name, (*plane, *whole))[::2, ::2]
+                elif weight is None or total is None:
                     continue
-                made = images[name][(*plane, *whole)][::2, ::2]
-            elif weight is None:
-                continue
-            else:
-                made = _sums(weight) / 4 if name == "wht" else _means(images[name][(*plane, *whole)], weight)
-            made = np.ascontiguousarray(made, array.dtype)
-            if not is_filled(made, fill[name]):
-                array[(*plane, *place)] = made
+                else:
+                    made = total / 4 if name == "wht" else _means(self._pixels(name, (*plane, *whole)), weight, total)
+                made = np.ascontiguousarray(made, array.dtype)
+                if not is_filled(made, self.fill[name]):
+                    array[(*plane, *place)] = made
+
+    def _pixels(self, name: str, where: tuple[Any, ...]) -> np.ndarray:
+        return self.pixels.get(name, self.images[name])[where]
+
+    def _weights(self, whole: tuple[slice, ...]) -> np.ndarray | None:
+        """Weights, float64, and 0 where there is no pixel; None where there is none at all.
+
+        Those of the Lanczos kernels that are negative are left out.
+        """
+        data, weights = self.images["data"], self.images.get("wht")
+        if _is_unwritten(data, (), whole) and not np.isfinite(data.fill_value):
+            return None
+        if weights is not None and weights.fill_value == 0 and _is_unwritten(weights, (), whole):
+            return None
+        there = np.isfinite(self._pixels("data", whole))
+        if weights is None:
+            return there.astype(np.float64)
+        weight = self._pixels("wht", whole).astype(np.float64)
+        return np.where(there & (weight > 0) & (weight < np.inf), weight, 0.0)
 
 
-def _weight_of(images: Mapping[str, Any], whole: tuple[slice, ...]) -> np.ndarray | None:
-    """Weights, float64, and 0 where there is no pixel; None where there is none at all.
-
-    Those of the Lanczos kernels that are negative are left out.
-    """
-    data, weights = images["data"], images.get("wht")
-    if _is_unwritten(data, (), whole) and not np.isfinite(data.fill_value):
-        return None
-    if weights is not None and weights.fill_value == 0 and _is_unwritten(weights, (), whole):
-        return None
-    there = np.isfinite(data[whole])
-    if weights is None:
-        return there.astype(np.float64)
-    weight = weights[whole].astype(np.float64)
-    return np.where(there & (weight > 0) & (weight < np.inf), weight, 0.0)
+def by_threads(overview: Overview) -> None:
+    """Make all of an overview."""
+    with ThreadPoolExecutor(min(thread_count(), MOST_THREADS)) as pool:
+        for _ in pool.map(overview.make, overview.places):
+            pass
 
 
 def _is_unwritten(array: Any, plane: tuple[int, ...], whole: tuple[slice, ...]) -> bool:
@@ -130,12 +150,20 @@ def _is_unwritten(array: Any, plane: tuple[int, ...], whole: tuple[slice, ...]) 
     return not any(os.path.exists(f"{folder}/{row}/{column}") for row, column in itertools.product(*numbers))
 
 
-def _means(pixels: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Weighted means of those pixels that are numbers."""
-    known = np.isfinite(pixels)
-    weight = np.where(known, weight, 0.0)
-    total, sums = _sums(weight), _sums(np.where(known, pixels, 0.0) * weight)
-    return np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0)
+def _means(pixels: np.ndarray, weight: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Means of those pixels that are numbers, over squares of which these are the weights and their sums."""
+    means = np.full(total.shape, np.nan)
+    for first in range(0, len(total), ROWS):
+        rows, half = slice(2 * first, 2 * (first + ROWS)), slice(first, first + ROWS)
+        known, of_row, of_square = np.isfinite(pixels[rows]), weight[rows], total[half]
+        with np.errstate(invalid="ignore"):  # infinity by 0
+            weighted = pixels[rows] * of_row
+        if not known.all():
+            weighted[~known] = 0.0
+            if not (known | (of_row == 0)).all():
+                of_square = _sums(np.where(known, of_row, 0.0))
+        np.divide(_sums(weighted), of_square, out=means[half], where=of_square > 0)
+    return means
 
 
 def _sums(image: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from numbers import Integral
@@ -39,7 +39,7 @@ from gpures.io.zarr_layout import (
     needs,
     why_no_mosaic,
 )
-from gpures.io.zarr_overviews import MOST_THREADS, fill_of_overview, is_kept, levels_of, make_overview
+from gpures.io.zarr_overviews import MOST_THREADS, Overview, by_threads, fill_of_overview, is_kept, levels_of
 from gpures.machine.threads import thread_count
 
 __all__ = ["ZarrMosaic", "folder_for"]
@@ -121,6 +121,7 @@ class ZarrMosaic:
             raise ValueError(f"'fill' has values for {sorted(unknown)}, and the planes are {sorted(planes)}.")
         self._fill = {name: _fill_of(name, _checked_type(name, dtype), fill) for name, dtype in planes.items()}
         self._in_fits = in_fits
+        self._in_memory: dict[str, np.ndarray] = {}
         self._arrays = self._layout(context_planes)
 
     @classmethod
@@ -237,6 +238,7 @@ class ZarrMosaic:
             raise TypeError(f"'array' of {name!r} must be an array of {place.dtype}, got {got(array)}.")
         if tuple(array.shape) != expected:
             raise ValueError(f"'array' of {name!r} must have the shape {expected}, got {tuple(array.shape)}.")
+        self._in_memory = {}
         for chunk in self._chunks_in(box):
             within = Box(chunk.xmin - box.xmin, chunk.xmax - box.xmin, chunk.ymin - box.ymin, chunk.ymax - box.ymin)
             pixels = np.ascontiguousarray(as_host(array[within.slices]), place.dtype)
@@ -287,6 +289,7 @@ class ZarrMosaic:
                 # From a GPU by this thread, whose device and stream they are of.
                 arrays = [as_host(images[name][box.slices]) for name, box in several]
                 list(pool.map(self.write, *zip(*several, strict=True), arrays))
+        self._in_memory = {name: image for name, image in images.items() if type(image) is np.ndarray}
 
     def write_empty(self, box: Box) -> None:
         """Write a part of all images in which nothing is, which takes no room.
@@ -318,6 +321,7 @@ class ZarrMosaic:
         header: Mapping[str, Any] | None = None,
         history: Sequence[str] = (),
         creator: str | None = None,
+        make: Callable[[Overview], None] = by_threads,
     ) -> None:
         """Make the overviews, write what is told of the mosaic, and give it its name.
 
@@ -329,6 +333,8 @@ class ZarrMosaic:
             As `gpures.io.write` takes them.
         creator : str, optional
             Program that made it; by default this version of gpures.
+        make : callable, optional
+            Makes an overview; by default threads do.
 
         Raises
         ------
@@ -344,14 +350,15 @@ class ZarrMosaic:
         self._drop_empty()
         told = self.told(facts or {}, unit, exposures, header or {}, history, creator)
         root = zarr.open_group(zarr.storage.LocalStore(self._part), mode="r+", zarr_format=3)
-        before = self._arrays
+        before, pixels = self._arrays, self._in_memory
         for level in told["overviews"]:
             fill = {name: fill_of_overview(name, each) for name, each in self._fill.items() if not is_kept(name)}
             smaller = {
                 name: _array(root, f"{OVERVIEWS}/{level}/{name}", _smaller(before[name].shape), value, self._chunks)
                 for name, value in fill.items()
             }
-            make_overview(before, smaller, fill)
+            make(Overview(before, smaller, fill, pixels))
+            pixels = {}
             for array in smaller.values():
                 array.update_attributes(self._written(array))
             before = smaller
@@ -363,7 +370,7 @@ class ZarrMosaic:
             warnings.simplefilter("ignore")
             zarr.consolidate_metadata(zarr.storage.LocalStore(self._part), zarr_format=3)
         self._destination.publish()
-        self._destination = None
+        self._destination, self._in_memory = None, {}
 
     def _drop_empty(self) -> None:
         """Have no images in which nothing is, other than those that are always there."""
@@ -455,7 +462,7 @@ class ZarrMosaic:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_destination": None, "_in_fits": None}
+        return {**vars(self), "_destination": None, "_in_fits": None, "_in_memory": {}}
 
 
 def _array(group: Any, name: str, shape: tuple[int, ...], fill: np.ndarray, side: int) -> Any:
