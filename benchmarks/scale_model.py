@@ -28,7 +28,7 @@ from gpures.backend.base import BITS_PER_PLANE, MosaicLayout
 from gpures.bench.machine import commit
 from gpures.box import Box
 from gpures.mosaicking.distributed import batch_of, tree
-from gpures.mosaicking.plan import OF_WORKER, TILES_FOR_TASK
+from gpures.mosaicking.plan import OF_WORKER
 from gpures.mosaicking.tiling import GRAIN, tiles_of
 
 RESULTS = Path(__file__).with_name("results")
@@ -240,7 +240,7 @@ class Problem:
         while True:
             pixels = self.tile_pixels
             if pixels is None:
-                pixels = min(self.side**2 / (TILES_FOR_TASK * tasks), memory * OF_WORKER / self.per_pixel(planes))
+                pixels = min(self.side**2 / tasks, memory * OF_WORKER / self.per_pixel(planes))
             tiles = tiles_of((self.side, self.side), max(pixels, GRAIN**2))
             if self.context != "own":
                 return tiles, planes
@@ -256,7 +256,7 @@ def _planes(exposures: int) -> int:
 
 @dataclass
 class Task:
-    """A task: of "add", "merge" and "write"."""
+    """A task: of "add", "merge", and "write", which adds all exposures of a tile or merges the last two parts before."""
 
     number: int
     name: str
@@ -280,9 +280,12 @@ def graph(numbers: Sequence[Sequence[int]], batch: int) -> list[Task]:
     def merge(*pair: int, name: str) -> int:
         return submit("merge", name, needs=list(pair))
 
+    def write(chosen: Sequence[int], *parts: int, name: str) -> int:
+        return submit("write", name, sources=list(chosen), needs=list(parts))
+
     for k, chosen in enumerate(numbers):
         if chosen:
-            submit("write", f"write-tile{k}", needs=[tree(k, chosen, batch, add, merge)])
+            tree(k, chosen, batch, add, merge, write)
     return tasks
 
 
@@ -481,11 +484,11 @@ class Simulation:
         self.parts[task.number] = both
 
     def _write(self, task: Task, worker: int) -> Iterator[float]:
-        (part,) = (self.parts.pop(need) for need in task.needs)
-        tile = self.tiles[task.tile]
+        yield from self._merge(task, worker) if task.needs else self._add(task, worker)
+        part, tile = self.parts.pop(task.number), self.tiles[task.tile]
         written = self.bytes_of_file(tile, part.sources)
         self._hold(worker, 0, 2 * self._takes(part, tile))
-        copies = 8 * area(part.box) * self.part_bytes / self.rates.memory_rate
+        copies = 4 * area(part.box) * self.part_bytes / self.rates.memory_rate
         images = (IMAGES_WRITTEN + self.planes) * NUMBER * area(tile)
         finish = area(tile) * self.rates.finish_s
         yield self._spend(memory=copies, bus=images / self.rates.bus, finish=finish)

@@ -102,7 +102,7 @@ def test_the_same_by_workers(client, tmp_path, paths, options):
     """All planes, times, records and headers."""
     whole = gpures.mosaic(paths, tmp_path / "whole.zarr", **QUIET | options)
     made = gpures.mosaic(paths, tmp_path / "out.zarr", client=client, **QUIET | options)
-    assert len(made.plan.tiles) > 3
+    assert len(made.plan.tiles) > 2
     assert_same(tmp_path / "out.zarr", tmp_path / "whole.zarr")
     assert made.added == whole.added
     assert (made.pixels, made.data_pixels, made.used) == (whole.pixels, whole.data_pixels, whole.used)

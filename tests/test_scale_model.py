@@ -54,8 +54,8 @@ def reaching(mosaic, tile):
 
 def test_exposures_of_a_task():
     """All of a tile, where there are tiles for all workers; fewer where there are not; never very many, or few."""
-    assert batch_of([20, 12], 1) == 20
-    assert batch_of([20, 12], 2) == 10
+    assert batch_of([20, 12], 2) == 20
+    assert batch_of([20, 12], 4) == 10
     assert batch_of([20, 12], 10) == FEWEST
     assert batch_of([1000], 1) == 32
     assert batch_of([], 1) == FEWEST
@@ -141,7 +141,8 @@ def test_each_exposure_is_once_in_each_tile(kind, context, batch, workers):
     assert row["bytes"]["read"] == sum(map(len, expected.values())) * 20 * DETECTOR**2
     tasks = sum(-(-len(chosen) // batch) for chosen in expected.values())
     written = sum(bool(chosen) for chosen in expected.values())
-    assert row["tasks"] == {"add": tasks, "merge": tasks - written, "write": written}
+    alone = sum(0 < len(chosen) <= batch for chosen in expected.values())  # in one task
+    assert row["tasks"] == {"add": tasks - alone, "merge": tasks + alone - 2 * written, "write": written}
     images = sum(24 * model.area(done.tiles[k]) for k, chosen in expected.items() if chosen)
     assert row["bytes"]["written"] == images + sum(context_bytes(mosaic, done, k) for k in expected)
     assert done.held == [0] * workers
@@ -202,21 +203,21 @@ def test_one_worker_takes_the_sum_of_all_tasks(kind, context):
     seconds, boxes = 0.0, {}
     for task in done.tasks:
         tile = done.tiles[task.tile]
-        if task.kind == "add":
+        if task.sources:
             inside = [mosaic.exposures[number].common(tile) for number in task.sources]
             pixels = sum(map(model.area, inside))
             each = 20 * DETECTOR**2 * (1 / rates.read_worker + 1 / rates.bus) + rates.host_s
             seconds += len(inside) * each + pixels * rates.pass_s
             seconds += layout * model.area(tile) / rates.memory_rate if kind == "gpu" else 0
             boxes[task.number] = reduce(Box.united, inside)
-        elif task.kind == "merge":
+        else:
             one, other = (boxes[need] for need in task.needs)
             read = 4 * part * model.area(one) + (part + 2 * 32) * model.area(other)
             seconds += read / rates.memory_rate
             boxes[task.number] = one.united(other)
-        else:
+        if task.kind == "write":
             pixels = model.area(tile)
-            seconds += 8 * part * model.area(boxes[task.needs[0]]) / rates.memory_rate + pixels * rates.finish_s
+            seconds += 4 * part * model.area(boxes[task.number]) / rates.memory_rate + pixels * rates.finish_s
             seconds += (24 + 4 * planes) * pixels / rates.bus
             seconds += (24 * pixels + context_bytes(mosaic, done, task.tile)) / rates.write_worker
     assert done.now == pytest.approx(seconds, rel=1e-9)
@@ -232,11 +233,11 @@ def test_many_workers_take_the_longest_way(levels):
     add = 4 * (20 * pixels / rates.read_worker + rates.host_s + pixels * rates.pass_s)
     move = 32 * pixels * (1 / rates.comm_worker + 4 / rates.memory_rate)
     merge = (4 + 1 + 2) * 32 * pixels / rates.memory_rate
-    write = pixels * (8 * 32 / rates.memory_rate + rates.finish_s + 24 / rates.write_worker)
+    write = pixels * (4 * 32 / rates.memory_rate + rates.finish_s + 24 / rates.write_worker)
     way = add + levels * (move + merge) + write
     assert run(mosaic, workers=100, scheduler_s=0.0, **unlimited).now == pytest.approx(way, rel=1e-9)
     late = run(mosaic, workers=100, scheduler_s=1e-3, **unlimited).now
-    assert way + 1e-3 * (levels + 2) <= late <= way + 1e-3 * 2 * 2 ** (levels + 1)
+    assert way + 1e-3 * (levels + 1) <= late <= way + 1e-3 * 2 * 2 ** (levels + 1)
 
 
 def test_what_all_share_limits_them():

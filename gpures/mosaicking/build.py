@@ -19,7 +19,7 @@ from gpures.mosaicking.checkpoints import Checkpoints
 from gpures.mosaicking.cleaner import Cleaner
 from gpures.mosaicking.content import content_of, idle_exposures, pixels_with_data, resampler_of
 from gpures.mosaicking.continuing import OPTIONS, as_text
-from gpures.mosaicking.distributed import Distributed
+from gpures.mosaicking.distributed import Distributed, overview_by_workers
 from gpures.mosaicking.headers import keywords_of
 from gpures.mosaicking.history import history_of
 from gpures.mosaicking.made import Mosaic
@@ -173,6 +173,7 @@ def _in_tiles(plan: Plan, progress: Any, client: Any, seconds: dict[str, float])
                 exposures=records,
                 header=header,
                 history=history_of(plan.call, plan.options),
+                **({} if client is None else {"make": partial(overview_by_workers, client)}),
             )
     return Mosaic(
         model=cast(MosaicModel, facts),

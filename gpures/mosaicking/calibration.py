@@ -14,7 +14,7 @@ What a header says is used where it says it, and what can't be put right is an e
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -110,6 +110,7 @@ class Calibration:
     count_time: float | None = None
     comes_one_by_one: bool = False
     _said: set[str] = field(default_factory=set, repr=False, init=False)
+    _answers: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False, init=False, compare=False)
 
     def join(self, source: Source) -> None:
         """Take the first exposures for what the others are compared with."""
@@ -164,18 +165,18 @@ class Calibration:
 
     def of_units(self, source: Source) -> float:
         """What the unit of an exposure makes of it."""
-        if units.is_logarithmic(source.unit):
+        if self._asked(units.is_logarithmic, source.unit):
             raise FileError(
                 source.path,
                 f"the unit of {source.name} is {source.unit!r}, and an average of magnitudes or other logarithms means "
                 "nothing: convert them to fluxes.",
             )
-        if units.parsed(source.unit) is None:
+        if self._asked(_is_none, source.unit):
             if self.unit is not None:
                 words = f"{source.name} has no unit: it is taken for {self.unit_of_exposures!r}, as in {self.of_unit}."
                 self.say(words, "no unit beside others")
             return 1.0
-        factor = units.factor_between(_over_time(source.unit), _over_time(self.unit_of_exposures))
+        factor = self._asked(_factor_between, source.unit, self.unit_of_exposures)
         if factor is not None:
             return factor
         self.mixed(
@@ -187,9 +188,18 @@ class Calibration:
 
     def time(self, source: Source) -> float | None:
         """The time that an exposure's values grew with: 1 for a rate; None where it matters and nobody knows it."""
-        unit = self.unit_of_exposures if units.parsed(source.unit) is None else source.unit
-        may_be_counts = units.is_count(unit) or (units.per(unit) == "unknown" and source.kind != "model")
+        unit = self.unit_of_exposures if self._asked(_is_none, source.unit) else source.unit
+        may_be_counts = self._asked(units.is_count, unit)
+        may_be_counts = may_be_counts or (self._asked(units.per, unit) == "unknown" and source.kind != "model")
         return source.count_time if may_be_counts else 1.0
+
+    def _asked(self, ask: Callable[..., Any], *of: Any) -> Any:
+        """What a function tells of units, most of which are the same in all exposures: astropy takes its time."""
+        if not all(isinstance(unit, (str, type(None))) for unit in of):
+            return ask(*of)
+        if (ask, of) not in self._answers:
+            self._answers[ask, of] = ask(*of)
+        return self._answers[ask, of]
 
     def mixed(self, source: Source, words: str) -> None:
         """Refuse an exposure that can't be brought to the scale of the others, unless that is allowed."""
@@ -226,6 +236,16 @@ class Calibration:
         if time is not None and (is_unknown or units.is_count(self.unit)):
             found[COUNT_TIME] = (time, "[s] exposure time that the values are of")
         return found
+
+
+def _is_none(unit: Any) -> bool:
+    """Whether it is no unit."""
+    return units.parsed(unit) is None
+
+
+def _factor_between(unit: Any, other: Any) -> float | None:
+    """What values in one unit are multiplied by to be in another, counts being over time in both."""
+    return units.factor_between(_over_time(unit), _over_time(other))
 
 
 def _over_time(unit: Any) -> Any:

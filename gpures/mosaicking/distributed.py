@@ -7,14 +7,17 @@ written as a whole. What each knows of exposures and times travels with the part
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from gpures.box import Box
 from gpures.exposure.options import Options
+from gpures.io.zarr_overviews import Overview, by_threads
 from gpures.mosaicking.content import content_of, pixels_with_data
 from gpures.mosaicking.plan import Plan
 from gpures.mosaicking.scale import Scales
@@ -23,10 +26,10 @@ from gpures.mosaicking.stores import Store
 from gpures.mosaicking.stream import Stream
 from gpures.mosaicking.tiled import TileByTile, Tiled, Told, idle_in, resampler_in_tiles
 from gpures.mosaicking.twice import alike
-from gpures.mosaicking.workers import results, share, tasks_by_host
+from gpures.mosaicking.workers import each_by_workers, results, share, tasks_by_host
 from gpures.resample.resampler import MODEL_ERRORS
 
-__all__ = ["Distributed", "batch_of", "tree"]
+__all__ = ["Distributed", "batch_of", "overview_by_workers", "tree"]
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +37,8 @@ log = logging.getLogger(__name__)
 # done them for nothing.
 FEWEST, MOST = 4, 32
 
-# Tasks that add exposures, for each task that is done at a time.
-ADDS_FOR_TASK = 2
+# How many more than its share of them a worker may add in one task, as parts have to be merged.
+MORE_THAN_SHARE = 1.25
 
 
 @dataclass(frozen=True)
@@ -131,56 +134,71 @@ class Written:
 def added(job: Job, tile: Box, numbers: Sequence[int]) -> Part:
     """Add some exposures to a tile."""
     with share(job.tasks_of_host):
-        resample = job.resampler()
-        resample.begin(tile, len(job.sources))
-        content = partial(content_of, options=job.options, flag_names=job.flag_names)
-        stream = Stream([], job.arrays, job.scales, job.skip_bad, content, alike_in=job.alike)
-        told: dict[int, Told] = {}
-        taken = 0
-        for number in numbers:
-            source = job.sources[number]
-            model = stream.taken(source)
-            if model is not None:
-                taken += 1
-                try:
-                    resample.add(number, model, None)
-                except MODEL_ERRORS as error:
-                    stream.on_error(taken - 1, error)
-                    model = None
-            if model is None:
-                told[number] = Told(None, why=stream.skipped[-1][1])
-            else:
-                ny, nx = source.shape
-                digests = stream.digests(taken - 1)
-                told[number] = Told(stream.record(taken - 1), resample.times(number), ny * nx, digests)
-            del model
-        accumulators = resample.accumulated()
-        return Part(accumulators if accumulators.passes else None, told)
+        return _added(job, tile, numbers)
 
 
 def merged(job: Job, one: Part, other: Part) -> Part:
     """Merge two parts of a tile, which are not changed."""
     with share(job.tasks_of_host):
-        told = one.told | other.told
-        if one.accumulators is None or other.accumulators is None:
-            return Part(other.accumulators if one.accumulators is None else one.accumulators, told)
-        accumulators = one.accumulators.copy()
-        accumulators.merge(other.accumulators, 0, len(job.sources))  # whose bits are those of the whole already
-        return Part(accumulators, told)
+        return _merged(job, one, other)
 
 
-def written(job: Job, tile: Box, part: Part, store: Store) -> Written:
-    """Write a tile that has all its exposures."""
+def written(job: Job, tile: Box, store: Store, numbers: Sequence[int], *parts: Part) -> Written:
+    """Write a tile that has all its exposures: those of two parts, or else these, which are added."""
     with share(job.tasks_of_host):
+        part = _merged(job, *parts) if parts else _added(job, tile, numbers)
+        told, accumulators = part.told, part.accumulators
+        if any(accumulators is each.accumulators for each in parts):  # which may be needed again
+            accumulators = accumulators and accumulators.copy()
+        del part
         resample = job.resampler()
         resample.begin(tile, len(job.sources))
-        if part.accumulators is not None:
-            resample.go_on_with(part.accumulators)
+        if accumulators is not None:
+            resample.go_on_with(accumulators)
+            del accumulators
         images = resample.finished()
         for name, image in images.items():
             store.write(name, tile, image)
         idle = frozenset(idle_in(images, len(job.sources)))
-        return Written(part.told, pixels_with_data(images["wht"]), idle, resample.tells_weights)
+        return Written(told, pixels_with_data(images["wht"]), idle, resample.tells_weights)
+
+
+def _added(job: Job, tile: Box, numbers: Sequence[int]) -> Part:
+    resample = job.resampler()
+    resample.begin(tile, len(job.sources))
+    content = partial(content_of, options=job.options, flag_names=job.flag_names)
+    stream = Stream([], job.arrays, job.scales, job.skip_bad, content, alike_in=job.alike)
+    told: dict[int, Told] = {}
+    taken = 0
+    for number in numbers:
+        source = job.sources[number]
+        model = stream.taken(source)
+        if model is not None:
+            taken += 1
+            try:
+                resample.add(number, model, None)
+            except MODEL_ERRORS as error:
+                stream.on_error(taken - 1, error)
+                model = None
+        if model is None:
+            told[number] = Told(None, why=stream.skipped[-1][1])
+        else:
+            ny, nx = source.shape
+            digests = stream.digests(taken - 1)
+            told[number] = Told(stream.record(taken - 1), resample.times(number), ny * nx, digests)
+        del model
+    accumulators = resample.accumulated()
+    return Part(accumulators if accumulators.passes else None, told)
+
+
+def _merged(job: Job, one: Part, other: Part) -> Part:
+    """A part of its own, but for one beside which the other has nothing."""
+    told = one.told | other.told
+    if one.accumulators is None or other.accumulators is None:
+        return Part(other.accumulators if one.accumulators is None else one.accumulators, told)
+    accumulators = one.accumulators.copy()
+    accumulators.merge(other.accumulators, 0, len(job.sources))  # whose bits are those of the whole already
+    return Part(accumulators, told)
 
 
 # ---- who asks for it -------------------------------------------------------------------------------------------------
@@ -283,13 +301,33 @@ class Distributed:
         job, place = submit(_same, self._job(), name="plan"), submit(_same, store, name="store")
         batch = batch_of([len(numbers) for numbers in tiles.values()], self._tasks_of_host.total())
         for k, numbers in tiles.items():
-            add = partial(submit, added, job, self._plan.tiles[k])
-            whole = tree(k, numbers, batch, add, partial(submit, merged, job)) if numbers else Part(None, {})
-            yield submit(written, job, self._plan.tiles[k], whole, place, name=f"write-tile{k}")
+            tile = self._plan.tiles[k]
+            add, write = partial(submit, added, job, tile), partial(submit, written, job, tile, place)
+            yield tree(k, numbers, batch, add, partial(submit, merged, job), write)
+
+
+def overview_by_workers(client: Any, overview: Overview) -> None:
+    """Have workers make an overview of a store: see `ZarrMosaic.finish`.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Of the workers.
+    overview : Overview
+        What is made; a small one is made here.
+    """
+    places = overview.places
+    if len(places) == 1:
+        by_threads(overview)
+        return
+    run = f"overview-{overview.smaller['data'].path.split('/')[1]}"
+    work = [(overview.make, place) for place in places]
+    for _ in each_by_workers(client, work, [f"{run}-part{k}" for k in range(len(work))]):
+        pass
 
 
 def batch_of(counts: Sequence[int], slots: int) -> int:
-    """How many exposures a task adds: as many as keep all workers at work, since parts have to be merged.
+    """How many exposures a task adds, at most: as many as keep all workers at work, since parts have to be merged.
 
     Parameters
     ----------
@@ -298,12 +336,18 @@ def batch_of(counts: Sequence[int], slots: int) -> int:
     slots : int
         Tasks that are done at a time.
     """
-    pieces = -(-ADDS_FOR_TASK * slots // max(1, len(counts)))  # of a tile
-    return min(max(-(-max(counts, default=0) // pieces), FEWEST), MOST)
+    return min(max(math.ceil(MORE_THAN_SHARE * sum(counts) / slots), FEWEST), MOST)
 
 
-def tree(k: int, numbers: Sequence[int], batch: int, add: Callable[..., Any], merge: Callable[..., Any]) -> Any:
-    """Have a tile made of batches of exposures, whose parts are merged two by two.
+def tree(
+    k: int,
+    numbers: Sequence[int],
+    batch: int,
+    add: Callable[..., Any],
+    merge: Callable[..., Any],
+    write: Callable[..., Any],
+) -> Any:
+    """Have a tile made by one task, or of batches of exposures, whose parts are merged two by two.
 
     Parameters
     ----------
@@ -312,27 +356,31 @@ def tree(k: int, numbers: Sequence[int], batch: int, add: Callable[..., Any], me
     numbers : sequence of int
         Those of its exposures, of which there are some.
     batch : int
-        How many are added at a time.
+        How many are added at a time, at most.
     add, merge : callable
         Get some of the numbers, or two parts, and the ``name`` of the task; return a part.
+    write : callable
+        Gets the numbers of all, which it adds, or none and the last two parts, which it merges; and a ``name``.
 
     Returns
     -------
     object
-        The part that has all of them.
+        What it returns.
     """
-    parts = [
-        add(numbers[first : first + batch], name=f"add-tile{k}-from{first}") for first in range(0, len(numbers), batch)
-    ]
+    pieces = max(1, -(-len(numbers) // batch))
+    if pieces == 1:
+        return write(numbers, name=f"write-tile{k}")
+    firsts = [len(numbers) * piece // pieces for piece in range(pieces + 1)]
+    parts = [add(numbers[first:end], name=f"add-tile{k}-from{first}") for first, end in pairwise(firsts)]
     level = 0
-    while len(parts) > 1:
+    while len(parts) > 2:
         level += 1
         pairs = [parts[first : first + 2] for first in range(0, len(parts), 2)]
         parts = [
             merge(*pair, name=f"merge-tile{k}-level{level}-{n}") if len(pair) == 2 else pair[0]
             for n, pair in enumerate(pairs)
         ]
-    return parts[0]
+    return write(numbers[:0], *parts, name=f"write-tile{k}")
 
 
 def _same(thing: Any) -> Any:

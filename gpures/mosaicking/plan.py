@@ -52,9 +52,8 @@ AT_A_TIME = 3
 # Part of the memory that a tile may take; exposures that several tiles need have the rest.
 OF_TILE = 0.6
 
-# Part of a worker's memory that a tile may take: what is merged and made of it is beside it, and exposures; and how
-# many tiles there are at least for each task that is done at a time.
-OF_WORKER, TILES_FOR_TASK = 0.15, 2
+# Part of a worker's memory that a tile may take: what is merged and made of it is beside it, and exposures.
+OF_WORKER = 0.15
 
 # Bytes that are kept for what is not counted, beside what the process has by now.
 OF_PROCESS = 96 << 20
@@ -273,7 +272,7 @@ class Plan:
         if why is not None:
             raise ValueError(f"The workers of 'client' can't make this mosaic: {why}.")
         per_pixel = self.frame.bytes / math.prod(self.shape)
-        pixels = math.prod(self.shape) / (TILES_FOR_TASK * tasks)
+        pixels = math.prod(self.shape) / tasks
         if memory is not None:
             least = tiling.GRAIN**2 * per_pixel
             if memory * OF_WORKER < least + self.waiting_bytes / AT_A_TIME * OF_WORKER:

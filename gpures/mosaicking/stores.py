@@ -43,6 +43,7 @@ class Store(Protocol):
         exposures: Sequence[Any] = (),
         header: Mapping[str, Any] | None = None,
         history: Sequence[str] = (),
+        **how: Any,
     ) -> None:
         """Write what is told of the mosaic, and give the file its name."""
 

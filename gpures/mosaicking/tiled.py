@@ -69,9 +69,9 @@ class TileByTile(Resample):
         return self._accumulators
 
     def go_on_with(self, accumulators: Accumulators) -> None:
-        """Have what others have accumulated in the tile, which are not changed, in place of what is there."""
+        """Have what others have accumulated in the tile in place of what is there."""
         self._drop_accumulators()
-        self._accumulators = accumulators.copy()
+        self._accumulators = accumulators
 
     def begin(self, tile: Box, count: int) -> None:
         """Begin a tile, of a mosaic of so many exposures."""
