@@ -63,6 +63,10 @@ class Box(NamedTuple):
         """The part so many pixels further on."""
         return Box(self.xmin + x, self.xmax + x, self.ymin + y, self.ymax + y)
 
+    def grown(self, by: int) -> Box:
+        """The part with so many pixels more on each side."""
+        return Box(self.xmin - by, self.xmax + by, self.ymin - by, self.ymax + by)
+
     def united(self, other: Box) -> Box:
         """The smallest part that holds both, either of which may be empty."""
         if other.xmin > other.xmax:

@@ -17,7 +17,9 @@ from tolerances import EPS32
 import gpures
 from gpures.cli import main
 from gpures.io import open_mosaic, read_mosaic
+from gpures.io.median import median_of_parts
 from gpures.mosaicking import tiling
+from gpures.mosaicking.build import build
 from gpures.mosaicking.plan import make_plan
 
 SHAPE = (14, 17)
@@ -212,11 +214,11 @@ def test_on_the_command_line(tmp_path, capsys):
         make_plan(paths, None, **QUIET, **options).frame for options in ({}, {"covariance": True}, {"covariance": 2})
     ]
     per_pixel = [layout.bytes / np.prod(layout.shape) for layout in sizes]
-    np.testing.assert_allclose(np.subtract(per_pixel, per_pixel[0]), [0, 8 * 5, 8 * 13])
+    np.testing.assert_allclose(np.subtract(per_pixel, per_pixel[0]), [0, 12 * 5, 12 * 13])
 
 
 def test_tiles(tmp_path, monkeypatch):
-    """The noise factor of tiles is that of the whole; covariances are not made in tiles."""
+    """What is made in tiles is that of the whole to the last bit, on a GPU to rounding."""
     monkeypatch.setattr(tiling, "GRAIN", 512)
     shape = (200, 220)
     models = scenes.dithered_models(shape, n=3)
@@ -229,8 +231,49 @@ def test_tiles(tmp_path, monkeypatch):
     assert len(tiled.plan.tiles) > 3
     one, other = (read_mosaic(tmp_path / name)["noise_factor"] for name in ("tiles.zarr", "whole.zarr"))
     np.testing.assert_array_equal(one, other)
-    with pytest.raises(ValueError, match=r"'memory_limit' is .* 'covariance' needs the weights of pixels in two tiles"):
-        make_plan(models, tmp_path / "no.zarr", covariance=1, memory_limit="1MB", **options)
+
+
+def test_tiles_on_a_gpu(tmp_path, cuda, monkeypatch):
+    """Pairs across the borders of tiles are those of the whole."""
+    monkeypatch.setattr(tiling, "GRAIN", 16)
+    for options in ({"covariance": True}, {"covariance": 1}):
+        options |= {"output_wcs": FRAME, "noise_factor": True, "progress": None}
+        gpures.mosaic(models_of(), tmp_path / "whole.fits", backend="cpu", overwrite=True, **options)
+        plan = make_plan(models_of(), tmp_path / "tiles.fits", backend="cuda", overwrite=True, **options)
+        plan.tiles = tiling.tiles_of(plan.shape, 16**2)
+        build(plan, None)
+        got, expected = (read_mosaic(tmp_path / name) for name in ("tiles.fits", "whole.fits"))
+        assert_same(got, expected, 20 * EPS32)
+        np.testing.assert_allclose(got["header"]["NOISEFAC"], expected["header"]["NOISEFAC"], rtol=1e-6)
+
+
+def test_other_noise_in_tiles(tmp_path, monkeypatch):
+    """The first exposure says what noise is made of, whichever tiles it reaches."""
+    monkeypatch.setattr(tiling, "GRAIN", 512)
+    wcs = [scenes.imaging_wcs((60, 60), shift=(300 * k, 0)) for k in range(3)]
+    models = [scenes.model_of(each, (60, 60), seed=k) for k, each in enumerate(wcs)]
+    frame = scenes.frame_around((60, 60), margin=500)
+    options = {"output_wcs": frame, "noise_factor": True, "covariance": 1, **QUIET}
+    for lacking in (0, 2):
+        models[lacking] |= {"var_flat": None}
+        plan = make_plan(models, tmp_path / "m.zarr", **options)
+        plan.tiles = tiling.tiles_of(plan.shape, 512**2)
+        with pytest.raises(ValueError, match="need one kind of noise of all models"):
+            build(plan, None)
+    models[1] |= {"var_flat": None}
+    plan = make_plan(models, tmp_path / "m.zarr", **options)
+    plan.tiles = tiling.tiles_of(plan.shape, 512**2)
+    build(plan, None)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 101, 100])
+def test_medians(count):
+    """That of parts is numpy's, to the last bit."""
+    rng = np.random.default_rng(count)
+    image = np.concatenate([rng.normal(0, 1e3, count), np.full(7, np.nan)]).astype(np.float32)
+    image[: count // 3] = rng.choice([-0.0, 1.5, np.inf], count // 3)
+    expected = float(np.nanmedian(image)) if count else None
+    assert median_of_parts(lambda: np.array_split(rng.permutation(image), 3)) == expected
 
 
 # ---- what is refused -------------------------------------------------------------------------------------------------

@@ -94,6 +94,8 @@ OPTIONS = [
     {"propagate_dq": True, "enable_exptime_map": True},
     {"kernel": "turbo", "pixfrac": 0.7, "weight_type": "exptime", "variance_method": "propagated", "fillval": 0.0},
     {"enable_ctx": False, "enable_var": False, "compute_err": None, "pixel_scale_ratio": 0.6},
+    {"covariance": True, "noise_factor": True},
+    {"covariance": 2, "noise_factor": True, "kernel": "turbo", "fillval": 1.0},
 ]
 
 

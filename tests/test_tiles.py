@@ -82,6 +82,8 @@ OPTIONS = [
     {"accumulator_dtype": "f8", "pixel_scale_ratio": 0.7},
     {"variance_method": "propagated"},
     {"variance_method": "propagated", "compute_err": "driz_err", "kernel": "turbo", "fillval": 2.0},
+    {"covariance": 2, "noise_factor": True, "compute_err": "driz_err", "enable_var": False, "pixel_scale_ratio": 0.5},
+    {"covariance": True, "noise_factor": True, "compute_err": "driz_err", "pixfrac": 0.8, "rotation": 30.0},
 ]
 
 
@@ -314,7 +316,7 @@ def test_interrupted(tmp_path, paths, monkeypatch, error):
     assert (tmp_path / "out.fits").read_text() == "mine"
 
 
-@pytest.mark.parametrize("options", OPTIONS[:3], ids=str)
+@pytest.mark.parametrize("options", [*OPTIONS[:3], OPTIONS[-1]], ids=str)
 def test_in_zarr(tmp_path, paths, options):
     """A store that tiles go to is that of one piece."""
     gpures.mosaic(paths, tmp_path / "whole.zarr", **QUIET | options)

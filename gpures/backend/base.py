@@ -41,6 +41,7 @@ __all__ = [
     "copies_in_frame",
     "cut",
     "flat_drops_told",
+    "largest_drop",
     "named_arrays",
 ]
 
@@ -140,6 +141,10 @@ class MosaicLayout:
         """The part of the frame that is accumulated."""
         return Box.whole(self.shape).moved(*self.first)
 
+    def with_border(self, part: Box) -> Box:
+        """A part of the frame with what is around it that its images depend on: pixels as far as pairs reach."""
+        return part.grown(max(self.max_lag, self.planned_lag)).common(Box.whole(self.frame_shape))
+
     def of_part(self, part: Box) -> MosaicLayout:
         """Layout of a part of this frame."""
         return replace(self, shape=part.shape, frame=self.frame_shape, first=(part.xmin, part.ymin))
@@ -172,13 +177,14 @@ class MosaicLayout:
 
     @property
     def bytes(self) -> int:
-        """Memory of the accumulators, and of the error image that is made of them."""
+        """Memory of the accumulators, and of the images of errors and covariances that are made of them."""
         per_pixel = (2 + self.has_err + self.has_time + len(self.extra_names) + self.squared) * self.dtype.itemsize
         have_weights = not self.propagates or self.variances_apart
         per_pixel += (1 + have_weights) * len(self.variance_names) * self.dtype.itemsize
         per_pixel += 4 * (self.context_planes + self.has_dq + bool(self.variance_names))
         planned = replace(self, max_lag=max(self.max_lag, self.planned_lag))
-        per_pixel += 8 * planned.pair_planes
+        lags = planned.pair_planes - planned.whole_drops if self.max_lag or self.all_lags else 0
+        per_pixel += 8 * planned.pair_planes + 4 * lags
         return per_pixel * self.shape[0] * self.shape[1]
 
 
@@ -638,6 +644,19 @@ def copies_in_frame(
 def united(copies: list[tuple[float, float, Box]], shape: tuple[int, int]) -> Box:
     """The part of a frame that all copies of an exposure, as of `copies_in_frame`, lie in; it may be empty."""
     return reduce(Box.united, [part for _, _, part in copies], Box.nothing(shape))
+
+
+def largest_drop(exposure: Exposure, kernel: str, shape: tuple[int, int]) -> int:
+    """Longest lag of pairs of a frame's pixels that an exposure's pixels contribute to, along either axis.
+
+    Parameters
+    ----------
+    exposure, kernel, shape
+        As `copies_in_frame` takes them.
+    """
+    record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
+    set_drop(record, exposure, kernel, in_memory)
+    return _cpu.largest_drop(record.ctypes.data, shape[1], shape[0], thread_count())
 
 
 def flat_drops_told(count: int, name: str) -> None:

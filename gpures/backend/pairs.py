@@ -5,8 +5,29 @@ from __future__ import annotations
 import numpy as np
 
 from gpures import _cpu
+from gpures.exposure.options import MOST_LAG
 
-__all__ = ["lags"]
+__all__ = ["check_reach", "lags"]
+
+
+def check_reach(lag: int) -> None:
+    """Refuse drops that reach farther than lags may.
+
+    Parameters
+    ----------
+    lag : int
+        The longest of pairs of pixels that a drop falls on.
+
+    Raises
+    ------
+    ValueError
+        It is too long.
+    """
+    if lag > MOST_LAG:
+        raise ValueError(
+            f"covariance=True needs lags of {lag} pixels, as far as drops reach, and there may be {MOST_LAG}: give "
+            "a largest lag, or a frame of a larger pixel scale."
+        )
 
 
 def lags(longest: int) -> np.ndarray:

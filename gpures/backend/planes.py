@@ -10,16 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpures import _cpu
-from gpures.backend.base import BITS_PER_PLANE, Accumulators, Contents, MosaicLayout, Part, cut
+from gpures.backend.base import BITS_PER_PLANE, Accumulators, Contents, MosaicLayout, Part, cut, largest_drop
 from gpures.backend.images import warn_of_range
+from gpures.backend.pairs import check_reach
 from gpures.box import Box
 from gpures.exposure.exposure import Exposure
-from gpures.exposure.options import MOST_LAG
 from gpures.exposure.pixmap import exposure_record
 from gpures.exposure.records import set_drop, set_weights
-from gpures.exposure.structs import MERGE, MOSAIC, MOST_MERGED, MOST_PLANES, PAIRS, Place, Squared, in_memory, view
-from gpures.machine.threads import thread_count
+from gpures.exposure.structs import MERGE, MOSAIC, MOST_MERGED, MOST_PLANES, PAIRS, Place, Squared, view
 
 __all__ = ["Plane", "PlaneAccumulators"]
 
@@ -132,7 +130,7 @@ class PlaneAccumulators(Accumulators):
         if len(planes) > MOST_PLANES:
             raise ValueError(f"At most {MOST_PLANES} arrays fit in one pass over an exposure, got {len(planes)}.")
         if self._pairs is not None and self.layout.all_lags:
-            self._reach_lag(self._largest_drop(exposure))
+            self._reach_lag(largest_drop(exposure, self.kernel_of(exposure), self.layout.frame_shape))
         if planes:
             self._pass(exposure, planes, only_variances=exposure.data is None)
         else:
@@ -208,13 +206,6 @@ class PlaneAccumulators(Accumulators):
 
     # ---- pairs of output pixels --------------------------------------------------------------------------------
 
-    def _largest_drop(self, exposure: Exposure) -> int:
-        """Longest lag of the pairs that an exposure's pixels contribute to."""
-        record = exposure_record(exposure.shape, exposure.pixmap, in_memory)
-        set_drop(record, exposure, self.kernel_of(exposure), in_memory)
-        nx, ny = self.layout.frame_shape[::-1]
-        return _cpu.largest_drop(record.ctypes.data, nx, ny, thread_count())
-
     def _reach_lag(self, lag: int) -> None:
         """Make room for pairs of a lag.
 
@@ -225,11 +216,7 @@ class PlaneAccumulators(Accumulators):
         """
         if lag <= self.layout.max_lag:
             return
-        if lag > MOST_LAG:
-            raise ValueError(
-                f"covariance=True needs lags of {lag} pixels, as far as drops reach, and there may be {MOST_LAG}: give "
-                "a largest lag, or a frame of a larger pixel scale."
-            )
+        check_reach(lag)
         layout = replace(self.layout, max_lag=lag)
         grown = self._zeros((layout.pair_planes, *layout.shape), np.float64)
         assert self._pairs is not None

@@ -10,7 +10,7 @@ import errno
 import io
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ from gpures.io.creator import creator
 from gpures.io.empty_planes import KEPT
 from gpures.io.exposures import records_of
 from gpures.io.fits_pixels import folded, put, stored, words_of
-from gpures.io.fits_writer import NAMES, WCSInFITS, hdu_list
+from gpures.io.fits_writer import NAMES, NOISE_FACTOR, WCSInFITS, hdu_list
+from gpures.io.lags import lags_of_names
+from gpures.io.median import median_of_parts
 
 __all__ = ["FITSMosaic"]
 
@@ -35,6 +37,9 @@ BLOCK, CARD = 2880, 80
 
 # Cards that the primary header has room for beside those that are known at the beginning.
 ROOM = 72
+
+# The image in which those of all lags lie.
+STACK = "covariance"
 
 # Bytes that are moved at a time.
 AT_ONCE = 1 << 24
@@ -105,7 +110,7 @@ class FITSMosaic:
     shape : (int, int)
         Shape (Ny, Nx) of the mosaic.
     planes : mapping
-        Types of its images, by name.
+        Types of its images, by name; those of one lag (`gpures.io.lags.split`) lie in one stack.
     in_fits : WCSInFITS
         Its WCS.
     fill : mapping
@@ -131,10 +136,13 @@ class FITSMosaic:
         told: Mapping[str, Any],
     ):
         self._path, self._in_fits, self._shape = path, in_fits, shape
-        self._planes = {
-            name: _Plane(name, np.dtype(kind), (context_planes, *shape) if name == "con" else shape, fill[name])
-            for name, kind in planes.items()
-        }
+        self._lags = lags_of_names(planes)
+        depths = {"con": (context_planes,), STACK: (len(self._lags),)}
+        self._planes = {}
+        for name, kind in planes.items():
+            stack = STACK if name in self._lags else name
+            self._planes[stack] = _Plane(stack, np.dtype(kind), (*depths.get(stack, ()), *shape), fill[name])
+        self._depths = {name: depth for depth, name in enumerate(self._lags)}  # of images in the stack
         self._destination = Destination(path, overwrite)
         try:
             hdus = self._hdus(**told)
@@ -153,6 +161,7 @@ class FITSMosaic:
         """The file's HDUs, without pixels."""
         images = {name: plane.blank for name, plane in self._planes.items()}
         records = records_of(exposures)
+        facts = {**facts, "covariance_lags": [*self._lags.values()], NOISE_FACTOR: self._median("noise_factor")}
         return hdu_list(self._path.name, self._in_fits, images, facts, unit, records, header, history, creator())
 
     def _of(self, hdu: Any) -> _Plane | None:
@@ -184,9 +193,9 @@ class FITSMosaic:
         array : ndarray (ny, nx), of "con" (planes, ny, nx)
             Its pixels, of the type of the image; they may be on a GPU.
         """
-        plane = self._planes[name]
+        plane = self._planes[STACK if name in self._depths else name]
         image = as_host(array)
-        for k, pixels in enumerate(image if image.ndim == 3 else image[None]):
+        for k, pixels in enumerate(image if image.ndim == 3 else image[None], self._depths.get(name, 0)):
             for rows in row_blocks(pixels.shape):
                 self._write_rows(plane, k, box, rows, np.ascontiguousarray(pixels[rows], plane.dtype))
 
@@ -218,6 +227,22 @@ class FITSMosaic:
                 raise OSError(errno.EIO, "the file that is being written is shorter than it was", str(self._path))
             content += piece
         return content
+
+    def _median(self, name: str) -> float | None:
+        """Median of what has been written of an image; None where nothing has."""
+        plane = self._planes.get(name)
+        if plane is None or not plane.has_numbers:
+            return None
+        width = self._shape[1]
+
+        def parts() -> Iterator[np.ndarray]:
+            for rows in row_blocks(self._shape):
+                count = plane.dtype.itemsize * width * (rows.stop - rows.start)
+                yield np.frombuffer(
+                    self._got(count, self._place(plane, 0, rows.start, 0)), plane.dtype.newbyteorder(">")
+                )
+
+        return median_of_parts(parts)
 
     def _place(self, plane: _Plane, depth: int, y: int, x: int) -> int:
         ny, nx = self._shape

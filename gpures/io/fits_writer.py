@@ -14,14 +14,16 @@ from urllib.parse import quote
 import numpy as np
 from astropy.io import fits
 
+from gpures.box import row_blocks
 from gpures.io.asdf import asdf_extension, gwcs_as_asdf
 from gpures.io.exposures import ExposureRecord, table_of
 from gpures.io.fits_pixels import StreamedImage
 from gpures.io.lags import cards_of
+from gpures.io.median import median_of_parts
 from gpures.io.units import power
 from gpures.io.wcs import as_gwcs, header_of
 
-__all__ = ["WCSInFITS", "hdu_list", "history_cards", "history_lines", "units_of"]
+__all__ = ["NOISE_FACTOR", "WCSInFITS", "hdu_list", "history_cards", "history_lines", "units_of"]
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +114,10 @@ def hdu_list(
     history: Sequence[str],
     creator: str,
 ) -> fits.HDUList:
-    """A mosaic's FITS file, to be written; parameters as in `gpures.io.write`."""
+    """A mosaic's FITS file, to be written; parameters as in `gpures.io.write`.
+
+    Facts may have the median of the noise factor (`NOISE_FACTOR`), where that is not in the images yet.
+    """
     primary = fits.PrimaryHDU()
     primary.header["DATE"] = (datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC date of this file")
     primary.header["CREATOR"] = (creator, "program")
@@ -132,8 +137,12 @@ def hdu_list(
         if keyword in wcs.keywords:
             primary.header[keyword] = (wcs.keywords[keyword], wcs.keywords.comments[keyword])
     if "noise_factor" in images:
-        median = float(np.nanmedian(images["noise_factor"])) if np.isfinite(images["noise_factor"]).any() else 0.0
-        primary.header[NOISE_FACTOR] = (median, "median of the noise factor")
+        image = images["noise_factor"]
+        if NOISE_FACTOR in facts:
+            median = facts[NOISE_FACTOR]
+        else:
+            median = median_of_parts(lambda: (image[rows] for rows in row_blocks(image.shape)))
+        primary.header[NOISE_FACTOR] = (median or 0.0, "median of the noise factor")
     for keyword, value in header.items():
         primary.header[_long(keyword)] = value
     for line in history:

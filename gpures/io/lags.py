@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from gpures.backend.pairs import lags as lags_in_order
 
-__all__ = ["cards_of", "joined", "lags_of_cards", "split"]
+__all__ = ["cards_of", "joined", "lags_of_cards", "lags_of_names", "split"]
 
 # What an image of one lag (dy, dx) is called, where stacks are written one by one.
 OF_A_LAG = re.compile(r"cov_(\d+)_(-?\d+)")
@@ -47,13 +47,24 @@ def joined(model: Mapping[str, Any], stack: Callable[[Sequence[Any]], Any]) -> d
     stack : callable
         Makes one array of images.
     """
-    found = {(int(lag[1]), int(lag[2])): image for name, image in model.items() if (lag := OF_A_LAG.fullmatch(name))}
+    found = lags_of_names(model)
     if not found:
         return dict(model)
-    longest = max(max(dy, abs(dx)) for dy, dx in found)
-    lags = [tuple(lag) for lag in lags_in_order(longest).tolist() if tuple(lag) in found]
-    rest = {name: value for name, value in model.items() if not OF_A_LAG.fullmatch(name)}
-    return rest | {"covariance": stack([found[lag] for lag in lags]), "covariance_lags": np.array(lags, np.int64)}
+    rest = {name: value for name, value in model.items() if name not in found}
+    return rest | {"covariance": stack([model[name] for name in found]), "covariance_lags": np.array([*found.values()])}
+
+
+def lags_of_names(names: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Those names that are of images of one lag, in their order in the stack, and of each its lag (dy, dx).
+
+    Parameters
+    ----------
+    names : iterable of str
+        Of images.
+    """
+    found = {(int(lag[1]), int(lag[2])): name for name in names if (lag := OF_A_LAG.fullmatch(name))}
+    longest = max((max(dy, abs(dx)) for dy, dx in found), default=0)
+    return {found[dy, dx]: (dy, dx) for dy, dx in lags_in_order(longest).tolist() if (dy, dx) in found}
 
 
 def cards_of(lags: Any) -> dict[str, tuple[str, str]]:

@@ -24,7 +24,7 @@ from gpures.mosaicking.scale import Scales
 from gpures.mosaicking.sources import Source
 from gpures.mosaicking.stores import Store
 from gpures.mosaicking.stream import Stream
-from gpures.mosaicking.tiled import TileByTile, Tiled, Told, idle_in, resampler_in_tiles
+from gpures.mosaicking.tiled import Settled, TileByTile, Tiled, Told, idle_in, resampler_in_tiles
 from gpures.mosaicking.twice import alike
 from gpures.mosaicking.workers import each_by_workers, results, share, tasks_by_host
 from gpures.resample.resampler import MODEL_ERRORS
@@ -63,8 +63,8 @@ class Job:
         Whether exposures that can't be used are left out.
     output_wcs : dict
         The frame.
-    ratio : float or None
-        Pixel scale ratio.
+    settled : Settled
+        What all exposures settle.
     alike : set of (str, str)
         Paths and names of exposures that may be the same as others.
     tasks_of_host : dict
@@ -79,14 +79,14 @@ class Job:
     flag_names: Mapping[str, int] | None
     skip_bad: bool
     output_wcs: dict[str, Any]
-    ratio: float | None
+    settled: Settled
     alike: set[tuple[str, str]]
     tasks_of_host: Mapping[str, int]
 
     def resampler(self) -> TileByTile:
         """A resampler, which has not begun a tile."""
         resample = resampler_in_tiles(self.variance_names, self.flag_names)(self.output_wcs, **self.options.chosen())
-        resample._pixel_scale_ratio = self.ratio
+        resample.settle(self.settled)
         return resample
 
 
@@ -285,7 +285,7 @@ class Distributed:
             flag_names=plan.flag_names,
             skip_bad=plan.skip_bad,
             output_wcs=plan.output_wcs,
-            ratio=self._tiled.ratio,
+            settled=self._tiled.settled,
             alike=alike(self._sources),
             tasks_of_host=self._tasks_of_host,
         )

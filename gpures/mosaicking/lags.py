@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gpures import _cpu
+from gpures.backend.base import largest_drop
 from gpures.box import Box
 from gpures.exposure.drops import sizing_ratio
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.options import Options
-from gpures.exposure.pixmap import calc_pixmap, exposure_record
-from gpures.exposure.records import set_drop
-from gpures.exposure.structs import in_memory
+from gpures.exposure.pixmap import calc_pixmap
 from gpures.exposure.weights import Weight
-from gpures.machine.threads import thread_count
 from gpures.wcs.seams import period_of
 from gpures.wcs.transforms import world_to_pixel
 
@@ -50,6 +47,4 @@ def _lag_of(source: Any, options: Options, output_wcs: Mapping[str, Any], shape:
     given = output_wcs.get("pixel_scale_ratio")
     ratio = sizing_ratio(given, options.drop, lambda: pixmap.mean_scale_ratio(shape, limits))
     exposure = Exposure(None, pixmap, Weight(), limits, pixfrac=options.pixfrac, pixel_scale_ratio=ratio)
-    record = exposure_record(exposure.shape, pixmap, in_memory)
-    set_drop(record, exposure, options.drop, in_memory)
-    return _cpu.largest_drop(record.ctypes.data, shape[1], shape[0], thread_count())
+    return largest_drop(exposure, options.drop, shape)

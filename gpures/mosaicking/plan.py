@@ -209,7 +209,7 @@ class Plan:
     @property
     def tile_bytes(self) -> int:
         """Memory of the largest tile, or of the whole frame."""
-        sizes = [self.frame.of_part(tile).bytes for tile in self.tiles]
+        sizes = [self.frame.of_part(self.frame.with_border(tile)).bytes for tile in self.tiles]
         return max(sizes, default=self.frame.bytes)
 
     @property
@@ -301,7 +301,6 @@ class Plan:
             (self.cleaning.is_wanted, "'match_sky', 'reject_outliers' and 'combine' look at the whole of it"),
             (self.begun is not None, "'add_to' goes on with the whole of it"),
             (self.checkpoint is not None, "'checkpoint' saves the whole of it"),
-            (self.options.covariance is not False, "'covariance' needs the weights of pixels in two tiles"),
         ):
             if is_given:
                 return name

@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
 
 from gpures.arguments.arrays import as_host
-from gpures.backend.base import Accumulators, MosaicLayout, copies_in_frame
+from gpures.backend.base import Accumulators, MosaicLayout, copies_in_frame, largest_drop
 from gpures.backend.choice import make_accumulators
+from gpures.backend.pairs import check_reach
 from gpures.box import Box
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.input_model import InputModel
+from gpures.exposure.options import MADE_AT_THE_END
 from gpures.exposure.pixmap import PixelMap
 from gpures.exposure.weights import Weight
 from gpures.io.empty_planes import empty_planes
 from gpures.io.exposures import ExposureRecord
+from gpures.io.lags import split
 from gpures.machine.prefetch import prefetched
 from gpures.mosaicking.content import idle_exposures, pixels_with_data, resampler_of
 from gpures.mosaicking.plan import Plan
@@ -30,7 +33,7 @@ from gpures.resample.resampler import MODEL_ERRORS, Resample
 from gpures.resample.resuming import variance_weights, weights_to_keep
 from gpures.resample.times import GroupTimes, times_of
 
-__all__ = ["TileByTile", "Tiled", "Told", "idle_in", "resampler_in_tiles"]
+__all__ = ["Settled", "TileByTile", "Tiled", "Told", "idle_in", "resampler_in_tiles"]
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +41,31 @@ log = logging.getLogger(__name__)
 SMALL, MOST_SMALL = 1 << 19, 64
 
 
+@dataclass(frozen=True)
+class Settled:
+    """What all exposures of a mosaic settle, whichever of them reach a tile.
+
+    Attributes
+    ----------
+    ratio : float or None
+        Pixel scale ratio.
+    lag : int
+        Longest lag of pairs of output pixels, where there are covariances of all.
+    noise : tuple of str
+        Variance arrays that covariances and noise factors are made of, where they are.
+    """
+
+    ratio: float | None = None
+    lag: int = 0
+    noise: tuple[str, ...] = ()
+
+
 class TileByTile(Resample):
     """A resampler that accumulates one tile of its frame after the other, and counts each exposure once."""
 
     _tile = Box(0, 0, 0, 0)
     _number = 0
+    _settled = Settled()
 
     #: Whether the sums of the weights of variances follow from the images, so that the mosaic can be gone on with.
     tells_weights = True
@@ -55,7 +78,17 @@ class TileByTile(Resample):
         self._variances_had = tuple(self.variance_array_names)  # in any tile: those that exposures offer
 
     def _layout(self, n_input_models: int | None) -> MosaicLayout:
-        return super()._layout(n_input_models).of_part(self._tile)
+        layout = super()._layout(n_input_models)
+        if layout.all_lags:
+            layout = replace(layout, max_lag=self._settled.lag, all_lags=False)
+        return layout.of_part(layout.with_border(self._tile))
+
+    def settle(self, settled: Settled) -> None:
+        """Have what all exposures of the mosaic settle, before a tile is begun."""
+        self._settled, self._pixel_scale_ratio = settled, settled.ratio
+
+    def _noise_had(self) -> list[str]:
+        return list(self._settled.noise)
 
     def _defer_images(self) -> None:
         """Nobody looks at what is not finished."""
@@ -99,15 +132,18 @@ class TileByTile(Resample):
         """Take the pixel scale ratio from the first model of the mosaic, whichever tile that is in."""
         self._compute_pixel_scale_ratio(model)
 
-    def reach_of(self, source: Source) -> list[Box]:
-        """Parts of the frame that an exposure may contribute to."""
+    def reach_of(self, source: Source) -> tuple[list[Box], int]:
+        """Parts of the frame that an exposure may contribute to, and how far pairs reach, where all are wanted."""
         pixmap = self._pixmap({"wcs": source.wcs, "data": np.broadcast_to(np.float32(0), source.shape)})
         limits = Box.whole(source.shape)
         ratio = self._kernel_scale_ratio(self._pixel_scale_ratio, pixmap, limits)
         pixfrac = self._options.pixfrac
         exposure = Exposure(None, pixmap, Weight(), limits, pixfrac=pixfrac, pixel_scale_ratio=ratio)
         copies, _ = copies_in_frame(exposure, self._options.drop, self._output_array_shape)
-        return [part for *_, part in copies]
+        is_wanted = self._options.covariance is True
+        lag = largest_drop(exposure, self._options.drop, self._output_array_shape) if is_wanted else 0
+        check_reach(lag)
+        return [part for *_, part in copies], lag
 
     def finished(self) -> dict[str, Any]:
         """Images of the tile, as `finalize` makes them of a whole mosaic."""
@@ -121,11 +157,15 @@ class TileByTile(Resample):
         empty = empty_planes(images)
         there = {name: image for name, image in images.items() if name not in empty}
         self.tells_weights = self.tells_weights and not weights_to_keep(self, there, weights)
-        return {name: images[name] for name in self._output_model if name in images}
+        layout = self._accumulators.layout
+        inner = self._tile.moved(-layout.part.xmin, -layout.part.ymin)
+        own = {name: images[name] for name in self._output_model if name in images and name != "covariance_lags"}
+        own, _ = split(own, images)
+        return {name: image[inner.slices] for name, image in own.items()}
 
     def facts(self, times: Sequence[GroupTimes]) -> dict[str, Any]:
         """What is known of the mosaic beside its images, by the times of its exposures in their order."""
-        images = {*self._accumulated_keys(), *self._variance_names(), "err", "noise_factor"}
+        images = {*self._accumulated_keys(), *self._variance_names(), "err", *MADE_AT_THE_END}
         self._drop_accumulators()
         self._group_ids, self._group_times, self._output_model["pointings"] = [], [], 0
         self._n_res_models = len(times)
@@ -256,6 +296,8 @@ class Tiled:
         Exposures of which no pixel has anything.
     tells_weights : bool
         Whether the mosaic can be gone on with: see `TileByTile`.
+    settled : Settled
+        What all exposures settle.
     """
 
     def __init__(self, plan: Plan, stream: Stream):
@@ -264,13 +306,19 @@ class Tiled:
         resampler = resampler_in_tiles(plan.frame.variance_names, plan.flag_names)
         self._resample = resampler(plan.output_wcs, **plan.options.chosen())
         uses: list[list[int]] = [[] for _ in self._sources]
-        tiles = np.array(plan.tiles)
         self._shelf = _Shelf(stream, self._sources, plan.shelf_bytes, uses)
         self._settle_ratio()
-        self.blank = self._blank()
+        noise = self._settled_noise()
         with stage("pixel map"):
-            for number, source in enumerate(self._sources):
-                uses[number] += np.flatnonzero(_meet(tiles, self._resample.reach_of(source))).tolist()
+            reaches = [self._resample.reach_of(source) for source in self._sources]
+        lag = max((lag for _, lag in reaches), default=0)
+        self.settled = Settled(self._resample.pixel_scale_ratio, lag, noise)
+        self._resample.settle(self.settled)
+        layout = replace(plan.frame, planned_lag=lag)
+        tiles = np.array([layout.with_border(tile) for tile in plan.tiles])
+        for number, (parts, _) in enumerate(reaches):
+            uses[number] += np.flatnonzero(_meet(tiles, parts)).tolist()
+        self.blank = self._blank()
         self._pixmaps: dict[int, PixelMap] = {}  # the last ones used
         self.told: dict[int, Told] = {}
         self.data_pixels = 0
@@ -285,6 +333,14 @@ class Tiled:
             if (model := self._shelf.model(number, -1)) is not None:
                 self._resample.settle_ratio(model)
                 return
+
+    def _settled_noise(self) -> tuple[str, ...]:
+        """Variance arrays that the noise is made of, which are those of the first exposure that is used."""
+        names = self._plan.frame.noise_names
+        kinds = [tuple(name for name in names if name in source.sizes) for source in self._sources]
+        if len(set(kinds)) > 1:
+            kinds = [kind for k, kind in enumerate(kinds) if self._shelf.model(k, -1) is not None]
+        return kinds[0] if kinds else ()
 
     def _blank(self) -> dict[str, Any]:
         self._resample.begin(Box(0, 0, 0, 0), len(self._sources))
@@ -391,11 +447,6 @@ class Tiled:
         left_out = [(number, told.why) for number, told in sorted(self.told.items()) if told.record is None]
         told = [(self._sources[number].name, why) for number, why in left_out]
         return list(dict.fromkeys([*self._stream.skipped, *told]))
-
-    @property
-    def ratio(self) -> float | None:
-        """Pixel scale ratio of the mosaic."""
-        return self._resample.pixel_scale_ratio
 
     @property
     def backend(self) -> str:

@@ -181,7 +181,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         input pixel is what ``err`` is made of: the sum of the variance arrays, or, with ``compute_err="driz_err"``,
         err². Whatever ``variance_method`` is, it is propagated. NaN where one of both pixels has no data, or the
         variance of a pixel that contributes to both is not known. True: all lags that drops reach; a number from 1 to
-        31: the longest lag along either axis. Each of them takes 8 bytes of memory per output pixel.
+        31: the longest lag along either axis. Each of them takes 8 bytes of memory per output pixel, and 4 at the end.
     noise_factor : bool, optional
         Make ``"noise_factor"``, float32 (Ny, Nx): the root of the sum of a pixel's covariances with all pixels, itself
         among them, over its variance, so by how much the error per pixel of a sum over a large area is larger than that
@@ -764,13 +764,18 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         names = self._accumulators.layout.noise_names
         if not names or names == ("err",):
             return
-        had = [name for name in names if name in self._variances_had] if self._n_res_models else []
+        had = self._noise_had()
         has = [name for name in names if name in exposure.variances and name not in exposure.unknown]
         if not has or (had and has != had):
             raise ValueError(
                 f"'covariance' and 'noise_factor' need one kind of noise of all models, of the variance arrays "
                 f"{had or list(names)}, got model '{model.name}' with {has or 'none'}."
             )
+
+    def _noise_had(self) -> list[str]:
+        """Variance arrays that noise is made of, of the models before; none where there are no such."""
+        names = self._accumulators.layout.noise_names
+        return [name for name in names if name in self._variances_had] if self._n_res_models else []
 
     def _accumulated_keys(self) -> list[str]:
         wanted = {"con": self.enable_ctx, "dq": self.propagate_dq, "err": self._options.averages_err}

@@ -126,15 +126,10 @@ BlocksOnFrame blocks_on_frame(const Reaches& reaches, const Pixmap& pixmap, cons
 // The part of the frame that there are accumulators for.
 Tile part_of(const Mosaic& m) { return {m.x0, m.x1, m.y0, m.y1}; }
 
-Tile common(const Tile& a, const Tile& b)
-{
-    return {std::max(a.x0, b.x0), std::min(a.x1, b.x1), std::max(a.y0, b.y0), std::min(a.y1, b.y1)};
-}
-
 bool is_empty(const Tile& t) { return t.x0 > t.x1 || t.y0 > t.y1; }
 
-// The window that an exposure lands in, in tiles, and the blocks of each of these. Tiles and the order of their blocks
-// are those of the whole frame, whatever part of it there is.
+// The window that an exposure lands in, in tiles, and the blocks of each of these. Tiles, whose edges cut drops, and
+// the order of their blocks are those of the whole frame, whatever part of it there is.
 struct Tiling {
     int x0 = 1 << 30, x1 = -1, y0 = 1 << 30, y1 = -1;  // tiles, counted from the frame's first
     std::vector<std::vector<int>> blocks;
@@ -171,14 +166,14 @@ struct Tiling {
         return pixels(x, x, y, y, m);
     }
 
-    Tile window(const Mosaic& m) const { return pixels(x0, x1, y0, y1, m); }
+    Tile window(const Mosaic& m) const { return common(pixels(x0, x1, y0, y1, m), part_of(m)); }
 
   private:
     // Output pixels of the tiles from the first to the last.
     static Tile pixels(int x0, int x1, int y0, int y1, const Mosaic& m)
     {
         const Tile tiles = {x0 * TILE_WIDTH, (x1 + 1) * TILE_WIDTH - 1, y0 * TILE_HEIGHT, (y1 + 1) * TILE_HEIGHT - 1};
-        return common(tiles, part_of(m));
+        return common(tiles, {0, static_cast<int>(m.nx - 1), 0, static_cast<int>(m.ny - 1)});
     }
 };
 

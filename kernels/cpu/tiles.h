@@ -33,6 +33,11 @@ constexpr Reach NOWHERE = {1e300, -1e300, 1e300, -1e300};
 // (Of its own for each instruction set, like all of portable.h.)
 inline namespace GPURES_ISA {
 
+inline Tile common(const Tile& a, const Tile& b)
+{
+    return {a.x0 > b.x0 ? a.x0 : b.x0, a.x1 < b.x1 ? a.x1 : b.x1, a.y0 > b.y0 ? a.y0 : b.y0, a.y1 < b.y1 ? a.y1 : b.y1};
+}
+
 // What holds both; where a coordinate of the first is NaN, the second alone.
 inline Reach around_both(const Reach& r, const Reach& s)
 {

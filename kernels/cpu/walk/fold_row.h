@@ -99,15 +99,15 @@ inline void fold_dq(const Mosaic& m, const std::uint32_t* __restrict dq, int wid
     for (int k = 0; flags && k < width; ++k) mosaic_dq[k] |= dq[k];
 }
 
-// Row j of a tile.
+// Row j of what is kept of a tile, which begins with that column of the sink.
 template <class T, class Sink>
-void fold_row(const Exposure& e, const Mosaic& m, const Tile& tile, int j, const Sink& sink, FoldedRow& row)
+void fold_row(const Exposure& e, const Mosaic& m, const Tile& tile, int column, int j, const Sink& sink, FoldedRow& row)
 {
     const int width = tile.x1 - tile.x0 + 1, in_vectors = width / LANES * LANES;
     using RowSums = typename Sink::template At<Vector>;
-    const RowSums sums = sink.template at<Vector>(0, j - sink.y0);
-    const auto sums_of_one = [&](int k) { return sink.template at<double>(k, j - sink.y0); };
-    const long local = index_in_rows(0, j - sink.y0);
+    const RowSums sums = sink.template at<Vector>(column, j - sink.y0);
+    const auto sums_of_one = [&](int k) { return sink.template at<double>(column + k, j - sink.y0); };
+    const long local = index_in_rows(column, j - sink.y0);
     const long long index = j * m.stride + tile.x0;
     const unsigned char* const marks = sink.scratch.marks + local;
     // Rows that nothing was added to are only read: writing would take memory for them.

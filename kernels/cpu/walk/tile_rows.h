@@ -15,8 +15,10 @@ GPURES_BEGIN
 template <class Sink>
 class TileRows {
   public:
-    TileRows(const Exposure& e, const Mosaic& m, const Tile& tile, const Sink& sink, FoldedRow& folded)
-        : e_(e), m_(m), tile_(tile), sink_(sink), folded_(folded), from_(tile.y0), to_(tile.y0 - 1)
+    // `kept`: what of the tile is folded.
+    TileRows(const Exposure& e, const Mosaic& m, const Tile& tile, const Tile& kept, const Sink& sink,
+             FoldedRow& folded)
+        : e_(e), m_(m), tile_(tile), kept_(kept), sink_(sink), folded_(folded), from_(tile.y0), to_(tile.y0 - 1)
     {
     }
 
@@ -45,10 +47,13 @@ class TileRows {
         if (row <= from_) return;
         const Scratch& scratch = sink_.scratch;
         for (; from_ < row && from_ <= to_; ++from_) {
-            if (m_.doubles) {
-                fold_row<double>(e_, m_, tile_, from_, sink_, folded_);
-            } else {
-                fold_row<float>(e_, m_, tile_, from_, sink_, folded_);
+            if (from_ >= kept_.y0 && from_ <= kept_.y1) {
+                const int column = kept_.x0 - tile_.x0;
+                if (m_.doubles) {
+                    fold_row<double>(e_, m_, kept_, column, from_, sink_, folded_);
+                } else {
+                    fold_row<float>(e_, m_, kept_, column, from_, sink_, folded_);
+                }
             }
             // While it is at hand.
             clear(scratch.sums, sink_.count(), from_, from_);
@@ -80,7 +85,7 @@ class TileRows {
 
     const Exposure& e_;
     const Mosaic& m_;
-    const Tile tile_;
+    const Tile tile_, kept_;
     Sink sink_;
     FoldedRow& folded_;
     int from_, to_;

@@ -57,15 +57,17 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
     PixelRow& row = own.row;
     SharedCorners& corners = own.corners;
     Sink sink(scratch, tile.x0, tile.y0, e.planes, first_squared(e), m.dq && e.dq.data, &own.contributions);
-    TileRows<Sink> rows(e, m, tile, sink, own.folded);
+    // What of it there are accumulators for; a drop is cut at the tile's own edges all the same, as in the whole frame.
+    const Tile kept = common(tile, {m.x0, m.x1, m.y0, m.y1});
+    TileRows<Sink> rows(e, m, tile, kept, sink, own.folded);
     const Bounds bounds = {double(tile.x0), double(tile.x1), double(tile.y0), double(tile.y1)};
     const bool border = e.kernel == SQUARE;
     for (int k = 0; k < n_chosen; ++k) {
         Block b = blocks.block[chosen[k]];
         const Tile* part = blocks.part_of_rows + static_cast<long>(chosen[k]) * BLOCK_HEIGHT;
-        // The rows between the first and the last that reach the tile.
-        while (b.y0 <= b.y1 && !meets(*part, tile)) ++b.y0, ++part;
-        while (b.y0 <= b.y1 && !meets(part[b.y1 - b.y0], tile)) --b.y1;
+        // The rows between the first and the last that reach what is kept of the tile.
+        while (b.y0 <= b.y1 && !meets(*part, kept)) ++b.y0, ++part;
+        while (b.y0 <= b.y1 && !meets(part[b.y1 - b.y0], kept)) --b.y1;
         if (b.y0 > b.y1) continue;
         rows.need(blocks.part[chosen[k]].y0, blocks.part[chosen[k]].y1);
         sink.y0 = rows.first();
@@ -76,7 +78,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
         corners.begin();
         lap(scratch.stopwatch, PIXMAP);
         for (int r = 0; r <= b.y1 - b.y0; ++r) {
-            if (!meets(part[r], tile)) continue;
+            if (!meets(part[r], kept)) continue;
             read_weights(e, b.y0 + r, b.x0, n, m.time, row);
             read_values(e, b.y0 + r, b.x0, n, row);
             const bool pairs = m.pairs && read_pairs(e, b, r, m, part[r], row, own.held);
@@ -90,7 +92,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
             if (share_corners(e, b)) corners.go_to(c, r, n);
             splat_row(e, b, c, corners, r, row, row.weight + PADDING, bounds, around, sink);
             sink.finish(row, n);
-            if (pairs) splat_row_of_pairs(e, b, c, corners, r, row, around, m, tile, own.held);
+            if (pairs) splat_row_of_pairs(e, b, c, corners, r, row, around, m, kept, own.held);
             if (row.any_unweighted) {
                 TimeMarker marker = {scratch.marks, tile.x0, rows.first()};
                 splat_row(e, b, c, corners, r, row, row.unweighted + PADDING, bounds, around, marker);
