@@ -9,7 +9,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import oracle
 import pytest
+
+from gpures.backend import cpu
+from gpures.backend.base import MosaicLayout
+from gpures.backend.choice import make_accumulators
+from gpures.bench import memory
 
 # Adds exposures while the address space may grow by less and less; prints for each limit what came of it. What is
 # started or imported on the way is there before, so that the limit meets the exposure; the first one has been added. A
@@ -178,3 +184,126 @@ def test_no_growth(what):
     first, last = min(times[:5]), min(times[-5:])
     assert last < 1.5 * first, times
     assert np.isfinite(times).all()
+
+
+#: A frame of which exposures touch a few rows: the rest of it is what pages show that are there once.
+FRAME = (1900, 1600)
+SHOWN = "memfd:gpures"
+
+
+def noise_layout(fillval, dtype="f4", frame=FRAME):
+    """Layout of a mosaic with an image of each kind."""
+    names = ("var_rnoise", "var_flat")
+    pairs = {"noise_names": names, "max_lag": 1, "whole_drops": True}
+    return MosaicLayout(
+        frame, fillval=fillval, variance_names=names, has_err=True, has_dq=True, dtype=np.dtype(dtype), **pairs
+    )
+
+
+def placed_exposures():
+    """Exposures at several heights of the frame, the first in its middle."""
+    rng = np.random.default_rng(3)
+    for k, y in enumerate((900.0, 940.0, 300.0)):
+        images = rng.uniform(0.5, 1.0, (4, 40, 50)).astype("f4")
+        pixmap = oracle.pixel_map((40, 50), (700.0, y), angle=20.0 * k)
+        variances = {"var_rnoise": images[2], "var_flat": images[3]}
+        yield oracle.exposure(images[0], pixmap, err=images[1], variances=variances, context_id=k)
+
+
+def finished(layout, made_on_the_way=lambda images: None):
+    """All images of a mosaic; and what is made of those that there are before its last exposure is added."""
+    accumulators = make_accumulators("cpu", layout)
+    *first, last = placed_exposures()
+    for exposure in first:
+        accumulators.add(exposure)
+    made = made_on_the_way(accumulators.images())
+    accumulators.add(last)
+    images = dict(accumulators.images()) | {"noise_factor": accumulators.noise_factor()}
+    images["covariance"] = accumulators.finish_covariances()
+    images |= accumulators.finish_variances(0.7)
+    images["error"] = accumulators.error_image([images[name] for name in layout.variance_names])
+    return images, made
+
+
+def shown_pages():
+    """How many mappings of this process show such pages."""
+    return Path("/proc/self/maps").read_text().count(SHOWN)
+
+
+def same_bits(images, expected):
+    return images.keys() == expected.keys() and all(
+        image.dtype == expected[name].dtype and image.tobytes() == expected[name].tobytes()
+        for name, image in images.items()
+    )
+
+
+@pytest.fixture
+def small_pages(monkeypatch):
+    """Pages for arrays of any size."""
+    monkeypatch.setattr(cpu, "SMALL_PAGES_FROM", 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are shared on Linux alone")
+@pytest.mark.parametrize("fillval", [np.nan, 7.5, 0.0])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_pages_that_are_shared(fillval, dtype, monkeypatch):
+    """Images in which most pages are there once are those that are written, to the last bit, and lose no memory."""
+    layout = noise_layout(fillval, dtype)
+    monkeypatch.setattr(cpu, "SMALL_PAGES_FROM", sys.maxsize)
+    expected, looked_at = finished(layout, lambda images: images["data"].copy())
+    assert shown_pages() == 0
+    monkeypatch.setattr(cpu, "SMALL_PAGES_FROM", 1)
+    images, made = finished(layout, lambda images: images["data"].copy())
+    assert shown_pages() > 50
+    assert same_bits(images, expected)
+    assert made.tobytes() == looked_at.tobytes()
+    images["error"][5, 7] = images["covariance"][0, 5, 7] = 3.0  # of one pixel alone, and of one image
+    for name in ("error", "covariance"):
+        assert np.count_nonzero(images[name] == 3.0) == 1
+    assert np.isnan(images["var_flat"][5, 7])
+    copy = images["error"].copy()
+    copy[5, 7] = np.nan
+    assert copy.tobytes() == expected["error"].tobytes()
+    del images, made
+    assert shown_pages() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are shared on Linux alone")
+def test_pages_where_no_file_may_be_opened(small_pages):
+    """Where the system gives no memory to share, images are written."""
+    import resource
+
+    layout = noise_layout(np.nan)
+    expected, _ = finished(layout)
+    assert shown_pages() > 50
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        images, _ = finished(layout)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    written = shown_pages()
+    assert same_bits(images, expected)
+    del expected
+    assert shown_pages() == 0 < written
+
+
+@pytest.mark.skipif(not memory.CLEAR.exists(), reason="the peak of a process is known on Linux alone")
+def test_finishing_takes_no_memory_for_what_is_untouched():
+    """A frame of 6000 x 6000 pixels, of which a mosaic touches few: five images that are NaN elsewhere."""
+    frame = MosaicLayout(
+        (6000, 6000), fillval=np.nan, variance_names=("var_rnoise", "var_flat"), has_err=True, has_dq=True
+    )
+
+    def finish():
+        accumulators = make_accumulators("cpu", frame)
+        for exposure in placed_exposures():
+            accumulators.add(exposure)
+        images = dict(accumulators.images()) | accumulators.finish_variances(1.0)
+        error = accumulators.error_image([images[name] for name in frame.variance_names])
+        assert np.isnan([*(images[name][-1, -1] for name in ("data", "err", *frame.variance_names)), error[0, 0]]).all()
+        assert np.isfinite(images["data"][900, 700])
+
+    size, _ = memory.above(finish)
+    rows = 5 * 4 * 6000 * 800  # bytes of the rows that exposures are in
+    assert size < 1.5 * rows < 0.25 * (5 * 4 * 6000**2)

@@ -593,10 +593,14 @@ class Accumulators(ABC):
 
     def error_image(self, variances: list) -> np.ndarray:
         """Root of the sum of those variance images that are not NaN; NaN where all are, or, of propagated ones, any."""
-        error = np.empty(self.layout.shape, np.float32)
+        error, own_pages = self._new_image()
         arrays = [np.ascontiguousarray(variance, dtype=np.float32) for variance in variances]
-        _cpu.error_from_variances(arrays, self.layout.propagates, error, self.touched, thread_count())
+        _cpu.error_from_variances(arrays, self.layout.propagates, error, self.touched, own_pages, thread_count())
         return error
+
+    def _new_image(self) -> tuple[np.ndarray, bool]:
+        """Memory for an image of float32, and whether it has pages of its own (see ``kernels/cpu/shared_pages.h``)."""
+        return np.empty(self.layout.shape, np.float32), False
 
     def in_type(self, image: Any, dtype: DTypeLike) -> Any:
         """An image in a type: itself, if it is of that."""

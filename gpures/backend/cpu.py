@@ -22,21 +22,31 @@ from gpures.reporting.timing import phases
 __all__ = ["CPUAccumulators"]
 
 
+class _Pages(mmap.mmap):
+    """Memory of an array alone, whose pages may be replaced by others."""
+
+
 # From this size on an array gets small pages, each of which has memory only once it is touched. In a smaller one
 # nearly all rows are touched from end to end, and large pages are faster.
 SMALL_PAGES_FROM = 64 << 20
 
 
-def _zeros(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+def _zeros(shape: tuple[int, ...], dtype: DTypeLike, advice: str = "MADV_NOHUGEPAGE") -> np.ndarray:
     """Array of zeros whose memory is taken only where it is written to."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     if size < SMALL_PAGES_FROM or not hasattr(mmap, "MAP_PRIVATE"):  # not on Windows, which does so by itself
         return np.zeros(shape, dtype)
-    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_NOHUGEPAGE"):
-        pages.madvise(mmap.MADV_NOHUGEPAGE)
+    pages = _Pages(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, advice):
+        pages.madvise(getattr(mmap, advice))
     return np.frombuffer(pages, dtype).reshape(shape)
+
+
+def _has_own_pages(array: np.ndarray) -> bool:
+    """Whether `_zeros` has made an array of pages."""
+    buffer = getattr(array.base, "base", None)  # below the array that has no shape yet
+    return isinstance(getattr(buffer, "obj", buffer), _Pages)
 
 
 class CPUAccumulators(PlaneAccumulators):
@@ -106,23 +116,28 @@ class CPUAccumulators(PlaneAccumulators):
         _cpu.fill_window(image, self._weight, window, value, thread_count())
 
     def _fill_whole(self, image: np.ndarray, value: float) -> None:
-        _cpu.fill(image, self._weight, self.touched, value, thread_count())
+        _cpu.fill(image, self._weight, self.touched, _has_own_pages(image), value, thread_count())
 
     def noise_factor(self) -> np.ndarray:  # noqa: D102
-        record, image = self._finished_pairs(), np.empty(self.layout.shape, np.float32)
-        _cpu.noise_factor(record.ctypes.data, self._weight, image, thread_count())
+        record, (image, own) = self._finished_pairs(), self._new_image()
+        _cpu.noise_factor(record.ctypes.data, self._weight, self.touched, own, image, thread_count())
         return image
+
+    def _new_image(self) -> tuple[np.ndarray, bool]:
+        image = _zeros(self.layout.shape, np.float32, "MADV_HUGEPAGE")  # all that is not shared is written to
+        return image, _has_own_pages(image)
 
     def finish_covariances(self) -> np.ndarray:  # noqa: D102
         record, pairs = self._finished_pairs(), self._pairs
         assert pairs is not None
-        _cpu.covariances(record.ctypes.data, self._weight, thread_count())
+        _cpu.covariances(record.ctypes.data, self._weight, self.touched, _has_own_pages(pairs), thread_count())
         self._pairs = None
         return pairs[self.layout.whole_drops :]
 
     def finish_variances(self, scaling: float) -> dict[str, np.ndarray]:  # noqa: D102
         def finish(variance: np.ndarray, weight: np.ndarray) -> np.ndarray:
-            _cpu.finish_variance(variance, weight, self.touched, scaling, thread_count())
+            own = _has_own_pages(variance)
+            _cpu.finish_variance(variance, weight, self.touched, own, scaling, thread_count())
             return variance
 
         return self._finished(finish)

@@ -10,27 +10,6 @@ namespace gpures {
 
 namespace {
 
-// Rows handed to a thread at a time.
-constexpr long ROWS_AT_ONCE = 16;
-
-// Sets image[j][i] to inside(index) in the touched part of a frame and to `outside` elsewhere.
-template <class T, class Work>
-void over_frame(int threads, const TouchedFrame& f, T* image, T outside, const Work& inside)
-{
-    over_threads(threads, static_cast<int>((f.ny + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE), [&] {
-        return [&](int k) {
-            for (long j = k * ROWS_AT_ONCE; j < std::min(f.ny, (k + 1) * ROWS_AT_ONCE); ++j) {
-                T* row = image + j * f.nx;
-                const bool crossed = j >= f.touched.y0 && j <= f.touched.y1 && f.touched.x0 <= f.touched.x1;
-                const long from = crossed ? f.touched.x0 : f.nx, to = crossed ? f.touched.x1 + 1 : f.nx;
-                std::fill(row, row + from, outside);
-                for (long i = from; i < to; ++i) row[i] = inside(j * f.nx + i);
-                std::fill(row + to, row + f.nx, outside);
-            }
-        };
-    });
-}
-
 // Pixels of a whole image handed to a thread at a time.
 constexpr long PIXELS_AT_ONCE = 1 << 16;
 
@@ -56,14 +35,7 @@ void fill(T* image, const T* weight, const TouchedFrame& frame, double value, in
 template <class T>
 void fill_window(T* image, const T* weight, const TouchedFrame& frame, double value, int threads)
 {
-    const Tile& w = frame.touched;
-    over_threads(threads, w.y1 - w.y0 + 1, [&] {
-        return [&](int k) {
-            const long row = (w.y0 + k) * frame.nx;
-            for (long i = row + w.x0; i <= row + w.x1; ++i)
-                image[i] = weight[i] == T(0) ? static_cast<T>(value) : image[i];
-        };
-    });
+    over_touched(threads, frame, [&](long i) { image[i] = weight[i] == T(0) ? static_cast<T>(value) : image[i]; });
 }
 
 void show_weights(float* weight, long count, int threads)

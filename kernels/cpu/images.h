@@ -1,19 +1,12 @@
 // Accumulators -> images, and images interpolated.
 #pragma once
 
-#include "tiles.h"
+#include "touched_frame.h"
 
 namespace gpures {
 
 struct Blot;
 struct Exposure;
-
-// An output frame, and the part of it that any exposure has touched. Outside of that, nothing is read: pages of the
-// accumulators that were never written to stay without memory.
-struct TouchedFrame {
-    long ny = 0, nx = 0;
-    Tile touched{0, -1, 0, -1};
-};
 
 // Where the weight is 0 the image gets the fill value.
 template <class T>

@@ -105,38 +105,41 @@ void note(std::int64_t* done, const Tile& touched)
     ++done[0];
 }
 
+// `own_pages`: of what is written to.
 template <class Image>
-TouchedFrame frame_of(const Image& image, const Limits& touched)
+TouchedFrame frame_of(const Image& image, const Limits& touched, bool own_pages = false)
 {
     const auto [x0, x1, y0, y1] = touched;
-    return {static_cast<long>(image.shape(0)), static_cast<long>(image.shape(1)), {x0, x1, y0, y1}};
+    return {static_cast<long>(image.shape(0)), static_cast<long>(image.shape(1)), {x0, x1, y0, y1}, own_pages};
 }
 
 template <class Image, class Weight>
 void bind_finish(nb::module_& m)
 {
-    m.def("fill", [](Image image, Weight weight, const Limits& touched, double value, int threads) {
+    m.def("fill", [](Image image, Weight weight, const Limits& touched, bool own_pages, double value, int threads) {
         const Released released;
-        fill(image.data(), weight.data(), frame_of(image, touched), value, threads);
+        fill(image.data(), weight.data(), frame_of(image, touched, own_pages), value, threads);
     });
     m.def("fill_window", [](Image image, Weight weight, const Limits& touched, double value, int threads) {
         const Released released;
         fill_window(image.data(), weight.data(), frame_of(image, touched), value, threads);
     });
-    m.def("noise_factor", [](std::uintptr_t pairs, Weight weight, Floats image, int threads) {
+    m.def("noise_factor",
+          [](std::uintptr_t pairs, Weight weight, const Limits& touched, bool own_pages, Floats image, int threads) {
+              const Released released;
+              noise_factor(*reinterpret_cast<const Pairs*>(pairs), weight.data(), image.data(),
+                           frame_of(image, touched, own_pages), threads);
+          });
+    m.def("covariances", [](std::uintptr_t pairs, Weight weight, const Limits& touched, bool own_pages, int threads) {
         const Released released;
-        const int ny = static_cast<int>(image.shape(0)), nx = static_cast<int>(image.shape(1));
-        noise_factor(*reinterpret_cast<const Pairs*>(pairs), weight.data(), nx, ny, image.data(), threads);
+        covariances(*reinterpret_cast<const Pairs*>(pairs), weight.data(), frame_of(weight, touched, own_pages),
+                    threads);
     });
-    m.def("covariances", [](std::uintptr_t pairs, Weight weight, int threads) {
-        const Released released;
-        const int ny = static_cast<int>(weight.shape(0)), nx = static_cast<int>(weight.shape(1));
-        covariances(*reinterpret_cast<const Pairs*>(pairs), weight.data(), nx, ny, threads);
-    });
-    m.def("finish_variance", [](Image variance, Weight weight, const Limits& touched, double scaling, int threads) {
-        const Released released;
-        finish_variance(variance.data(), weight.data(), frame_of(variance, touched), scaling, threads);
-    });
+    m.def("finish_variance",
+          [](Image variance, Weight weight, const Limits& touched, bool own_pages, double scaling, int threads) {
+              const Released released;
+              finish_variance(variance.data(), weight.data(), frame_of(variance, touched, own_pages), scaling, threads);
+          });
 }
 
 }  // namespace
@@ -322,14 +325,14 @@ NB_MODULE(_cpu, m)
     });
     bind_finish<Floats, ReadFloats>(m);
     bind_finish<Doubles, ReadDoubles>(m);
-    m.def("error_from_variances",
-          [](const std::vector<ReadFloats>& variances, bool all, Floats error, const Limits& touched, int threads) {
-              std::vector<const float*> pointers;
-              for (const auto& v : variances) pointers.push_back(v.data());
-              const Released released;
-              error_from_variances(pointers.data(), static_cast<int>(pointers.size()), all, error.data(),
-                                   frame_of(error, touched), threads);
-          });
+    m.def("error_from_variances", [](const std::vector<ReadFloats>& variances, bool all, Floats error,
+                                     const Limits& touched, bool own_pages, int threads) {
+        std::vector<const float*> pointers;
+        for (const auto& v : variances) pointers.push_back(v.data());
+        const Released released;
+        error_from_variances(pointers.data(), static_cast<int>(pointers.size()), all, error.data(),
+                             frame_of(error, touched, own_pages), threads);
+    });
     // Values and numbers of pixels (regions, 2) of an image's regions: spans (n, 3), from starts[k] to starts[k + 1].
     m.def(
         "measure",

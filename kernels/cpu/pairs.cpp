@@ -1,36 +1,40 @@
 #include "pairs.h"
 
+#include <cmath>
+
 #include "../pairs.h"
-#include "threads.h"
 
 namespace gpures {
 
 template <class T>
-void noise_factor(const Pairs& pairs, const T* weights, int nx, int ny, float* image, int threads)
+baseline::PairedImage<T> paired_image(const Pairs& pairs, const T* weights, const TouchedFrame& f)
 {
-    const baseline::PairedImage<T> paired = {pairs, weights, nx, ny};
-    over_threads(threads, ny, [&] {
-        return [&](int y) {
-            float* const row = image + static_cast<long long>(y) * nx;
-            for (int x = 0; x < nx; ++x) row[x] = narrowed(paired.noise_factor(x, y));
-        };
+    return {pairs, weights, static_cast<int>(f.nx), static_cast<int>(f.ny)};
+}
+
+template <class T>
+void noise_factor(const Pairs& pairs, const T* weights, float* image, const TouchedFrame& frame, int threads)
+{
+    const auto paired = paired_image(pairs, weights, frame);
+    over_frame(threads, frame, image, static_cast<float>(NAN), [&](long i) {
+        return narrowed(paired.noise_factor(static_cast<int>(i % frame.nx), static_cast<int>(i / frame.nx)));
     });
 }
 
 template <class T>
-void covariances(const Pairs& pairs, const T* weights, int nx, int ny, int threads)
+void covariances(const Pairs& pairs, const T* weights, const TouchedFrame& frame, int threads)
 {
-    const baseline::PairedImage<T> paired = {pairs, weights, nx, ny};
-    over_threads(threads, ny, [&] {
-        return [&](int y) {
-            for (int x = 0; x < nx; ++x) paired.finish(x, y);
-        };
-    });
+    const auto paired = paired_image(pairs, weights, frame);
+    for (int k = 0; k < baseline::planes_of_lags(pairs.max_lag); ++k) {
+        fill_outside(threads, frame, pairs.sums + (pairs.whole_drops + k) * pairs.stride, static_cast<double>(NAN));
+    }
+    over_touched(threads, frame,
+                 [&](long i) { paired.finish(static_cast<int>(i % frame.nx), static_cast<int>(i / frame.nx)); });
 }
 
-template void noise_factor<float>(const Pairs&, const float*, int, int, float*, int);
-template void noise_factor<double>(const Pairs&, const double*, int, int, float*, int);
-template void covariances<float>(const Pairs&, const float*, int, int, int);
-template void covariances<double>(const Pairs&, const double*, int, int, int);
+template void noise_factor<float>(const Pairs&, const float*, float*, const TouchedFrame&, int);
+template void noise_factor<double>(const Pairs&, const double*, float*, const TouchedFrame&, int);
+template void covariances<float>(const Pairs&, const float*, const TouchedFrame&, int);
+template void covariances<double>(const Pairs&, const double*, const TouchedFrame&, int);
 
 }  // namespace gpures
