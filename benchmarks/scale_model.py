@@ -63,9 +63,9 @@ IMAGES_WRITTEN = 6  # float32 of a mosaic: data, weight, error, three variances
 VARIANCES = ("var_rnoise", "var_poisson", "var_flat")
 NUMBER = 4  # bytes of each of them
 
-# Planes of the context: of all exposures, as the code has them; of those of the tile, which it has not; none
-# (enable_ctx=False).
-CONTEXTS = ("all", "own", "none")
+# Planes of the context of parts: of the tile's exposures, as the code has them; of all exposures, which it had before;
+# none (enable_ctx=False).
+CONTEXTS = ("own", "all", "none")
 
 
 def measured(report: dict[str, Any]) -> dict[str, float]:
@@ -210,7 +210,7 @@ class Problem:
 
     side: int
     exposures: list[Box]
-    context: str = "all"
+    context: str = "own"
     batch: int | None = None
     tile_pixels: float | None = None
     reads_once: bool = False
@@ -501,10 +501,9 @@ class Simulation:
         """What a tile takes in the file, not packed: images, and chunks of context that an exposure is in."""
         if not self.planes:
             return IMAGES_WRITTEN * NUMBER * area(tile)
-        numbers = sorted(sources) if self.problem.context == "all" else range(len(sources))
         chunks = set()
-        for number, source in zip(numbers, sorted(sources), strict=True):
-            box, plane = self.problem.exposures[source].common(tile), number // BITS_PER_PLANE
+        for source in sources:
+            box, plane = self.problem.exposures[source].common(tile), source // BITS_PER_PLANE
             rows, columns = (range(a // GRAIN, b // GRAIN + 1) for a, b in ((box.ymin, box.ymax), (box.xmin, box.xmax)))
             chunks |= {(plane, y, x) for y in rows for x in columns}
         edge = Box.whole((self.problem.side, self.problem.side))
@@ -615,7 +614,7 @@ def ways(kind: str) -> dict[str, dict[str, Any]]:
         "as it is": {},
         "4 exposures a task": {"batch": 4},
         "whole tiles a task": {"batch": WHOLE},
-        "context: planes of the tile's exposures": {"context": "own"},
+        "context: planes of all exposures": {"context": "all"},
         "no context": none,
         "no context, 4 exposures a task": none | {"batch": 4},
         "no context, whole tiles a task": none | {"batch": WHOLE},
@@ -633,17 +632,17 @@ def report_of(problem: Problem, report: dict[str, Any], numbers: Sequence[int] =
     found: dict[str, Any] = {"rates": {"assumed": ASSUMED, "measured": measured(report), "sources": SOURCES}}
     found["table"] = [
         {"name": name, "context": context} | predicted(problem, kind, units, report, context=context)
-        for context in ("all", "none")
+        for context in ("own", "none")
         for name, kind, units in TABLE
     ]
     found["workers"] = []
-    for context, kind in itertools.product(("all", "none"), ("gpu", "cpu")):
+    for context, kind in itertools.product(("own", "none"), ("gpu", "cpu")):
         rows = [predicted(problem, kind, units, report, context=context) for units in numbers]
         found["workers"].append({"context": context, "kind": kind, "stops_at": stops_at(rows), "rows": rows})
     for name, key, values in (("batch", "batch", BATCHES), ("tile", "tile_pixels", [side**2 for side in SIDES])):
         found[name] = [
             {key: value, "context": context} | predicted(problem, kind, 64, report, context=context, **{key: value})
-            for context, kind in itertools.product(("all", "none"), ("gpu", "cpu"))
+            for context, kind in itertools.product(("own", "none"), ("gpu", "cpu"))
             for value in values
         ]
     found["ways"] = [

@@ -18,7 +18,7 @@ import gpures
 from gpures.box import Box
 from gpures.cli import main
 from gpures.io import fits_parts
-from gpures.io.context import renumbered
+from gpures.io.context import renumbered, spread
 from gpures.machine.memory import used_memory
 from gpures.mosaicking import tiling
 from gpures.mosaicking.build import build
@@ -471,3 +471,20 @@ def test_plan_and_report(tmp_path, paths, capsys):
     assert main([*command, "--dry-run"]) == 0
     told = capsys.readouterr().out
     assert re.search(r"^tiles +\d+ of up to \d+ x \d+ pixels", told, re.MULTILINE), told
+
+
+@pytest.mark.parametrize("numbers", [range(5), [3, 31, 32, 40, 41, 95], [*range(20, 60), 64, 100], list(range(1, 97, 2))])
+def test_context_of_some(numbers):
+    """Bits of the exposures of a tile, spread to those that they have among all, and taken together again."""
+    rng = np.random.default_rng(len(numbers))
+    there = rng.random((len(numbers), 3, 4)) < 0.5
+    planes = np.zeros((-(-len(numbers) // 32), 3, 4), np.uint32)
+    whole = np.zeros((4, 3, 4), np.uint32)
+    for k, (number, image) in enumerate(zip(numbers, there, strict=True)):
+        planes[k // 32] |= image.astype(np.uint32) << np.uint32(k % 32)
+        whole[number // 32] |= image.astype(np.uint32) << np.uint32(number % 32)
+    got = spread(planes.view(np.int32), numbers)
+    assert got.keys() == {number // 32 for number in numbers}
+    for plane, image in enumerate(whole.view(np.int32)):
+        np.testing.assert_array_equal(got.get(plane, np.zeros((3, 4), np.int32)), image)
+    np.testing.assert_array_equal(renumbered(whole.view(np.int32), numbers)[: len(planes)], planes.view(np.int32))

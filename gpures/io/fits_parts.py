@@ -193,11 +193,25 @@ class FITSMosaic:
         array : ndarray (ny, nx), of "con" (planes, ny, nx)
             Its pixels, of the type of the image; they may be on a GPU.
         """
-        plane = self._planes[STACK if name in self._depths else name]
         image = as_host(array)
-        for k, pixels in enumerate(image if image.ndim == 3 else image[None], self._depths.get(name, 0)):
-            for rows in row_blocks(pixels.shape):
-                self._write_rows(plane, k, box, rows, np.ascontiguousarray(pixels[rows], plane.dtype))
+        for k, pixels in enumerate(image if image.ndim == 3 else image[None]):
+            self.write_plane(name, k, box, pixels)
+
+    def write_plane(self, name: str, plane: int, box: Box, array: Any) -> None:
+        """Write a part of one plane of an image.
+
+        Parameters
+        ----------
+        name, box
+            As of `write`.
+        plane : int
+            Number of the plane.
+        array : ndarray (ny, nx)
+            Its pixels.
+        """
+        into, first = self._planes[STACK if name in self._depths else name], self._depths.get(name, 0)
+        for rows in row_blocks(array.shape):
+            self._write_rows(into, first + plane, box, rows, np.ascontiguousarray(array[rows], into.dtype))
 
     def write_empty(self, box: Box) -> None:
         """Write a part of all images in which nothing is."""

@@ -227,13 +227,40 @@ class ZarrMosaic:
         OSError
             It can't be written.
         """
+        self._write(name, None, box, array)
+
+    def write_plane(self, name: str, plane: int, box: Box | tuple[int, int, int, int], array: Any) -> None:
+        """Write a part of one plane of an image, as `write` does of all of them.
+
+        Parameters
+        ----------
+        name, box
+            As there.
+        plane : int
+            Number of the plane, from 0.
+        array : ndarray (ny, nx)
+            Pixels.
+
+        Raises
+        ------
+        TypeError, ValueError, RuntimeError, OSError
+            As there; or there is no such plane.
+        """
+        self._write(name, plane, box, array)
+
+    def _write(self, name: str, plane: int | None, given: Box | tuple[int, int, int, int], array: Any) -> None:
         if not self._part.exists():
             raise RuntimeError(f"Nothing can be written to {self._part}: the mosaic is finished or closed.")
         if name not in self._arrays:
             raise ValueError(f"'name' must be one of {', '.join(self._arrays)}, got {got(name)}.")
-        box = self._checked_box(box)
+        box = self._checked_box(given)
         place = self._arrays[name]
-        expected = (*place.shape[:-2], *box.shape)
+        depth = place.shape[:-2]
+        if plane is not None:
+            if not depth or not isinstance(plane, Integral) or not 0 <= plane < depth[0]:
+                raise ValueError(f"'plane' of {name!r} must be one of {depth[0] if depth else 'no'} planes, got {plane}.")
+            depth = ()
+        expected = (*depth, *box.shape)
         if not hasattr(array, "dtype") or array.dtype.newbyteorder("=") != place.dtype:
             raise TypeError(f"'array' of {name!r} must be an array of {place.dtype}, got {got(array)}.")
         if tuple(array.shape) != expected:
@@ -243,10 +270,10 @@ class ZarrMosaic:
             within = Box(chunk.xmin - box.xmin, chunk.xmax - box.xmin, chunk.ymin - box.ymin, chunk.ymax - box.ymin)
             pixels = np.ascontiguousarray(as_host(array[within.slices]), place.dtype)
             if pixels.ndim == 2:
-                self._write_chunk(name, (), chunk, pixels)
+                self._write_chunk(name, () if plane is None else (int(plane),), chunk, pixels)
             else:
-                for plane, image in enumerate(pixels):
-                    self._write_chunk(name, (plane,), chunk, image)
+                for k, image in enumerate(pixels):
+                    self._write_chunk(name, (k,), chunk, image)
 
     def _write_chunk(self, name: str, plane: tuple[int, ...], chunk: Box, pixels: np.ndarray) -> None:
         index = (*plane, chunk.ymin // self._chunks, chunk.xmin // self._chunks)

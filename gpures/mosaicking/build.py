@@ -24,7 +24,7 @@ from gpures.mosaicking.headers import keywords_of
 from gpures.mosaicking.history import history_of
 from gpures.mosaicking.made import Mosaic
 from gpures.mosaicking.plan import Plan, nothing_left
-from gpures.mosaicking.stores import Store, opened_store
+from gpures.mosaicking.stores import Store, opened_store, write_tile
 from gpures.mosaicking.stream import Stream
 from gpures.mosaicking.tiled import Tiled
 from gpures.mosaicking.workers import room_of_workers
@@ -167,13 +167,15 @@ def _in_tiles(plan: Plan, progress: Any, client: Any, seconds: dict[str, float])
         with stage("writing"):
             if "con" in tiled.blank and tiled.numbers != list(range(len(plan.sources))):
                 store.renumber(tiled.numbers)
-            store.finish(
+            finish: Callable[..., None] = store.finish
+            if client is not None:
+                finish = partial(finish, make=partial(overview_by_workers, client))
+            finish(
                 facts_of(facts),
                 unit=unit,
                 exposures=records,
                 header=header,
                 history=history_of(plan.call, plan.options),
-                **({} if client is None else {"make": partial(overview_by_workers, client)}),
             )
     return Mosaic(
         model=cast(MosaicModel, facts),
@@ -191,13 +193,12 @@ def _in_tiles(plan: Plan, progress: Any, client: Any, seconds: dict[str, float])
 
 def _write_tiles(tiled: Tiled, store: Store, show: Callable[[int], Any]) -> None:
     """Make tiles, and write each when it is finished."""
-    for tile, images in tiled.tiles(show):
+    for tile, numbers, images in tiled.tiles(show):
         with stage("writing"):
-            if images is None:
-                store.write_empty(tile)
+            if images:
+                write_tile(store, tile, images, numbers)
             else:
-                for name, image in images.items():
-                    store.write(name, tile, image)
+                store.write_empty(tile)
         del images  # or they would be held while the next one is made
 
 

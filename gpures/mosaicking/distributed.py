@@ -22,9 +22,9 @@ from gpures.mosaicking.content import content_of, pixels_with_data
 from gpures.mosaicking.plan import Plan
 from gpures.mosaicking.scale import Scales
 from gpures.mosaicking.sources import Source
-from gpures.mosaicking.stores import Store
+from gpures.mosaicking.stores import Store, write_tile
 from gpures.mosaicking.stream import Stream
-from gpures.mosaicking.tiled import Settled, TileByTile, Tiled, Told, idle_in, resampler_in_tiles
+from gpures.mosaicking.tiled import Settled, TileByTile, Tiled, Told, resampler_in_tiles, seen_in
 from gpures.mosaicking.twice import alike
 from gpures.mosaicking.workers import each_by_workers, results, share, tasks_by_host
 from gpures.resample.resampler import MODEL_ERRORS
@@ -90,6 +90,22 @@ class Job:
         return resample
 
 
+@dataclass(frozen=True)
+class Tile:
+    """A part of the frame.
+
+    Attributes
+    ----------
+    box : Box
+        Where it is.
+    numbers : sequence of int
+        Exposures that reach it, which have bits in its context.
+    """
+
+    box: Box
+    numbers: Sequence[int]
+
+
 @dataclass
 class Part:
     """What some exposures are in a tile.
@@ -116,56 +132,55 @@ class Written:
         As of `Part`.
     data_pixels : int
         Its pixels that have data.
-    idle : frozenset of int
-        Exposures of which no pixel has anything.
+    seen : sequence of int
+        Exposures of which it has something.
     tells_weights : bool
         See `TileByTile`.
     """
 
     told: dict[int, Told]
     data_pixels: int
-    idle: frozenset[int]
+    seen: Sequence[int]
     tells_weights: bool
 
 
 # ---- tasks -----------------------------------------------------------------------------------------------------------
 
 
-def added(job: Job, tile: Box, numbers: Sequence[int]) -> Part:
+def added(job: Job, tile: Tile, numbers: Sequence[int]) -> Part:
     """Add some exposures to a tile."""
     with share(job.tasks_of_host):
         return _added(job, tile, numbers)
 
 
-def merged(job: Job, one: Part, other: Part) -> Part:
+def merged(job: Job, tile: Tile, one: Part, other: Part) -> Part:
     """Merge two parts of a tile, which are not changed."""
     with share(job.tasks_of_host):
-        return _merged(job, one, other)
+        return _merged(tile, one, other)
 
 
-def written(job: Job, tile: Box, store: Store, numbers: Sequence[int], *parts: Part) -> Written:
+def written(job: Job, tile: Tile, store: Store, numbers: Sequence[int], *parts: Part) -> Written:
     """Write a tile that has all its exposures: those of two parts, or else these, which are added."""
     with share(job.tasks_of_host):
-        part = _merged(job, *parts) if parts else _added(job, tile, numbers)
+        part = _merged(tile, *parts) if parts else _added(job, tile, numbers)
         told, accumulators = part.told, part.accumulators
         if any(accumulators is each.accumulators for each in parts):  # which may be needed again
             accumulators = accumulators and accumulators.copy()
         del part
         resample = job.resampler()
-        resample.begin(tile, len(job.sources))
+        resample.begin(tile.box, tile.numbers)
         if accumulators is not None:
             resample.go_on_with(accumulators)
             del accumulators
         images = resample.finished()
-        for name, image in images.items():
-            store.write(name, tile, image)
-        idle = frozenset(idle_in(images, len(job.sources)))
-        return Written(told, pixels_with_data(images["wht"]), idle, resample.tells_weights)
+        write_tile(store, tile.box, images, tile.numbers)
+        seen = seen_in(images, tile.numbers)
+        return Written(told, pixels_with_data(images["wht"]), seen, resample.tells_weights)
 
 
-def _added(job: Job, tile: Box, numbers: Sequence[int]) -> Part:
+def _added(job: Job, tile: Tile, numbers: Sequence[int]) -> Part:
     resample = job.resampler()
-    resample.begin(tile, len(job.sources))
+    resample.begin(tile.box, tile.numbers)
     content = partial(content_of, options=job.options, flag_names=job.flag_names)
     stream = Stream([], job.arrays, job.scales, job.skip_bad, content, alike_in=job.alike)
     told: dict[int, Told] = {}
@@ -191,13 +206,13 @@ def _added(job: Job, tile: Box, numbers: Sequence[int]) -> Part:
     return Part(accumulators if accumulators.passes else None, told)
 
 
-def _merged(job: Job, one: Part, other: Part) -> Part:
+def _merged(tile: Tile, one: Part, other: Part) -> Part:
     """A part of its own, but for one beside which the other has nothing."""
     told = one.told | other.told
     if one.accumulators is None or other.accumulators is None:
         return Part(other.accumulators if one.accumulators is None else one.accumulators, told)
     accumulators = one.accumulators.copy()
-    accumulators.merge(other.accumulators, 0, len(job.sources))  # whose bits are those of the whole already
+    accumulators.merge(other.accumulators, 0, len(tile.numbers))  # whose bits are those of the tile already
     return Part(accumulators, told)
 
 
@@ -248,8 +263,8 @@ class Distributed:
                 if again.keys() & found[k].told.keys()
             }
         for each in found.values():
-            self._tiled.note(each.told, each.data_pixels, each.idle, each.tells_weights)
-        self._tiled.note(left_out, 0, self._tiled.idle, True)
+            self._tiled.note(each.told, each.data_pixels, each.seen, each.tells_weights)
+        self._tiled.note(left_out, 0, (), True)
 
     def _twice(self, told: Mapping[int, Told]) -> dict[int, Told]:
         """Exposures that are the same as one before, which stream finds out where it has all of them."""
@@ -301,9 +316,9 @@ class Distributed:
         job, place = submit(_same, self._job(), name="plan"), submit(_same, store, name="store")
         batch = batch_of([len(numbers) for numbers in tiles.values()], self._tasks_of_host.total())
         for k, numbers in tiles.items():
-            tile = self._plan.tiles[k]
-            add, write = partial(submit, added, job, tile), partial(submit, written, job, tile, place)
-            yield tree(k, numbers, batch, add, partial(submit, merged, job), write)
+            tile = Tile(self._plan.tiles[k], numbers)
+            add, merge = partial(submit, added, job, tile), partial(submit, merged, job, tile)
+            yield tree(k, numbers, batch, add, merge, partial(submit, written, job, tile, place))
 
 
 def overview_by_workers(client: Any, overview: Overview) -> None:

@@ -6,14 +6,14 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gpures.backend.base import MosaicLayout
+from gpures.backend.base import BITS_PER_PLANE, MosaicLayout
 from gpures.backend.choice import why_unavailable
 from gpures.backend.cuda.device import DeviceInfo, devices, selected
 from gpures.box import Box
@@ -32,6 +32,7 @@ from gpures.mosaicking.destination import check_is_no_input, check_output
 from gpures.mosaicking.lags import planned_lag
 from gpures.mosaicking.one_scale import calibrated
 from gpures.mosaicking.placement import OnTheSky, Placement
+from gpures.mosaicking.reach import boxes
 from gpures.mosaicking.scale import Scales
 from gpures.mosaicking.sources import ModelSource, Source, entries_of, find
 from gpures.mosaicking.tiling import tiles_of
@@ -126,6 +127,8 @@ class Plan:
         After how many exposures.
     tiles : list of Box
         Parts of the frame that are made one after another; none where it is made as a whole.
+    tile_planes : int or None
+        Planes of the context that they have; None where there are none.
     shelf_bytes : int
         Memory for exposures that several tiles need.
     memory_limit : int or None
@@ -165,6 +168,7 @@ class Plan:
     checkpoint: Path | None = None
     checkpoint_every: int = 10
     tiles: list[Box] = field(default_factory=list, repr=False)
+    tile_planes: int | None = None
     shelf_bytes: int = 0
     memory_limit: int | None = None
     asked_backend: str = "auto"
@@ -209,7 +213,8 @@ class Plan:
     @property
     def tile_bytes(self) -> int:
         """Memory of the largest tile, or of the whole frame."""
-        sizes = [self.frame.of_part(self.frame.with_border(tile)).bytes for tile in self.tiles]
+        layout = self._layout
+        sizes = [layout.of_part(layout.with_border(tile)).bytes for tile in self.tiles]
         return max(sizes, default=self.frame.bytes)
 
     @property
@@ -244,11 +249,10 @@ class Plan:
             )
         waiting = 0 if self.backend == "cuda" else self.waiting_bytes
         for_tile = (room - waiting) * OF_TILE
-        per_pixel = self.frame.bytes / math.prod(self.shape)
         try:
-            self.tiles = tiles_of(self.shape, for_tile / per_pixel)
+            self._cut_to(lambda per_pixel: for_tile / per_pixel)
         except MemoryError:
-            least = tiling.GRAIN**2 * per_pixel / OF_TILE + waiting
+            least = tiling.GRAIN**2 * self.bytes_per_pixel / OF_TILE + waiting
             side = tiling.GRAIN
             raise MemoryError(
                 f"A tile of {side} x {side} pixels and the exposures in work need {least / GIB:.3g} GiB of memory, and "
@@ -271,17 +275,50 @@ class Plan:
             why = f"they write to a store in zarr, and 'output' is {self.path}"
         if why is not None:
             raise ValueError(f"The workers of 'client' can't make this mosaic: {why}.")
-        per_pixel = self.frame.bytes / math.prod(self.shape)
-        pixels = math.prod(self.shape) / tasks
-        if memory is not None:
+        exposure = self.waiting_bytes / AT_A_TIME
+
+        def pixels(per_pixel: float) -> float:
+            share = max(math.prod(self.shape) / tasks, tiling.GRAIN**2)
+            if memory is None:
+                return share
             least = tiling.GRAIN**2 * per_pixel
-            if memory * OF_WORKER < least + self.waiting_bytes / AT_A_TIME * OF_WORKER:
+            if memory * OF_WORKER < least + exposure * OF_WORKER:
                 raise MemoryError(
                     f"A worker has {memory / GIB:.3g} GiB for a task, and {least / OF_WORKER / GIB:.3g} GiB are needed "
-                    f"for the smallest tile beside an exposure of {self.waiting_bytes / AT_A_TIME / GIB:.2g} GiB."
+                    f"for the smallest tile beside an exposure of {exposure / GIB:.2g} GiB."
                 )
-            pixels = min(pixels, memory * OF_WORKER / per_pixel)
-        self.tiles = tiles_of(self.shape, max(pixels, tiling.GRAIN**2))
+            return min(share, max(memory * OF_WORKER / per_pixel, tiling.GRAIN**2))
+
+        self._cut_to(pixels)
+
+    def _cut_to(self, pixels: Callable[[float], float]) -> None:
+        """Cut the frame into tiles of as many pixels as a function gives of the bytes of each, which depend on the tiles:
+        their contexts have bits of those exposures alone that reach them.
+        """
+        self.tile_planes = min(self.frame.context_planes, 1)
+        found = None
+        while True:
+            self.tiles = tiles_of(self.shape, pixels(self.bytes_per_pixel))
+            if self.tile_planes == self.frame.context_planes:
+                return
+            if found is None:
+                found = boxes(self.footprints, self.output_wcs["wcs"], self.shape)
+            bordered = [self.frame.with_border(tile) for tile in self.tiles]
+            most = max(sum(not tile.common(box).is_empty for box in found) for tile in bordered)
+            needed = min(-(-most // BITS_PER_PLANE), self.frame.context_planes)
+            if needed <= self.tile_planes:
+                return
+            self.tile_planes = needed
+
+    @property
+    def bytes_per_pixel(self) -> float:
+        """Memory of a pixel of a tile, or of the frame."""
+        return self._layout.bytes / math.prod(self.shape)
+
+    @property
+    def _layout(self) -> MosaicLayout:
+        """What is accumulated of tiles, or of the frame."""
+        return self.frame if self.tile_planes is None else replace(self.frame, context_planes=self.tile_planes)
 
     def _room(self) -> float | None:
         """Memory that may be used for the mosaic where it lies; None where nobody says."""

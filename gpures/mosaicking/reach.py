@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from gpures.box import Box
 from gpures.wcs.footprint import Footprint
 from gpures.wcs.sphere import angles, separation, vectors
 from gpures.wcs.transforms import pixel_to_world, world_to_pixel
 
-__all__ = ["all_beside", "reaching"]
+__all__ = ["all_beside", "boxes", "reaching"]
 
 # Degrees by which a position may miss itself on its way to an output pixel and back. A tangent plane, for one, has the
 # opposite half of the sky in the same pixels.
@@ -60,6 +61,32 @@ def reaching(footprints: Sequence[Footprint], wcs: Any, shape: tuple[int, int]) 
         )
 
     return [reaches(footprint) for footprint in footprints]
+
+
+def boxes(footprints: Sequence[Footprint], wcs: Any, shape: tuple[int, int]) -> list[Box]:
+    """Parts of a frame that exposures lie in, roughly: to know how many there are in a tile, before any is looked at.
+
+    Parameters
+    ----------
+    footprints : sequence of Footprint
+        Of the exposures.
+    wcs : gwcs.wcs.WCS or astropy.wcs.WCS
+        Output WCS.
+    shape : (int, int)
+        Shape (Ny, Nx) of the output frame.
+    """
+    backward, frame = world_to_pixel(wcs), Box.whole(shape)
+    found = []
+    for footprint in footprints:
+        x, y = backward(*angles(footprint.edge))
+        if np.isfinite(x).all() and np.isfinite(y).all():
+            # Within what numbers of pixels can be.
+            low_x, high_x, low_y, high_y = np.clip([x.min(), x.max(), y.min(), y.max()], -1e9, 1e9)
+            extent = Box(math.floor(low_x), math.ceil(high_x), math.floor(low_y), math.ceil(high_y))
+            found.append(extent.grown(math.ceil(REACH)).common(frame))
+        else:
+            found.append(frame)
+    return found
 
 
 def all_beside(footprints: Sequence[Footprint], wcs: Any, shape: tuple[int, int]) -> str:

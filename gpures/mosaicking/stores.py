@@ -8,13 +8,17 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
+from gpures.arguments.arrays import as_host
 from gpures.box import Box
+from gpures.io.context import spread
 from gpures.io.fits_parts import FITSMosaic
 from gpures.io.writer import is_zarr_name
 from gpures.mosaicking import tiling
 from gpures.mosaicking.plan import Plan
 
-__all__ = ["Store", "opened_store"]
+__all__ = ["Store", "opened_store", "write_tile"]
+
+CONTEXT = "con"
 
 
 class Store(Protocol):
@@ -28,6 +32,9 @@ class Store(Protocol):
 
     def write(self, name: str, box: Box, array: Any) -> None:
         """Write a part of an image."""
+
+    def write_plane(self, name: str, plane: int, box: Box, array: Any) -> None:
+        """Write a part of one plane of an image."""
 
     def write_empty(self, box: Box) -> None:
         """Write a part of all images in which nothing is."""
@@ -43,9 +50,30 @@ class Store(Protocol):
         exposures: Sequence[Any] = (),
         header: Mapping[str, Any] | None = None,
         history: Sequence[str] = (),
-        **how: Any,
     ) -> None:
         """Write what is told of the mosaic, and give the file its name."""
+
+
+def write_tile(store: Store, tile: Box, images: Mapping[str, Any], numbers: Sequence[int]) -> None:
+    """Write the images of a tile.
+
+    Parameters
+    ----------
+    store : Store
+        Where they go.
+    tile : Box
+        The part of the frame.
+    images : mapping
+        By name; the context has bits of the exposures that reach the tile.
+    numbers : sequence of int
+        Which of all exposures these are.
+    """
+    for name, image in images.items():
+        if name == CONTEXT:
+            for plane, bits in spread(as_host(image), numbers).items():
+                store.write_plane(name, plane, tile, bits)
+        else:
+            store.write(name, tile, image)
 
 
 def opened_store(plan: Plan, blank: Mapping[str, np.generic], **told: Any) -> Store:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,7 +34,7 @@ from gpures.resample.resampler import MODEL_ERRORS, Resample
 from gpures.resample.resuming import variance_weights, weights_to_keep
 from gpures.resample.times import GroupTimes, times_of
 
-__all__ = ["Settled", "TileByTile", "Tiled", "Told", "idle_in", "resampler_in_tiles"]
+__all__ = ["Settled", "TileByTile", "Tiled", "Told", "resampler_in_tiles", "seen_in"]
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class TileByTile(Resample):
 
     _tile = Box(0, 0, 0, 0)
     _number = 0
+    _numbers: Sequence[int] = ()
     _settled = Settled()
 
     #: Whether the sums of the weights of variances follow from the images, so that the mosaic can be gone on with.
@@ -106,12 +108,12 @@ class TileByTile(Resample):
         self._drop_accumulators()
         self._accumulators = accumulators
 
-    def begin(self, tile: Box, count: int) -> None:
-        """Begin a tile, of a mosaic of so many exposures."""
-        self._tile = tile
+    def begin(self, tile: Box, numbers: Sequence[int]) -> None:
+        """Begin a tile, to which these exposures will be added, whose numbers grow: its context has bits of them."""
+        self._tile, self._numbers = tile, numbers
         self._drop_accumulators()
-        options = self._options
-        self._accumulators = make_accumulators(self._backend, self._layout(count), options.device, options.to_host)
+        layout, options = self._layout(max(1, len(numbers))), self._options
+        self._accumulators = make_accumulators(self._backend, layout, options.device, options.to_host)
 
     def add(self, number: int, model: Mapping[str, Any], pixmap: PixelMap | None) -> None:
         """Add an exposure, of this number in the mosaic, to the tile."""
@@ -120,7 +122,7 @@ class TileByTile(Resample):
 
     def _checked_exposure(self, model: Mapping[str, Any], pixmap: PixelMap | None = None) -> Exposure:
         checked = super()._checked_exposure(model, pixmap)
-        checked.context_id = self._number
+        checked.context_id = bisect_left(self._numbers, self._number)
         return checked
 
     def _count(self, model: InputModel, checked: Exposure) -> None:
@@ -343,11 +345,11 @@ class Tiled:
         return kinds[0] if kinds else ()
 
     def _blank(self) -> dict[str, Any]:
-        self._resample.begin(Box(0, 0, 0, 0), len(self._sources))
+        self._resample.begin(Box(0, 0, 0, 0), ())
         return {name: as_host(image)[..., 0, 0].reshape(-1)[0] for name, image in self._resample.finished().items()}
 
-    def tiles(self, show: Callable[[int], Any]) -> Iterator[tuple[Box, dict[str, Any] | None]]:
-        """Tiles with their images, one after another; None for one in which nothing is.
+    def tiles(self, show: Callable[[int], Any]) -> Iterator[tuple[Box, list[int], dict[str, Any]]]:
+        """Tiles, exposures that reach them, and their images, one after another; no images where nothing is.
 
         Parameters
         ----------
@@ -357,28 +359,28 @@ class Tiled:
         done = 0
         for k, tile in enumerate(self._plan.tiles):
             if chosen := self.numbers_in(k):
-                self._resample.begin(tile, len(self._sources))
+                self._resample.begin(tile, chosen)
                 for _ in self._added(chosen, k):
                     done += 1
                     show(done)
                 images = self._resample.finished()
                 with stage("counting"):
-                    idle = idle_in(images, len(self._sources))
-                    self.note({}, pixels_with_data(images["wht"]), idle, self._resample.tells_weights)
-                yield tile, images
+                    seen = seen_in(images, chosen)
+                    self.note({}, pixels_with_data(images["wht"]), seen, self._resample.tells_weights)
+                yield tile, chosen, images
                 del images
             else:
-                yield tile, None
+                yield tile, [], {}
 
     def numbers_in(self, tile: int) -> list[int]:
         """Exposures that reach a tile, by its number."""
         return [number for number, uses in enumerate(self._shelf.uses) if tile in uses]
 
-    def note(self, told: Mapping[int, Told], data_pixels: int, idle: Collection[int], tells_weights: bool) -> None:
+    def note(self, told: Mapping[int, Told], data_pixels: int, seen: Collection[int], tells_weights: bool) -> None:
         """Note what a tile tells; the arguments are attributes."""
         self.told |= told
         self.data_pixels += data_pixels
-        self.idle &= set(idle)
+        self.idle -= set(seen)
         self.tells_weights = self.tells_weights and tells_weights
 
     @property
@@ -412,9 +414,9 @@ class Tiled:
 
     def count_others(self) -> None:
         """Count exposures that reach no tile, as where there are none: they have times."""
-        last = len(self._plan.tiles)
-        self._resample.begin(Box(0, 0, 0, 0), len(self._sources))
-        for _ in self._added([number for number, uses in enumerate(self._shelf.uses) if not uses], last):
+        others = [number for number, uses in enumerate(self._shelf.uses) if not uses]
+        self._resample.begin(Box(0, 0, 0, 0), others)
+        for _ in self._added(others, len(self._plan.tiles)):
             pass
         for number, taken in self._shelf.taken.items():
             if number not in self._shelf.left_out and number in self._resample._times:
@@ -458,9 +460,12 @@ class Tiled:
         return self._resample.facts([self.told[number].times for number in self.numbers])
 
 
-def idle_in(images: Mapping[str, Any], count: int) -> Collection[int]:
-    """Exposures, of so many, of which no pixel of a tile has anything; all where nobody knows."""
-    return range(count) if images.get("con") is None else idle_exposures(images["con"], count)
+def seen_in(images: Mapping[str, Any], numbers: Sequence[int]) -> Sequence[int]:
+    """Those of the exposures of a tile of which its images have something; all where nobody knows."""
+    if images.get("con") is None:
+        return numbers
+    idle = {numbers[k] for k in idle_exposures(images["con"], len(numbers))}
+    return [number for number in numbers if number not in idle]
 
 
 def _meet(tiles: np.ndarray, parts: Sequence[Box]) -> np.ndarray:
