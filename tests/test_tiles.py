@@ -89,10 +89,13 @@ OPTIONS = [
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize(("pixels", "room"), [(10**6, 0), (300_000, 10**9)])
-def test_the_same_file(tmp_path, paths, options, pixels, room):
+def test_the_same_file(tmp_path, paths, caplog, options, pixels, room):
     """Whatever the options are, and whether or not exposures can be kept between tiles."""
     whole = gpures.mosaic(paths, tmp_path / "whole.fits", **QUIET | options)
+    said = sorted(record.getMessage() for record in caplog.records)
+    caplog.clear()
     made = in_tiles(paths, tmp_path / "tiles.fits", pixels, room, **options)
+    assert sorted(record.getMessage() for record in caplog.records if "tiles" not in record.getMessage()) == said
     assert len(made.plan.tiles) > 1
     assert_same_files(tmp_path / "tiles.fits", tmp_path / "whole.fits")
     assert made.data_pixels == whole.data_pixels
