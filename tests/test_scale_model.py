@@ -316,4 +316,4 @@ def test_the_report():
         assert row[name] == (pytest.approx(value) if name in ("seconds", "busy") else value), again
     text = "\n".join(model.lines(found))
     assert text.startswith("Predicted, not measured.")
-    assert all(f"{name}, context: all" in text for name in names)
+    assert all(f"{name}, context: own" in text for name in names)
