@@ -1,5 +1,5 @@
 // Enough of CUDA to run a kernel on the host: one block after another, its threads as coroutines that take turns at
-// barriers. Included before a .cu file; used by cuda_on_host.py.
+// barriers, the last one first, or in an order that is drawn. Included before a .cu file; used by cuda_on_host.py.
 #pragma once
 
 #include <ucontext.h>
@@ -9,6 +9,9 @@
 #include <cstddef>
 #include <cstdlib>
 #include <functional>
+#include <memory>
+#include <numeric>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -41,6 +44,17 @@ inline std::vector<Thread> threads;
 inline Thread* current = nullptr;
 inline std::function<void()> kernel_of_thread;
 
+// Draws orders; null where the last one comes first. Nothing may depend on the order but roundings.
+inline std::unique_ptr<std::mt19937_64> drawing;
+
+inline std::vector<std::size_t> turns(std::size_t count)
+{
+    std::vector<std::size_t> order(count);
+    std::iota(order.rbegin(), order.rend(), std::size_t{0});
+    if (drawing) std::shuffle(order.begin(), order.end(), *drawing);
+    return order;
+}
+
 inline void run_thread()
 {
     kernel_of_thread();
@@ -67,8 +81,7 @@ inline bool run_block()
     }
     for (std::size_t ended = 0; ended < count;) {
         std::size_t ended_now = 0;
-        // Last thread first: nothing may depend on the order.
-        for (std::size_t k = count; k-- > 0;) {
+        for (std::size_t k : turns(count)) {
             current = &threads[k];
             if (!current->ended) {
                 thread_index = current->index;
@@ -90,7 +103,7 @@ const char* launch(void (*kernel)(A...), const unsigned* grid, const unsigned* b
     block_dim = {block[0], block[1], block[2]};
     kernel_of_thread = [&] { kernel(*static_cast<std::remove_const_t<A>*>(arguments[I])...); };
     const std::size_t count = static_cast<std::size_t>(grid_dim.x) * grid_dim.y * grid_dim.z;
-    for (std::size_t k = count; k-- > 0;) {
+    for (std::size_t k : turns(count)) {
         block_index = {static_cast<unsigned>(k % grid_dim.x), static_cast<unsigned>(k / grid_dim.x % grid_dim.y),
                        static_cast<unsigned>(k / grid_dim.x / grid_dim.y)};
         if (!run_block()) return "some threads of a block wait at a barrier that the others have passed by";
@@ -106,6 +119,12 @@ const char* launch(void (*kernel)(A...), const unsigned* grid, const unsigned* b
 
 }  // namespace cuda_on_host
 
+// Has orders drawn from now on.
+extern "C" __attribute__((used)) void draw_orders(unsigned long long seed)
+{
+    cuda_on_host::drawing = std::make_unique<std::mt19937_64>(seed);
+}
+
 #define gridDim cuda_on_host::grid_dim
 #define blockDim cuda_on_host::block_dim
 #define blockIdx cuda_on_host::block_index
@@ -114,6 +133,9 @@ const char* launch(void (*kernel)(A...), const unsigned* grid, const unsigned* b
 
 using std::max;
 using std::min;
+
+inline long long __double2ll_rn(double value) { return std::llrint(value); }
+inline int __clz(int value) { return value ? __builtin_clz(static_cast<unsigned>(value)) : 32; }
 
 template <class T, class F>
 T changed(T* address, const F& change)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
+import itertools
 import os
 import re
 import subprocess
@@ -304,6 +305,8 @@ class RawModule:
                 with self._cuda.cuda.Device(device):
                     for addresses_there in lists:
                         self._cuda.check_addresses(name, addresses_there._host)
+                if (seed := self._cuda.order()) is not None:
+                    self._library.draw_orders(ctypes.c_uint64(seed))
                 problem = launch(sizes[0].ctypes.data, sizes[1].ctypes.data, addresses.ctypes.data)
                 assert problem is None, problem
                 assert values is not None  # alive until now
@@ -359,15 +362,23 @@ class HostCUDA(types.ModuleType):
         What makes kernels of a source, see `RawModule`.
     failures : dict
         Names of functions, or kernels, to the error that the next call of them raises.
+    shuffles : bool
+        Whether blocks, and the threads of each, come in an order that is drawn, another one for each launch.
     """
 
     def __init__(
-        self, devices: int = 1, memory: int = 1 << 30, capability: tuple[int, int] = (9, 0), module: type = RawModule
+        self,
+        devices: int = 1,
+        memory: int = 1 << 30,
+        capability: tuple[int, int] = (9, 0),
+        module: type = RawModule,
+        shuffles: bool = False,
     ):
         super().__init__("cupy")
         self.__spec__ = types.SimpleNamespace(name="cupy")
         self.__version__ = "host"
         self.devices, self.memory, self.capability, self._module = devices, memory, capability, module
+        self._orders = itertools.count(1) if shuffles else itertools.repeat(None)
         self.used = dict.fromkeys(range(devices), 0)
         self.highest = 0
         self.failures: dict[str, Exception] = {}
@@ -449,6 +460,10 @@ class HostCUDA(types.ModuleType):
                 raise CUDARuntimeError(
                     f"cudaErrorIllegalAddress: {name}, on device {here}, gets memory of device {block.device}"
                 )
+
+    def order(self) -> int | None:
+        """What the order of the next launch is drawn with, if it is."""
+        return next(self._orders)
 
     # ---- failures ----------------------------------------------------------------------------------------------
 

@@ -204,6 +204,7 @@ OTHERS = [
     ({"kernel": "gaussian"}, "kernel"),
     ({"pixmap_tolerance": 1e-3}, "pixmap_tolerance"),
     ({"accumulator_dtype": "f8"}, "accumulator_dtype"),
+    ({"deterministic": True}, "deterministic"),
     ({"pixel_scale_ratio": 0.5}, "in a frame of the shape"),
     ({"rotation": 10.0}, "in a(nother)? frame"),
     ({"flux_scale": "none"}, "flux_scale"),

@@ -134,6 +134,7 @@ OF_RESAMPLE = {
     "variance_method": set(),
     "covariance": {"True", "np.True_", "int8"},
     "noise_factor": SWITCH,
+    "deterministic": SWITCH,
     "output_wcs": set(),
 }
 

@@ -458,6 +458,7 @@ EVERY_OPTION = {
     "--pixmap-stepsize": (("10",), {"pixmap_stepsize": 10.0}),
     "--pixmap-order": (("3",), {"pixmap_order": 3}),
     "--accumulator-dtype": (("f8",), {"accumulator_dtype": "f8"}),
+    "--deterministic": ((), {"deterministic": True}),
     "--backend": (("cpu",), {"backend": "cpu"}),
     "--device": (("0,1",), {"device": [0, 1]}),
 }

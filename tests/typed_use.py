@@ -115,6 +115,7 @@ def resampled(wcs: object, models: list[Model], good_bits: Flags) -> MosaicModel
         {"wcs": wcs, "pixel_scale": 0.03}, 2, pixfrac=0.8, good_bits=good_bits, fillval="NaN", device="cuda:0"
     )
     Resample({"wcs": wcs}, variance_method="propagated", covariance=True, noise_factor=True)
+    Resample({"wcs": wcs}, deterministic=True)
     Resample({"wcs": wcs}, pixfrac="0.8")  # type: ignore[arg-type]
     resample.check_output_wcs(wcs, estimate_output_shape=False)
     resample.reset_arrays(n_input_models=3)
@@ -137,6 +138,7 @@ def resampled(wcs: object, models: list[Model], good_bits: Flags) -> MosaicModel
     assert_type(resample.variance_method, str)
     assert_type(resample.covariance, bool | int)
     assert_type(resample.noise_factor, bool)
+    assert_type(resample.deterministic, bool)
     assert_type(resample.backend, str)
     assert_type(resample.group_ids, list[Any])
     added = resample.exposures
@@ -305,7 +307,8 @@ def simulated(models: list[Model], wcs: object) -> NDArray[np.float64]:
 
 def accelerated() -> None:
     """Others' resampling on gpures."""
-    with gpures.accelerate("cpu", pixmap_tolerance=0.0, variance_method="propagated") as acceleration:
+    settings = gpures.accelerate("cpu", pixmap_tolerance=0.0, variance_method="propagated", deterministic=True)
+    with settings as acceleration:
         assert_type(acceleration, Acceleration)
         options = acceleration.options
     assert_type(options, Options)

@@ -87,7 +87,12 @@ class Acceleration:
 
 
 def accelerate(
-    backend: str = "auto", *, device: Any = None, pixmap_tolerance: float = 1e-6, variance_method: str = "stcal"
+    backend: str = "auto",
+    *,
+    device: Any = None,
+    pixmap_tolerance: float = 1e-6,
+    variance_method: str = "stcal",
+    deterministic: bool = False,
 ) -> Acceleration:
     """Have stcal's and drizzle's resampling done by gpures, in this process, until `restore`.
 
@@ -116,6 +121,8 @@ def accelerate(
         Largest error of a pixel map, in output pixels; 0 evaluates every pixel.
     variance_method : {"stcal", "propagated"}, optional
         As in `gpures.Resample`.
+    deterministic : bool, optional
+        As in `gpures.Resample`, and for `gpures.Drizzle`.
 
     Returns
     -------
@@ -138,7 +145,11 @@ def accelerate(
     ...     pass  # jwst.resample.ResampleStep.call(models)
     """
     options = Options(
-        backend=backend, device=device, pixmap_tolerance=pixmap_tolerance, variance_method=variance_method
+        backend=backend,
+        device=device,
+        pixmap_tolerance=pixmap_tolerance,
+        variance_method=variance_method,
+        deterministic=deterministic,
     )
     if options.backend != "auto" or device is not None:
         # Rather than when a pipeline has run for an hour.
@@ -195,7 +206,7 @@ def _drizzle_stand_in(original: type) -> type:
 
     class Accelerated(Drizzle):
         def __init__(self, *args: Any, **options: Any):
-            super().__init__(*args, **(_place() | options))
+            super().__init__(*args, **(_place() | {"deterministic": _options().deterministic} | options))
 
         def add_image(self, *args: Any, **options: Any) -> tuple[int, int]:
             missed = super().add_image(*args, **options)

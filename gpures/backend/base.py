@@ -94,6 +94,8 @@ class MosaicLayout:
         Longest lag that memory is planned for, where there are ``all_lags``.
     whole_drops : bool
         Whether there are sums over whole drops.
+    deterministic : bool
+        Whether sums must not depend on the order in which a device adds.
     dtype : dtype
         Type of the accumulated sums, float32 or float64.
     frame : (int, int) or None
@@ -127,6 +129,7 @@ class MosaicLayout:
     all_lags: bool = False
     planned_lag: int = 0
     whole_drops: bool = False
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         check_sides(self.frame_shape, "The output frame")
@@ -167,8 +170,23 @@ class MosaicLayout:
             extra_names=tuple(options.extra_array_names),
             has_time=options.enable_exptime_map,
             propagates=options.propagates,
+            deterministic=options.deterministic,
             **_pairs_of(options, variance_names),
         )
+
+    def check_for_gpu(self) -> None:
+        """Refuse what can't be accumulated on a GPU.
+
+        Raises
+        ------
+        ValueError
+            Sums would depend on the order in which they are added, and must not.
+        """
+        if self.deterministic and self.noise_names:
+            raise ValueError(
+                "deterministic=True goes with neither 'covariance' nor 'noise_factor' on a GPU, where pairs of pixels "
+                "are added to the mosaic in whatever order. Use backend='cpu', which is deterministic always."
+            )
 
     @property
     def pair_planes(self) -> int:

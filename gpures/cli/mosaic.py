@@ -304,6 +304,11 @@ def _add_resampling(group: Any) -> None:
     )
     group.add_argument("--pixmap-order", type=int, choices=(1, 3), help="order of the spline between them (default: 1)")
     group.add_argument("--accumulator-dtype", choices=("f4", "f8"), help="type of the sums (default: f4)")
+    group.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="on a GPU, the same mosaic to the last bit each time, in more time (on a CPU it is so always)",
+    )
 
 
 def _add_planes(group: Any) -> None:

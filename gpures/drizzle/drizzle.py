@@ -90,6 +90,8 @@ class Drizzle:
     to_host : bool, optional
         With the backend "cuda", whether output arrays that were not given are numpy arrays, made when somebody looks.
         Else they are CuPy arrays that stay on the GPU.
+    deterministic : bool, optional
+        As in `gpures.Resample`.
 
     Raises
     ------
@@ -140,10 +142,12 @@ class Drizzle:
         backend: str = "auto",
         device: Any = None,
         to_host: bool = True,
+        deterministic: bool = False,
     ) -> None:
         self._backend = checked_backend(backend)
         device_number(device)
         self._device = device
+        self._deterministic = checked_switch(deterministic, "deterministic")
         disable_ctx = checked_switch(disable_ctx, "disable_ctx")
         self._context_planes = 0 if disable_ctx else _checked_ids(begin_ctx_id, max_ctx_id) // BITS_PER_PLANE + 1
         self._ctx_id = None if disable_ctx else operator.index(begin_ctx_id)
@@ -202,7 +206,11 @@ class Drizzle:
     def _begin(self, shape: tuple[int, int]) -> None:
         """Make the accumulators of an output frame."""
         frame = MosaicLayout(
-            shape=shape, kernel=self._kernel.lower(), fillval=None, context_planes=self._context_planes
+            shape=shape,
+            kernel=self._kernel.lower(),
+            fillval=None,
+            context_planes=self._context_planes,
+            deterministic=self._deterministic,
         )
         self._images.begin(self._backend, frame, self._device, self._ctx_id or 0)
         self._backend = self._images.held.backend

@@ -94,6 +94,8 @@ class Options:
         Whether there are covariances of output pixels: True for all lags, or the largest lag.
     noise_factor : bool
         Whether there is an image of the noise factor.
+    deterministic : bool
+        Whether a GPU adds so that the order does not matter.
 
     Raises
     ------
@@ -124,6 +126,7 @@ class Options:
     variance_method: str = "stcal"
     covariance: bool | int = False
     noise_factor: bool = False
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         checked: dict[str, Any] = {
@@ -139,7 +142,8 @@ class Options:
             "variance_method": checked_word(self.variance_method, "variance_method", VARIANCE_METHODS),
             "covariance": checked_lag(self.covariance, "covariance", MOST_LAG),
         }
-        for name in ("enable_ctx", "enable_var", "propagate_dq", "to_host", "enable_exptime_map", "noise_factor"):
+        switches = ("enable_ctx", "enable_var", "propagate_dq", "to_host", "enable_exptime_map", "noise_factor")
+        for name in (*switches, "deterministic"):
             checked[name] = checked_switch(getattr(self, name), name)
         checked["accumulator_dtype"] = checked_dtype(self.accumulator_dtype, checked["backend"])
         checked["dq_of_empty"] = checked_flag(self.dq_of_empty, checked["propagate_dq"])

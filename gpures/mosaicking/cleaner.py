@@ -85,7 +85,7 @@ class Cleaner:
     def _searching(self, plan: Plan, frame: Mapping[str, Any]) -> OutlierSearch:
         wanted = plan.cleaning.outliers({source.kind for source in self._sources})
         names = ("weight_type", "good_bits", "backend", "device", "pixmap_tolerance", "pixmap_stepsize", "pixmap_order")
-        chosen = {name: getattr(plan.options, name) for name in names}
+        chosen = {name: getattr(plan.options, name) for name in (*names, "deterministic")}
         # Exposures are compared beside the resampling, in another thread, and WCS objects keep state meanwhile.
         own = {**frame, "wcs": copy.deepcopy(frame["wcs"])}
         return OutlierSearch(own, wanted, flag_names=plan.flag_names, **chosen)

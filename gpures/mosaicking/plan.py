@@ -519,6 +519,7 @@ def _backend(backend: str, device: Any, frame: MosaicLayout) -> tuple[str, tuple
     if backend == "auto" and least is not None and frame.bytes > least.free:
         needed = f"{least.free / GIB:.1f} GiB free, of the {frame.bytes / GIB:.1f} GiB needed"
         return "cpu", (), f"device {least.number} has {needed}"
+    frame.check_for_gpu()
     return "cuda", numbers, None
 
 

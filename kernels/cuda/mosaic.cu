@@ -4,27 +4,20 @@
 #include "fold.h"
 #include "merge.h"
 #include "pairs.h"
+#include "sums.h"
 #include "weights.h"
 
 namespace gpures {
 
-// One pixel of a window's sums.
-struct PixelSums {
-    double* first;
-    long long stride;
-
-    __device__ double operator()(int k) const { return first[k * stride]; }
-};
-
 // Folds the window's sums into accumulators of type T, and leaves them zero for the next exposure.
-template <class T>
+template <class T, class Sums>
 __device__ void fold_window(const Exposure& e, const Mosaic& m, const Window& w)
 {
     const long long width = w.x1 - w.x0 + 1;
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= width) return;
     for (int j = blockIdx.y; j <= w.y1 - w.y0; j += gridDim.y) {
-        const PixelSums sums = {w.sums + j * width + i, w.stride};
+        const Sums sums(w, e.planes, j * width + i);
         const long long index = (w.y0 + j) * m.stride + w.x0 + i;
         if (sums(0) != 0.0) fold<double, T>(e, m, sums, index);
         if (w.timed) {
@@ -32,10 +25,7 @@ __device__ void fold_window(const Exposure& e, const Mosaic& m, const Window& w)
             if (timed || sums(0) != 0.0) add_time<double, T>(e, m, true, index);
             if (timed) timed = 0;
         }
-        // Weights of both signs may have cancelled, so each sum is looked at for itself.
-        for (int k = 0; k <= e.planes; ++k) {
-            if (sums(k) != 0.0) sums.first[k * w.stride] = 0.0;
-        }
+        sums.forget(e.planes);
     }
 }
 
@@ -97,9 +87,25 @@ __device__ void finish_covariance_images(const Pairs& pairs, const T* weights, i
 
 using namespace gpures;
 
-extern "C" __global__ void fold_f4(const Exposure e, const Mosaic m, const Window w) { fold_window<float>(e, m, w); }
+extern "C" __global__ void fold_f4(const Exposure e, const Mosaic m, const Window w)
+{
+    fold_window<float, AddedSums>(e, m, w);
+}
 
-extern "C" __global__ void fold_f8(const Exposure e, const Mosaic m, const Window w) { fold_window<double>(e, m, w); }
+extern "C" __global__ void fold_f8(const Exposure e, const Mosaic m, const Window w)
+{
+    fold_window<double, AddedSums>(e, m, w);
+}
+
+extern "C" __global__ void fold_counted_f4(const Exposure e, const Mosaic m, const Window w)
+{
+    fold_window<float, CountedSums>(e, m, w);
+}
+
+extern "C" __global__ void fold_counted_f8(const Exposure e, const Mosaic m, const Window w)
+{
+    fold_window<double, CountedSums>(e, m, w);
+}
 
 extern "C" __global__ void merge_f4(const Merge m) { merge_window<float>(m); }
 

@@ -77,6 +77,7 @@ struct ListSink {
     const Part& part;
     int pixel;
     bool is_held;         // whether the drop is known to reach only output pixels with lists
+    bool counts_flat;     // whether it tells of drops without an area
     bool is_far = false;  // whether a drop around a point does not
 
     struct Place {
@@ -100,7 +101,7 @@ struct ListSink {
 
     __device__ void pass_over(bool is_flat)
     {
-        if (is_flat && m.passed_over) atomicAdd(m.passed_over, 1ull);
+        if (is_flat && counts_flat && m.passed_over) atomicAdd(m.passed_over, 1ull);
     }
 };
 

@@ -3,22 +3,29 @@
 // Compiled for one kernel and one number of planes at a time: -DGPURES_SPLAT=splat_square_4 (the entry point's name,
 // which profilers show), -DGPURES_KERNEL=SQUARE, -DGPURES_PLANES=4, -DGPURES_SQUARED=0 (how many of them, the last
 // ones, are weighted with squares), -DGPURES_WHOLE=1 (whether all pixels with coordinates have all their neighbours
-// beside them in the output); and for blocks of so many input pixels as Python launches it with
-// (gpures/backend/cuda/kernels.py).
+// beside them in the output), -DGPURES_SUMMING=ADDED (see sums.h); and for blocks of so many input pixels as Python
+// launches it with (gpures/backend/cuda/kernels.py).
 #include "parameters.h"
 //
 #include "products.h"
 #include "shares.h"
+#include "sums.h"
 #include "weights.h"
 
 namespace gpures {
 
 // Blocks that a multiprocessor should have room for: as many as the registers allow without spilling. Left alone, some
 // compilers spill to make room for more.
-constexpr int BLOCKS =
-    GPURES_KERNEL == SQUARE && (GPURES_PLANES > 8 || !GPURES_WHOLE)                                       ? 1
-    : GPURES_KERNEL == SQUARE || GPURES_KERNEL == TURBO || GPURES_KERNEL == GAUSSIAN || GPURES_PLANES > 4 ? 2
-                                                                                                          : 3;
+constexpr int BLOCKS = GPURES_KERNEL == SQUARE && (GPURES_PLANES > 8 || !GPURES_WHOLE) ? 1
+                       : GPURES_KERNEL == SQUARE || GPURES_KERNEL == TURBO || GPURES_KERNEL == GAUSSIAN ||
+                               GPURES_PLANES > 4 || GPURES_SUMMING == COUNTED
+                           ? 2
+                           : 3;
+
+typedef Contributions<GPURES_SUMMING> Contribution;
+
+// What is found in passing is noted once.
+constexpr bool LAST_PASS = GPURES_SUMMING != MEASURED;
 
 __device__ inline unsigned propagated_bits(const Mosaic& m, const Weighted& pixel)
 {
@@ -70,19 +77,20 @@ struct WindowSink {
             w.timed[at] = 1;  // whoever else writes there writes the same
             return;
         }
-        double* sum = w.sums + at;
-        atomicAdd(sum, dow);
+        const SumsThere there(w, PLANES, at);
+        Contribution::note_count(there, 1u);
+        Contribution::give(there, 0, dow);
 #pragma unroll
         for (int p = 0; p < PLANES; ++p) {
             const double weight = weight_in_plane(p >= PLANES - GPURES_SQUARED, dow);
-            atomicAdd(sum + (p + 1) * w.stride, weight * values[p]);
+            Contribution::give(there, p + 1, weight * values[p]);
         }
-        note(m, x, y, dow > 0.0, bits);
+        if (LAST_PASS) note(m, x, y, dow > 0.0, bits);
     }
 
     __device__ void pass_over(bool is_flat)
     {
-        if (PLANES > 0 && is_flat && m.passed_over) atomicAdd(m.passed_over, 1ull);
+        if (PLANES > 0 && LAST_PASS && is_flat && m.passed_over) atomicAdd(m.passed_over, 1ull);
     }
 };
 
@@ -221,16 +229,21 @@ __device__ __forceinline__ void add_lists(const Exposure& e, const Mosaic& m, co
         row += rows + (column >= part.width);
         column -= column >= part.width ? part.width : 0;
         if (share == Lists::END) continue;
-        double weights = 0.0, sums[COUNT] = {};
+        const SumsThere there(w, PLANES, place_in_window(w, x, y));
+        Contribution weights, sums[COUNT];
+        weights.begin(there, 0);
+#pragma unroll
+        for (int p = 0; p < COUNT; ++p) sums[p].begin(there, FIRST + p + 1);
         bool is_positive = false;
-        unsigned bits = 0;
+        unsigned bits = 0, count = 0;
         do {
             const double dow = lists.dow[share];
             const unsigned of = share % THREADS;
-            weights += dow;
+            ++count;
+            weights.take(dow);
 #pragma unroll
             for (int p = 0; p < COUNT; ++p) {
-                sums[p] += weight_in_plane(FIRST + p >= PLANES - GPURES_SQUARED, dow) * block.values[p][of];
+                sums[p].take(weight_in_plane(FIRST + p >= PLANES - GPURES_SQUARED, dow) * block.values[p][of]);
             }
             if (FIRST == 0) {
                 is_positive = is_positive || !is_negative(dow);
@@ -238,13 +251,13 @@ __device__ __forceinline__ void add_lists(const Exposure& e, const Mosaic& m, co
             }
             share = lists.next[share];
         } while (share != Lists::END);
-        double* sum = w.sums + place_in_window(w, x, y);
         if (FIRST == 0) {
-            atomicAdd(sum, weights);
-            note(m, x, y, is_positive, bits);
+            Contribution::note_count(there, count);
+            weights.give(there, 0);
+            if (LAST_PASS) note(m, x, y, is_positive, bits);
         }
 #pragma unroll
-        for (int p = 0; p < COUNT; ++p) atomicAdd(sum + (FIRST + p + 1) * w.stride, sums[p]);
+        for (int p = 0; p < COUNT; ++p) sums[p].give(there, FIRST + p + 1);
     }
     if constexpr (FIRST + COUNT < PLANES) {
         __syncthreads();
@@ -264,7 +277,7 @@ __device__ __forceinline__ void list_shares(const Exposure& e, const Mosaic& m, 
     block.bits[n] = propagated_bits(m, pixel);
     if (pixel.weight == 0.0) return;
     const Part part(block.lists);
-    ListSink sink = {m, block.lists, part, n, false};
+    ListSink sink = {m, block.lists, part, n, false, LAST_PASS};
     const Corners& corners = block.geometry.corners;
     const auto sides_of = [&](const Quad<double>& q) { return e.pixfrac == 1.0 ? corners.sides(b, a) : sides(q); };
     if (!is_kept(block, n) && splat_quarters(drop_of(e, block, n), pixel.weight, bounds_of(w), sink, sides_of)) {
@@ -282,7 +295,7 @@ __device__ __forceinline__ void list_shares_of_others(const Exposure& e, const M
     if (const unsigned k = thread_of_block(); k < block.others.count) {
         const int n = block.others.number[k];
         const Quad<double> q = drop_of(e, block, n);
-        ListSink sink = {m, block.lists, part, n, true};
+        ListSink sink = {m, block.lists, part, n, true, LAST_PASS};
         if (part.holds(q)) {
             splat_square(q, block.lists.dow[n], bounds_of(w), sink, false, sides<double>);
         } else {

@@ -153,6 +153,7 @@ RESAMPLE = {
     "variance_method": "stcal",
     "covariance": False,
     "noise_factor": False,
+    "deterministic": False,
 }
 KERNELS = ("square", "gaussian", "point", "turbo", "lanczos2", "lanczos3")
 

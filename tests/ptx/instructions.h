@@ -123,7 +123,7 @@ inline Handler atomic(const Instruction& i)
     if (i.has("or")) return t.size == 4 ? change<u32, Or> : t.size == 8 ? change<u64, Or> : nullptr;
     if (i.has("exch")) return t.size == 4 ? change<u32, Exchange> : nullptr;
     if (i.has("min")) return t.is('s', 4) ? change<s32, Min> : nullptr;
-    if (i.has("max")) return t.is('s', 4) ? change<s32, Max> : nullptr;
+    if (i.has("max")) return t.is('s', 4) ? change<s32, Max> : t.is('u', 4) ? change<u32, Max> : nullptr;
     if (!i.has("add")) return nullptr;
     if (t.kind == 'f') return t.size == 8 ? change<double, Add> : nullptr;
     return t.size == 4 ? change<u32, Add> : t.size == 8 ? change<u64, Add> : nullptr;

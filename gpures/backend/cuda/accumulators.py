@@ -8,6 +8,7 @@ somebody looks at an image.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -41,6 +42,11 @@ MOST_BLOCKS = 4096
 # Rows that a grid can have.
 MOST_ROWS = 65535
 
+# Passes over an exposure, as kernels/cuda/sums.h has them: where sums depend on the order, and where they must not.
+# Contributions to an output pixel are counted in 32 bits there.
+MOST_COUNTED = 1 << 32
+SUMMING = {False: ("added",), True: ("measured", "counted")}
+
 
 class CUDAAccumulators(PlaneAccumulators):
     """Accumulators on a GPU.
@@ -60,12 +66,15 @@ class CUDAAccumulators(PlaneAccumulators):
         The device can't be used.
     MemoryError
         The accumulators need more memory than is free on it.
+    ValueError
+        What is accumulated can't be deterministic.
     """
 
     backend = "cuda"
     takes_device_arrays = True
 
     def __init__(self, frame: MosaicLayout, device: Any = None, to_host: bool = True):
+        frame.check_for_gpu()
         self._number = select(device)
         self._cupy = import_cupy()
         self._to_host = to_host
@@ -79,12 +88,11 @@ class CUDAAccumulators(PlaneAccumulators):
             self._follow(self._cupy.cuda.get_current_stream())
             # Compiled now, so that what is wrong with the compiler is found before the first exposure.
             variances = 0 if frame.variances_apart else len(frame.variance_names)
-            self._program.splat(
-                frame.kernel,
-                1 + frame.has_err + len(frame.extra_names) + variances,
-                frame.has_err + variances if frame.propagates else 0,
-            )
-            self._program.whole("fold_f4")
+            planes = 1 + frame.has_err + len(frame.extra_names) + variances
+            squared = frame.has_err + variances if frame.propagates else 0
+            for summing in SUMMING[frame.deterministic]:
+                self._program.splat(frame.kernel, planes, squared, summing=summing)
+            self._program.whole("fold_counted_f4" if frame.deterministic else "fold_f4", frame.deterministic)
             if frame.noise_names:
                 self._program.pairs(frame.kernel)
             self._uploader = Uploader(self._cupy, self._number, self._stream)
@@ -156,7 +164,11 @@ class CUDAAccumulators(PlaneAccumulators):
     def _over_image(self, name: str, count: int, *parameters: Any) -> None:
         """Launch one of those kernels that walk over an image, whose type is that of the accumulators or float32."""
         blocks = min(-(-count // THREADS), MOST_BLOCKS)
-        self._launch(self._program.whole(name), (blocks,), (THREADS,), *parameters)
+        self._launch(self._whole(name), (blocks,), (THREADS,), *parameters)
+
+    def _whole(self, name: str) -> Any:
+        """One of the kernels of ``mosaic.cu``."""
+        return self._program.whole(name, self.layout.deterministic)
 
     @property
     def _type(self) -> str:
@@ -176,12 +188,21 @@ class CUDAAccumulators(PlaneAccumulators):
                 self._done[:] = done
                 return
             width, height = x1 - x0 + 1, y1 - y0 + 1
+            i0, i1, j0, j1 = exposure.limits
+            if self.layout.deterministic:
+                _check_count((i1 - i0 + 1) * (j1 - j0 + 1) * len(copies))
             kernel = self.kernel_of(exposure)
-            splat = self._program.splat(kernel, len(planes), sum(bool(plane.squared) for plane in planes), whole)
-            fold = self._program.whole(f"fold_{self._type}")
+            squared = sum(bool(plane.squared) for plane in planes)
+            is_counted = self.layout.deterministic
+            passes = [
+                self._program.splat(kernel, len(planes), squared, whole, summing) for summing in SUMMING[is_counted]
+            ]
+            marking = self._program.splat(kernel, 0, 0, whole, SUMMING[is_counted][-1]) if mosaic["time"] else None
+            fold = self._whole(f"fold_counted_{self._type}" if is_counted else f"fold_{self._type}")
             pairs = None if self._pairs is None else self._program.pairs(kernel, whole)
             size = width * height
-            sums = self._sums_of(size * (len(planes) + 1), window)
+            marks = -(-size * (len(planes) + 2) // 2) if is_counted else 0  # two in the room of a sum
+            sums = self._sums_of(size * (len(planes) + 1) + marks, window)
             timed = self._timed_of(size) if mosaic["time"] else 0
             sums_record = np.array((sums.data.ptr, size, *window.moved(*self.layout.first), timed), WINDOW)
             wait = self._stream.synchronize
@@ -198,17 +219,18 @@ class CUDAAccumulators(PlaneAccumulators):
                 if bad is not None:
                     address, strides = place(bad)
                     record["dq"], record["bad_bits"] = (address, *strides, BITS, 0), 1
-                i0, i1, j0, j1 = exposure.limits
                 across, up = BLOCK_OF_SPLAT
                 grid = (-(-(i1 - i0 + 1) // across), -(-(j1 - j0 + 1) // up))
                 self._begun = self.passes + 1
                 with stage("splat", wait):
-                    for shift_x, shift_y, _ in copies:
+                    for splat, (shift_x, shift_y, _) in itertools.product(passes, copies):
                         record["pixmap"]["shift_x"], record["pixmap"]["shift_y"] = shift_x, shift_y
                         parameters = record, mosaic, sums_record
                         self._launch(splat, grid, BLOCK_OF_SPLAT, *parameters)
+                        if splat is not passes[-1]:
+                            continue
                         if timed:
-                            self._launch(self._program.splat(kernel, 0, 0, whole), grid, BLOCK_OF_SPLAT, *parameters)
+                            self._launch(marking, grid, BLOCK_OF_SPLAT, *parameters)
                         if pairs is not None:
                             of_pairs = self._pairs_record(exposure, place)
                             self._launch(pairs, grid, BLOCK_OF_SPLAT, record, mosaic, of_pairs)
@@ -529,6 +551,18 @@ class CUDAAccumulators(PlaneAccumulators):
         """An image for the caller."""
         self._stream.synchronize()
         return image.get() if self._to_host else image
+
+
+def _check_count(count: int) -> None:
+    """Refuse an exposure that may contribute to an output pixel more often than is counted.
+
+    Raises
+    ------
+    ValueError
+        It may.
+    """
+    if count >= MOST_COUNTED:
+        raise ValueError(f"deterministic=True takes exposures of at most {MOST_COUNTED} pixels, got one of {count}.")
 
 
 def _check_device_memory(cupy: Any, frame: MosaicLayout, number: int) -> None:

@@ -87,7 +87,7 @@ def options() -> tuple[str, ...]:
     )
 
 
-def splat_name(kernel: str, planes: int, squared: int = 0, whole: bool = True) -> str:
+def splat_name(kernel: str, planes: int, squared: int = 0, whole: bool = True, summing: str = "added") -> str:
     """Name of the entry point that splats so many planes with a kernel, the last of them with squared weights.
 
     Parameters
@@ -100,23 +100,30 @@ def splat_name(kernel: str, planes: int, squared: int = 0, whole: bool = True) -
         How many of them, the last ones, with squared weights.
     whole : bool, optional
         Whether all pixels with coordinates have all their neighbours beside them in the output.
+    summing : {"added", "measured", "counted"}, optional
+        How contributions get into the sums, see ``kernels/cuda/sums.h``.
     """
-    return f"splat_{kernel}_{planes}" + (f"_squared_{squared}" if squared else "") + ("" if whole else "_anywhere")
+    name = f"splat_{kernel}_{planes}" + (f"_squared_{squared}" if squared else "") + ("" if whole else "_anywhere")
+    return name if summing == "added" else f"{name}_{summing}"
 
 
-def splat_options(kernel: str, planes: int, squared: int = 0, whole: bool = True) -> tuple[str, ...]:
+def splat_options(
+    kernel: str, planes: int, squared: int = 0, whole: bool = True, summing: str = "added"
+) -> tuple[str, ...]:
     """Further options for that entry point.
 
     Parameters
     ----------
-    kernel, planes, squared, whole
+    kernel, planes, squared, whole, summing
         As `splat_name` takes them.
     """
-    name = splat_name(kernel, planes, squared, whole)
+    name = splat_name(kernel, planes, squared, whole, summing)
     width, height = BLOCK_OF_SPLAT
     macros = {"SPLAT": name, "KERNEL": kernel.upper(), "PLANES": planes, "SQUARED": squared, "WHOLE": int(whole)}
-    macros |= {"WIDTH": width, "HEIGHT": height}
-    return tuple(f"-DGPURES_{macro}={value}" for macro, value in macros.items())
+    macros |= {"WIDTH": width, "HEIGHT": height, "SUMMING": summing.upper()}
+    # Contributions that are the same to the last bit, whatever the compiler makes of them and for which device.
+    unfused = () if summing == "added" else UNFUSED
+    return (*(f"-DGPURES_{macro}={value}" for macro, value in macros.items()), *unfused)
 
 
 def entries_name(kernel: str) -> str:
@@ -172,7 +179,7 @@ class Program:
     def __init__(self, cupy: Any, device: int):
         self._cupy = cupy
         self._device = device
-        self._functions: dict[str, Any] = {}
+        self._functions: dict[tuple[str, tuple[str, ...]], Any] = {}
         # All that were made are held here. When the garbage collector takes a mosaic that is part of a cycle, it has
         # CuPy's stream destroy itself before or after the mosaic waits for it and gives it back, as it happens.
         self._streams: list[Any] = []
@@ -197,18 +204,18 @@ class Program:
         with self._lock:
             self._free_streams.append(stream)
 
-    def splat(self, kernel: str, planes: int, squared: int = 0, whole: bool = True) -> Any:
+    def splat(self, kernel: str, planes: int, squared: int = 0, whole: bool = True, summing: str = "added") -> Any:
         """Entry point of ``splat.cu``, as `splat_name` names it."""
-        what = kernel, planes, squared, whole
+        what = kernel, planes, squared, whole, summing
         return self._function("splat.cu", splat_name(*what), splat_options(*what))
 
     def pairs(self, kernel: str, whole: bool = True) -> Any:
         """Entry point of ``pairs.cu``, as `pairs_name` names it."""
         return self._function("pairs.cu", pairs_name(kernel, whole), pairs_options(kernel, whole))
 
-    def whole(self, name: str) -> Any:
-        """Entry point of ``mosaic.cu``, by its name."""
-        return self._function("mosaic.cu", name, ())
+    def whole(self, name: str, unfused: bool = False) -> Any:
+        """Entry point of ``mosaic.cu``, by its name; or one whose products and sums are rounded one by one."""
+        return self._function("mosaic.cu", name, UNFUSED if unfused else ())
 
     def entries(self, kernel: str) -> Any:
         """Entry point of ``operator.cu``, as `entries_name` names it."""
@@ -219,10 +226,10 @@ class Program:
         return self._function(file, name, UNFUSED if file == "rows.cu" else ())
 
     def _function(self, file: str, name: str, more: tuple[str, ...]) -> Any:
-        function = self._functions.get(name)
+        function = self._functions.get((name, more))
         if function is None:
             with self._lock, explained(f"compiling the kernel {name}"):
                 code = (source_folder() / "cuda" / file).read_text()
                 function = self._cupy.RawModule(code=code, options=options() + more).get_function(name)
-                self._functions[name] = function
+                self._functions[name, more] = function
         return function
