@@ -1,6 +1,7 @@
 r"""Proof of the CUDA backend on a Linux machine with a GPU, which may be offline: installation, tests, figures.
 
     python benchmarks/gpu.py [--wheels FOLDER] [--out FILE.json] [--quick] [--only STAGE ...] [--limit SECONDS]
+    python benchmarks/gpu.py --rehearse
 
 The stages are
 
@@ -13,6 +14,9 @@ The stages are
 
 Each writes its part of the JSON when it is done, the benchmark each figure; one that fails, or runs over its share of
 the time, leaves its reason and the end of its output there, and the next one begins. The exit status is 0 if none did.
+
+``--rehearse`` goes through all of it without a GPU, with the tests' interpreter of PTX (tests/ptx) in its place and
+tests/rehearsal in that of NVIDIA's programs: as little as is all of it, none of whose figures mean anything.
 
 The machine needs Python >= 3.11, CuPy, numpy, scipy and pytest, and to build gpures a compiler, cmake, ninja, nanobind,
 scikit-build-core and setuptools. Whatever it lacks of the rest comes as wheels, here for Python 3.12 on x86-64 (31 MB):
@@ -54,9 +58,10 @@ from xml.etree import ElementTree as ET
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = Path(__file__).with_name("gpu_figures.py")
 MODEL = Path(__file__).with_name("gpu_model.py")
+REHEARSAL = ROOT / "tests" / "rehearsal"
 
 # Seconds for everything.
-LIMIT_S, QUICK_LIMIT_S = 540.0, 200.0
+LIMIT_S, QUICK_LIMIT_S, REHEARSAL_LIMIT_S = 540.0, 200.0, 1800.0
 
 # Seconds that a command has to end by itself, and to write what it has, once its time is over.
 GRACE_S = 10.0
@@ -100,6 +105,8 @@ class Site:
         Folder of the wheels to install.
     quick : bool
         Whether fewer figures will do.
+    rehearses : bool
+        Whether none of them mean anything.
     """
 
     python: str
@@ -107,6 +114,12 @@ class Site:
     environment: Path
     wheels: Path | None = None
     quick: bool = False
+    rehearses: bool = False
+
+    @property
+    def how_much(self) -> list[str]:
+        """What is to be done of what FIGURES does, as its options."""
+        return ["--tiny"] if self.rehearses else ["--quick"] if self.quick else []
 
 
 @dataclass
@@ -264,7 +277,7 @@ def sanitizer(at: Site, limit_s: float, progress: Callable) -> dict:
         return {"summary": "compute-sanitizer: not found"}
     deadline = time.monotonic() + limit_s
     part = at.folder / "mosaic.json"
-    mosaic = [at.python, FIGURES, "small-mosaic", part]
+    mosaic = [at.python, FIGURES, "small-mosaic", part, *at.how_much]
     # Once without: the kernels are compiled then, and what is wrong without a tool is not the tool's.
     run(at, mosaic, limit_s).check("the small mosaic")
     found: dict = read_json(part)
@@ -302,7 +315,7 @@ def selftest(at: Site, limit_s: float, progress: Callable) -> dict:
 def benchmark(at: Site, limit_s: float, progress: Callable) -> dict:
     """Measure; what has been measured is in the JSON at once."""
     part = at.folder / "figures.json"
-    command = [at.python, FIGURES, "figures", part] + ["--quick"] * at.quick
+    command = [at.python, FIGURES, "figures", part, *at.how_much]
     done = run(at, command, limit_s, poll=lambda: progress(read_json(part)))
     done.check("figures", read_json(part))
     return read_json(part)
@@ -427,6 +440,17 @@ def table(figures: dict) -> list[str]:
     return lines
 
 
+def rehearsed() -> dict[str, str]:
+    """The environment in which there seems to be a GPU, of which few tests are run."""
+    before = os.environ.get("PYTHONPATH")
+    return {
+        "PYTHONPATH": os.pathsep.join([str(REHEARSAL), *([before] if before else [])]),
+        "PATH": os.pathsep.join([str(REHEARSAL), os.environ.get("PATH", "")]),
+        "PYTEST_ADDOPTS": "-k 'test_part_of_an_image or test_blot_of_one'",
+        "GPURES_BACKEND": "cuda",
+    }
+
+
 def predicted(report: dict) -> list[str]:
     """Lines that have what benchmarks/gpu_model.py predicts beside what was measured."""
     return runpy.run_path(str(MODEL))["beside"](report["device"], report.get("benchmark", {}))
@@ -439,11 +463,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--environment", type=Path, help="folder of that environment; the default is a temporary one")
     parser.add_argument("--out", type=Path, default=Path("gpu.json"), help="file for what is found (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="fewer figures, in about a third of the time")
+    parser.add_argument("--rehearse", action="store_true", help="all of it without a GPU, and without meaning")
     parser.add_argument("--only", nargs="+", choices=list(STAGES), metavar="STAGE", help=f"of {', '.join(STAGES)}")
     parser.add_argument("--limit", type=float, help=f"seconds for all ({LIMIT_S:g}; with --quick {QUICK_LIMIT_S:g})")
     parser.add_argument("--commit", help="commit of the source tree, where git can't tell")
     options = parser.parse_args(arguments)
-    limit_s = options.limit or (QUICK_LIMIT_S if options.quick else LIMIT_S)
+    usual = REHEARSAL_LIMIT_S if options.rehearse else QUICK_LIMIT_S if options.quick else LIMIT_S
+    limit_s = options.limit or usual
+    if options.rehearse:
+        os.environ |= rehearsed()
     # What the others run in is always made first.
     names = [name for name in STAGES if name == "install" or not options.only or name in options.only]
 
@@ -454,6 +482,7 @@ def main(arguments: list[str] | None = None) -> int:
         "device": None,
         "python": platform.python_version(),
         "quick": options.quick,
+        "rehearsed": options.rehearse,
         "limit_s": limit_s,
     }
 
@@ -468,6 +497,7 @@ def main(arguments: list[str] | None = None) -> int:
             environment=(options.environment or Path(folder, "environment")).resolve(),
             wheels=options.wheels and options.wheels.resolve(),
             quick=options.quick,
+            rehearses=options.rehearse,
         )
         fine = run_stages(at, names, report, write, limit_s)
     report["seconds"] = round(time.monotonic() - start, 3)

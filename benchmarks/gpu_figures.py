@@ -250,7 +250,7 @@ def launches_timed(cupy: Any, filler_bytes: int) -> Iterator[list]:
 
     def launch(accumulators: Any, kernel: Any, *rest: Any) -> None:
         stream = accumulators._stream
-        name = next(name for name, function in accumulators._program._functions.items() if function is kernel)
+        name = next(name for (name, _), function in accumulators._program._functions.items() if function is kernel)
         if name.startswith("splat"):
             source, to = (part.data.ptr for part in filler)
             runtime.memcpyAsync(to, source, filler_bytes, runtime.memcpyDeviceToDevice, stream.ptr)
@@ -264,10 +264,12 @@ def launches_timed(cupy: Any, filler_bytes: int) -> Iterator[list]:
         yield launches
 
 
-def kernels(case: Case, exposures: int, bytes_per_s: float, filler_bytes: int = 512 * MIB) -> dict:
+def kernels(
+    case: Case, exposures: int, bytes_per_s: float, filler_bytes: int = 512 * MIB, *, deterministic: bool = False
+) -> dict:
     """Seconds of the kernels of an exposure, beside the least that memory allows."""
     cupy = import_cupy()
-    resample = case.begin(backend="cuda")
+    resample = case.begin(backend="cuda", deterministic=deterministic)
     accumulators = resample._accumulators
     for model in case.next_models(2):
         resample.add_model(model)
@@ -284,7 +286,8 @@ def kernels(case: Case, exposures: int, bytes_per_s: float, filler_bytes: int = 
                 found[f"{name}_{called}"] = getattr(kernel, field)
     total = 0.0
     for name, all_seconds in seconds.items():
-        found[f"{name.split('_')[0]}_s"] = statistics.median(all_seconds)
+        step = f"{name.split('_')[0]}_s"  # of which there may be two
+        found[step] = found.get(step, 0.0) + statistics.median(all_seconds)
         total += statistics.median(all_seconds)
     (exposure,) = exposures_of(resample, case.models[:1])
     window = accumulators.window_of(exposure)
@@ -295,7 +298,7 @@ def kernels(case: Case, exposures: int, bytes_per_s: float, filler_bytes: int = 
     return found | {
         "kernels_s": total,
         "least_bytes": size,
-        "sums_bytes": 8 * (planes + 1) * pixels,
+        "sums_bytes": (8 * (planes + 1) + 4 * (planes + 2) * deterministic) * pixels,
         "floor_s": floor,
         "floor_over_measured": floor / total,
     }
@@ -396,14 +399,14 @@ def construction(shape: tuple[int, int]) -> dict:
     return {name: end - start for (_, start), (name, end) in itertools.pairwise(marks.items())}
 
 
-def constructions() -> dict:
+def constructions(tiny: bool = False) -> dict:
     """`construction` in new processes, with an empty cache of compiled kernels and with a full one."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         caches = {name: str(Path(folder, name)) for name in ("CUPY_CACHE_DIR", "CUDA_CACHE_PATH")}
         part = Path(folder, "construction.json")
         for cache in ("cold", "warm"):
-            command = [sys.executable, __file__, "construction", str(part)]
+            command = [sys.executable, __file__, "construction", str(part), *["--tiny"] * tiny]
             subprocess.run(command, env=os.environ | caches, check=True)
             found |= {f"{cache}_{name}": value for name, value in json.loads(part.read_text()).items()}
     return found
@@ -486,9 +489,15 @@ def small_mosaic(shape: tuple[int, int] = (96, 100), kernels: tuple[str, ...] = 
     exposures = small_exposures(shape)
     frame_shape = frame_wcs(shape).array_shape
     worst = 0.0
-    for kernel, dtype in itertools.product(kernels, (np.float32, np.float64)):
+    for kernel, (dtype, deterministic) in itertools.product(kernels, (("f4", False), ("f8", False), ("f4", True))):
         # One plane of context, to which the third exposure adds another.
-        frame = MosaicLayout(frame_shape, kernel, None, VARIANCES, 1, has_err=True, has_dq=True, dtype=np.dtype(dtype))
+        frame = MosaicLayout(
+            *(frame_shape, kernel, None, VARIANCES, 1),
+            has_err=True,
+            has_dq=True,
+            dtype=np.dtype(dtype),
+            deterministic=deterministic,
+        )
         mosaics, weight_maps = [], []
         for backend in ("cuda", "cpu"):
             accumulators = make_accumulators(backend, frame, to_host=False)
@@ -656,6 +665,8 @@ class Plan:
         Those timed with stcal at each size; not one takes less than seconds.
     many : int
         Exposures in a row that must not make the device's memory grow.
+    small : int
+        Side of these.
     copied_bytes : int
         Bytes copied within the device, many times what its cache holds; an eighth of it is copied from the host.
     """
@@ -668,11 +679,15 @@ class Plan:
     cpu_exposures: int = 8
     stcal_exposures: tuple[int, int] = (2, 1)
     many: int = 500
+    small: int = 256
     copied_bytes: int = 2048 * MIB
 
 
 FULL = Plan()
 QUICK = Plan(exposures=20, rounds=1, cpu_exposures=4, stcal_exposures=(1, 0), many=200)
+
+# As little as is all of it: for a rehearsal.
+TINY = Plan((40, 48), (3, 2), ("square", "turbo"), 1, 1, 1, (1, 0), 2, 24, 100_000)
 
 
 def all_figures(figures: Figures, plan: Plan) -> None:
@@ -687,6 +702,7 @@ def all_figures(figures: Figures, plan: Plan) -> None:
     def on_gpu(name: str, case: Case, rounds: int) -> None:
         measure(name, "add_model", end_to_end, case, exposures, rounds)
         measure(name, "kernels", kernels, case, exposures, rate, size // 4)
+        measure(name, "deterministic", kernels, case, exposures, rate, size // 4, deterministic=True)
 
     def in_detail(name: str, case: Case) -> None:
         on_gpu(name, case, plan.rounds)
@@ -714,8 +730,8 @@ def all_figures(figures: Figures, plan: Plan) -> None:
     name = f"{case.kernel}_{plan.sides[0]}"
     in_detail(name, case)
     measure(name, "accuracy", accuracy, Case(case.kernel, case.models[:3], case.frame))
-    measure("start", "construction", constructions)
-    measure("many", "memory", memory, (256, 256), plan.many)
+    measure("start", "construction", constructions, *[True] * (plan == TINY))
+    measure("many", "memory", memory, (plan.small, plan.small), plan.many)
     on_host(name, case, plan.stcal_exposures[0], 1)
     for kernel in plan.kernels[1:]:
         name, case = f"{kernel}_{plan.sides[0]}", Case(kernel, case.models, case.frame)
@@ -735,13 +751,19 @@ def main() -> int:
     parser.add_argument("what", choices=("versions", "small-mosaic", "construction", "figures"))
     parser.add_argument("out", type=Path)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--tiny", action="store_true", help="as little as is all of it")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     if options.what == "figures":
         figures = Figures(options.out)
-        all_figures(figures, QUICK if options.quick else FULL)
+        all_figures(figures, TINY if options.tiny else QUICK if options.quick else FULL)
         return 1 if figures.failed else 0
-    one = {"versions": versions, "small-mosaic": small_mosaic, "construction": lambda: construction((SMALL, SMALL))}
+    side, little = (TINY.sides[0], ((24, 28), ("square",))) if options.tiny else (SMALL, ())
+    one = {
+        "versions": versions,
+        "small-mosaic": lambda: small_mosaic(*little),
+        "construction": lambda: construction((side, side)),
+    }
     options.out.write_text(json.dumps(one[options.what]()))
     return 0
 

@@ -14,7 +14,6 @@ import oracle
 import pytest
 import scenes
 import tolerances as tol
-from conftest import ON_HOST, ON_PTX, cupy_of
 from cuda_on_host import HostCUDA
 from cuda_on_ptx import TARGETS
 from merged import ALL_PLANES, FRAME, MODELS, finished, made
@@ -37,13 +36,14 @@ pytestmark = [
 ]
 
 ON_CUDA = {"backend": "cuda", "deterministic": True}
+HOST, PTX = "cuda-on-host", "cuda-on-ptx"
 
 
-@pytest.fixture(params=[ON_HOST, ON_PTX])
+@pytest.fixture(params=[HOST, pytest.param(PTX, marks=pytest.mark.ptx)])
 def shuffled(request, monkeypatch):
     """A stand-in for CuPy whose blocks and threads, or warps, come in another order at each launch."""
-    if request.param != ON_HOST:
-        return cupy_of(request, request.param)
+    if request.param == PTX:
+        return request.getfixturevalue("cuda_of_ptx")
     cuda = HostCUDA(devices=2, shuffles=True)
     monkeypatch.setitem(sys.modules, "cupy", cuda)
     return cuda
@@ -70,9 +70,8 @@ def runs(frame, exposures, n=3):
 
 # A compiler makes each of them: for the host few, and of all PTX.
 SHORT = {"square", "point"}
-IN_ANY_ORDER = [(ON_HOST, "square"), (ON_HOST, "lanczos3")] + [
-    pytest.param(*ON_PTX.values, k, marks=[pytest.mark.ptx, *([pytest.mark.also_on_ptx] if k in SHORT else [])])
-    for k in KERNELS
+IN_ANY_ORDER = [(HOST, "square"), (HOST, "lanczos3")] + [
+    pytest.param(PTX, k, marks=[pytest.mark.ptx, *([pytest.mark.also_on_ptx] if k in SHORT else [])]) for k in KERNELS
 ]
 
 

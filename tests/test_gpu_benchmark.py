@@ -3,13 +3,14 @@
 import contextlib
 import importlib.util
 import json
+import subprocess
 import sys
 import time
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarked_cuda import as_benchmarks_ask
 from cuda_on_host import HostArray
 
 from gpures.backend.base import MosaicLayout
@@ -35,15 +36,7 @@ SHAPE = (40, 44)
 @pytest.fixture
 def device(host_cuda):
     """The stand-in, with what the benchmark asks of CuPy and gpures does not. Every kernel takes a millisecond."""
-    host_cuda.allocators = []
-    host_cuda.cuda.set_allocator = host_cuda.allocators.append
-    host_cuda.cuda.get_elapsed_time = lambda start, end: 1.0
-    host_cuda.cuda.runtime.memcpyDeviceToDevice = 3
-    host_cuda.cuda.nvrtc = types.SimpleNamespace(getVersion=lambda: (13, 0))
-    host_cuda.free_all_blocks = lambda: None
-    host_cuda.used_bytes = lambda: host_cuda.used[0]
-    host_cuda.total_bytes = lambda: host_cuda.used[0] + host_cuda.free_bytes()
-    return host_cuda
+    return as_benchmarks_ask(host_cuda)
 
 
 @pytest.fixture(scope="module")
@@ -489,6 +482,28 @@ def test_no_wheels(site, tmp_path):
     site.wheels = tmp_path
     with pytest.raises(gpu.StageError, match="there are no wheels"):
         gpu.install(site, 10.0, lambda found: None)
+
+
+@pytest.mark.ptx
+def test_rehearsal(tmp_path):
+    """The whole command on the interpreter of PTX: every stage comes to its end and leaves its part of the report."""
+    out = tmp_path / "gpu.json"
+    command = [sys.executable, "-P", gpu.__file__, "--rehearse", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(out.read_text())
+    assert found["rehearsed"]
+    assert found["device"] == "Rehearsal, of a processor named H100"
+    assert all(found[name]["ok"] for name in gpu.STAGES)
+    assert found["versions"]["driver"] == "999.99"
+    assert found["tests"]["passed"] >= 4
+    assert [found["sanitizer"][f"{tool}_errors"] for tool in gpu.TOOLS] == [0, 0, 0]
+    figures = found["benchmark"]
+    assert set(figures) == {"ceilings", "square_40", "start", "many", "turbo_40", "square_48"}
+    assert not [part for case in figures.values() for part in case.values() if "error" in part]
+    assert figures["square_40"]["accuracy"]["con_equal"]
+    assert figures["square_40"]["deterministic"]["splat_s"] == 2 * figures["square_40"]["kernels"]["splat_s"]
+    assert "predicted for H100 SXM" in done.stdout
 
 
 def test_without_a_gpu(tmp_path, monkeypatch, capsys):

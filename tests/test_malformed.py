@@ -169,6 +169,7 @@ OF_DRIZZLE = {
     "backend": set(),
     "device": {"None", "0", "int8", "10**400", "10**9000"},
     "to_host": SWITCH,
+    "deterministic": SWITCH,
 }
 
 OF_BLOT = {
