@@ -8,7 +8,7 @@ from facts import RESULTS
 
 found = json.loads((RESULTS / "scale_model.json").read_text())
 names = {"gpu": ("64 GPUs", BLUE), "cpu": ("64 CPU nodes", ORANGE)}
-contexts = {"all": ("with context", "--"), "none": ("no context", "-")}
+contexts = {"own": ("with context", "--"), "none": ("no context", "-")}
 ALL = 128  # where batches of all exposures of a tile are drawn
 
 figure, panels = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True, layout="constrained")

@@ -8,7 +8,7 @@ from facts import RESULTS
 
 scans = json.loads((RESULTS / "scale_model.json").read_text())["workers"]
 names = {"gpu": ("GPUs", BLUE), "cpu": ("CPU nodes", ORANGE)}
-contexts = {"all": ("with context", "--"), "none": ("no context", "-")}
+contexts = {"own": ("with context", "--"), "none": ("no context", "-")}
 
 figure, panels = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
 for scan in scans:
