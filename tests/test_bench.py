@@ -46,6 +46,10 @@ TINY = Plan(
     ratios=(0.5, 1.0),
     reference_ratios=(1.0,),
     ratio_side=32,
+    curve_side=32,
+    curve_files=(1, 2),
+    curve_frames=(30, 80),
+    angles=(0.0, 45.0),
     copied_bytes=1 << 20,
     matrix_side=64,
 )

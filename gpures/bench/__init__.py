@@ -19,12 +19,12 @@ from gpures.extras import install
 if TYPE_CHECKING:
     from gpures.bench.plan import Jobs, Plan
 
-__all__ = ["SCALE", "SECTIONS", "measure", "plan_of", "redraw", "run"]
+__all__ = ["BY_THEMSELVES", "CURVES", "SCALE", "SECTIONS", "measure", "plan_of", "redraw", "run"]
 
 SECTIONS = ("cases", "splat", "planes", "outliers", "files", "memory", "threads", "growth", "limits")
 
-# A section that is measured by itself.
-SCALE = "scale"
+# Sections that are measured by themselves.
+SCALE, CURVES = BY_THEMSELVES = ("scale", "curves")
 
 # What each package that may be missing is for.
 WANTED = {"stcal": "comparison", "drizzle": "comparison of the pass alone", "matplotlib": "plot"}
@@ -32,7 +32,7 @@ WANTED = {"stcal": "comparison", "drizzle": "comparison of the pass alone", "mat
 
 def _jobs(section: str, plan: Plan) -> Jobs:
     """What a section measures."""
-    from gpures.bench import cases, files, growth, limits, memory, outliers, planes, scale, splat
+    from gpures.bench import cases, curves, files, growth, limits, memory, outliers, planes, scale, splat
 
     makers: dict[str, Callable[[Plan], Jobs]] = {
         "cases": cases.jobs,
@@ -45,6 +45,7 @@ def _jobs(section: str, plan: Plan) -> Jobs:
         "growth": growth.jobs,
         "limits": limits.jobs,
         SCALE: scale.jobs,
+        CURVES: curves.jobs,
     }
     return makers[section](plan)
 
@@ -138,7 +139,7 @@ def measure(
     plan : Plan
         How much.
     sections : sequence of str, optional
-        Which of `SECTIONS`, and `SCALE`.
+        Which of `SECTIONS`, and of `BY_THEMSELVES`.
     keep : callable, optional
         Gets the report whenever there is more in it.
     echo : callable, optional
@@ -201,7 +202,7 @@ def device_name() -> str:
 
 def failures(report: Mapping[str, Any]) -> list[str]:
     """Names of what could not be measured."""
-    return [row["name"] for section in (*SECTIONS, SCALE) for row in report.get(section, ()) if "error" in row]
+    return [row["name"] for section in (*SECTIONS, *BY_THEMSELVES) for row in report.get(section, ()) if "error" in row]
 
 
 def _plot(report: Mapping[str, Any], path: Path, echo: Callable[[str], None]) -> None:
@@ -224,7 +225,7 @@ def run(
     plan : Plan
         How much; its backend may be "auto".
     sections : sequence of str
-        Which of `SECTIONS`, and `SCALE`.
+        Which of `SECTIONS`, and of `BY_THEMSELVES`.
     json_path, plot_path : Path
         Files for the report and the plot; their folders are made.
     echo : callable, optional

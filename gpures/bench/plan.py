@@ -54,6 +54,12 @@ class Plan:
         Growth with the scale ratio: output over input pixel scale.
     ratio_side : int
         And the side of the exposures.
+    curve_side : int
+        Side of the exposures of the curves.
+    curve_files, curve_frames : tuple of int
+        Numbers of files, and sides of the frames, of the curves.
+    angles : tuple of float
+        Angles between exposure and frame, degrees.
     tiles, tiled_side : tuple of int, int
         Numbers of tiles of a mosaic, and its side.
     tiled_exposures, tiled_exposure_side : int
@@ -92,6 +98,10 @@ class Plan:
     ratios: tuple[float, ...] = (0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0)
     reference_ratios: tuple[float, ...] = (0.3, 1.0, 3.0)
     ratio_side: int = 1024
+    curve_side: int = 1024
+    curve_files: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    curve_frames: tuple[int, ...] = (1000, 2000, 4000, 8000, 16000, 30000)
+    angles: tuple[float, ...] = (0.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 80.0, 90.0, 180.0)
     tiles: tuple[int, ...] = (4, 8, 16)
     tiled_side: int = 4096
     tiled_exposures: int = 36
@@ -124,6 +134,10 @@ QUICK = Plan(
     exposures_side=512,
     reference_ratios=(1.0,),
     ratio_side=512,
+    curve_side=512,
+    curve_files=(1, 2, 4, 8),
+    curve_frames=(1000, 2000, 4000, 8000),
+    angles=(0.0, 5.0, 20.0, 45.0, 90.0),
     tiles=(4,),
     tiled_exposures=9,
     save_side=4000,

@@ -184,6 +184,29 @@ def _growth(name: str, label: str) -> Panel:
     return panel
 
 
+def _against(name: str) -> Panel:
+    """Panel of what `gpures bench --curves` measures against something: a line for each series."""
+
+    def panel(axes: Any, report: Mapping[str, Any]) -> None:
+        rows = [row for row in _good(report, "curves") if row["curve"] == name]
+        for k, series in enumerate(dict.fromkeys(row["series"] for row in rows)):
+            of_series = [row for row in rows if row["series"] == series]
+            colour, marker = SERIES[k % len(SERIES)], "osD^v<>"[k % 7]
+            _curve(axes, of_series, "gpures_s", series or "gpures", colour, marker)
+        if name == "angle":
+            axes.set_ylim(bottom=0.0)
+            axes.grid()
+        else:
+            _logarithmic(axes)
+            axes.set_xticks(sorted({row["x"] for row in rows}))
+            axes.tick_params(axis="x", labelrotation=45 if name == "frame" else 0)
+        axes.set_xlabel(AGAINST[name])
+        axes.set_title("Seconds of a mosaic" if name == "files" else f"Seconds per exposure against {name}")
+        axes.legend()
+
+    return panel
+
+
 def _threads(axes: Any, report: Mapping[str, Any]) -> None:
     rows = [dict(row, x=row["threads"]) for row in _good(report, "threads")]
     _curve(axes, rows, "add_model_s", "the exposure", OURS, "o")
@@ -207,6 +230,16 @@ CURVES = {
 }
 SQUARES = ("input pixels", "output frame")
 
+# Those of the section "curves", likewise, and the colours of their lines.
+AGAINST = {
+    "files": "files",
+    "frame": "side of the frame, pixels",
+    "threads": "threads",
+    "angle": "angle between exposure and frame, degrees",
+    "scale ratio": "output over input pixel scale",
+}
+SERIES = (OURS, THEIRS, "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+
 
 def _bar_panels(report: Mapping[str, Any]) -> list[Panel]:
     """Those of bars that have something in them."""
@@ -218,7 +251,9 @@ def _curve_panels(report: Mapping[str, Any]) -> list[Panel]:
     """Those of curves that have something in them; a curve through one point is none."""
     panels: list[Panel] = [_threads] if len(_good(report, "threads")) > 1 else []
     grown = [row["curve"] for row in _good(report, "growth")]
-    return panels + [_growth(name, label) for name, label in CURVES.items() if grown.count(name) > 1]
+    panels += [_growth(name, label) for name, label in CURVES.items() if grown.count(name) > 1]
+    against = [row["curve"] for row in _good(report, "curves")]
+    return panels + [_against(name) for name in AGAINST if against.count(name) > 1]
 
 
 def draw(report: Mapping[str, Any], path: Path) -> None:

@@ -128,7 +128,13 @@ def _middle(shape: Shape) -> dict[str, float]:
 
 
 def frame_along(
-    exposure: Any, shape: Shape, frame_shape: Shape, ratio: float = 1.0, middle_of: Shape | None = None
+    exposure: Any,
+    shape: Shape,
+    frame_shape: Shape,
+    ratio: float = 1.0,
+    middle_of: Shape | None = None,
+    angle: float = 0.0,
+    mirrored: bool = False,
 ) -> Any:
     """Undistorted frame along an exposure's axes.
 
@@ -142,6 +148,10 @@ def frame_along(
         Output over mean input pixel scale.
     middle_of : (int, int), optional
         The exposure lies in the middle of a corner of the frame that has this shape; of all of it by default.
+    angle : float, optional
+        By which the frame is turned, from its x axis to its y axis, degrees.
+    mirrored : bool, optional
+        Whether its x axis then runs the other way.
     """
     ny, nx = shape
     ra, dec = exposure(0.5 * (nx - 1) + np.array([0.0, 1.0, 0.0]), 0.5 * (ny - 1) + np.array([0.0, 0.0, 1.0]))
@@ -150,6 +160,9 @@ def frame_along(
     if area is None:
         raise ValueError("The exposure's WCS gives its pixels no area.")
     columns *= ratio * np.sqrt(np.degrees(np.degrees(area)) / abs(np.linalg.det(columns)))
+    if angle or mirrored:
+        c, s = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+        columns = columns @ [[c, -s], [s, c]] @ np.diag([-1.0 if mirrored else 1.0, 1.0])
     middle = [0.5 * (n - 1) for n in reversed(middle_of or frame_shape)]
     return tangent_wcs((ra[0], dec[0]), middle, columns, frame_shape, ICRS())
 
@@ -202,10 +215,10 @@ class Scene:
         """Shape of each exposure."""
         return self.models[0]["data"].shape
 
-    def frame(self, side: int, ratio: float = 1.0, middle_of: int | None = None) -> Any:
-        """Square frame along the first exposure's axes; see `frame_along`."""
+    def frame(self, side: int, ratio: float = 1.0, middle_of: int | None = None, **turned: Any) -> Any:
+        """Square frame along the first exposure's axes, or turned against them; see `frame_along`."""
         middle = None if middle_of is None else (middle_of, middle_of)
-        return frame_along(self.models[0]["wcs"], self.shape, (side, side), ratio, middle)
+        return frame_along(self.models[0]["wcs"], self.shape, (side, side), ratio, middle, **turned)
 
 
 def nircam(side: int, count: int = 2, wcs: Path | None = None) -> Scene:

@@ -22,6 +22,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "memory": ("gpures, MiB", "stcal, MiB", "ratio", "GPU, MiB"),
     "threads": ("splat, s", "speed-up", "/ drizzle", "exposure, s", "speed-up"),
     "growth": ("gpures, s", "stcal, s", "ratio"),
+    "curves": ("gpures, s", "/ straight"),
     "scale": ("measured", "beside it", "ratio", "target", "reached"),
     "limits": ("amount, G", "rate, G/s", "least, s", "splat, s", "/ least", "exposure, s", "/ least"),
 }
@@ -35,6 +36,7 @@ TITLES = {
     "memory": "Most memory above the inputs",
     "threads": "Threads",
     "growth": "Growth of the seconds per exposure",
+    "curves": "Curves: seconds against files, frame, threads, angle and scale ratio",
     "scale": "Large mosaics: tiles, saving, merging, workers, memory (medians of ratios)",
     "limits": "Least that the machine allows for the standard case",
 }
@@ -115,6 +117,10 @@ def _growth(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
     return [seconds(found["gpures_s"]), seconds(found["stcal_s"]), times(found["ratio"])]
 
 
+def _curves(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
+    return [seconds(found["gpures_s"]), times(found["over"], 2)]
+
+
 def _limits(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
     return [
         f"{found['amount'] / 1e9:.3f}",
@@ -149,6 +155,7 @@ CELLS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]]] = 
     "memory": _memory,
     "threads": _threads,
     "growth": _growth,
+    "curves": _curves,
     "limits": _limits,
     "scale": _scale,
 }

@@ -28,6 +28,9 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--scale", action="store_true", help="large mosaics: tiles, workers, saving, merging, memory (ten minutes)"
     )
+    parser.add_argument(
+        "--curves", action="store_true", help="seconds against files, frame, threads, angle and scale ratio"
+    )
     parser.add_argument("--case", action="append", metavar="NAME", help="this case; may be given more than once")
     parser.add_argument("--repeats", type=int, metavar="N", help="times that each figure is taken (5; with --quick 3)")
     parser.add_argument(
@@ -55,8 +58,9 @@ def _run(arguments: argparse.Namespace) -> int:
         plan = bench.plan_of(
             arguments.quick, arguments.backend, arguments.repeats, arguments.case, arguments.wcs and Path(arguments.wcs)
         )
-        usual = ("cases",) if arguments.case else () if arguments.scale else bench.SECTIONS
-        sections = [*(arguments.only or usual), *([bench.SCALE] if arguments.scale else [])]
+        by_themselves = [name for name in bench.BY_THEMSELVES if getattr(arguments, name)]
+        usual = ("cases",) if arguments.case else () if by_themselves else bench.SECTIONS
+        sections = [*(arguments.only or usual), *by_themselves]
         figures, plot = arguments.json or folder / "bench.json", arguments.plot or folder / "bench.png"
         fine = bench.run(plan, sections, figures, plot)
     except (DeviceError, ImportError, OSError, ValueError) as error:
