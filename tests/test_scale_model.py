@@ -158,11 +158,7 @@ def context_bytes(mosaic, done, k):
     chosen = [] if mosaic.context == "none" else reaching(mosaic, tile)
     chunks = [Box(x, min(x + 1023, SIDE - 1), y, min(y + 1023, SIDE - 1)) for x in STARTS for y in STARTS]
     for chunk in (chunk for chunk in chunks if model.area(chunk.common(tile))):
-        planes = {
-            exposure // 32
-            for exposure in chosen
-            if model.area(mosaic.exposures[exposure].common(chunk))
-        }
+        planes = {exposure // 32 for exposure in chosen if model.area(mosaic.exposures[exposure].common(chunk))}
         found += 4 * model.area(chunk) * len(planes)
     return found
 

@@ -476,7 +476,9 @@ def test_plan_and_report(tmp_path, paths, capsys):
     assert re.search(r"^tiles +\d+ of up to \d+ x \d+ pixels", told, re.MULTILINE), told
 
 
-@pytest.mark.parametrize("numbers", [range(5), [3, 31, 32, 40, 41, 95], [*range(20, 60), 64, 100], list(range(1, 97, 2))])
+@pytest.mark.parametrize(
+    "numbers", [range(5), [3, 31, 32, 40, 41, 95], [*range(20, 60), 64, 100], list(range(1, 97, 2))]
+)
 def test_context_of_some(numbers):
     """Bits of the exposures of a tile, spread to those that they have among all, and taken together again."""
     rng = np.random.default_rng(len(numbers))

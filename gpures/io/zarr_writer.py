@@ -258,7 +258,9 @@ class ZarrMosaic:
         depth = place.shape[:-2]
         if plane is not None:
             if not depth or not isinstance(plane, Integral) or not 0 <= plane < depth[0]:
-                raise ValueError(f"'plane' of {name!r} must be one of {depth[0] if depth else 'no'} planes, got {plane}.")
+                raise ValueError(
+                    f"'plane' of {name!r} must be one of {depth[0] if depth else 'no'} planes, got {plane}."
+                )
             depth = ()
         expected = (*depth, *box.shape)
         if not hasattr(array, "dtype") or array.dtype.newbyteorder("=") != place.dtype:

@@ -292,8 +292,9 @@ class Plan:
         self._cut_to(pixels)
 
     def _cut_to(self, pixels: Callable[[float], float]) -> None:
-        """Cut the frame into tiles of as many pixels as a function gives of the bytes of each, which depend on the tiles:
-        their contexts have bits of those exposures alone that reach them.
+        """Cut the frame into tiles of as many pixels as a function gives, of the bytes of each.
+
+        These depend on the tiles, whose contexts have bits of those exposures alone that reach them.
         """
         self.tile_planes = min(self.frame.context_planes, 1)
         found = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import re
 import time
@@ -119,7 +118,8 @@ def read_cells(path: str | os.PathLike[str]) -> list[SkyCell]:
         that `astropy.table.Table.read` knows, such as ECSV, CSV or FITS. Columns, whose names may be in capitals:
         ``name``; ``ra``, ``dec`` (tangent point in ICRS, degrees); ``nx``, ``ny`` (pixels); ``pixel_scale`` (arcsec);
         and, if they are there, ``rotation`` (position angle of +y, degrees) and ``x_tangent``, ``y_tangent`` (pixel of
-        the tangent point, from 0; or ``crpix1``, ``crpix2``, from 1; else the middle). Columns with units are converted.
+        the tangent point, from 0; or ``crpix1``, ``crpix2``, from 1; else the middle). Columns with units are
+        converted.
 
     Returns
     -------

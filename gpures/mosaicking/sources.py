@@ -410,9 +410,7 @@ class _Remote:
         return remote
 
 
-def _sources_in(
-    entry: Any, reading: Reading | None, paths: Collection[str], remote: _Remote
-) -> Sequence[Source]:
+def _sources_in(entry: Any, reading: Reading | None, paths: Collection[str], remote: _Remote) -> Sequence[Source]:
     if isinstance(entry, str):
         return interruptible(partial(_inputs, entry, reading, paths, remote))
     if isinstance(entry, Mapping):
@@ -428,7 +426,9 @@ def _inputs(entry: str, reading: Reading | None, paths: Collection[str], remote:
     """Exposures of a file, unless it belongs by its name to one of the others, such as a map of its background."""
     if is_url(entry):
         if entry in remote.owner:
-            raise NoExposureError(public(entry), f"it belongs by its name to {remote.owner[entry]}, and is no exposure.")
+            raise NoExposureError(
+                public(entry), f"it belongs by its name to {remote.owner[entry]}, and is no exposure."
+            )
         companions = tuple(remote.companions.get(entry, ()))
         file = fetched(entry, companions)
         with _told_of(public(entry), file):

@@ -108,7 +108,9 @@ class CUDAOperator:
         if self.weights.size:
             with self._device("drizzling by an operator") as on:
                 address = np.uint64(0) if image is None else image
-                on.call("add_products", math.prod(self.window.shape), self._record, address, sums, np.int64(sums.shape[1]))
+                on.call(
+                    "add_products", math.prod(self.window.shape), self._record, address, sums, np.int64(sums.shape[1])
+                )
 
     def matrix(self, shape: tuple[int, int], to_host: bool = True) -> Any:
         """The matrix as scipy's, or as CuPy's over the same memory.
