@@ -130,6 +130,8 @@ class MosaicModel(TypedDict, total=False):
         What the weights are made of.
     variance_method : str
         "propagated", where variances are those of the data.
+    precision : str
+        "single", where drops and the sums of exposures are of float32.
     pixelarea_steradians : float
         Mean solid angle of a pixel, steradians.
     pixelarea_arcsecsq : float
@@ -178,6 +180,7 @@ class MosaicModel(TypedDict, total=False):
     fillval: float | str | None
     weight_type: str
     variance_method: str
+    precision: str
     pixelarea_steradians: float
     pixelarea_arcsecsq: float
     pixel_scale_ratio: float | None

@@ -2,7 +2,7 @@
 // shape in which an input pixel is dropped onto the output grid a drop; `kernel=` of the public API names it).
 //
 // Each has `first` and `last`, the output pixels that a drop centred at x may reach, and `operator()`, the factor
-// for the output pixel i. s is the pixel scale ratio (output over input), p is pixfrac.
+// for the output pixel i; IS_TABLE: which is read from a table. s is the pixel scale ratio (output over input), p is pixfrac.
 #pragma once
 
 #include "overlap.h"
@@ -13,18 +13,20 @@ enum Kernel { SQUARE = 0, GAUSSIAN = 1, POINT = 2, TURBO = 3, LANCZOS2 = 4, LANC
 
 // What a drop reaches that ends at a distance from its centre, within a pixel.
 struct Ending {
+    static constexpr bool IS_TABLE = false;
+
     double half;
 
     GPURES_FN explicit Ending(double half) : half(half) {}
     template <class V>
     GPURES_FN V first(V x) const
     {
-        return nearest(x - half);
+        return nearest(x - number<V>(half));
     }
     template <class V>
     GPURES_FN V last(V x) const
     {
-        return nearest(x + half);
+        return nearest(x + number<V>(half));
     }
 };
 
@@ -36,7 +38,8 @@ struct Turbo : Ending {
     template <class V>
     GPURES_FN V operator()(V x, V i) const
     {
-        return greatest(least(x + half, i + 0.5) - greatest(x - half, i - 0.5), V{}) * scale;
+        const V reach = number<V>(half), edge = number<V>(0.5);
+        return greatest(least(x + reach, i + edge) - greatest(x - reach, i - edge), V{}) * number<V>(scale);
     }
 };
 
@@ -55,7 +58,7 @@ struct Gaussian : Ending {
     template <class V>
     GPURES_FN V operator()(V x, V i) const
     {
-        return norm * exp(-exponent * (x - i) * (x - i));
+        return number<V>(norm) * exp(-number<V>(exponent) * (x - i) * (x - i));
     }
 };
 
@@ -68,6 +71,8 @@ GPURES_FN constexpr int lanczos_entries(int order) { return static_cast<int>(ord
 
 // Lanczos window of the given order (in input pixels): sinc(d) sinc(d / order).
 struct Lanczos {
+    static constexpr bool IS_TABLE = true;
+
     double half, per_step;
     const double* table;
     int entries;
@@ -79,12 +84,12 @@ struct Lanczos {
     template <class V>
     GPURES_FN V first(V x) const
     {
-        return lower_integer(x - half) + 1.0;
+        return lower_integer(x - number<V>(half)) + number<V>(1.0);
     }
     template <class V>
     GPURES_FN V last(V x) const
     {
-        return lower_integer(x + half);
+        return lower_integer(x + number<V>(half));
     }
     template <class V>
     GPURES_FN V operator()(V x, V i) const

@@ -69,6 +69,7 @@ struct Exposure {
     View dq;
     unsigned long long bad_bits;  // a pixel with any of these has weight 0
 
+    int single;                 // 1: drops and sums may be floats
     int variance_weight_plane;  // the root plane whose inverse weights the variances; -1:
     double variance_weight;     // one weight for all
     double exposure_time;       // goes to the mosaic's map of it

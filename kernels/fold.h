@@ -54,7 +54,7 @@ GPURES_FN Common<V> common_of_both(V before, V added)
 {
     Common<V> c = {};
     c.added = added;
-    c.per_total = quotient(V{} + 1.0, before + added);
+    c.per_total = quotient(number<V>(1.0), before + added);
     c.old_share = before * c.per_total;
     return c;
 }
@@ -72,7 +72,7 @@ struct VarianceShares {
 template <class V>
 GPURES_FN VarianceShares<V> variance_shares(V before, V added)
 {
-    const V zero = V{}, one = zero + 1.0;
+    const V zero = V{}, one = number<V>(1.0);
     const V total = before + added, per_total = quotient(one, total);
     const V old_share = before * per_total, new_share = added * per_total;
     const auto nothing = added == zero;
@@ -84,10 +84,10 @@ GPURES_FN VarianceShares<V> variance_shares(V before, V added)
 template <class V>
 GPURES_FN V variance_weight(V rnoise)
 {
-    const V zero = V{}, largest = zero + LARGEST_WEIGHT;
-    const V t = select(rnoise > zero + 1.0 / LARGEST_WEIGHT, quotient(zero + 1.0, rnoise), largest);
+    const V zero = V{}, largest = number<V>(LARGEST_WEIGHT);
+    const V t = select(rnoise > number<V>(1.0 / LARGEST_WEIGHT), quotient(number<V>(1.0), rnoise), largest);
     // Beyond 1e300 a quotient may be none, see there; its inverse is no weight in any accumulator.
-    return select(rnoise > zero, select(rnoise < zero + 1e300, t, zero), zero);
+    return select(rnoise > zero, select(rnoise < number<V>(IS_SINGLE<V> ? LARGEST_WEIGHT : 1e300), t, zero), zero);
 }
 
 // The variance in the output's units; NaN where none was accumulated.
@@ -113,9 +113,27 @@ GPURES_FN void put(void* array, long long index, V v)
 template <class V, class T>
 GPURES_FN V rounded(V v)
 {
-    T each[sizeof(V) / sizeof(double)];
-    store(v, each);
-    return Access<V>::load(each);
+    if constexpr (IsSame<T, typename LaneOf<V>::Type>::VALUE) {
+        return v;
+    } else {
+        T each[LANES_OF<V>];
+        store(v, each);
+        return Access<V>::load(each);
+    }
+}
+
+// In floats no sum of weights is beyond float32, and none is so small that its inverse is: see `floats_will_do`.
+constexpr double LARGEST_IN_FLOATS = 0x1p100, SMALLEST_IN_FLOATS = 0x1p-100;
+
+// Whether an exposure's sums can be folded in floats into what has a weight before.
+template <class V>
+GPURES_FN bool floats_will_do(V before, V added)
+{
+    const V largest = number<V>(LARGEST_IN_FLOATS), smallest = number<V>(SMALLEST_IN_FLOATS);
+    const auto but_zero = [](V v) { return magnitude(select(v == V{}, number<V>(1.0), v)); };
+    // (NaN would not.)
+    return all_at_least(largest, magnitude(before)) & all_at_least(largest, magnitude(added)) &
+           all_at_least(but_zero(added), smallest) & all_at_least(but_zero(before + added), smallest);
 }
 
 // The bits of a sum of weights beyond float32, and what they stand for. Those of a NaN that arithmetic makes are no
@@ -147,14 +165,18 @@ template <class V>
 GPURES_FN V get_sum(const float* kept)
 {
     const V sum = Access<V>::load(kept);
-    if (all_at_least(V{} + LARGEST_WEIGHT, magnitude(sum))) return sum;
-    double each[sizeof(V) / sizeof(double)];
-    store(sum, each);
-    for (double& lane : each) {
-        const unsigned bits = same_bits<unsigned>(*kept++);
-        if (is_code(bits)) lane = sum_of_code(bits);
+    if constexpr (IS_SINGLE<V>) {
+        return sum;  // who folds in floats has looked
+    } else {
+        if (all_at_least(number<V>(LARGEST_WEIGHT), magnitude(sum))) return sum;
+        double each[LANES_OF<V>];
+        store(sum, each);
+        for (double& lane : each) {
+            const unsigned bits = same_bits<unsigned>(*kept++);
+            if (is_code(bits)) lane = sum_of_code(bits);
+        }
+        return Access<V>::load(each);
     }
-    return Access<V>::load(each);
 }
 
 template <class V>
@@ -165,16 +187,18 @@ GPURES_FN V get_sum(const double* kept)
 
 // `beyond` may be null.
 template <class V>
-GPURES_FN void put_sum(V sum, float* kept, int* beyond)
+GPURES_FN void put_sum(V sum, float* kept, [[maybe_unused]] int* beyond)
 {
     store(sum, kept);
-    if (all_at_least(V{} + LARGEST_WEIGHT, magnitude(sum))) return;
-    if (beyond) set(beyond);
-    double each[sizeof(V) / sizeof(double)];
-    store(sum, each);
-    for (double lane : each) {
-        if (!(fabs(lane) <= LARGEST_WEIGHT)) *kept = same_bits<float>(code_of_sum(lane));
-        ++kept;
+    if constexpr (!IS_SINGLE<V>) {
+        if (all_at_least(number<V>(LARGEST_WEIGHT), magnitude(sum))) return;
+        if (beyond) set(beyond);
+        double each[LANES_OF<V>];
+        store(sum, each);
+        for (double lane : each) {
+            if (!(fabs(lane) <= LARGEST_WEIGHT)) *kept = same_bits<float>(code_of_sum(lane));
+            ++kept;
+        }
     }
 }
 
@@ -197,14 +221,14 @@ GPURES_FN float shown_weight(float kept)
 template <class V, class T, class Sums>
 GPURES_FN Common<V> common(const Exposure& e, const Mosaic& m, const Sums& sums, long long index)
 {
-    const V zero = V{}, one = zero + 1.0;
+    const V zero = V{}, one = number<V>(1.0);
     const V weight = m.weight ? get_sum<V>(static_cast<const T*>(m.weight) + index) : zero;
     Common<V> c;
     c.added = sums(0);
     c.per_added = quotient(one, c.added);
     c.per_total = quotient(one, weight + c.added);
     c.old_share = weight * c.per_total;
-    c.t = zero + e.variance_weight;
+    c.t = number<V>(e.variance_weight);
     if (e.variance_weight_plane >= 0) {
         const V root = sums(1 + e.variance_weight_plane) * c.per_added;
         c.t = variance_weight(root * root);
@@ -237,7 +261,7 @@ GPURES_FN void fold_apart(const Plane& plane, const Common<V>& of_exposure, V su
 template <class V, class T>
 GPURES_FN void fold_variance(const Plane& plane, const Common<V>& c, V sum, VarianceShares<V>& shares, long long index)
 {
-    const V zero = V{}, largest = zero + LARGEST_WEIGHT;
+    const V zero = V{}, largest = number<V>(LARGEST_WEIGHT);
     const V root = sum * c.per_added, v_new = root * root;
     const V v = get<V, T>(plane.mean, index);
     const V before = get_sum<V>(static_cast<const T*>(plane.weight) + index);
@@ -316,7 +340,7 @@ GPURES_FN void fold_planes(const Exposure& e, const Mosaic& m, Pixels& pixels)
             continue;
         }
         if (plane.root == KEPT_SUM) {
-            fold_sum<V>(plane, p, pixels);
+            if constexpr (!IS_SINGLE<V>) fold_sum<V>(plane, p, pixels);
             continue;
         }
         if (!any_variance) pixels.each([&](Pixel& pixel) { pixel.template begin_variances<T>(plane); });

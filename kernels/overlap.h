@@ -20,7 +20,7 @@ GPURES_BEGIN
 template <class V>
 GPURES_FN V nearest(V x)
 {
-    return lower_integer(x + 0.5);
+    return lower_integer(x + number<V>(0.5));
 }
 
 template <class V>
@@ -61,8 +61,9 @@ struct Strip {
     V top;  // height of the quadrilateral
 };
 
-// Ratios of lengths above this stay within float64, for coordinates of any frame.
-constexpr double SHORTEST = 1e-290;
+// Ratios of lengths above this stay within float64, for coordinates of any frame; and within float32, for drops of up
+// to 1e8 pixels.
+constexpr double SHORTEST = 1e-290, SHORTEST_SINGLE = 1e-30;
 
 template <class V>
 GPURES_FN void bounding_box(const Quad<V>& q, Outline<V>& o)
@@ -78,8 +79,8 @@ template <class V>
 GPURES_FN V slope(V rise, V run)
 {
     const V zero = V{};
-    const auto is_none = magnitude(run) < zero + SHORTEST;
-    return select(is_none, zero, quotient(rise, select(is_none, zero + 1.0, run)));
+    const auto is_none = magnitude(run) < number<V>(IS_SINGLE<V> ? SHORTEST_SINGLE : SHORTEST);
+    return select(is_none, zero, quotient(rise, select(is_none, number<V>(1.0), run)));
 }
 
 // The rest of an outline whose bounding box is known.
@@ -90,7 +91,7 @@ GPURES_FN void complete(const Quad<V>& q, Outline<V>& o)
         o.x[k] = q.x[k] - o.left;
         o.y[k] = q.y[k] - o.bottom;
     }
-    o.area = 0.5 * ((o.x[1] - o.x[3]) * (o.y[0] - o.y[2]) - (o.x[0] - o.x[2]) * (o.y[1] - o.y[3]));
+    o.area = number<V>(0.5) * ((o.x[1] - o.x[3]) * (o.y[0] - o.y[2]) - (o.x[0] - o.x[2]) * (o.y[1] - o.y[3]));
     for (int k = 0; k < 4; ++k) {
         const V dx = o.x[(k + 1) & 3] - o.x[k], dy = o.y[(k + 1) & 3] - o.y[k];
         o.slope[k] = slope(dy, dx);
@@ -126,7 +127,7 @@ GPURES_FN V area_above(const Strip<V>& s, V y)
     if (all_at_least(y, s.top)) return zero;
     if (all_at_least(zero, y)) {
         for (int k = 0; k < 4; ++k) sum = sum + s.width[k] * (s.from[k] + s.to[k]);
-        return 0.5 * sum;
+        return number<V>(0.5) * sum;
     }
     const V level = least(greatest(y, zero), s.top);
     for (int k = 0; k < 4; ++k) {
@@ -139,7 +140,7 @@ GPURES_FN V area_above(const Strip<V>& s, V y)
         const V trapezoid = s.width[k] * (a + b);
         sum = sum + select(is_any_negative(a, b), triangle, trapezoid);
     }
-    return 0.5 * sum;
+    return number<V>(0.5) * sum;
 }
 
 // Signed area common to a quadrilateral and the output pixel (i, j).
@@ -149,8 +150,9 @@ GPURES_FN V overlap(const Quad<V>& q, V i, V j)
     Outline<V> o;
     bounding_box(q, o);
     complete(q, o);
-    const Strip<V> s = strip(o, (i - 0.5) - o.left, (i + 0.5) - o.left);
-    return area_above(s, (j - 0.5) - o.bottom) - area_above(s, (j + 0.5) - o.bottom);
+    const V half = number<V>(0.5);
+    const Strip<V> s = strip(o, (i - half) - o.left, (i + half) - o.left);
+    return area_above(s, (j - half) - o.bottom) - area_above(s, (j + half) - o.bottom);
 }
 
 // How the sides of a quadrilateral run: dy/dx of the upper and the lower one, dx/dy of the right and the left one.

@@ -48,8 +48,48 @@ using std::sin;
 using std::sqrt;
 #endif
 
-// The geometry is written for a number type V: double (one input pixel) or a vector of doubles (several at once,
+// The geometry is written for a number type V: double or float (one input pixel), or a vector of them (several at once,
 // one in each lane). These few functions are all that it needs of V.
+
+// What V is made of. (`walk/simd.h` adds the vectors of floats.)
+template <class V>
+struct LaneOf {
+    typedef double Type;
+};
+template <>
+struct LaneOf<float> {
+    typedef float Type;
+};
+
+template <class A, class B>
+struct IsSame {
+    static constexpr bool VALUE = false;
+};
+template <class A>
+struct IsSame<A, A> {
+    static constexpr bool VALUE = true;
+};
+
+template <class V>
+constexpr bool IS_SINGLE = IsSame<typename LaneOf<V>::Type, float>::VALUE;
+
+template <class V>
+constexpr int LANES_OF = sizeof(V) / sizeof(typename LaneOf<V>::Type);
+
+// A number in every lane, rounded to V's; what is a V already stays what it is.
+template <class V, class N>
+GPURES_FN V number(N x)
+{
+    typedef typename LaneOf<V>::Type Lane;
+    if constexpr (IsSame<V, N>::VALUE) {
+        return x;
+    } else if constexpr (IsSame<V, Lane>::VALUE) {
+        return static_cast<Lane>(x);
+    } else {
+        return V{} + static_cast<Lane>(x);
+    }
+}
+
 template <class M, class V>
 GPURES_FN V select(M mask, V yes, V no)
 {
@@ -96,15 +136,14 @@ GPURES_FN auto all_within_one(const V v[4])
     const V zero = V{};
     const V least_one = least(least(v[0], v[1]), least(v[2], v[3]));
     const V greatest_one = greatest(greatest(v[0], v[1]), greatest(v[2], v[3]));
-    return (least_one >= zero) & (greatest_one <= zero + 1.0);
+    return (least_one >= zero) & (greatest_one <= number<V>(1.0));
 }
 
 // Whether a whole number is from `first` to `last`.
-template <class V>
-GPURES_FN auto is_between(V i, double first, double last)
+template <class V, class N>
+GPURES_FN auto is_between(V i, N first, N last)
 {
-    const V zero = V{};
-    return (i >= zero + first) & (i <= zero + last);
+    return (i >= number<V>(first)) & (i <= number<V>(last));
 }
 
 // By what bits tell: on most GPUs there is more time for integers than for doubles.

@@ -11,7 +11,7 @@ constexpr double LARGEST_WEIGHT = 0x1.fffffep127;
 template <class V>
 GPURES_FN V usable(V weight)
 {
-    return select(magnitude(weight) <= V{} + LARGEST_WEIGHT, weight, V{});
+    return select(magnitude(weight) <= number<V>(LARGEST_WEIGHT), weight, V{});
 }
 
 // Inverse variance; 0 where it is not finite. A negative variance gives a negative weight, as in the reference.
@@ -36,10 +36,10 @@ GPURES_FN V usable_weight(V value, double scale)
 template <class V>
 GPURES_FN V plane_value(const Plane& plane, V x)
 {
-    if (plane.root) return sqrt(x) * plane.scale;
-    const V value = (x - plane.offset) * plane.scale;
+    if (plane.root) return sqrt(x) * number<V>(plane.scale);
+    const V value = (x - number<V>(plane.offset)) * number<V>(plane.scale);
     if (plane.squared <= SQUARED_VALUES) return value;
-    const V known = select(value >= V{}, value, V{} + not_a_number());
+    const V known = select(value >= V{}, value, number<V>(not_a_number()));
     return plane.squared == SQUARED_ERRORS ? known * known : known;
 }
 

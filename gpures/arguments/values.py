@@ -68,7 +68,7 @@ BACKENDS = ("auto", "cuda", "cpu", "drizzle")
 
 # Keys of an output model, and of input models, that hold no images.
 META = (
-    *("wcs", "pixfrac", "kernel", "fillval", "weight_type", "variance_method", "pixelarea_steradians"),
+    *("wcs", "pixfrac", "kernel", "fillval", "weight_type", "variance_method", "precision", "pixelarea_steradians"),
     *("pixelarea_arcsecsq", "pixel_scale_ratio", "pointings", "exposure_time", "elapsed_exposure_time"),
     *("measurement_time", "duration", "effective_exposure_time", "start_time", "end_time", "level", "subtracted"),
     *("filename", "group_id", "bunit_data"),

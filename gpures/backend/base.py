@@ -96,6 +96,8 @@ class MosaicLayout:
         Whether there are sums over whole drops.
     deterministic : bool
         Whether sums must not depend on the order in which a device adds.
+    single : bool
+        Whether drops and the sums of an exposure may be computed in float32.
     dtype : dtype
         Type of the accumulated sums, float32 or float64.
     frame : (int, int) or None
@@ -130,6 +132,7 @@ class MosaicLayout:
     planned_lag: int = 0
     whole_drops: bool = False
     deterministic: bool = False
+    single: bool = False
 
     def __post_init__(self) -> None:
         check_sides(self.frame_shape, "The output frame")
@@ -171,6 +174,7 @@ class MosaicLayout:
             has_time=options.enable_exptime_map,
             propagates=options.propagates,
             deterministic=options.deterministic,
+            single=options.is_single,
             **_pairs_of(options, variance_names),
         )
 

@@ -385,6 +385,7 @@ class PlaneAccumulators(Accumulators):
         set_drop(record, exposure, self.kernel_of(exposure), place)
         set_weights(record, exposure, place)
         record["planes"] = len(planes)
+        record["single"] = self.layout.single
         for k, plane in enumerate(planes):
             weight = 0 if plane.weight is None else self._first_of_frame(plane.weight)
             mean = self._first_of_frame(plane.mean)

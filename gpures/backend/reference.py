@@ -79,6 +79,11 @@ class DrizzleAccumulators(Accumulators):
                 "'covariance' and 'noise_factor' need the weights of whole drops, which the drizzle package does not "
                 "tell: use backend 'cpu' or 'cuda'."
             )
+        if frame.single:
+            raise ValueError(
+                "precision='single' is of gpures' own kernels, which the drizzle package has not: use backend 'cpu' or "
+                "'cuda'."
+            )
         super().__init__(frame)
         self._whole = Box.whole(self.layout.shape)  # the package does not say what it touches
         fillval = "INDEF" if frame.fillval is None else frame.fillval

@@ -26,7 +26,7 @@ from gpures.exposure.drops import LARGEST_PIXFRAC, checked_kernel, effective_ker
 from gpures.exposure.weights import VARIANCE_OF, check_weight_type, checked_flag
 from gpures.typing import Flags
 
-__all__ = ["IMAGES", "LIVE", "MADE_AT_THE_END", "MOST_LAG", "VARIANCE_METHODS", "Options"]
+__all__ = ["IMAGES", "LIVE", "MADE_AT_THE_END", "MOST_LAG", "PRECISIONS", "VARIANCE_METHODS", "Options"]
 
 #: Those of a mosaic's entries that are made of pairs of output pixels, at its end.
 MADE_AT_THE_END = ("covariance", "covariance_lags", "noise_factor")
@@ -39,6 +39,9 @@ MOST_LAG = 31
 
 #: What the variances of a mosaic are: those that stcal makes, or those of its data.
 VARIANCE_METHODS = ("stcal", "propagated")
+
+#: In what drops and the sums of an exposure are computed: float64, or float32.
+PRECISIONS = ("double", "single")
 
 #: Options that may change between two exposures: they act on what comes next.
 LIVE = ("pixfrac", "kernel", "fillval", "weight_type", "good_bits", "pixmap_stepsize", "pixmap_order")
@@ -96,6 +99,8 @@ class Options:
         Whether there is an image of the noise factor.
     deterministic : bool
         Whether a GPU adds so that the order does not matter.
+    precision : {"double", "single"}
+        In what drops and the sums of an exposure are computed.
 
     Raises
     ------
@@ -127,6 +132,7 @@ class Options:
     covariance: bool | int = False
     noise_factor: bool = False
     deterministic: bool = False
+    precision: str = "double"
 
     def __post_init__(self) -> None:
         checked: dict[str, Any] = {
@@ -141,6 +147,7 @@ class Options:
             "extra_array_names": checked_names(self.extra_array_names, IMAGES),
             "variance_method": checked_word(self.variance_method, "variance_method", VARIANCE_METHODS),
             "covariance": checked_lag(self.covariance, "covariance", MOST_LAG),
+            "precision": checked_word(self.precision, "precision", PRECISIONS),
         }
         switches = ("enable_ctx", "enable_var", "propagate_dq", "to_host", "enable_exptime_map", "noise_factor")
         for name in (*switches, "deterministic"):
@@ -191,6 +198,11 @@ class Options:
     def propagates(self) -> bool:
         """Whether variances are those of the mosaic's data, by the squares of the data's weights."""
         return self.variance_method == "propagated"
+
+    @property
+    def is_single(self) -> bool:
+        """Whether drops and the sums of an exposure may be computed in float32."""
+        return self.precision == "single"
 
     @property
     def pairs(self) -> bool:

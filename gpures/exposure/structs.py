@@ -86,8 +86,8 @@ EXPOSURE = np.dtype(
     + [(name, "i4") for name in ("x0", "x1", "y0", "y1")]
     + [("pixmap", PIXMAP), ("kernel", "i4"), ("planes", "i4"), ("pixfrac", "f8"), ("pixel_scale_ratio", "f8")]
     + [("lanczos", _POINTER), ("weight_map", VIEW), ("variance", VIEW), ("weight", "f8")]
-    + [("dq", VIEW), ("bad_bits", "u8"), ("variance_weight_plane", "i4"), ("variance_weight", "f8")]
-    + [("exposure_time", "f8")]
+    + [("dq", VIEW), ("bad_bits", "u8"), ("single", "i4"), ("variance_weight_plane", "i4")]
+    + [("variance_weight", "f8"), ("exposure_time", "f8")]
     + [("plane", PLANE, (MOST_PLANES,))],
     align=True,
 )

@@ -44,6 +44,7 @@ KEYWORDS = {
     "fillval": ("FILLVAL", "value of pixels without contributions"),
     "weight_type": ("RESWHT", "what the weights are made of"),
     "variance_method": ("VARMETH", "variances are those of the data"),
+    "precision": ("DRZPREC", "drops and sums are float32"),
     "pixel_scale_ratio": ("PXSCLRT", "output over input pixel scale"),
     "pixelarea_steradians": ("PIXAR_SR", "[sr] mean area of a pixel"),
     "pixelarea_arcsecsq": ("PIXAR_A2", "[arcsec2] mean area of a pixel"),

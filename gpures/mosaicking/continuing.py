@@ -34,10 +34,10 @@ OPTIONS = "OPTIONS"
 RECORDED = (
     *("pixfrac", "kernel", "fillval", "weight_type", "good_bits", "enable_ctx", "enable_var", "compute_err"),
     *("propagate_dq", "extra_array_names", "enable_exptime_map", "dq_of_empty", "variance_method"),
-    *("covariance", "noise_factor"),
+    *("covariance", "noise_factor", "precision"),
 )
 # What those were made with that do not tell of it.
-BEFORE = {"variance_method": "stcal", "covariance": False, "noise_factor": False}
+BEFORE = {"variance_method": "stcal", "covariance": False, "noise_factor": False, "precision": "double"}
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,8 @@ def _options(plan: Plan) -> list[str]:
     options = plan.options
     kernel = f"{plan.frame.kernel}, pixfrac {options.pixfrac:g}"
     weights = f"{options.weight_type}, good bits {options.good_bits}"
-    return [fact("kernel", kernel), fact("weights", weights)]
+    single = [fact("precision", "single")] if options.is_single else []
+    return [fact("kernel", kernel), fact("weights", weights), *single]
 
 
 def _values(plan: Plan) -> list[str]:

@@ -171,6 +171,7 @@ class Merging(Hooks):
             "accumulator_dtype": layout.dtype.name,
             "weight_type": options.weight_type,
             "variance_method": options.variance_method,
+            "precision": options.precision,
             "covariance": str(options.covariance),  # True is not 1 here
             "noise_factor": options.noise_factor,
             "resample_variance_arrays": "overridden" if layout.propagates and layout.variances_apart else "as it is",

@@ -193,6 +193,13 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         pixels comes first. Several GPUs give the same from run to run if they are as many, and images are looked at
         after the same exposures. Not with ``covariance`` or ``noise_factor`` there. The other backends are
         deterministic always.
+    precision : {"double", "single"}, optional
+        In what drops, and the sums of an exposure over the output pixels, are computed. "single", float32: coordinates
+        are float64 until an output pixel near by is subtracted, and what is accumulated has ``accumulator_dtype``. A
+        weight is then good to some 5e-7 instead of float32's 6e-8 (:ref:`single-precision`), and a pass over an
+        exposure is faster. Where float32 would not do (weights of one exposure that differ by more than 1e33, drops of
+        less than 1/256 or more than 16 output pixels, covariances) it is float64 all the same. Not with the backend
+        "drizzle".
 
     Raises
     ------
@@ -270,6 +277,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         covariance: bool | int = False,
         noise_factor: bool = False,
         deterministic: bool = False,
+        precision: str = "double",
     ) -> None:
         # Slow to import, and needed by every exposure: here, so that neither `import gpures` nor the first one waits.
         import astropy.nddata.bitmask  # noqa: F401
@@ -306,6 +314,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
             covariance=covariance,
             noise_factor=noise_factor,
             deterministic=deterministic,
+            precision=precision,
         )
         self._backend = self._options.backend
         checked_names(self.extra_array_names, (*IMAGES, *self.variance_array_names))
@@ -345,6 +354,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
     covariance: Option[bool | int] = Option("Whether there are covariances of output pixels, or their longest lag.")
     noise_factor: Option[bool] = Option("Whether there is an image of the noise factor.")
     deterministic: Option[bool] = Option("Whether a GPU adds so that the order does not matter.")
+    precision: Option[str] = Option('In what drops and an exposure\'s sums are computed: "double", or "single".')
 
     # As subclasses of the reference's class know them.
     _enable_ctx: Option[bool] = Option("The same.", name="enable_ctx")
@@ -449,6 +459,8 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         }
         if self._options.propagates:  # the reference has no word for it
             model["variance_method"] = self.variance_method
+        if self._options.is_single:
+            model["precision"] = self.precision
         if self.enable_var:
             model |= dict.fromkeys(self.variance_array_names)
         if self.compute_err is not None:

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "blocks.h"
+#include "scaling.h"
 #include "window.h"
 
 namespace gpures {
@@ -182,16 +183,19 @@ constexpr int MOST_COMMON_ROWS = 64;
 
 }  // namespace
 
-Tile add(const Exposure& e, const Mosaic& m, int threads, double* seconds)
+Tile add(const Exposure& exposure, const Mosaic& m, int threads, double* seconds)
 {
     PhaseTimes times(seconds);
     const Walk walk = choose_walk();
+    Exposure e = exposure;
+    Scaling scaling;
+    const Walk of_tiles = scale_for_floats(e, m, walk, threads, scaling) ? choose_single_walk() : walk;
     const Reaches reaches = reaches_of(e, walk, threads, times);
     const BlocksOnFrame found = blocks_on_frame(reaches, e.pixmap, m);
     const Tiling tiling(found, m);
     if (tiling.blocks.empty()) return {0, -1, 0, -1};
     const Blocks blocks = {found.blocks.data(), found.parts.data(), found.parts_of_rows.data(),
-                           reaches.most_side_by_side()};
+                           reaches.most_side_by_side(), scaling};
 
     // Rows in work at a time: those of the tallest block, and some more so that they need not be moved for each.
     const int rows_at_once = std::min(TILE_HEIGHT, std::max(2 * found.tallest, MOST_COMMON_ROWS));
@@ -200,19 +204,19 @@ Tile add(const Exposure& e, const Mosaic& m, int threads, double* seconds)
     const std::size_t of_dq = OwnMemory::bytes_of<std::uint32_t>(m.dq ? pixels : 0);
     // Whatever can fail comes before this: as soon as a thread begins, the exposure goes into the mosaic, all of it.
     over_threads(threads, tiling.count(), [&] {
-        return [&, own = OwnMemory(walk, of_sums + of_dq + pixels)](int k) mutable {
+        return [&, own = OwnMemory(of_tiles, of_sums + of_dq + pixels)](int k) mutable {
             const std::vector<int>& chosen = tiling.blocks[k];
             if (chosen.empty()) return;
             times.spend_on([&](Stopwatch* watch) {
                 void* const workspace = own.workspace();
                 char* const zeros = own.zeros();
                 Scratch scratch = {rows_at_once,
-                                   reinterpret_cast<double*>(zeros),
+                                   zeros,
                                    reinterpret_cast<unsigned char*>(zeros + of_sums + of_dq),
                                    reinterpret_cast<std::uint32_t*>(zeros + of_sums),
                                    workspace,
                                    watch};
-                walk.tile(e, m, tiling.tile(k, m), blocks, chosen.data(), static_cast<int>(chosen.size()), scratch);
+                of_tiles.tile(e, m, tiling.tile(k, m), blocks, chosen.data(), static_cast<int>(chosen.size()), scratch);
             });
         };
     });

@@ -59,6 +59,7 @@ std::vector<Field> record_fields()
         GPURES_FIELD(Exposure, weight),
         GPURES_FIELD(Exposure, dq),
         GPURES_FIELD(Exposure, bad_bits),
+        GPURES_FIELD(Exposure, single),
         GPURES_FIELD(Exposure, variance_weight_plane),
         GPURES_FIELD(Exposure, variance_weight),
         GPURES_FIELD(Exposure, exposure_time),

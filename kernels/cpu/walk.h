@@ -13,9 +13,9 @@ namespace gpures {
 struct Blot;
 struct Operator;
 
-// Doubles in a row of a tile's sums. Beyond its pixels there is room on both sides, so that a vector of any width can
+// Numbers in a row of a tile's sums. Beyond its pixels there is room on both sides, so that a vector of any width can
 // be added at any of them.
-constexpr int MARGIN = 8;
+constexpr int MARGIN = 16;
 constexpr int SUMS_WIDTH = TILE_WIDTH + 2 * MARGIN;
 
 // Sums of an output pixel that are kept together, for so many planes: a power of two, or a multiple of 8.
@@ -39,7 +39,7 @@ struct Stopwatch {
 // Memory of one thread for those rows of a tile that are worked on; in each of them SUMS_WIDTH numbers of each kind.
 struct Scratch {
     int rows;              // at least as many as any block may touch
-    double* sums;          // see walk/sums.h
+    void* sums;            // see walk/sums.h
     unsigned char* marks;  // see Mark
     std::uint32_t* dq;
     void* workspace;       // see Walk
@@ -67,9 +67,14 @@ struct Walk {
     // At the pixels of an exposure, whose places go into `room` for 2 nx numbers.
     void (*blot_exposure_row)(const Exposure&, const Blot&, long long row, double* room);
     void (*entries)(const Exposure&, const Block&, const Operator&, void* workspace);  // see walk/entries.h
+    // Makes a range of weights hold those of a block as well, see walk.cpp.
+    void (*extend_weights)(const Exposure&, const Block&, double* range, void* workspace);
 };
 
 // That of the widest vectors that this processor has.
 Walk choose_walk();
+
+// The same in floats, of tiles alone.
+Walk choose_single_walk();
 
 }  // namespace gpures

@@ -11,12 +11,12 @@ struct TimeMarker {
     int x0, y0;  // output pixel that they begin with
 
     struct Places {
-        double i[LANES], j[LANES];
+        Real i[REALS], j[REALS];
     };
 
     void take(const PixelRow&, int) {}
 
-    Places place(Vector i, Vector j, Mask) const
+    Places place(Reals i, Reals j, RealMask) const
     {
         Places places;
         store(i, places.i);
@@ -24,18 +24,18 @@ struct TimeMarker {
         return places;
     }
 
-    void add(const Places& places, int c, int r, Vector dow)
+    void add(const Places& places, int c, int r, Reals dow)
     {
-        double each[LANES];
+        Real each[REALS];
         store(dow, each);
-        for (int l = 0; l < LANES; ++l) {
+        for (int l = 0; l < REALS; ++l) {
             if (each[l] == 0.0) continue;
             const int column = static_cast<int>(places.i[l]) - x0 + c, row = static_cast<int>(places.j[l]) - y0 + r;
             marks[index_in_rows(column, row)] |= TIMED;
         }
     }
 
-    void pass_over(Mask) {}
+    void pass_over(RealMask) {}
 };
 
 // Notes which input pixels of a row contribute, whatever and wherever.

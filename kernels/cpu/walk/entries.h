@@ -57,9 +57,9 @@ inline void take_entries_of(const Exposure& e, const Block& b, const Operator& o
     corners.begin();
     for (int r = 0; r <= b.y1 - b.y0; ++r) {
         read_weights(e, b.y0 + r, b.x0, n, false, row);
-        if (share_corners(e, b)) corners.go_to(c, r, n);
+        if (share_corners(e, b)) corners.go_to(c, {}, r, n);
         sink.of_row = (b.y0 + r) * e.nx + b.x0;
-        splat_row(e, b, c, corners, r, row, row.weight + PADDING, bounds, around, sink);
+        splat_row(e, b, c, corners, {}, r, row, row.weight + PADDING, bounds, around, sink);
     }
     if (o.passed_over && sink.passed_over) added(o.passed_over, sink.passed_over);
 }

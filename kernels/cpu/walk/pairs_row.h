@@ -256,7 +256,7 @@ __attribute__((noinline)) inline void splat_row_of_pairs(const Exposure& e, cons
     const PairsOfTile to = {pairs, m, tile};
     RowOfParts parts(to, held, n);
     splat_pairs(pairs, parts,
-                [&](auto& sink) { splat_row(e, b, c, corners, r, row, row.weight + PADDING, bounds, around, sink); });
+                [&](auto& sink) { splat_row(e, b, c, corners, {}, r, row, row.weight + PADDING, bounds, around, sink); });
 }
 
 GPURES_END

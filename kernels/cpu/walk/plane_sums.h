@@ -15,21 +15,22 @@ GPURES_BEGIN
 struct Contributions {
     static constexpr int ROWS = 8, COLUMNS = 8;
 
-    alignas(64) double dow[ROWS][COLUMNS][ROW_LENGTH];
-    double column[BLOCK_WIDTH], row[BLOCK_WIDTH];  // NaN: contributes nothing
+    alignas(64) Real dow[ROWS][COLUMNS][ROW_LENGTH];
+    Real column[BLOCK_WIDTH], row[BLOCK_WIDTH];  // NaN: contributes nothing
     // Of each vector of pixels, how many rows and columns are set; others may hold anything.
-    int rows[BLOCK_WIDTH / LANES], columns[BLOCK_WIDTH / LANES];
+    int rows[BLOCK_WIDTH / REALS], columns[BLOCK_WIDTH / REALS];
 };
 
 // As many output pixels as V has lanes.
 template <class V>
 struct SumsOfPlanes {
-    const double* sums;  // of the first
+    const Real* sums;  // of the first
+    const double* units;
 
-    V operator()(int k) const { return Access<V>::load(sums + k * SUMS_WIDTH); }
+    V operator()(int k) const { return unscaled(Access<V>::load(sums + k * SUMS_WIDTH), units, k); }
 
     // Of the output pixels so many further along the row.
-    SumsOfPlanes further(int by) const { return {sums + by}; }
+    SumsOfPlanes further(int by) const { return {sums + by, units}; }
 };
 
 // Pixels of a row, from the first to before the end, that go side by side: pixel k to column + k.
@@ -54,21 +55,21 @@ struct PlaneSums : Sums<N> {
     int first = 0;  // pixel in lane 0
 
     // `pending` begins as zeros.
-    PlaneSums(const Scratch& scratch, int x0, int y0, int planes, int first_squared, bool flagged,
+    PlaneSums(const Scratch& scratch, const double* units, int x0, int y0, int planes, int first_squared, bool flagged,
               Contributions* pending)
-        : Sums<N>(scratch, x0, y0, planes, planes + 1, first_squared, flagged), pending(pending)
+        : Sums<N>(scratch, units, x0, y0, planes, planes + 1, first_squared, flagged), pending(pending)
     {
     }
 
     template <class V>
     At<V> at(int column, int row) const
     {
-        return {sums_at(column, row)};
+        return {sums_at(column, row), this->units};
     }
 
-    double* sums_at(int column, int row) const
+    Real* sums_at(int column, int row) const
     {
-        return scratch.sums + static_cast<long>(row) * this->count() * SUMS_WIDTH + MARGIN + column;
+        return this->sums() + static_cast<long>(row) * this->count() * SUMS_WIDTH + MARGIN + column;
     }
 
     template <class V>
@@ -82,38 +83,38 @@ struct PlaneSums : Sums<N> {
     {
         row = &from;
         first = k;
-        store(Vector{} + NAN, pending->column + k);
-        store(Vector{} + NAN, pending->row + k);
-        pending->rows[k / LANES] = pending->columns[k / LANES] = 0;
+        store(Reals{} + NAN, pending->column + k);
+        store(Reals{} + NAN, pending->row + k);
+        pending->rows[k / REALS] = pending->columns[k / REALS] = 0;
     }
 
-    Place place(Vector i, Vector j, Mask used) const
+    Place place(Reals i, Reals j, RealMask used) const
     {
-        const Vector nowhere = Vector{} + NAN;
-        const Vector own = numbers_of_lanes() + static_cast<double>(this->x0 + first);
+        const Reals nowhere = Reals{} + NAN;
+        const Reals own = numbers_of_reals() + static_cast<Real>(this->x0 + first);
         store(select(used, i - own, nowhere), pending->column + first);
-        store(select(used, j - static_cast<double>(this->y0), nowhere), pending->row + first);
+        store(select(used, j - static_cast<Real>(this->y0), nowhere), pending->row + first);
         return {};
     }
 
-    void add(Place, int c, int r, Vector dow)
+    void add(Place, int c, int r, Reals dow)
     {
         if (c >= Contributions::COLUMNS || r >= Contributions::ROWS) return add_far(c, r, dow);
         store(dow, pending->dow[r][c] + PADDING + first);
-        pending->columns[first / LANES] = c + 1;
-        pending->rows[first / LANES] = r + 1;
+        pending->columns[first / REALS] = c + 1;
+        pending->rows[first / REALS] = r + 1;
     }
 
     // Beyond what is kept: drops of many pixels, which are rare where neighbours are side by side.
-    __attribute__((noinline)) void add_far(int c, int r, Vector dow)
+    __attribute__((noinline)) void add_far(int c, int r, Reals dow)
     {
-        double each[LANES];
+        Real each[REALS];
         store(dow, each);
-        for (int l = 0; l < LANES; ++l) {
+        for (int l = 0; l < REALS; ++l) {
             if (each[l] == 0.0) continue;
             const int k = first + l;
             const int x = static_cast<int>(pending->column[k]) + k + c, y = static_cast<int>(pending->row[k]) + r;
-            double* sum = sums_at(x, y);
+            Real* sum = sums_at(x, y);
             sum[0] += each[l];
             for (int p = 0; p < this->planes; ++p) {
                 sum[(p + 1) * SUMS_WIDTH] += weight_of(p, each[l]) * row->values[p][PADDING + k];
@@ -127,7 +128,7 @@ struct PlaneSums : Sums<N> {
     // Adds what the n pixels of a row have contributed.
     void finish(const PixelRow& of, int n)
     {
-        const int vectors = (n + LANES - 1) / LANES;
+        const int vectors = (n + REALS - 1) / REALS;
         int rows = 0, columns = 0;
         for (int v = 0; v < vectors; ++v) {
             rows = pending->rows[v] > rows ? pending->rows[v] : rows;
@@ -139,7 +140,7 @@ struct PlaneSums : Sums<N> {
             Run run;
             for (run.first = k; run.first < n && is_nowhere(run.first);) ++run.first;
             if (run.first == n) return;
-            const double column = pending->column[run.first], row = pending->row[run.first];
+            const Real column = pending->column[run.first], row = pending->row[run.first];
             run.end = end_of_run(run.first, n, column, row);
             run.column = static_cast<int>(column);
             run.row = static_cast<int>(row);
@@ -159,11 +160,11 @@ struct PlaneSums : Sums<N> {
             if (pending->rows[v] == rows && pending->columns[v] == columns) continue;
             for (int r = 0; r < rows; ++r) {
                 for (int c = r < pending->rows[v] ? pending->columns[v] : 0; c < columns; ++c) {
-                    store(Vector{}, pending->dow[r][c] + PADDING + v * LANES);
+                    store(Reals{}, pending->dow[r][c] + PADDING + v * REALS);
                 }
             }
         }
-        const int end = PADDING + vectors * LANES;
+        const int end = PADDING + vectors * REALS;
         for (int r = 0; r < rows; ++r) {
             for (int c = 0; c < columns; ++c) {
                 for (int k = end; k < end + PADDING && k < ROW_LENGTH; ++k) pending->dow[r][c][k] = 0.0;
@@ -172,13 +173,13 @@ struct PlaneSums : Sums<N> {
     }
 
     // The first pixel beyond a run. Those that contribute nothing are in any.
-    int end_of_run(int from, int n, double column, double row) const
+    int end_of_run(int from, int n, Real column, Real row) const
     {
         int k = from + 1;
-        while (k + LANES <= n) {
-            const Vector x = load(pending->column + k), y = load(pending->row + k);
+        while (k + REALS <= n) {
+            const Reals x = reals(pending->column + k), y = reals(pending->row + k);
             if (anywhere((x < column) | (x > column) | (y < row) | (y > row))) break;
-            k += LANES;
+            k += REALS;
         }
         while (k < n && (is_nowhere(k) || (pending->column[k] == column && pending->row[k] == row))) ++k;
         return k;
@@ -205,15 +206,15 @@ struct PlaneSums : Sums<N> {
     __attribute__((noinline)) void add_columns(const PixelRow& of, const Run& run, int rows, int columns, int c0)
     {
         // Beginning at a vector's own place in memory; there is room for that on the left.
-        const int begin = run.first - ((run.first + run.column) & (LANES - 1));
+        const int begin = run.first - ((run.first + run.column) & (REALS - 1));
         const int last = run.end + columns - 1, edge = TILE_WIDTH - run.column;
         const int end = last < edge ? last : edge;
         rows = rows < scratch.rows - run.row ? rows : scratch.rows - run.row;
-        for (int t = begin; t < end; t += LANES) {
-            const bool whole = run.alone || (t - c0 - COLUMNS + 1 >= run.first && t - c0 + LANES <= run.end);
+        for (int t = begin; t < end; t += REALS) {
+            const bool whole = run.alone || (t - c0 - COLUMNS + 1 >= run.first && t - c0 + REALS <= run.end);
             for (int r = 0; r < rows; ++r) {
-                Vector dow[COLUMNS];
-                for (int c = 0; c < COLUMNS; ++c) dow[c] = load(pending->dow[r][c0 + c] + PADDING + t - c0 - c);
+                Reals dow[COLUMNS];
+                for (int c = 0; c < COLUMNS; ++c) dow[c] = reals(pending->dow[r][c0 + c] + PADDING + t - c0 - c);
                 if (!whole) {
                     for (int c = 0; c < COLUMNS; ++c) dow[c] = only_of(run, t - c0 - c, dow[c]);
                 }
@@ -223,36 +224,36 @@ struct PlaneSums : Sums<N> {
     }
 
     // A vector from pixel k on, without what is not in a run.
-    static Vector only_of(const Run& run, int k, Vector dow)
+    static Reals only_of(const Run& run, int k, Reals dow)
     {
-        const Vector pixel = numbers_of_lanes() + static_cast<double>(k);
-        const Vector of_run = select(pixel >= Vector{} + static_cast<double>(run.first), dow, Vector{});
-        return select(pixel < Vector{} + static_cast<double>(run.end), of_run, Vector{});
+        const Reals pixel = numbers_of_reals() + static_cast<Real>(k);
+        const Reals of_run = select(pixel >= Reals{} + static_cast<Real>(run.first), dow, Reals{});
+        return select(pixel < Reals{} + static_cast<Real>(run.end), of_run, Reals{});
     }
 
     // Contributions to the output pixels from (x, y) on: dow[c] from pixel k - c and those that follow.
     template <int COLUMNS>
-    void add_row(const PixelRow& of, const Vector* dow, int k, int x, int y)
+    void add_row(const PixelRow& of, const Reals* dow, int k, int x, int y)
     {
-        Mask any = dow[0] != Vector{}, positive = dow[0] > Vector{};
-        Vector weight = dow[0];
+        RealMask any = dow[0] != Reals{}, positive = dow[0] > Reals{};
+        Reals weight = dow[0];
         for (int c = 1; c < COLUMNS; ++c) {
-            any |= dow[c] != Vector{};
-            positive |= dow[c] > Vector{};
+            any |= dow[c] != Reals{};
+            positive |= dow[c] > Reals{};
             weight = weight + dow[c];
         }
         if (!anywhere(any)) return;
-        double* sum = sums_at(x, y);
-        store(load(sum) + weight, sum);
-        const double* values = of.values[0] + PADDING + k;
+        Real* sum = sums_at(x, y);
+        store(reals(sum) + weight, sum);
+        const Real* values = of.values[0] + PADDING + k;
         for (int p = 0; p < this->count() - 1; ++p) {
             sum += SUMS_WIDTH;
-            Vector v = load(sum);
+            Reals v = reals(sum);
             if (of.finite) {
-                for (int c = 0; c < COLUMNS; ++c) v = v + weight_of(p, dow[c]) * load(values - c);
+                for (int c = 0; c < COLUMNS; ++c) v = v + weight_of(p, dow[c]) * reals(values - c);
             } else {
                 for (int c = 0; c < COLUMNS; ++c) {
-                    v = select(dow[c] != Vector{}, v + weight_of(p, dow[c]) * load(values - c), v);
+                    v = select(dow[c] != Reals{}, v + weight_of(p, dow[c]) * reals(values - c), v);
                 }
             }
             store(v, sum);
@@ -261,7 +262,7 @@ struct PlaneSums : Sums<N> {
         const long pixel = index_in_rows(x, y);
         mark(positive, scratch.marks + pixel);
         for (int c = 0; this->flagged && c < COLUMNS; ++c) {
-            unite(dow[c] != Vector{}, of.bits + PADDING + k - c, scratch.dq + pixel);
+            unite(dow[c] != Reals{}, of.bits + PADDING + k - c, scratch.dq + pixel);
         }
     }
 };

@@ -2,7 +2,7 @@
 // once, in a row of corners below the pixels and one above, which becomes the one below of the next row.
 #pragma once
 
-#include "centres.h"
+#include "cells.h"
 
 GPURES_BEGIN
 
@@ -12,60 +12,64 @@ class SharedCorners {
     void begin() { row_ = NONE; }
 
     // Makes row r of a block's n pixels the current one.
-    void go_to(const Centres& c, int r, int n)
+    void go_to(const Centres& c, const Origin& origin, int r, int n)
     {
         if (r != row_ + 1)
-            fill(c, r, n, corners_[below_]);
+            fill(c, origin, r, n, corners_[below_]);
         else
             below_ = 1 - below_;
         row_ = r;
         Corners &below = corners_[below_], &above = corners_[1 - below_];
-        fill(c, r + 1, n, above);
-        for (int k = 0; k <= n; k += LANES) {
-            const Vector dx = load(above.x + k) - load(below.x + k), dy = load(above.y + k) - load(below.y + k);
+        fill(c, origin, r + 1, n, above);
+        for (int k = 0; k <= n; k += REALS) {
+            const Reals dx = above.x.step_from(below.x, k, k), dy = above.y.step_from(below.y, k, k);
             store(slope(dx, dy), lean_ + k);
         }
     }
 
     // The drops of the k-th pixel and those that follow.
-    Quad<Vector> quad(int k) const
+    Drops drops(int k) const
     {
         const Corners &below = corners_[below_], &above = corners_[1 - below_];
-        return {{load(above.x + k), load(above.x + k + 1), load(below.x + k + 1), load(below.x + k)},
-                {load(above.y + k), load(above.y + k + 1), load(below.y + k + 1), load(below.y + k)}};
+        const Cells x = below.x.cells(k), y = below.y.cells(k);
+        return {{{above.x.at(k, x), above.x.at(k + 1, x), below.x.at(k + 1, x), below.x.at(k, x)},
+                 {above.y.at(k, y), above.y.at(k + 1, y), below.y.at(k + 1, y), below.y.at(k, y)}},
+                x,
+                y};
     }
 
-    Sides<Vector> sides(int k) const
+    Sides<Reals> sides(int k) const
     {
         const Corners &below = corners_[below_], &above = corners_[1 - below_];
-        return {load(above.slope + k), load(lean_ + k + 1), load(below.slope + k), load(lean_ + k)};
+        return {reals(above.slope + k), reals(lean_ + k + 1), reals(below.slope + k), reals(lean_ + k)};
     }
 
   private:
     static constexpr int NONE = -10;
 
     struct Corners {
-        double x[CENTRES_STRIDE], y[CENTRES_STRIDE];
-        double slope[CENTRES_STRIDE];  // dy/dx of the edge from each to the next
+        Coordinates x, y;
+        Real slope[Coordinates::STRIDE];  // dy/dx of the edge from each to the next
     };
 
     // Corners between rows a and a + 1 of the centres, numbered from the one before the block's first.
-    static void fill(const Centres& c, int a, int n, Corners& row)
+    static void fill(const Centres& c, const Origin& origin, int a, int n, Corners& row)
     {
         for (int k = 0; k <= n; k += LANES) {
-            store(shared_corner(load(c.x[a] + k), load(c.x[a] + k + 1), load(c.x[a + 1] + k), load(c.x[a + 1] + k + 1)),
-                  row.x + k);
-            store(shared_corner(load(c.y[a] + k), load(c.y[a] + k + 1), load(c.y[a + 1] + k), load(c.y[a + 1] + k + 1)),
-                  row.y + k);
+            const auto corner = [&](const double (*of)[CENTRES_STRIDE]) {
+                return shared_corner(load(of[a] + k), load(of[a] + k + 1), load(of[a + 1] + k), load(of[a + 1] + k + 1));
+            };
+            row.x.put(corner(c.x), origin.x, k);
+            row.y.put(corner(c.y), origin.y, k);
         }
-        for (int k = 0; k < n; k += LANES) {
-            const Vector dx = load(row.x + k + 1) - load(row.x + k), dy = load(row.y + k + 1) - load(row.y + k);
+        for (int k = 0; k < n; k += REALS) {
+            const Reals dx = row.x.step_from(row.x, k, k + 1), dy = row.y.step_from(row.y, k, k + 1);
             store(slope(dy, dx), row.slope + k);
         }
     }
 
     Corners corners_[2];
-    double lean_[CENTRES_STRIDE];  // dx/dy of the edge between each corner above and the one below
+    Real lean_[Coordinates::STRIDE];  // dx/dy of the edge between each corner above and the one below
     int below_ = 0, row_ = NONE;
 };
 

@@ -20,7 +20,7 @@ constexpr int LANES = 2;
 #endif
 
 typedef double Vector __attribute__((vector_size(8 * LANES)));
-typedef long long Mask __attribute__((vector_size(8 * LANES)));  // what a comparison gives: 0 or -1 in each lane
+typedef decltype(Vector{} == Vector{}) Mask;  // what a comparison gives: 0 or -1 in each lane
 typedef int IntVector __attribute__((vector_size(4 * LANES)));
 
 inline Vector load(const double* p)
@@ -288,3 +288,5 @@ struct Access<Vector> {
 };
 
 GPURES_END
+
+#include "precision.h"

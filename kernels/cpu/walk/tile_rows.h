@@ -33,7 +33,7 @@ class TileRows {
         to = to < tile_.y1 ? to : tile_.y1;
         fold_below(from);
         if (to >= sink_.y0 + scratch.rows) {
-            move(scratch.sums, sink_.count());
+            move(sink_.sums(), sink_.count());
             move(scratch.marks, 1);
             if (m_.dq) move(scratch.dq, 1);
             sink_.y0 = from_;
@@ -56,7 +56,7 @@ class TileRows {
                 }
             }
             // While it is at hand.
-            clear(scratch.sums, sink_.count(), from_, from_);
+            clear(sink_.sums(), sink_.count(), from_, from_);
             clear(scratch.marks, 1, from_, from_);
             if (m_.dq) clear(scratch.dq, 1, from_, from_);
         }

@@ -1,10 +1,4 @@
-// One thread's work: the blocks of input pixels that reach a tile of the output frame, splatted and folded.
-//
-//   centres.h     pixel map -> centres of the pixels (square_drops.h, shared_corners.h: -> their drops)
-//   pixel_row.h   weights, DQ flags and values of the pixels
-//   splat_row.h   drops -> contributions to sums (plane_sums.h, pixel_sums.h)
-//   pairs_row.h   the same drops -> pairs of output pixels, where their covariance is wanted
-//   fold_row.h    sums -> mosaic, a row at a time (tile_rows.h: as soon as no block to come reaches it)
+// What a thread does to blocks of input pixels besides adding them to a mosaic (see tile.cpp).
 //
 // Compiled once per instruction set (GPURES_ISA names it). It uses no library templates, whose copies the linker
 // would share between instruction sets.
@@ -12,18 +6,9 @@
 
 #include "block_maps.h"
 #include "entries.h"
-#include "pixel_sums.h"
-#include "tile_rows.h"
+#include "stopwatch.h"
 
 GPURES_BEGIN
-
-inline void lap(Stopwatch* watch, Phase phase)
-{
-    if (!watch) return;
-    const double now = watch->now();
-    watch->seconds[phase] += now - watch->last;
-    watch->last = now;
-}
 
 // By how much the step from one input pixel to the next may differ from one to the next output pixel, for drops that
 // are said to lie side by side: so much that some vector's worth of them do.
@@ -38,116 +23,30 @@ bool reach(const Exposure& e, Block& b, Reach* rows, void* workspace, Stopwatch*
     return orientation_of(c, b).misalignment() < MOST_MISALIGNED;
 }
 
-inline bool meets(const Tile& p, const Tile& t) { return p.x0 <= t.x1 && p.x1 >= t.x0 && p.y0 <= t.y1 && p.y1 >= t.y0; }
-
-// The first of the planes with squared weights, which are the last ones.
-inline int first_squared(const Exposure& e)
-{
-    int p = e.planes;
-    while (p > 0 && e.plane[p - 1].squared) --p;
-    return p;
-}
-
-template <class Sink>
-void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Blocks& blocks, const int* chosen,
-                  int n_chosen, Scratch& scratch)
-{
-    Workspace& own = workspace_at(scratch.workspace);
-    Centres& c = own.centres;
-    PixelRow& row = own.row;
-    SharedCorners& corners = own.corners;
-    Sink sink(scratch, tile.x0, tile.y0, e.planes, first_squared(e), m.dq && e.dq.data, &own.contributions);
-    // What of it there are accumulators for; a drop is cut at the tile's own edges all the same, as in the whole frame.
-    const Tile kept = common(tile, {m.x0, m.x1, m.y0, m.y1});
-    TileRows<Sink> rows(e, m, tile, kept, sink, own.folded);
-    const Bounds bounds = {double(tile.x0), double(tile.x1), double(tile.y0), double(tile.y1)};
-    const bool border = e.kernel == SQUARE;
-    for (int k = 0; k < n_chosen; ++k) {
-        Block b = blocks.block[chosen[k]];
-        const Tile* part = blocks.part_of_rows + static_cast<long>(chosen[k]) * BLOCK_HEIGHT;
-        // The rows between the first and the last that reach what is kept of the tile.
-        while (b.y0 <= b.y1 && !meets(*part, kept)) ++b.y0, ++part;
-        while (b.y0 <= b.y1 && !meets(part[b.y1 - b.y0], kept)) --b.y1;
-        if (b.y0 > b.y1) continue;
-        rows.need(blocks.part[chosen[k]].y0, blocks.part[chosen[k]].y1);
-        sink.y0 = rows.first();
-        lap(scratch.stopwatch, FOLD);
-        const int n = b.x1 - b.x0 + 1;
-        fill_centres(e, b, border, c);
-        const bool around = are_around_points(e, orientation_of(c, b));
-        corners.begin();
-        lap(scratch.stopwatch, PIXMAP);
-        for (int r = 0; r <= b.y1 - b.y0; ++r) {
-            if (!meets(part[r], kept)) continue;
-            read_weights(e, b.y0 + r, b.x0, n, m.time, row);
-            read_values(e, b.y0 + r, b.x0, n, row);
-            const bool pairs = m.pairs && read_pairs(e, b, r, m, part[r], row, own.held);
-            if (b.y0 + r < b.y1) {
-                prefetch_pixels(e, b.y0 + r + 1, b.x0, n);
-            } else if (k + 1 < n_chosen) {
-                const Block& next = blocks.block[chosen[k + 1]];
-                prefetch_pixels(e, next.y0, next.x0, next.x1 - next.x0 + 1);
-            }
-            lap(scratch.stopwatch, READ);
-            if (share_corners(e, b)) corners.go_to(c, r, n);
-            splat_row(e, b, c, corners, r, row, row.weight + PADDING, bounds, around, sink);
-            sink.finish(row, n);
-            if (pairs) splat_row_of_pairs(e, b, c, corners, r, row, around, m, kept, own.held);
-            if (row.any_unweighted) {
-                TimeMarker marker = {scratch.marks, tile.x0, rows.first()};
-                splat_row(e, b, c, corners, r, row, row.unweighted + PADDING, bounds, around, marker);
-            }
-            lap(scratch.stopwatch, SPLAT);
-        }
-    }
-    rows.fold_below(tile.y1 + 1);
-    if (m.passed_over && sink.passed_over) __atomic_fetch_add(m.passed_over, sink.passed_over, __ATOMIC_RELAXED);
-    lap(scratch.stopwatch, FOLD);
-}
-
-// Where some planes are weighted with squares.
-void walk_tile_squared(const Exposure& e, const Mosaic& m, const Tile& tile, const Blocks& blocks, const int* chosen,
-                       int n, Scratch& scratch)
-{
-    if (blocks.side_by_side) return walk_tile_of<PlaneSums<0, true>>(e, m, tile, blocks, chosen, n, scratch);
-    if (sums_of_pixel(e.planes) == 8) {
-        return walk_tile_of<PixelSums<8, true>>(e, m, tile, blocks, chosen, n, scratch);
-    }
-    walk_tile_of<PixelSums<0, true>>(e, m, tile, blocks, chosen, n, scratch);
-}
-
-void walk_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Blocks& blocks, const int* chosen, int n,
-               Scratch& scratch)
-{
-    if (first_squared(e) < e.planes) return walk_tile_squared(e, m, tile, blocks, chosen, n, scratch);
-#define GPURES_WALK(layout, sums) \
-    case sums:                    \
-        return walk_tile_of<layout<sums>>(e, m, tile, blocks, chosen, n, scratch)
-    if (!blocks.side_by_side) {
-        switch (sums_of_pixel(e.planes)) {
-            GPURES_WALK(PixelSums, 2);
-            GPURES_WALK(PixelSums, 4);
-            GPURES_WALK(PixelSums, 8);
-            default:
-                return walk_tile_of<PixelSums<0>>(e, m, tile, blocks, chosen, n, scratch);
-        }
-    }
-    switch (e.planes + 1) {
-        GPURES_WALK(PlaneSums, 2);
-        GPURES_WALK(PlaneSums, 3);
-        GPURES_WALK(PlaneSums, 4);
-        GPURES_WALK(PlaneSums, 5);
-        GPURES_WALK(PlaneSums, 6);
-        GPURES_WALK(PlaneSums, 7);
-        default:
-            return walk_tile_of<PlaneSums<0>>(e, m, tile, blocks, chosen, n, scratch);
-    }
-#undef GPURES_WALK
-}
-
 void weights(const Exposure& e, const Block& b, float* map, void* workspace)
 {
     fill_weight_map(e, b, map, workspace_at(workspace).row);
+}
+
+// The smallest and the largest weight of a block's pixels, without their signs and those that are 0, in a range of
+// both.
+void extend_weights(const Exposure& e, const Block& b, double* range, void* workspace)
+{
+    PixelRow& row = workspace_at(workspace).row;
+    const int n = b.x1 - b.x0 + 1;
+    Vector low = Vector{} + range[0], high = Vector{} + range[1];
+    for (int j = b.y0; j <= b.y1; ++j) {
+        read_weights(e, j, b.x0, n, false, row);
+        for (int k = 0; k < n; k += LANES) {
+            const Vector size = magnitude(load(row.weight + PADDING + k));
+            low = least(select(size == Vector{}, low, size), low);
+            high = greatest(size, high);
+        }
+    }
+    for (int l = 0; l < LANES; ++l) {
+        range[0] = least(range[0], low[l]);
+        range[1] = greatest(range[1], high[l]);
+    }
 }
 
 void misses(const Exposure& e, Block b, long long nx, long long ny, int* of_rows, void* workspace)
@@ -160,6 +59,9 @@ int largest_drop(const Exposure& e, Block b, long long nx, long long ny, void* w
     return largest_drop(e, b, nx, ny, workspace_at(workspace));
 }
 
+// In tile.cpp:
+void walk_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Blocks& blocks, const int* chosen, int n,
+               Scratch& scratch);
 void merge_row(const Merge& m, long long row);   // in merge_rows.cpp
 void blot_row(const Blot& blot, long long row);  // in blot_rows.cpp, with:
 void blot_exposure_row(const Exposure& e, const Blot& blot, long long row, double* room);
@@ -169,8 +71,8 @@ void prepare(void* workspace) { new (workspace) Workspace(); }
 
 Walk walk_for_this_isa()
 {
-    return {sizeof(Workspace), prepare,   reach,    walk_tile,         weights,     fill_pixmap, misses,
-            largest_drop,      merge_row, blot_row, blot_exposure_row, take_entries};
+    return {sizeof(Workspace), prepare,   reach,    walk_tile,         weights,     fill_pixmap,   misses,
+            largest_drop,      merge_row, blot_row, blot_exposure_row, take_entries, extend_weights};
 }
 
 GPURES_END

@@ -2,9 +2,12 @@
 #pragma once
 
 #include "fold_row.h"
+#if !defined(GPURES_SINGLE)
 #include "pairs_row.h"
+#endif
 #include "plane_sums.h"
 #include "shared_corners.h"
+#include "splat_row.h"
 
 GPURES_BEGIN
 
@@ -15,7 +18,9 @@ struct Workspace {
     SharedCorners corners;
     Contributions contributions;
     FoldedRow folded;
+#if !defined(GPURES_SINGLE)
     HeldRow held;
+#endif
 };
 
 inline Workspace& workspace_at(void* memory) { return *static_cast<Workspace*>(memory); }
