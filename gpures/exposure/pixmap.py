@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -52,6 +52,9 @@ TIMES_DOUBTFUL = (2.0, 2.0)
 # Pixels evaluated at a time: a dozen temporaries of this many float64 are a few MB. With fewer the threads wait for
 # each other, as Python holds its lock between one part of a WCS and the next.
 PIXELS_AT_ONCE = 1 << 16
+
+# Points of a grid that are as many pixels, and how many of them are evaluated at a time.
+MANY_POINTS, POINTS_AT_ONCE = 1 << 15, 1 << 14
 
 
 class PixelMap:
@@ -243,7 +246,8 @@ def calc_pixmap(
         if stepsize > 1 and max(width, height) > 10:
             # No wider than asked for, but at least 10 points (or every pixel of a smaller image), as the reference.
             points = [max(math.ceil(n / stepsize), min(10, n)) for n in (width, height)]
-            pixmap = _spline_map(pixel_to_pixel, shape, window, points, order, tolerance=None)
+            at_many = _at_many(forward, backward, window)
+            pixmap = _spline_map(at_many, shape, window, points, order, tolerance=None)
         elif tolerance > 0 and forward.is_smooth and backward.is_smooth:
             affordable = [n for n in (SMALL_GRID, *GRIDS) if n * n * PIXELS_PER_GRID_POINT <= width * height]
             for n in affordable[1:] or affordable:
@@ -297,23 +301,15 @@ def _every_pixel(
     starts = range(y0, y1 + 1, rows_at_once)
     has_long_steps = []
 
-    def evaluate(own: tuple[Transform, Transform], own_starts: range) -> None:
-        pixel_to_pixel = _composition(*_plain(*own, window))
-        for start in own_starts:
-            rows = np.arange(start, min(start + rows_at_once, y1 + 1), dtype=float)
-            x, y = np.broadcast_arrays(columns[None, :], rows[:, None])
-            block = full[start : start + rows.size, x0 : x1 + 1]
-            places = pixel_to_pixel(x.flatten(), y.flatten())  # copies, which a WCS may write to
-            block[..., 0], block[..., 1] = (place.reshape(x.shape) for place in places)
-            has_long_steps.append(seams.has_long_steps(block, period))
+    def fill(pixel_to_pixel: PixelToPixel, start: int) -> None:
+        rows = np.arange(start, min(start + rows_at_once, y1 + 1), dtype=float)
+        x, y = np.broadcast_arrays(columns[None, :], rows[:, None])
+        block = full[start : start + rows.size, x0 : x1 + 1]
+        places = pixel_to_pixel(x.flatten(), y.flatten())  # copies, which a WCS may write to
+        block[..., 0], block[..., 1] = (place.reshape(x.shape) for place in places)
+        has_long_steps.append(seams.has_long_steps(block, period))
 
-    threads = min(thread_count(), len(starts))
-    if threads == 1 or not (forward.can_be_copied and backward.can_be_copied):
-        evaluate((forward, backward), starts)
-    else:
-        pairs = [(forward, backward)] + [(forward.duplicate(), backward.duplicate()) for _ in range(threads - 1)]
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(evaluate, pairs, (starts[k::threads] for k in range(threads))))
+    _over_threads(forward, backward, window, starts, fill)
     pixmap = PixelMap(shape, full=full)
     between = (full[start - 1 : start + 1, x0 : x1 + 1] for start in starts[1:])
     if any(has_long_steps) or any(seams.has_long_steps(rows, period) for rows in between):
@@ -328,6 +324,44 @@ def _every_pixel(
             )
             inside[lost] = np.nan
     return pixmap
+
+
+def _over_threads(
+    forward: Transform, backward: Transform, window: Box, starts: range, work: Callable[[PixelToPixel, int], None]
+) -> None:
+    """Call ``work(pixel_to_pixel, start)`` for each of the starts, over threads, with transforms of their own."""
+
+    def work_on(own: tuple[Transform, Transform], own_starts: range) -> None:
+        pixel_to_pixel = _composition(*_plain(*own, window))
+        for start in own_starts:
+            work(pixel_to_pixel, start)
+
+    threads = min(thread_count(), len(starts))
+    if threads == 1 or not (forward.can_be_copied and backward.can_be_copied):
+        work_on((forward, backward), starts)
+    else:
+        pairs = [(forward, backward)] + [(forward.duplicate(), backward.duplicate()) for _ in range(threads - 1)]
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work_on, pairs, (starts[k::threads] for k in range(threads))))
+
+
+def _at_many(forward: Transform, backward: Transform, window: Box) -> PixelToPixel:
+    """Their composition; of many pixels at a time it takes as many as fit the cache, over threads."""
+    at_once = _composition(forward, backward)
+
+    def pixel_to_pixel(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if x.size < MANY_POINTS:
+            return at_once(x, y)
+        places = np.empty((2, x.size))
+
+        def fill(own: PixelToPixel, start: int) -> None:
+            part = slice(start, start + POINTS_AT_ONCE)
+            places[0, part], places[1, part] = own(x[part].copy(), y[part].copy())
+
+        _over_threads(forward, backward, window, range(0, x.size, POINTS_AT_ONCE), fill)
+        return places[0], places[1]
+
+    return pixel_to_pixel
 
 
 def _plain(forward: Transform, backward: Transform, window: Box) -> tuple[Transform, Transform]:
