@@ -17,6 +17,10 @@ struct TouchedFrame {
     bool own_pages = false;  // of an image that is written to: see share_pages()
 
     bool is_untouched() const { return touched.x0 > touched.x1 || touched.y0 > touched.y1; }
+    bool is_all_touched() const
+    {
+        return touched.x0 == 0 && touched.y0 == 0 && touched.x1 == nx - 1 && touched.y1 == ny - 1;
+    }
 };
 
 // Rows handed to a thread at a time.
@@ -27,6 +31,7 @@ constexpr long ROWS_AT_ONCE = 16;
 template <class T>
 void fill_outside(int threads, const TouchedFrame& f, T* image, T value)
 {
+    if (f.is_all_touched()) return;
     const long below = f.is_untouched() ? f.ny : f.touched.y0, above = f.is_untouched() ? f.ny : f.touched.y1 + 1;
     SharedPages shared[2] = {};
     const auto share = [&](long from, long to) {
