@@ -8,10 +8,13 @@
 #include <chrono>
 #include <mutex>
 #include <numeric>
+#include <optional>
 #include <vector>
 
+#include "../drop.h"
 #include "blocks.h"
 #include "scaling.h"
+#include "turned.h"
 #include "window.h"
 
 namespace gpures {
@@ -47,28 +50,94 @@ class PhaseTimes {
 // The blocks of an exposure, and how far they reach.
 struct Reaches {
     std::vector<Block> blocks;
-    std::vector<Reach> of_rows;      // BLOCK_HEIGHT of them for a block
-    std::vector<char> side_by_side;  // whether neighbours in the block go to neighbours of the output
+    std::vector<Reach> of_rows;  // BLOCK_HEIGHT of them for a block
+    std::vector<Turn> turns;     // by which neighbours in the block go to neighbours of the output
 
     explicit Reaches(std::vector<Block> all)
-        : blocks(std::move(all)), of_rows(blocks.size() * BLOCK_HEIGHT), side_by_side(blocks.size())
+        : blocks(std::move(all)), of_rows(blocks.size() * BLOCK_HEIGHT), turns(blocks.size())
     {
     }
 
     int count() const { return static_cast<int>(blocks.size()); }
     Reach* rows_of(int k) { return &of_rows[static_cast<std::size_t>(k) * BLOCK_HEIGHT]; }
     const Reach* rows_of(int k) const { return &of_rows[static_cast<std::size_t>(k) * BLOCK_HEIGHT]; }
-    bool most_side_by_side() const { return 2 * std::count(side_by_side.begin(), side_by_side.end(), 1) > count(); }
+
+    // That of most blocks, if there is one.
+    Turn turn() const
+    {
+        for (const Turn& t : turns) {
+            if (t.is_known && 2 * std::count(turns.begin(), turns.end(), t) > count()) return t;
+        }
+        return {};
+    }
+
+    // Whether most neighbours along a row go to neighbours along one, up or down.
+    bool most_side_by_side() const
+    {
+        const auto along = [](const Turn& t) { return t.is_known && !t.transposed && !t.mirrored_x; };
+        return 2 * std::count_if(turns.begin(), turns.end(), along) > count();
+    }
+
+    bool all_whole() const
+    {
+        return std::all_of(blocks.begin(), blocks.end(), [](const Block& b) { return b.whole; });
+    }
 };
 
-Reaches reaches_of(const Exposure& e, const Walk& walk, int threads, PhaseTimes& times)
+// The part of the frame that there are accumulators for.
+Tile part_of(const Mosaic& m) { return {m.x0, m.x1, m.y0, m.y1}; }
+
+bool is_empty(const Tile& t) { return t.x0 > t.x1 || t.y0 > t.y1; }
+
+// Blocks that are sure to miss the accumulators, as the coefficients of a spline tell.
+class Misses {
+  public:
+    Misses(const Exposure& e, const Mosaic& m) : e_(e), m_(m)
+    {
+        if (!e.pixmap.full) range_.emplace(e);
+    }
+
+    bool has(const Block& b) const
+    {
+        const Pixmap& p = e_.pixmap;
+        // What continues a map beyond its edge lies in no such range.
+        if (!range_ || b.x0 <= p.x0 || b.x1 >= p.x1 || b.y0 <= p.y0 || b.y1 >= p.y1) return false;
+        const Block around = {b.x0 - 1, b.x1 + 1, b.y0 - 1, b.y1 + 1};
+        const std::vector<Copy> copies = copies_of(p, range_->reach(around), m_.nx, m_.ny);
+        return std::all_of(copies.begin(), copies.end(),
+                           [&](const Copy& c) { return is_empty(common(c.part, part_of(m_))); });
+    }
+
+  private:
+    const Exposure& e_;
+    const Mosaic& m_;
+    std::optional<SplineRange> range_;
+};
+
+// The pixel in the middle of a block and those next to it, of which orientation_of() makes what it makes of the block.
+Block middle_of(const Block& b)
+{
+    const int x = b.x0 + (b.x1 - b.x0) / 2, y = b.y0 + (b.y1 - b.y0) / 2;
+    return {x, std::min(x + 1, b.x1), y, std::min(y + 1, b.y1)};
+}
+
+Reaches reaches_of(const Exposure& e, const Mosaic& m, const Walk& walk, int threads, PhaseTimes& times)
 {
     Reaches found(blocks_of(e.x0, e.x1, e.y0, e.y1));
+    const Misses misses(e, m);
     over_threads(threads, found.count(), [&] {
         return [&, own = OwnMemory(walk)](int k) mutable {
             void* const workspace = own.workspace();
             times.spend_on([&](Stopwatch* watch) {
-                found.side_by_side[k] = walk.reach(e, found.blocks[k], found.rows_of(k), workspace, watch);
+                Block& block = found.blocks[k];
+                if (misses.has(block)) {
+                    Block middle = middle_of(block);
+                    found.turns[k] = walk.reach(e, middle, found.rows_of(k), workspace, watch);
+                    std::fill_n(found.rows_of(k), BLOCK_HEIGHT, NOWHERE);
+                    block.whole = true;
+                } else {
+                    found.turns[k] = walk.reach(e, block, found.rows_of(k), workspace, watch);
+                }
             });
         };
     });
@@ -124,11 +193,6 @@ BlocksOnFrame blocks_on_frame(const Reaches& reaches, const Pixmap& pixmap, cons
     return found;
 }
 
-// The part of the frame that there are accumulators for.
-Tile part_of(const Mosaic& m) { return {m.x0, m.x1, m.y0, m.y1}; }
-
-bool is_empty(const Tile& t) { return t.x0 > t.x1 || t.y0 > t.y1; }
-
 // The window that an exposure lands in, in tiles, and the blocks of each of these. Tiles, whose edges cut drops, and
 // the order of their blocks are those of the whole frame, whatever part of it there is.
 struct Tiling {
@@ -178,19 +242,37 @@ struct Tiling {
     }
 };
 
+// Whether an exposure, all of whose blocks are whole, is added faster when it is turned. (Pixels without some of their
+// neighbours are continued in ways that tell rows from columns.)
+bool is_worth_turning(const Exposure& e, const Turn& turn)
+{
+    if (!turn.is_known || e.pixmap.full) return false;
+    // Where the next row is matters to square drops alone.
+    return turn.transposed || turn.mirrored_x || (turn.mirrored_y && e.kernel == SQUARE);
+}
+
 // Rows of a tile that a thread has memory for at least.
 constexpr int MOST_COMMON_ROWS = 64;
 
 }  // namespace
 
-Tile add(const Exposure& exposure, const Mosaic& m, int threads, double* seconds)
+Tile add(const Exposure& given, const Mosaic& mosaic, int threads, double* seconds)
 {
     PhaseTimes times(seconds);
     const Walk walk = choose_walk();
-    Exposure e = exposure;
+    Exposure scaled = given;
     Scaling scaling;
-    const Walk of_tiles = scale_for_floats(e, m, walk, threads, scaling) ? choose_single_walk() : walk;
-    const Reaches reaches = reaches_of(e, walk, threads, times);
+    const Walk of_tiles = scale_for_floats(scaled, mosaic, walk, threads, scaling) ? choose_single_walk() : walk;
+    Reaches reaches = reaches_of(scaled, mosaic, walk, threads, times);
+    std::optional<TurnedExposure> turned;
+    const Turn turn = reaches.turn();
+    if (is_worth_turning(scaled, turn) && reaches.all_whole()) {
+        turned.emplace(scaled, mosaic.pairs, turn);
+        reaches = reaches_of(turned->exposure(), mosaic, walk, threads, times);
+    }
+    const Exposure& e = turned ? turned->exposure() : scaled;
+    Mosaic m = mosaic;
+    if (turned) m.pairs = turned->pairs();
     const BlocksOnFrame found = blocks_on_frame(reaches, e.pixmap, m);
     const Tiling tiling(found, m);
     if (tiling.blocks.empty()) return {0, -1, 0, -1};

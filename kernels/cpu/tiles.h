@@ -29,6 +29,19 @@ struct Reach {
     double x0, x1, y0, y1;
 };
 
+// How an image is to be turned so that its rows run along those of the output, from left to right, and the next row is
+// above: rows and columns are exchanged first. `is_known` is false where it lies in no such way.
+struct Turn {
+    bool transposed, mirrored_x, mirrored_y;
+    bool is_known;
+
+    bool operator==(const Turn& t) const
+    {
+        return transposed == t.transposed && mirrored_x == t.mirrored_x && mirrored_y == t.mirrored_y &&
+               is_known == t.is_known;
+    }
+};
+
 constexpr Reach NOWHERE = {1e300, -1e300, 1e300, -1e300};
 
 // (Of its own for each instruction set, like all of portable.h.)

@@ -53,8 +53,8 @@ struct Walk {
     // many bytes, which begin with a cache line.
     std::size_t workspace_bytes;
     void (*prepare)(void* workspace);
-    // Of each row of a block; whether its pixels go side by side. It notes whether the block is whole.
-    bool (*reach)(const Exposure&, Block&, Reach* rows, void* workspace, Stopwatch*);
+    // Of each row of a block; how to turn it so that its pixels go side by side. It notes whether the block is whole.
+    Turn (*reach)(const Exposure&, Block&, Reach* rows, void* workspace, Stopwatch*);
     void (*tile)(const Exposure&, const Mosaic&, const Tile&, const Blocks&, const int* chosen, int n, Scratch&);
     void (*weights)(const Exposure&, const Block&, float* map, void* workspace);  // into a (ny, nx) weight map
     void (*centres)(const Exposure&, const Block&, double* map);                  // into a (ny, nx, 2) pixel map

@@ -164,18 +164,28 @@ inline void fill_centres(const Exposure& e, const Block& b, bool with_border, Ce
 }
 
 // How a block's pixels are turned and scaled on the output: the steps from a pixel in the middle to the next one along
-// its row, and by how much the pixel of the next row is higher.
+// its row, and to the one of the next row.
 struct Orientation {
-    double dx, dy, up;
+    double dx, dy;
+    double right, up;
 
     // By how much the step along a row differs from one to the next output pixel.
     double misalignment() const { return fabs(dx - 1.0) + fabs(dy); }
+
+    // The way to turn the image, if no step along a row or a column, whichever lies along the output's rows, then
+    // differs by as much as that.
+    Turn turn(double most) const
+    {
+        if (fabs(fabs(dx) - 1.0) + fabs(dy) < most) return {false, dx < 0.0, up < 0.0, true};
+        if (fabs(fabs(right) - 1.0) + fabs(up) < most) return {true, right < 0.0, dy < 0.0, true};
+        return {false, false, false, false};
+    }
 };
 
 inline Orientation orientation_of(const Centres& c, const Block& b)
 {
     const int j = (b.y1 - b.y0 + 2) / 2, i = (b.x1 - b.x0 + 2) / 2;
-    return {c.x[j][i + 1] - c.x[j][i], c.y[j][i + 1] - c.y[j][i], c.y[j + 1][i] - c.y[j][i]};
+    return {c.x[j][i + 1] - c.x[j][i], c.y[j][i + 1] - c.y[j][i], c.x[j + 1][i] - c.x[j][i], c.y[j + 1][i] - c.y[j][i]};
 }
 
 GPURES_END

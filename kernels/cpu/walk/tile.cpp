@@ -2,7 +2,7 @@
 //
 //   centres.h     pixel map -> centres of the pixels (square_drops.h, shared_corners.h: -> their drops)
 //   cells.h       where these are counted from
-//   pixel_row.h   weights, DQ flags and values of the pixels
+//   pixel_row.h   weights, DQ flags and values of the pixels (gathered.h: of those that lie apart)
 //   splat_row.h   drops -> contributions to sums (plane_sums.h, pixel_sums.h)
 //   pairs_row.h   the same drops -> pairs of output pixels, where their covariance is wanted
 //   fold_row.h    sums -> mosaic, a row at a time (tile_rows.h: as soon as no block to come reaches it)
@@ -51,7 +51,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
     TileRows<Sink> rows(e, m, tile, kept, sink, own.folded);
     const Bounds bounds = {tile.x0 - origin.x, tile.x1 - origin.x,    tile.y0 - origin.y, tile.y1 - origin.y,
                            smallest_of(blocks.scaling), -origin.x, -origin.y};
-    const bool border = e.kernel == SQUARE;
+    const bool border = e.kernel == SQUARE, gather = own.gathered.begin(e);
     for (int k = 0; k < n_chosen; ++k) {
         Block b = blocks.block[chosen[k]];
         const Tile* part = blocks.part_of_rows + static_cast<long>(chosen[k]) * BLOCK_HEIGHT;
@@ -67,14 +67,17 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
         const bool around = are_around_points(e, orientation_of(c, b));
         corners.begin();
         lap(scratch.stopwatch, PIXMAP);
+        const Exposure& pixels = gather ? own.gathered.gather(e, b) : e;
         for (int r = 0; r <= b.y1 - b.y0; ++r) {
             if (!meets(part[r], kept)) continue;
-            read_weights(e, b.y0 + r, b.x0, n, m.time, row, blocks.scaling);
-            read_values(e, b.y0 + r, b.x0, n, row);
+            read_weights(pixels, b.y0 + r, b.x0, n, m.time, row, blocks.scaling);
+            read_values(pixels, b.y0 + r, b.x0, n, row);
 #if !defined(GPURES_SINGLE)
             const bool pairs = m.pairs && read_pairs(e, b, r, m, part[r], row, own.held);
 #endif
-            if (b.y0 + r < b.y1) {
+            if (gather) {
+                if (k + 1 < n_chosen) own.gathered.prefetch(e, blocks.block[chosen[k + 1]], r);
+            } else if (b.y0 + r < b.y1) {
                 prefetch_pixels(e, b.y0 + r + 1, b.x0, n);
             } else if (k + 1 < n_chosen) {
                 const Block& next = blocks.block[chosen[k + 1]];

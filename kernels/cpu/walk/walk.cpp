@@ -14,13 +14,17 @@ GPURES_BEGIN
 // are said to lie side by side: so much that some vector's worth of them do.
 constexpr double MOST_MISALIGNED = 0.25;
 
-// Whether neighbours in the middle of a block go to neighbours.
-bool reach(const Exposure& e, Block& b, Reach* rows, void* workspace, Stopwatch* watch)
+// The way to turn the image so that neighbours in the middle of a block go to neighbours.
+Turn reach(const Exposure& e, Block& b, Reach* rows, void* workspace, Stopwatch* watch)
 {
     Centres& c = workspace_at(workspace).centres;
     reach_of_rows(e, b, rows, c);
     lap(watch, PIXMAP);
-    return orientation_of(c, b).misalignment() < MOST_MISALIGNED;
+    Orientation o = orientation_of(c, b);
+    // Without those around it a block may have no next pixel to go to.
+    if (e.kernel != SQUARE && b.x0 == b.x1) o.dx = o.dy = NAN;
+    if (e.kernel != SQUARE && b.y0 == b.y1) o.right = 0.0, o.up = 1.0;
+    return o.turn(MOST_MISALIGNED);
 }
 
 void weights(const Exposure& e, const Block& b, float* map, void* workspace)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fold_row.h"
+#include "gathered.h"
 #if !defined(GPURES_SINGLE)
 #include "pairs_row.h"
 #endif
@@ -21,6 +22,7 @@ struct Workspace {
 #if !defined(GPURES_SINGLE)
     HeldRow held;
 #endif
+    GatheredBlock gathered;
 };
 
 inline Workspace& workspace_at(void* memory) { return *static_cast<Workspace*>(memory); }
