@@ -86,8 +86,8 @@ struct PairedImage {
 // contributes there is paired with all else in the part, and with what is beyond it when the drop is walked again.
 //
 // `Parts` is a sink. begin(column, row) begins a part of the bounding boxes; walk(sink) hands all drops to one;
-// `columns` and `rows` are those of the largest box so far. each(work) calls work(part) with the parts of the drops:
-// `columns` and `rows` that are held, `part(c, r)` what is, `part.all()` the sum over the whole drop, and `part.at(c,
+// `columns` and `rows` are those of the largest box so far. add_within() adds all pairs in the part, beyond() is a sink
+// for the others. These have parts of drops: `columns` and `rows` that are held, `part(c, r)` what is, and `part.at(c,
 // r)`, whose add(plane, x) adds x times the input pixel's variance to a plane, at that pixel.
 template <class Part>
 GPURES_FN void add_pairs_within(const Pairs& pairs, const Part& part)
@@ -122,25 +122,18 @@ GPURES_FN void add_pairs_beyond(const Pairs& pairs, const Part& part, int column
     }
 }
 
-// (No generic lambdas here: some versions of NVRTC take them for functions of the host.)
-struct WithinParts {
-    const Pairs& pairs;
-
-    template <class Part>
-    GPURES_FN void operator()(const Part& part) const
-    {
-        add_pairs_within(pairs, part);
-    }
-};
-
+// `held`: whether the parts hold the first one already.
 template <class Parts, class Walk>
-GPURES_FN void splat_pairs(const Pairs& pairs, Parts& parts, const Walk& walk)
+GPURES_FN void splat_pairs(const Pairs& pairs, Parts& parts, bool held, const Walk& walk)
 {
     int column = 0, row = 0;
     do {
-        parts.begin(column, row);
-        walk(parts);
-        parts.each(WithinParts{pairs});
+        if (!held) {
+            parts.begin(column, row);
+            walk(parts);
+        }
+        held = false;
+        parts.add_within();
         if (pairs.max_lag > 0 && (parts.columns > Parts::SIDE || parts.rows > Parts::SIDE)) {
             auto beyond = parts.beyond();
             walk(beyond);

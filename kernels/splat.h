@@ -163,6 +163,24 @@ GPURES_FN void splat_point(const Coordinate& x, const Coordinate& y, V weight, c
 // registers on a GPU, and as many as most drops have.
 constexpr int COLUMNS_AT_ONCE = 8;
 
+// What a drop contributes where it meets no bounds, but for contributions that are none.
+template <class V, class Profile>
+GPURES_FN V whole_product(const Profile& profile, V x, V y, V weight)
+{
+    const V zero = V{};
+    weight = select(magnitude(x) + magnitude(y) < zero + FARTHEST, weight, zero);
+    x = select(weight == zero, zero, x);
+    y = select(weight == zero, zero, y);
+    const V i0 = profile.first(x), j0 = profile.first(y);
+    const V columns = profile.last(x) - i0 + 1.0, rows = profile.last(y) - j0 + 1.0;
+    V across = zero, up = zero;
+    for (V c = zero; any_greater(columns, c); c = c + 1.0) {
+        across = across + select(columns > c, profile(x, i0 + c), zero);
+    }
+    for (V r = zero; any_greater(rows, r); r = r + 1.0) up = up + select(rows > r, profile(y, j0 + r), zero);
+    return across * up * weight;
+}
+
 // A coordinate as V, and what a function makes of it, or of it and of an output pixel. (Beside a V there are coordinates
 // that have more digits than it: on which pixels a drop falls, and what is read from a table, can't be had from fewer.)
 template <class V>

@@ -100,6 +100,36 @@ __device__ inline void stage_centres(const Exposure& e, Centres& centres, Rows& 
     __syncthreads();
 }
 
+__device__ inline bool is_in_block(const Exposure& e, int i, int j) { return i <= e.x1 && j <= e.y1; }
+
+// Whether a pixel has all its neighbours, and none of their coordinates are far from its own.
+__device__ inline bool has_neighbours(const Pixmap& m, const Centres& centres, int b, int a)
+{
+    const double sure = sure_step(m);
+    const Point own = centres.at(a + 1, b + 1);
+    bool all = true;
+    for (int k = 0; k < 9; ++k) {
+        const Point near = centres.at(a + k / 3, b + k % 3);
+        all = all && is_defined(near) && length(near - own) < sure;
+    }
+    return all;
+}
+
+// The drop of a pixel that has them.
+__device__ __forceinline__ Quad<double> regular_drop(const Exposure& e, const Centres& centres, int b, int a)
+{
+    double near_x[3][3], near_y[3][3];
+    for (int k = 0; k < 9; ++k) {
+        const Point near = centres.at(a + k / 3, b + k % 3);
+        near_x[k / 3][k % 3] = near.x;
+        near_y[k / 3][k % 3] = near.y;
+    }
+    Quad<double> q;
+    corners(near_x, 0.5 * e.pixfrac, q.x);
+    corners(near_y, 0.5 * e.pixfrac, q.y);
+    return q;
+}
+
 // Square drops that touch, as they do at pixfrac 1: a corner belongs to four of them, a side to two. Numbered from the
 // lower left corner of the block's first pixel.
 struct Corners {

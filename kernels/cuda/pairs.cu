@@ -5,8 +5,10 @@
 // -DGPURES_KERNEL=SQUARE, -DGPURES_WHOLE=1.
 #include "parameters.h"
 //
-#include "drops.h"
+#include "block.h"
 #include "pairs.h"
+#include "products.h"
+#include "weights.h"
 
 namespace gpures {
 
@@ -79,11 +81,7 @@ class PartOfDrop {
         return {*this, right < SIDE ? right : SIDE, above < SIDE ? above : SIDE};
     }
 
-    template <class Work>
-    __device__ void each(const Work& work) const
-    {
-        work(held_part());
-    }
+    __device__ void add_within() const { add_pairs_within(pairs_, held_part()); }
 
     // The sink that pairs what is beyond the part with it.
     struct Beyond {
@@ -103,7 +101,7 @@ class PartOfDrop {
     __device__ Beyond beyond() const { return {*this}; }
 
   private:
-    __device__ double& held(int c, int r) const { return held_[(r * SIDE + c) * WIDTH * HEIGHT]; }
+    __device__ double& held(int c, int r) const { return held_[(r * SIDE + c) * THREADS]; }
 
     __device__ PixelOfPairs pixel(int c, int r) const
     {
@@ -120,7 +118,7 @@ class PartOfDrop {
     int column_ = 0, row_ = 0, x_ = 0, y_ = 0;
 };
 
-// Hands a thread's drop to a sink.
+// Hands a thread's drop to a sink; q is that of a square one.
 template <int KERNEL>
 struct WalkOfDrop {
     const Exposure& e;
@@ -132,28 +130,53 @@ struct WalkOfDrop {
     template <class Sink>
     __device__ void operator()(Sink& sink) const
     {
-        splat_drop<KERNEL>(e, i, j, q, weight, bounds, sink, true);
+        if constexpr (KERNEL == SQUARE) {
+            splat_square(q, weight, bounds, sink, true, sides<double>);
+        } else {
+            splat_at_centre<KERNEL>(e, i, j, weight, bounds, sink);
+        }
     }
 };
+
+// What the threads of a block share: first its centres, and then parts of its drops.
+struct Block {
+    Centres centres;
+    union {
+        Rows rows;
+        double held[PartOfDrop::SIDE * PartOfDrop::SIDE * THREADS];
+    };
+};
+
+// The square drop of a thread's pixel of the block at (i0, j0). For all threads.
+__device__ inline Quad<double> square_drop(const Exposure& e, Block& block, int i0, int j0)
+{
+    const Centres& centres = block.centres;
+    const int b = threadIdx.x, a = threadIdx.y;
+    stage_centres(e, block.centres, block.rows, i0, j0);
+    if (!GPURES_WHOLE && is_in_block(e, i0 + b, j0 + a) && !has_neighbours(e.pixmap, centres, b, a)) {
+        return drop_anywhere(e, i0 + b, j0 + a, [&](int k) { return centres.at(a + k / 3, b + k % 3); });
+    }
+    return regular_drop(e, centres, b, a);
+}
 
 template <int KERNEL>
 __device__ void add_pairs(const Exposure& e, const Mosaic& m, const Pairs& pairs)
 {
-    __shared__ double held[PartOfDrop::SIDE * PartOfDrop::SIDE * WIDTH * HEIGHT];
+    __shared__ Block block;
     const int i0 = e.x0 + blockIdx.x * WIDTH, j0 = e.y0 + blockIdx.y * HEIGHT;
     const int i = i0 + threadIdx.x, j = j0 + threadIdx.y;
     Quad<double> q;
-    if constexpr (KERNEL == SQUARE) q = square_drop(e, i0, j0);
-    if (i > e.x1 || j > e.y1) return;
+    if constexpr (KERNEL == SQUARE) q = square_drop(e, block, i0, j0);
+    if (!is_in_block(e, i, j)) return;
     const double weight = pixel_weight(e, j, i).weight;
     if (weight == 0.0) return;
     double variance = 0.0;
     for (int k = 0; k < pairs.sources; ++k) {
         variance += plane_value(pairs.source[k], value_at<double>(pairs.source[k].view, j, i));
     }
-    PartOfDrop part(pairs, m, variance, held + threadIdx.y * WIDTH + threadIdx.x);
+    PartOfDrop part(pairs, m, variance, block.held + thread_of_block());
     const Bounds bounds = {0.0, double(m.nx - 1), 0.0, double(m.ny - 1)};
-    splat_pairs(pairs, part, WalkOfDrop<KERNEL>{e, i, j, q, weight, bounds});
+    splat_pairs(pairs, part, false, WalkOfDrop<KERNEL>{e, i, j, q, weight, bounds});
 }
 
 }  // namespace gpures

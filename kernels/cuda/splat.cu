@@ -148,21 +148,6 @@ struct Block {
     };
 };
 
-__device__ inline bool is_in_block(const Exposure& e, int i, int j) { return i <= e.x1 && j <= e.y1; }
-
-// Whether a pixel has all its neighbours, and none of their coordinates are far from its own.
-__device__ inline bool has_neighbours(const Pixmap& m, const Centres& centres, int b, int a)
-{
-    const double sure = sure_step(m);
-    const Point own = centres.at(a + 1, b + 1);
-    bool all = true;
-    for (int k = 0; k < 9; ++k) {
-        const Point near = centres.at(a + k / 3, b + k % 3);
-        all = all && is_defined(near) && length(near - own) < sure;
-    }
-    return all;
-}
-
 __device__ inline bool is_kept(const Block& block, int n) { return !GPURES_WHOLE && block.is_kept[n]; }
 
 // Of a pixel without some of its neighbours the drop is kept where its shares will be listed, behind its weight.
@@ -194,15 +179,7 @@ __device__ __forceinline__ Quad<double> drop_of(const Exposure& e, const Block& 
         return q;
     }
     if (e.pixfrac == 1.0) return block.geometry.corners.quad(b, a);
-    double near_x[3][3], near_y[3][3];
-    for (int k = 0; k < 9; ++k) {
-        const Point near = block.geometry.centres.at(a + k / 3, b + k % 3);
-        near_x[k / 3][k % 3] = near.x;
-        near_y[k / 3][k % 3] = near.y;
-    }
-    corners(near_x, 0.5 * e.pixfrac, q.x);
-    corners(near_y, 0.5 * e.pixfrac, q.y);
-    return q;
+    return regular_drop(e, block.geometry.centres, b, a);
 }
 
 // Of the lists of output pixels: the sums of the planes from FIRST on, and of the weights before those of the first.

@@ -32,7 +32,8 @@ inline int first_squared(const Exposure& e)
     return p;
 }
 
-template <class Sink>
+// PAIRS: whether there are pairs of output pixels.
+template <class Sink, bool PAIRS = false>
 void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Blocks& blocks, const int* chosen,
                   int n_chosen, Scratch& scratch)
 {
@@ -73,7 +74,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
             read_weights(pixels, b.y0 + r, b.x0, n, m.time, row, blocks.scaling);
             read_values(pixels, b.y0 + r, b.x0, n, row);
 #if !defined(GPURES_SINGLE)
-            const bool pairs = m.pairs && read_pairs(e, b, r, m, part[r], row, own.held);
+            const bool pairs = PAIRS && read_pairs(e, b, c, r, m, part[r], row, own.held);
 #endif
             if (gather) {
                 if (k + 1 < n_chosen) own.gathered.prefetch(e, blocks.block[chosen[k + 1]], r);
@@ -85,11 +86,28 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
             }
             lap(scratch.stopwatch, READ);
             if (share_corners(e, b)) corners.go_to(c, origin, r, n);
-            splat_row(e, b, c, corners, origin, r, row, row.weight + PADDING, bounds, around, sink);
-            sink.finish(row, n);
+            const auto splat = [&](auto& into) {
+                splat_row(e, b, c, corners, origin, r, row, row.weight + PADDING, bounds, around, into);
+            };
+            if constexpr (PAIRS) {
 #if !defined(GPURES_SINGLE)
-            if (pairs) splat_row_of_pairs(e, b, c, corners, r, row, around, m, kept, own.held);
+                const PairsOfTile to = {*m.pairs, m, kept};
+                RowOfParts parts(to, own.held, n);
+                // Drops that the tile's edges cut are walked once more, as wholes.
+                const bool at_once = pairs && is_within(part[r], tile, m);
+                if (at_once) {
+                    BothSinks<Sink, RowOfParts> both = {sink, parts};
+                    splat(both);
+                } else {
+                    splat(sink);
+                }
+                sink.finish(row, n);
+                if (pairs) splat_row_of_pairs(e, b, c, corners, r, row, around, m, parts, at_once);
 #endif
+            } else {
+                splat(sink);
+                sink.finish(row, n);
+            }
             if (row.any_unweighted) {
                 TimeMarker marker = {scratch.marks, left, rows.first() - down};
                 splat_row(e, b, c, corners, origin, r, row, row.unweighted + PADDING, bounds, around, marker);
@@ -101,6 +119,23 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
     if (m.passed_over && sink.passed_over) __atomic_fetch_add(m.passed_over, sink.passed_over, __ATOMIC_RELAXED);
     lap(scratch.stopwatch, FOLD);
 }
+
+#if !defined(GPURES_SINGLE)
+// Where there are pairs, too.
+void walk_tile_with_pairs(const Exposure& e, const Mosaic& m, const Tile& tile, const Blocks& blocks, const int* chosen,
+                          int n, Scratch& scratch)
+{
+    if (first_squared(e) < e.planes) {
+        if (blocks.side_by_side) return walk_tile_of<PlaneSums<0, true>, true>(e, m, tile, blocks, chosen, n, scratch);
+        if (sums_of_pixel(e.planes) == 8) {
+            return walk_tile_of<PixelSums<8, true>, true>(e, m, tile, blocks, chosen, n, scratch);
+        }
+        return walk_tile_of<PixelSums<0, true>, true>(e, m, tile, blocks, chosen, n, scratch);
+    }
+    if (blocks.side_by_side) return walk_tile_of<PlaneSums<0>, true>(e, m, tile, blocks, chosen, n, scratch);
+    walk_tile_of<PixelSums<0>, true>(e, m, tile, blocks, chosen, n, scratch);
+}
+#endif
 
 // Where some planes are weighted with squares.
 void walk_tile_squared(const Exposure& e, const Mosaic& m, const Tile& tile, const Blocks& blocks, const int* chosen,
@@ -116,6 +151,9 @@ void walk_tile_squared(const Exposure& e, const Mosaic& m, const Tile& tile, con
 void walk_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Blocks& blocks, const int* chosen, int n,
                Scratch& scratch)
 {
+#if !defined(GPURES_SINGLE)
+    if (m.pairs) return walk_tile_with_pairs(e, m, tile, blocks, chosen, n, scratch);
+#endif
     if (first_squared(e) < e.planes) return walk_tile_squared(e, m, tile, blocks, chosen, n, scratch);
 #define GPURES_WALK(layout, sums) \
     case sums:                    \
