@@ -16,7 +16,7 @@ FORMATS = "<30", ">12"
 COLUMNS: dict[str, tuple[str, ...]] = {
     "cases": ("gpures, s", "stcal, s", "ratio", "Mpixel/s", "first, s", "finalize, s"),
     "splat": ("gpures, s", "drizzle, s", "ratio", "Mpixel/s"),
-    "planes": ("gpures, s", "/ standard"),
+    "planes": ("gpures, s", "/ standard", "target"),
     "outliers": ("gpures, s", "stcal, s", "ratio", "gpures, MiB", "stcal, MiB", "ratio"),
     "files": ("all, s", "headers, s", "writing, s", "further, s", "CPU, s"),
     "memory": ("gpures, MiB", "stcal, MiB", "ratio", "GPU, MiB"),
@@ -76,7 +76,8 @@ def _splat(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
 
 
 def _planes(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
-    return [seconds(found["gpures_s"]), times(found["over_standard"], 2)]
+    target = found.get("target")
+    return [seconds(found["gpures_s"]), times(found["over_standard"], 2), "-" if target is None else f"<= {target:g}x"]
 
 
 def _outliers(found: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
