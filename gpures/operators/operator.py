@@ -32,7 +32,8 @@ def drizzle_operator(
     With ``operator = drizzle_operator(model, frame)`` the sums of a mosaic of this exposure alone are
     ``operator @ data.ravel()``, and its weights ``operator @ numpy.ones(data.size)``, each of which
     ``.reshape(frame.array_shape)`` makes an image; the mosaic is their quotient. Data are those that are resampled:
-    without the sky ``"level"`` that a model has. Sums and weights of several exposures add up.
+    without the sky ``"level"`` that a model has, and flux densities of spectra over the pixel scale ratio, by which
+    `gpures.Resample` divides them. Sums and weights of several exposures add up.
 
     Parameters
     ----------
