@@ -111,6 +111,7 @@ check: $(VENV)/.test
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy --strict --config-file= --follow-imports=silent --cache-dir=.mypy_cache/strict tests/typed_use.py
 	$(BIN)/python tests/docstrings.py
+	$(BIN)/pytest -q tests/test_pages.py -k links
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files $(C_SOURCES))
 	$(BIN)/codespell $$(git ls-files)
 	$(BIN)/hadolint Dockerfile
