@@ -118,6 +118,8 @@ class MosaicModel(TypedDict, total=False):
         Covariance of each pixel with the one that is a lag further, in the square of the data's unit.
     covariance_lags : ndarray of int64 (lags, 2)
         These lags, (dy, dx): a half of all there are.
+    covariance_reach : int
+        Longest lag, along either axis, of pairs of pixels that drops fall on, whether there are such lags or not.
     noise_factor : ndarray of float32 (Ny, Nx)
         Root of the sum of a pixel's covariances with all pixels, over its variance.
     pixfrac : float
@@ -174,6 +176,7 @@ class MosaicModel(TypedDict, total=False):
     exptime_map: npt.NDArray[Any]
     covariance: npt.NDArray[Any]
     covariance_lags: npt.NDArray[np.int64]
+    covariance_reach: int
     noise_factor: npt.NDArray[Any]
     pixfrac: float
     kernel: str

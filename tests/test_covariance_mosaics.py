@@ -112,6 +112,33 @@ def test_drops_that_reach_farther_come_later(own_backend):
     assert len(resample.output_model["covariance_lags"]) > 4
 
 
+def test_lags_that_are_too_short(tmp_path, caplog, monkeypatch):
+    """Drops that reach farther than the lags are told of once, with numbers, and again with each error."""
+    monkeypatch.setattr(tiling, "GRAIN", 64)
+    models, frame = models_of(), scenes.frame_around(SHAPE, ratio=0.4, margin=70)
+    options = {"backend": "cpu", "good_bits": None, **BOTH | {"covariance": 1}}
+    one, other = (scenes.mosaic(gpures.Resample, some, frame, options, False) for some in (models[:1], models[1:]))
+    one.merge(other)
+    one = pickle.loads(pickle.dumps(one))
+    words = (
+        "Covariances go to lags of 1, and drops fall on pixels that are 4 apart: pairs beyond 1 count as independent"
+    )
+    assert [record.message[: len(words)] for record in caplog.records] == [words] * 2
+    one.finalize()
+    caplog.clear()
+    plan = make_plan(models, tmp_path / "m.fits", output_wcs=frame, covariance=1, **QUIET)
+    plan.tiles = tiling.tiles_of(plan.shape, 64**2)
+    build(plan, None)
+    assert [record.message[: len(words)] for record in caplog.records] == [words]
+    for model in (one.output_model, read_mosaic(tmp_path / "m.fits")):
+        assert model["covariance_reach"] == 4
+        with pytest.warns(UserWarning, match=words):
+            gpures.aperture_error(model, np.isfinite(model["covariance"][0]))
+    whole = made(models, **BOTH).output_model
+    assert whole["covariance_reach"] == np.abs(whole["covariance_lags"]).max()
+    gpures.aperture_error(whole, np.isfinite(whole["covariance"][0]))
+
+
 # ---- what it goes through --------------------------------------------------------------------------------------------
 
 
@@ -170,6 +197,7 @@ def test_saved(tmp_path, options):
     assert_same(begun.output_model, made(models, **options).output_model)
 
 
+@pytest.mark.filterwarnings("ignore:Covariances go to lags of 1")
 @pytest.mark.parametrize(
     ("name", "covariance"), [("m.fits", True), ("m.fits.gz", 1), ("m.asdf", True), ("m.zarr", True)]
 )
@@ -337,8 +365,31 @@ def test_lags_that_are_too_long():
     assert resample._accumulators.passes == 0
 
 
-def test_going_on(tmp_path):
-    """A finished mosaic has not the sums that it would be gone on with."""
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.fits", {"covariance": 1, "noise_factor": True}),
+        ("a.zarr", {"covariance": True, "noise_factor": True}),
+        ("a.asdf", {"covariance": True, "variance_method": "propagated", "fillval": 3.0}),
+        ("a.fits", {"noise_factor": True, "variance_method": "propagated"}),
+        ("a.fits", {"noise_factor": True, "variance_method": "propagated", "compute_err": "driz_err"}),
+    ],
+)
+def test_going_on(own_backend, tmp_path, name, options):
+    """A finished mosaic tells its sums, as far as float32 goes; also where drops do not overlap with those before."""
+    path, options = tmp_path / name, options | {"progress": None}
+    models = models_of(4)
+    models[0]["var_rnoise"][:3] = np.nan
+    gpures.mosaic(models[:2], path, output_wcs=FRAME, backend="cpu", **options)
+    gpures.mosaic(models[2:], add_to=path, backend=own_backend, progress=None)
+    expected = gpures.mosaic(models, output_wcs=FRAME, backend="cpu", **options).model
+    got = read_mosaic(path)
+    assert_same(got, expected, 40 * EPS32)
+    assert got.get("covariance_reach") == expected.get("covariance_reach")
+
+
+def test_what_is_not_gone_on_with(tmp_path):
+    """What a mosaic does not tell, it is refused for."""
     models = models_of()
     plain, told = tmp_path / "plain.fits", tmp_path / "told.fits"
     gpures.mosaic(models[:2], plain, output_wcs=FRAME, **QUIET)

@@ -160,6 +160,7 @@ def resampled(wcs: object, models: list[Model], good_bits: Flags) -> MosaicModel
     assert_type(resample.is_finalized(), bool)
     assert_type(resample.output_model["con"], NDArray[np.int32])
     assert_type(resample.output_model["covariance_lags"], NDArray[np.int64])
+    assert_type(resample.output_model["covariance_reach"], int)
     print(aperture_error(resample.output_model, resample.output_model["wht"] > 0, mean=True))
     assert_type(correlation_function(resample.output_model), NDArray[np.float64])
     further: Mapping[str, Any] = resample.output_model

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from gpures.backend.base import BITS_PER_PLANE, Accumulators, Contents, MosaicLayout, Part, cut, largest_drop
 from gpures.backend.images import warn_of_range
-from gpures.backend.pairs import check_reach
+from gpures.backend.pairs import check_reach, longest_of
 from gpures.box import Box
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.pixmap import exposure_record
@@ -282,7 +282,9 @@ class PlaneAccumulators(Accumulators):
         """An image as an array that can be accumulated in: itself where that is possible."""
 
     def _places(self, images: Mapping[str, Any], variances: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
-        names = _ATTRIBUTES | {"err": "_err", "exptime_map": "_time"}
+        names = _ATTRIBUTES | {"err": "_err", "exptime_map": "_time", "pairs": "_pairs"}
+        if "pairs" in images:
+            self._reach_lag(longest_of(len(images["pairs"]) - self.layout.whole_drops))
         names |= {f"squared/{name}": f"_propagated/{name}" for name in self._propagated}
         held = {f"/{names[name]}" if name in names else f"/_extras/{name}": image for name, image in images.items()}
         for name, both in variances.items():

@@ -48,6 +48,7 @@ KEYWORDS = {
     "pixel_scale_ratio": ("PXSCLRT", "output over input pixel scale"),
     "pixelarea_steradians": ("PIXAR_SR", "[sr] mean area of a pixel"),
     "pixelarea_arcsecsq": ("PIXAR_A2", "[arcsec2] mean area of a pixel"),
+    "covariance_reach": ("COVREACH", "[pixel] longest lag that drops reach"),
     "level": ("BKGLEVEL", "sky level"),
     "subtracted": ("BKGSUB", "whether it is subtracted"),
 }

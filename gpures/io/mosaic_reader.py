@@ -17,7 +17,7 @@ from gpures.io.fits_images import merged_header
 from gpures.io.fits_images import opened as opened_fits
 from gpures.io.fits_writer import KEYWORDS, NAMES, history_lines
 from gpures.io.input import Input
-from gpures.io.lags import joined, lags_of_cards
+from gpures.io.lags import joined, lags_of_cards, lags_of_names
 from gpures.io.zarr_layout import is_store, needs
 from gpures.typing import MosaicModel
 
@@ -187,6 +187,8 @@ def facts_of(first: Input) -> tuple[dict[str, Any], set[str]]:
 def _facts_of_tree(tree: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
     planes = {key for key, value in tree.items() if hasattr(value, "dtype")}
     facts = {key: value for key, value in tree.items() if key not in {*OF_THE_TREE, *planes}}
+    if lags := lags_of_names(planes):
+        planes = planes - lags.keys() | {"covariance"}
     return facts | _told_by_tree(tree) | {"creator": str(tree.get("creator", ""))}, planes
 
 

@@ -210,9 +210,13 @@ def begun_mosaic(path: str | os.PathLike[str]) -> Begun:
         raise FileError(path, "can't be gone on with: it does not tell with which options it was made.")
     if not records:
         raise FileError(path, "can't be gone on with: it does not tell which exposures are in it.")
-    for name in ("covariance", "noise_factor"):
-        if options.get(name, False) is not False:
-            raise FileError(path, f"can't be gone on with: it has {name!r}, whose sums are not in it.")
+    has_variance = options.get("covariance") or (options.get("variance_method") == "propagated" and "err" in planes)
+    if options.get("noise_factor") and not has_variance:
+        raise FileError(
+            path,
+            "can't be gone on with: it has 'noise_factor', whose sums are not in it, as they are with covariances or "
+            "errors of variance_method='propagated'.",
+        )
     needed = _needed(options)
     if missing := [name for name in needed if name not in planes]:
         raise FileError(path, f"can't be gone on with: it has no {', '.join(missing)}, and was made with such.")
@@ -232,5 +236,6 @@ def _needed(options: Mapping[str, Any]) -> list[str]:
     """Names of the images that a mosaic made with such options has, whatever its exposures have."""
     needed = ["data", "wht", *options.get("extra_array_names", ())]
     switches = {"enable_ctx": "con", "enable_exptime_map": "exptime_map"}
+    switches |= {"covariance": "covariance", "noise_factor": "noise_factor"}
     needed += [name for switch, name in switches.items() if options.get(switch)]
     return needed + (["err"] if options.get("compute_err") == "driz_err" else [])

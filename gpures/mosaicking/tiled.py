@@ -12,9 +12,9 @@ from typing import Any, cast
 import numpy as np
 
 from gpures.arguments.arrays import as_host
-from gpures.backend.base import Accumulators, MosaicLayout, copies_in_frame, largest_drop
+from gpures.backend.base import Accumulators, MosaicLayout, copies_in_frame, largest_drop, usual_drop
 from gpures.backend.choice import make_accumulators
-from gpures.backend.pairs import check_reach
+from gpures.backend.pairs import check_reach, too_short
 from gpures.box import Box
 from gpures.exposure.exposure import Exposure
 from gpures.exposure.input_model import InputModel
@@ -38,6 +38,9 @@ __all__ = ["Settled", "TileByTile", "Tiled", "Told", "resampler_in_tiles", "seen
 
 log = logging.getLogger(__name__)
 
+# What a mosaic with covariances tells beside its images.
+OF_PAIRS = ("covariance_lags", "covariance_reach")
+
 # Bytes of a pixel map that is kept, and how many of them are.
 SMALL, MOST_SMALL = 1 << 19, 64
 
@@ -50,14 +53,14 @@ class Settled:
     ----------
     ratio : float or None
         Pixel scale ratio.
-    lag : int
-        Longest lag of pairs of output pixels, where there are covariances of all.
+    reach : int
+        Longest lag of pairs of output pixels that exposures contribute to, where there are covariances.
     noise : tuple of str
         Variance arrays that covariances and noise factors are made of, where they are.
     """
 
     ratio: float | None = None
-    lag: int = 0
+    reach: int = 0
     noise: tuple[str, ...] = ()
 
 
@@ -82,12 +85,13 @@ class TileByTile(Resample):
     def _layout(self, n_input_models: int | None) -> MosaicLayout:
         layout = super()._layout(n_input_models)
         if layout.all_lags:
-            layout = replace(layout, max_lag=self._settled.lag, all_lags=False)
+            layout = replace(layout, max_lag=self._settled.reach, all_lags=False)
         return layout.of_part(layout.with_border(self._tile))
 
     def settle(self, settled: Settled) -> None:
         """Have what all exposures of the mosaic settle, before a tile is begun."""
         self._settled, self._pixel_scale_ratio = settled, settled.ratio
+        self._reach_of_pairs = settled.reach
 
     def _noise_had(self) -> list[str]:
         return list(self._settled.noise)
@@ -135,17 +139,23 @@ class TileByTile(Resample):
         self._compute_pixel_scale_ratio(model)
 
     def reach_of(self, source: Source) -> tuple[list[Box], int]:
-        """Parts of the frame that an exposure may contribute to, and how far pairs reach, where all are wanted."""
+        """Parts of the frame that an exposure may contribute to, and how far pairs reach, if there are covariances."""
         pixmap = self._pixmap({"wcs": source.wcs, "data": np.broadcast_to(np.float32(0), source.shape)})
         limits = Box.whole(source.shape)
         ratio = self._kernel_scale_ratio(self._pixel_scale_ratio, pixmap, limits)
         pixfrac = self._options.pixfrac
         exposure = Exposure(None, pixmap, Weight(), limits, pixfrac=pixfrac, pixel_scale_ratio=ratio)
         copies, _ = copies_in_frame(exposure, self._options.drop, self._output_array_shape)
-        is_wanted = self._options.covariance is True
-        lag = largest_drop(exposure, self._options.drop, self._output_array_shape) if is_wanted else 0
-        check_reach(lag)
-        return [part for *_, part in copies], lag
+        reach, covariance = 0, self._options.covariance
+        if covariance is True:
+            reach = largest_drop(exposure, self._options.drop, self._output_array_shape)
+            check_reach(reach)
+        elif covariance is not False:
+            reach = usual_drop(exposure, self._options.drop, self._output_array_shape)
+        return [part for *_, part in copies], reach
+
+    def _count_pairs(self, exposure: Exposure) -> None:
+        """All of them are settled."""
 
     def finished(self) -> dict[str, Any]:
         """Images of the tile, as `finalize` makes them of a whole mosaic."""
@@ -161,7 +171,7 @@ class TileByTile(Resample):
         self.tells_weights = self.tells_weights and not weights_to_keep(self, there, weights)
         layout = self._accumulators.layout
         inner = self._tile.moved(-layout.part.xmin, -layout.part.ymin)
-        own = {name: images[name] for name in self._output_model if name in images and name != "covariance_lags"}
+        own = {name: images[name] for name in self._output_model if name in images and name not in OF_PAIRS}
         own, _ = split(own, images)
         return {name: image[inner.slices] for name, image in own.items()}
 
@@ -175,6 +185,8 @@ class TileByTile(Resample):
         for each in times:
             self._count_group(each)
         self.finalize_time_info()
+        if self._options.covariance is not False:
+            self._output_model["covariance_reach"] = self._settled.reach
         return {name: value for name, value in self._output_model.items() if name not in images}
 
 
@@ -313,10 +325,12 @@ class Tiled:
         noise = self._settled_noise()
         with stage("pixel map"):
             reaches = [self._resample.reach_of(source) for source in self._sources]
-        lag = max((lag for _, lag in reaches), default=0)
-        self.settled = Settled(self._resample.pixel_scale_ratio, lag, noise)
+        reach, covariance = max((reach for _, reach in reaches), default=0), plan.options.covariance
+        self.settled = Settled(self._resample.pixel_scale_ratio, reach, noise)
         self._resample.settle(self.settled)
-        layout = replace(plan.frame, planned_lag=lag)
+        layout = replace(plan.frame, planned_lag=reach if covariance is True else 0)
+        if type(covariance) is int and covariance < reach:
+            log.warning(too_short(covariance, reach))
         tiles = np.array([layout.with_border(tile) for tile in plan.tiles])
         for number, (parts, _) in enumerate(reaches):
             uses[number] += np.flatnonzero(_meet(tiles, parts)).tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpures.arguments.arrays import as_host, got
+from gpures.backend.pairs import too_short
 
 __all__ = ["aperture_error", "correlation_function"]
 
@@ -21,7 +23,8 @@ def aperture_error(model: Mapping[str, Any], region: Any, *, mean: bool = False)
     ----------
     model : mapping
         Output model of a mosaic that was made with ``covariance``, finalized, or as `gpures.io.read_mosaic` gives it.
-        Pairs of pixels that are farther from each other than its longest lag count as independent.
+        Pairs of pixels that are farther from each other than its longest lag count as independent; there is a warning
+        if drops fall on such.
     region : array (Ny, Nx) or aperture
         The pixels: True in a boolean mask; or the weight of each in the sum. Or an aperture of photutils, whose
         overlaps with the pixels are the weights: anything with ``to_mask``.
@@ -50,6 +53,9 @@ def aperture_error(model: Mapping[str, Any], region: Any, *, mean: bool = False)
     (2.0, 7.0)
     """
     covariance, lags = _covariance_of(model)
+    longest, reach = int(np.abs(lags).max()), model.get("covariance_reach")
+    if reach is not None and reach > longest:
+        warnings.warn(too_short(longest, reach), stacklevel=2)
     if not hasattr(region, "to_mask"):
         return _error(covariance, lags, _weights_in(region, covariance.shape[1:]), mean)
     masks = region.to_mask(method="exact")

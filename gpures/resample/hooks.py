@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpures.arguments.values import checked_scale
-from gpures.backend.base import Accumulators, Part
+from gpures.backend.base import Accumulators, Part, usual_drop
+from gpures.backend.pairs import too_short
 from gpures.box import Box
 from gpures.exposure.drops import ratio_in_single, sizing_ratio
 from gpures.exposure.exposure import Exposure
@@ -24,6 +26,8 @@ from gpures.wcs.seams import Period
 
 __all__ = ["Hooks"]
 
+log = logging.getLogger(__name__)
+
 
 class Hooks:
     """The part of `gpures.Resample` that calls the hooks of a subclass, which cost nothing where there are none."""
@@ -35,6 +39,9 @@ class Hooks:
     _pixel_scale_ratio: float | None
     # Names of the variances that any exposure has.
     _variances_had: tuple[str, ...] = ()
+
+    # Longest lag of pairs of output pixels that any exposure contributes to, where covariances have a longest lag.
+    _reach_of_pairs = 0
 
     # Of the pixel map that a hook was handed last.
     _jump = math.inf
@@ -69,6 +76,15 @@ class Hooks:
     def _count_variances(self, exposure: Exposure) -> None:
         known = exposure.variances.keys() - set(exposure.unknown)
         self._variances_had = tuple(sorted({*self._variances_had, *known}))
+
+    def _count_pairs(self, exposure: Exposure) -> None:
+        given, before = self._options.covariance, self._reach_of_pairs
+        if isinstance(given, bool):
+            return
+        kernel = self._accumulators.kernel_of(exposure)
+        self._reach_of_pairs = max(before, usual_drop(exposure, kernel, self._output_array_shape))
+        if before <= given < self._reach_of_pairs:
+            log.warning("%s Ask for covariance=True, or for longer lags.", too_short(given, self._reach_of_pairs))
 
     def _is_overridden(self, name: str) -> bool:
         return getattr(getattr(self, name), "__func__", None) is not getattr(Hooks, name)

@@ -44,6 +44,7 @@ class Merging(Hooks):
     _group_times: list[GroupTimes]
     _lock: threading.RLock
     _n_res_models: int
+    _reach_of_pairs: int
     _options: Options
     _output_model: OutputModel
     _output_wcs: Any
@@ -231,6 +232,7 @@ class Merging(Hooks):
         self._n_res_models += other._n_res_models
         self._exposures = [*self._exposures, *other._exposures]
         self._variances_had = tuple(sorted({*self._variances_had, *other._variances_had}))
+        self._reach_of_pairs = max(self._reach_of_pairs, other._reach_of_pairs)
         for times in other._group_times:
             self._count_group(times)
         if self._pixel_scale_ratio is None and other._pixel_scale_ratio is not None:

@@ -66,6 +66,7 @@ MODEL_ERRORS = (KeyError, RuntimeError, TypeError, ValueError)
 # What is counted of the exposures, by the attributes' names.
 COUNTS = (
     *("_n_res_models", "_exposures", "_group_ids", "_group_times", "_pixel_scale_ratio", "_variances_had"),
+    "_reach_of_pairs",
     *TimeCounters.counters,
 )
 
@@ -468,7 +469,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         if self.enable_exptime_map:
             model["exptime_map"] = None
         if self.covariance is not False:
-            model |= {"covariance": None, "covariance_lags": None}
+            model |= {"covariance": None, "covariance_lags": None, "covariance_reach": None}
         if self.noise_factor:
             model["noise_factor"] = None
         return model | dict.fromkeys(self.extra_array_names)
@@ -501,7 +502,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
             self._output_model = OutputModel(self.create_output_model())
             self._n_res_models = 0
             self._exposures, self._group_ids, self._group_times = [], [], []
-            self._variances_had = ()
+            self._variances_had, self._reach_of_pairs = (), 0
             if self.enable_var:
                 self.init_variance_arrays()
             self.init_time_counters()
@@ -710,6 +711,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         self._exposures = [*self._exposures, added_model(model.name, model["group_id"], checked, kernel)]
         self._n_res_models += 1
         self._count_variances(checked)
+        self._count_pairs(checked)
         self._count_group(model)
 
     def _count_group(self, model: Mapping[str, Any]) -> None:
@@ -871,7 +873,9 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
                 model["noise_factor"] = self._in_type(self._accumulators.noise_factor(), "noise_factor")
             if self.covariance is not False:
                 model["covariance"] = self._in_type(self._accumulators.finish_covariances(), "covariance")
-                model["covariance_lags"] = lags(self._accumulators.layout.max_lag)
+                longest = self._accumulators.layout.max_lag
+                model["covariance_lags"] = lags(longest)
+                model["covariance_reach"] = longest if self.covariance is True else self._reach_of_pairs
 
     def _in_type(self, image: Any, name: str) -> Any:
         return in_type(image, self.output_array_types[name], name, self._accumulators.in_type)

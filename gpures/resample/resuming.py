@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpures.arguments.arrays import as_host
+from gpures.backend.pairs import sums_of
 from gpures.box import row_blocks
 from gpures.resample.resampler import Resample
 
@@ -62,6 +63,11 @@ def resume(resample: Resample, mosaic: Mapping[str, Any], groups: Iterable[str],
         unknown = np.broadcast_to(np.float32(np.nan), layout.shape)
         images |= {f"squared/{name}": mosaic[name] if name in had else unknown for name in layout.variance_names}
     images |= {name: mosaic[name] for name in layout.extra_names}
+    if layout.noise_names:
+        images["pairs"] = sums_of(mosaic, layout.whole_drops)
+        had = [name for name in layout.noise_names if mosaic.get(name) is not None]
+        resample._variances_had = tuple(sorted({*resample._variances_had, *had}))
+        resample._reach_of_pairs = int(mosaic.get("covariance_reach") or 0)
     names = () if layout.propagates else layout.variance_names
     weights = _weights_of(mosaic, names, resample._variance_scaling())
     variances = {}
