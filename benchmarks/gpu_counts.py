@@ -3,8 +3,9 @@
     python benchmarks/gpu_counts.py [--out FILE.json]
 
 No GPU is needed: the interpreter of the tests (tests/ptx) runs the PTX of each kernel, with the options that CuPy gives
-the compiler, for an exposure of square drops with three variances at several rotations. `benchmarks/gpu_model.py` makes
-times of these counts.
+the compiler, for an exposure of square drops with three variances at several rotations, with and without
+``deterministic=True``; and what goes over the pixels of images: medians, the search for outliers, blotting.
+`benchmarks/gpu_model.py` makes times of these counts.
 
 All counts are of one input pixel. "Issued" are a warp's instructions times its 32 lanes, whether these are used or not:
 it is what a multiprocessor spends its time on. A sector is 32 bytes, as caches have them; an access of a warp takes as
@@ -20,7 +21,8 @@ import re
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ RESULT = ROOT / "benchmarks" / "results" / "gpu_counts.json"
 sys.path.insert(0, str(ROOT / "tests"))
 
 SHAPE = (128, 256)
+OF_OTHERS, OF_SAMPLE, FEW = (64, 96), (24, 64), 4
 ROTATIONS = (0.0, 1.0, 20.0, 45.0)  # degrees
 
 # With a spline of a fixed step, so that its size does not depend on the distortion that is drawn.
@@ -54,7 +57,7 @@ def kind(text: str) -> tuple[str, int]:
     if first in ("atom", "red"):
         return f"atomics {'global' if 'global' in name else 'shared'}", 1
     if first in ("ld", "st"):
-        space = next(space for space in SPACES if space in name)
+        space = next((space for space in SPACES if space in name), "generic")
         # Parameters are operands of other instructions.
         return ("none", 0) if space == "param" else (f"{'loads' if first == 'ld' else 'stores'} {space}", 1)
     if first == "bar":
@@ -90,22 +93,15 @@ def totals(instructions: Iterable[Any], pixels: int) -> dict[str, float]:
     return {name: round(count / pixels, 3) for name, count in sorted(total.items())}
 
 
-def counts_of(rotation: float, shape: tuple[int, int] = SHAPE, **options: Any) -> dict[str, dict[str, float]]:
-    """Counts of each kernel that runs for one exposure, by the kernel's name, and of what is uploaded.
+@contextmanager
+def counting() -> Iterator[tuple[Callable[[], dict[str, list[Any]]], Callable[[], int]]]:
+    """Have PTX in the place of a GPU for a while.
 
-    Parameters
-    ----------
-    rotation : float
-        Of the output frame against the exposure, degrees.
-    shape : (int, int), optional
-        Of the exposure.
-    **options
-        Other than `OPTIONS`, as `gpures.Resample` takes them.
+    Yields two functions: of all kernels that have run the instructions, by the kernel's name; and the bytes that have
+    gone up.
     """
-    import scenes
     from cuda_on_ptx import PTXModule, module_of, ptx_cuda
 
-    import gpures
     from gpures.backend.cuda.kernels import Program
 
     modules: list[PTXModule] = []
@@ -125,29 +121,117 @@ def counts_of(rotation: float, shape: tuple[int, int] = SHAPE, **options: Any) -
     cuda = ptx_cuda(Counting)
     copy = cuda.cuda.runtime.memcpyAsync
 
-    def counting(to: int, host: int, size: int, *how: Any) -> None:
+    def copied(to: int, host: int, size: int, *how: Any) -> None:
         nonlocal uploaded
         uploaded += size
         copy(to, host, size, *how)
 
-    cuda.cuda.runtime.memcpyAsync = counting
+    cuda.cuda.runtime.memcpyAsync = copied
     before, sys.modules["cupy"] = sys.modules.get("cupy"), cuda
     try:
-        wcs = scenes.camera_wcs(shape, rotation=rotation, shift=(0.31, 0.17))
-        model, frame = scenes.model_of(wcs, shape, seed=1), scenes.frame_around(shape)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            scenes.mosaic(gpures.Resample, [model], frame, OPTIONS | options)
+            yield (
+                lambda: {name: list(module.counted(name)) for module in modules for name in module.got},
+                lambda: uploaded,
+            )
     finally:
         Program._programs.clear()
         if before is None:
             del sys.modules["cupy"]
         else:
             sys.modules["cupy"] = before
-    pixels = shape[0] * shape[1]
-    counts = {name: totals(module.counted(name), pixels) for module in modules for name in module.got}
-    found = {name: count for name, count in counts.items() if name.startswith(("splat", "fold")) and count}
-    return found | {"upload": {"bytes": round(uploaded / pixels, 2)}}
+
+
+def counts_of(rotation: float, shape: tuple[int, int] = SHAPE, **options: Any) -> dict[str, dict[str, float]]:
+    """Counts of each kernel that runs for one exposure, by the kernel's name, and of what is uploaded.
+
+    Parameters
+    ----------
+    rotation : float
+        Of the output frame against the exposure, degrees.
+    shape : (int, int), optional
+        Of the exposure.
+    **options
+        Other than `OPTIONS`, as `gpures.Resample` takes them.
+    """
+    import scenes
+
+    import gpures
+
+    with counting() as (kernels, uploaded):
+        wcs = scenes.camera_wcs(shape, rotation=rotation, shift=(0.31, 0.17))
+        model, frame = scenes.model_of(wcs, shape, seed=1), scenes.frame_around(shape)
+        scenes.mosaic(gpures.Resample, [model], frame, OPTIONS | options)
+        pixels = shape[0] * shape[1]
+        counts = {name: totals(each, pixels) for name, each in kernels().items() if name.startswith(("splat", "fold"))}
+        return counts | {"upload": {"bytes": round(uploaded() / pixels, 2)}}
+
+
+def others_of(shape: tuple[int, int] = OF_OTHERS) -> dict[str, dict[str, float]]:
+    """Counts of the kernels that go over the pixels of an image, each for one of its pixels, by the kernel's name.
+
+    Those of a search for outliers in a few exposures; medians of more of them, and means of what is near; images
+    blotted by each interpolation; images finished.
+
+    Parameters
+    ----------
+    shape : (int, int), optional
+        Of all images.
+    """
+    import numpy as np
+    import scenes
+
+    import gpures
+    from gpures.box import Box
+    from gpures.cleaning.stack import Stack
+    from gpures.exposure.pixmap import calc_pixmap
+    from gpures.exposure.structs import INTERPOLATIONS
+
+    pixels, counts = shape[0] * shape[1], {}
+    wcs = scenes.camera_wcs(shape, rotation=1.0, shift=(0.31, 0.17))
+    models = [scenes.model_of(wcs, shape, seed=k) for k in range(FEW)]
+    frame = scenes.frame_around(shape)
+    with counting() as (kernels, _):
+        gpures.flag_outliers(models, output_wcs=frame, grow=3, backend="cuda", weight_type="exptime")
+        of_frame = frame.array_shape[0] * frame.array_shape[1]
+        for name, each in kernels().items():
+            if name.startswith(("splat", "fold")):
+                continue
+            # Of each exposure, but for the median, which is of the frame's pixels.
+            count = of_frame if name.startswith("median") else FEW * pixels
+            counts[name] = totals(each, count)
+    rng = np.random.default_rng(1)
+    for many in (8, 16, 32, 40, 100):
+        with counting() as (kernels, _):
+            import cupy
+
+            stack = Stack(shape)
+            for _ in range(many):
+                stack.add(cupy.array(rng.normal(size=shape).astype("f4")), Box.whole(shape))
+            stack.median()[0].get()
+            if many == 16:
+                stack.clipped_mean().get()
+            found = {name: totals(each, pixels) for name, each in kernels().items()}
+        counts |= {f"{name} of {many}" if name.endswith(("96", "any")) else name: each for name, each in found.items()}
+    image = rng.normal(size=shape).astype("f4")
+    pixmap = calc_pixmap(wcs, frame, shape).array()
+    for interpolation in INTERPOLATIONS:
+        with counting() as (kernels, _):
+            given = {"pix_ratio": 1.0, "exptime": 1.0, "output_pixel_shape": shape[::-1], "backend": "cuda"}
+            gpures.blot_image(image, pixmap, interp=interpolation, **given)
+            counts[f"blot {interpolation}"] = totals(kernels()["blot_f4"], pixels)
+    return counts
+
+
+def sample() -> dict[str, dict[str, float]]:
+    """Counts of little, by which is known whether those that are kept are still true."""
+    return {
+        "added": counts_of(20.0, OF_SAMPLE)["splat_square_4"],
+        "turbo": counts_of(20.0, OF_SAMPLE, kernel="turbo")["splat_turbo_4"],
+        **counts_of(20.0, OF_SAMPLE, deterministic=True),
+        **{name: each for name, each in others_of(OF_SAMPLE).items() if not name.endswith("of 100")},
+    }
 
 
 def report() -> dict[str, Any]:
@@ -165,6 +249,9 @@ def report() -> dict[str, Any]:
         "exposure": f"{SHAPE[1]} x {SHAPE[0]} pixels, float32, square drops, pixfrac 1, three variances, DQ",
         "fp64_steps": FP64_STEPS,
         "rotations": {f"{rotation:g}": counts_of(rotation) for rotation in ROTATIONS},
+        "deterministic": {f"{rotation:g}": counts_of(rotation, deterministic=True) for rotation in ROTATIONS},
+        "others": others_of(),
+        "sample": sample(),
     }
 
 
@@ -175,9 +262,11 @@ def main() -> int:
     arguments = parser.parse_args()
     content = report()
     arguments.out.write_text(json.dumps(content, indent=1) + "\n")
-    for rotation, kernels in content["rotations"].items():
+    told = [(f"{angle:>4} degrees, ", each) for angle, each in content["rotations"].items()]
+    told += [(f"{angle:>4} degrees, ", each) for angle, each in content["deterministic"].items()]
+    for where, kernels in [*told, ("", content["others"])]:
         for name, counts in kernels.items():
-            print(f"{rotation:>4} degrees, {name}: " + ", ".join(f"{what} {n:.4g}" for what, n in counts.items()))
+            print(f"{where}{name}: " + ", ".join(f"{what} {n:.4g}" for what, n in counts.items()))
     return 0
 
 

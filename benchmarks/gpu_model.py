@@ -109,6 +109,12 @@ def kernel_of(counts: dict[str, float], card: Card, pixels: int) -> dict[str, An
     return {"seconds": seconds[limit], "limited_by": limit, "of_each": seconds}
 
 
+def least_of(counts: dict[str, float], card: Card) -> dict[str, Any]:
+    """Prediction for a kernel over an image, in short."""
+    found = kernel_of(counts, card, SIDE * SIDE)
+    return {"seconds": found["seconds"], "limited_by": found["limited_by"]}
+
+
 def exposure_of(rotation: dict[str, dict[str, float]], card: Card, pixels: int = SIDE * SIDE) -> dict[str, Any]:
     """Prediction for an exposure of so many pixels, of its counts at a rotation."""
     kernels = {name: kernel_of(counts, card, pixels) for name, counts in rotation.items() if name != "upload"}
@@ -180,7 +186,11 @@ def report() -> dict[str, Any]:
         "cards": {
             name: {
                 "source": card.source,
-                "rotations": {angle: exposure_of(rotation, card) for angle, rotation in counts["rotations"].items()},
+                **{
+                    way: {angle: exposure_of(rotation, card) for angle, rotation in counts[way].items()}
+                    for way in ("rotations", "deterministic")
+                },
+                "others": {name: least_of(each, card) for name, each in counts["others"].items()},
             }
             for name, card in CARDS.items()
         },
@@ -204,6 +214,8 @@ def main() -> int:
                 f"{name:<16}{angle:>3} degrees: {found['seconds'] * 1e3:.3g} ms by {found['limited_by']}; "
                 f"upload {found['upload_s'] * 1e3:.3g} ms, {kernels}"
             )
+        others = [f"{kernel} {each['seconds'] * 1e3:.3g} ms" for kernel, each in card["others"].items()]
+        print(f"{name:<16}images of {SIDE} x {SIDE} pixels: {', '.join(others)}")
     return 0
 
 

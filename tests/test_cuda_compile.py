@@ -23,7 +23,13 @@ WHOLE += ["finish_variance_f4", "finish_variance_f8", "error_image"]
 WHOLE += ["merge_f4", "merge_f8", "weight_map", "show_weights", "convert_f4", "convert_f8"]
 WHOLE += ["noise_factor_f4", "noise_factor_f8", "covariances_f4", "covariances_f8"]
 
-CLEANING = [*(f"median_of_{n}" for n in (4, 8, 16, 32, "any")), "leave_out", "blot_exposure", "make_likely", "compare"]
+CLEANING = [
+    *(f"median_of_{n}" for n in (4, 8, 16, 32, 96, "any")),
+    "leave_out",
+    "blot_exposure",
+    "make_likely",
+    "compare",
+]
 CLEANING += ["find_outliers", "find_beside", "grow", "clipped_mean"]
 
 # Registers that leave room for two blocks of 256 threads on a multiprocessor, which has 65536.

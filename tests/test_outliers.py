@@ -42,7 +42,7 @@ def nanmedian(images):
 
 
 @pytest.mark.parametrize("decimals", [None, 0])
-@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 11, 31, 32, 33, 40])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 11, 31, 32, 33, 40, 96, 97])
 def test_medians(n, decimals):
     """They are numpy's, of odd and even numbers, with NaN, infinities and equal values; many are not sorted."""
     images = cube(n, decimals=decimals)
@@ -395,7 +395,7 @@ def test_files(tmp_path):
 
 
 @pytest.mark.also_on_ptx
-@pytest.mark.parametrize("n", [1, 3, 4, 7, 16, 30, 32, 33, 40])
+@pytest.mark.parametrize("n", [1, 3, 4, 7, 16, 30, 32, 33, 40, 97])
 def test_medians_on_the_device(cuda, n):
     """They are those of the CPU, of images on windows, whatever the number."""
     shape, levels = (23, 37), RNG.normal(size=n)

@@ -51,6 +51,34 @@ __device__ void median_of_few(const Stack& s)
     });
 }
 
+// Of values that read(k) gives, of which so many count, and which are looked at again and again.
+template <class Read>
+__device__ void median_of_read(const Stack& s, long long at, unsigned count, const Read& read)
+{
+    const Middle<Single> middle = middle_of_many<Single>(read, s.images, count, s.least);
+    put_middle(s, at, middle);
+    if (!s.scatter) return;
+    const Single median = middle.median();
+    const auto apart = [&](long long k) { return deviation(read(k), median); };
+    s.scatter[at] = static_cast<float>(middle_of_many<Single>(apart, s.images, count, s.least).median());
+}
+
+// Of at most N images, whose values lie in the block's shared memory: each thread has its own there.
+template <int N>
+__device__ void median_of_some(const Stack& s)
+{
+    __shared__ float values[N][GPURES_STACK_THREADS];
+    over_pixels(s.ny, s.nx, [&](long long i, long long j) {
+        unsigned count = 0;
+        for (int k = 0; k < s.images; ++k) {
+            Single value;
+            put(value_at(s.image[k], s.x0 + i, s.y0 + j), value, count);
+            values[k][threadIdx.x] = static_cast<float>(value);
+        }
+        median_of_read(s, j * s.nx + i, count, [&](long long k) { return Single(values[k][threadIdx.x]); });
+    });
+}
+
 __device__ void median_of_many(const Stack& s)
 {
     over_pixels(s.ny, s.nx, [&](long long i, long long j) {
@@ -62,12 +90,7 @@ __device__ void median_of_many(const Stack& s)
         };
         for (long long k = 0; k < s.images; ++k) read(k);
         const unsigned count = counted;
-        const Middle<Single> middle = middle_of_many<Single>(read, s.images, count, s.least);
-        put_middle(s, j * s.nx + i, middle);
-        if (!s.scatter) return;
-        const Single median = middle.median();
-        const auto apart = [&](long long k) { return deviation(read(k), median); };
-        s.scatter[j * s.nx + i] = static_cast<float>(middle_of_many<Single>(apart, s.images, count, s.least).median());
+        median_of_read(s, j * s.nx + i, count, read);
     });
 }
 
@@ -79,6 +102,10 @@ extern "C" __global__ void median_of_4(const Stack s) { median_of_few<4>(s); }
 extern "C" __global__ void median_of_8(const Stack s) { median_of_few<8>(s); }
 extern "C" __global__ void median_of_16(const Stack s) { median_of_few<16>(s); }
 extern "C" __global__ void median_of_32(const Stack s) { median_of_few<32>(s); }
+extern "C" __global__ void __launch_bounds__(GPURES_STACK_THREADS) median_of_96(const Stack s)
+{
+    median_of_some<96>(s);
+}
 extern "C" __global__ void median_of_any(const Stack s) { median_of_many(s); }
 
 extern "C" __global__ void clipped_mean(const Stack s, const Clipped c)

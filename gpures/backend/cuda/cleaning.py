@@ -16,8 +16,8 @@ __all__ = ["blot_on_device", "left_out", "outliers_on_device", "stacked_on_devic
 
 KERNELS = "cleaning.cu"
 
-# Images up to which values lie in registers.
-IN_REGISTERS = (4, 8, 16, 32)
+# Images up to which values lie in registers, and of the last in memory that a block shares.
+AT_ONCE = (4, 8, 16, 32, 96)
 
 
 def left_out(data: Any, weight: Any, least_weight: float) -> Any:
@@ -76,7 +76,7 @@ def stacked_on_device(
         if clipped is None:
             for name, array in made.items():
                 stack[name] = array.data.ptr
-            most = next((most for most in IN_REGISTERS if len(images) <= most), "any")
+            most = next((most for most in AT_ONCE if len(images) <= most), "any")
             device.call(f"median_of_{most}", size, stack)
         else:
             record, *held = clipped

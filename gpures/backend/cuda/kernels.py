@@ -27,6 +27,7 @@ from gpures.exposure.structs import (
 
 __all__ = [
     "BLOCK_OF_SPLAT",
+    "THREADS_OF_PIXELS",
     "UNFUSED",
     "Program",
     "digest_of",
@@ -44,6 +45,8 @@ __all__ = [
 # neighbouring output pixels, so that its atomic adds share sectors of memory.
 BLOCK_OF_SPLAT = (32, 8)
 
+# Threads of a block that go over the pixels of an image.
+THREADS_OF_PIXELS = 128
 
 # Options for a file in which products and sums are rounded one by one.
 UNFUSED = ("-fmad=false",)
@@ -83,6 +86,7 @@ def options() -> tuple[str, ...]:
         f"-I{folder}",
         f"-I{folder / 'cuda'}",
         f"-DGPURES_KERNELS={digest_of(folder)}",
+        f"-DGPURES_STACK_THREADS={THREADS_OF_PIXELS}",
         *(f"-DGPURES_{name}_BYTES={record.itemsize}" for name, record in sizes.items()),
     )
 

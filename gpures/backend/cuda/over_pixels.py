@@ -11,12 +11,11 @@ from numpy.typing import DTypeLike
 
 from gpures.arguments.arrays import aligned, on_device
 from gpures.backend.cuda.device import explained, import_cupy
-from gpures.backend.cuda.kernels import Program
+from gpures.backend.cuda.kernels import THREADS_OF_PIXELS, Program
 
 __all__ = ["Device", "device_of", "of_type"]
 
-# Threads of a block, and the most blocks of a grid, whose threads go over an image.
-THREADS = 128
+# The most blocks of a grid whose threads go over an image.
 MOST_BLOCKS = 65536
 
 
@@ -71,8 +70,8 @@ class Device:
         *arguments
             What the kernel gets.
         """
-        if blocks := min(-(-pixels // THREADS), MOST_BLOCKS):
-            self._program.of_file(self._file, name)((blocks,), (THREADS,), arguments)
+        if blocks := min(-(-pixels // THREADS_OF_PIXELS), MOST_BLOCKS):
+            self._program.of_file(self._file, name)((blocks,), (THREADS_OF_PIXELS,), arguments)
 
 
 @contextmanager
