@@ -172,12 +172,15 @@ struct Orientation {
     // By how much the step along a row differs from one to the next output pixel.
     double misalignment() const { return fabs(dx - 1.0) + fabs(dy); }
 
-    // The way to turn the image, if no step along a row or a column, whichever lies along the output's rows, then
-    // differs by as much as that.
-    Turn turn(double most) const
+    // The way to turn the image. Where it need not be turned, the step along a row may differ by `most` from one to the
+    // next output pixel; else, along whichever axis lies along the output's rows, by `most_turned`: beyond that
+    // nothing is gained.
+    Turn turn(double most, double most_turned) const
     {
-        if (fabs(fabs(dx) - 1.0) + fabs(dy) < most) return {false, dx < 0.0, up < 0.0, true};
-        if (fabs(fabs(right) - 1.0) + fabs(up) < most) return {true, right < 0.0, dy < 0.0, true};
+        const double along = fabs(fabs(dx) - 1.0) + fabs(dy);
+        if (along < most_turned) return {false, dx < 0.0, up < 0.0, true};
+        if (along < most && dx > 0.0) return {false, false, false, true};
+        if (fabs(fabs(right) - 1.0) + fabs(up) < most_turned) return {true, right < 0.0, dy < 0.0, true};
         return {false, false, false, false};
     }
 };

@@ -24,7 +24,7 @@ Turn reach(const Exposure& e, Block& b, Reach* rows, void* workspace, Stopwatch*
     // Without those around it a block may have no next pixel to go to.
     if (e.kernel != SQUARE && b.x0 == b.x1) o.dx = o.dy = NAN;
     if (e.kernel != SQUARE && b.y0 == b.y1) o.right = 0.0, o.up = 1.0;
-    return o.turn(MOST_MISALIGNED);
+    return o.turn(MOST_MISALIGNED, MOST_MISALIGNED_AROUND_POINTS);
 }
 
 void weights(const Exposure& e, const Block& b, float* map, void* workspace)
