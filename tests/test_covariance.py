@@ -11,6 +11,7 @@ from test_propagated import exposures_of, shifted
 from tolerances import EPS32, PRECISION, assert_close
 
 import gpures
+from gpures import _cpu
 from gpures.backend import MosaicLayout, make_accumulators
 from gpures.backend.pairs import lags
 from gpures.exposure.drops import KERNELS
@@ -76,9 +77,9 @@ def assert_definition(backend, got, found_lags, exposures, frame):
 CASES = [(1.0, 1.0, 0.0), (0.3, 0.4, 31.0), (0.7, 2.0, 90.0)]
 
 
-def check_definition(backend, kernel, pixfrac, ratio, angle, **settings):
+def check_definition(backend, kernel, pixfrac, ratio, angle, shape=None, **settings):
     """Covariances of exposures of all kinds are those of the definition."""
-    shape = (3, 4) if kernel[:7] == "lanczos" and ratio < 1 else (8, 9)
+    shape = shape or ((3, 4) if kernel[:7] == "lanczos" and ratio < 1 else (8, 9))
     exposures, frame = exposures_of(np.random.default_rng(1), kernel, pixfrac, ratio, angle, shape=shape)
     frame = with_pairs(frame, **settings)
     got, found, _ = run(backend, frame, exposures)
@@ -113,6 +114,20 @@ def test_other_instruction_sets(isa, monkeypatch):
     monkeypatch.setenv("GPURES_ISA", isa)
     for kernel, case in (("square", CASES[1]), ("gaussian", CASES[0])):
         check_definition("cpu", kernel, *case)
+
+
+@pytest.mark.parametrize("isa", ["baseline", "avx2", ""])
+@pytest.mark.parametrize(("kernel", "pixfrac"), [("square", 0.9), ("turbo", 0.6)])
+def test_pixels_of_half_the_size(kernel, pixfrac, isa, monkeypatch):
+    """Where neighbours fall two output pixels apart, which is added up in other vectors."""
+    monkeypatch.setenv("GPURES_ISA", isa)
+    check_definition("cpu", kernel, pixfrac, 0.5, 0.0, shape=(4, 21))
+
+
+def test_drops_larger_than_are_held():
+    """They are walked part by part."""
+    got = check_definition("cpu", "turbo", 1.0, 0.055, 0.0, shape=(2, 2))
+    assert len(got) > _cpu.planes_of_lags(17)
 
 
 def test_errors_and_doubles(own_backend):
