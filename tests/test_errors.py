@@ -359,6 +359,8 @@ BAD_OPTIONS = [
     ("compute_err", True, "'compute_err'.*True"),
     ("variance_method", "sum", "'variance_method' must be 'stcal' or 'propagated', got 'sum'"),
     ("variance_method", None, "'variance_method'.*None"),
+    ("precision", "half", "'precision' must be 'double' or 'single', got 'half'"),
+    ("precision", None, "'precision'.*None"),
     ("n_input_models", 0, "'n_input_models'.*at least 1.*0"),
     ("n_input_models", -3, "'n_input_models'.*-3"),
     ("pixmap_stepsize", 0, "'pixmap_stepsize'.*at least 1.*0"),

@@ -450,6 +450,7 @@ EVERY_OPTION = {
     "--variance-method": (("propagated",), {"variance_method": "propagated"}),
     "--covariance": (("2",), {"covariance": 2}),
     "--noise-factor": ((), {"noise_factor": True}),
+    "--precision": (("single",), {"precision": "single"}),
     "--propagate-dq": ((), {"propagate_dq": True}),
     "--exptime-map": ((), {"enable_exptime_map": True}),
     "--dq-of-empty": (("1",), {"dq_of_empty": 1}),

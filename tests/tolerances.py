@@ -29,6 +29,14 @@ PER_EXPOSURE = 4.0
 #: differences, slope, clip), and a difference of areas through 4 edges of 4; with one eps for each.
 GEOMETRY = 32.0
 
+#: The same in single precision, in eps of float32 and of the drop's extent in output pixels, but at least of one:
+#: coordinates are counted from an output pixel near by. Shares of less than 2.5e-7 of a drop, which are rounding, add 2.
+SINGLE_GEOMETRY = 8.0
+
+#: Roundings of a contribution in single precision that are no matter of place: of weight and value, of a factor or a
+#: share and its two products, and of the fold.
+SINGLE_CONTRIBUTION = 8.0
+
 #: Overlap of a quadrilateral and a pixel, relative to the area of the quadrilateral's bounding box: 4 edges with a
 #: product and two sums each, for two levels, and as much again for the clipped abscissae.
 OVERLAP = 16.0 * EPS64
@@ -59,10 +67,20 @@ class Precision:
         Of the accumulators' type.
     per_contribution : bool
         Whether they are rounded with each contribution (the reference's running mean) or once per exposure.
+    drop : float
+        In single precision: the largest extent of a drop in output pixels; 0 where drops and the exposures' sums are of
+        float64.
     """
 
     eps: float
     per_contribution: bool
+    drop: float = 0.0
+
+    def _of_sums(self, truth) -> tuple[np.ndarray, float]:
+        """Error of an exposure's sums: relative to those of magnitudes, and in output pixels by which drops move."""
+        if self.drop:
+            return (SINGLE_CONTRIBUTION + truth.count) * EPS32, SINGLE_GEOMETRY * EPS32 * max(self.drop, 1.0)
+        return (EXPONENT + truth.count) * EPS64, GEOMETRY * EPS64 * max(truth.wht.shape)
 
     def bounds(self, truth, exposures: int) -> dict[str, np.ndarray]:
         """Bounds of the images of a mosaic, per pixel; infinite where float32 may lose a contribution.
@@ -72,8 +90,7 @@ class Precision:
         which moves the drops. An inverse variance t carries the error of a squared mean, and var = sum(v t^2) / (sum
         t)^2 that of v once and of t four times: 2 (1 + 4) times the error of S / W, which is twice that of S or W.
         """
-        fine = (EXPONENT + truth.count) * EPS64
-        moved = GEOMETRY * EPS64 * max(truth.wht.shape)
+        fine, moved = self._of_sums(truth)
         rounding = (PER_CONTRIBUTION * truth.count if self.per_contribution else PER_EXPOSURE * exposures) * self.eps
         # Near the end of the range of a type, what is kept is rounded to a multiple of its smallest number.
         least = PER_EXPOSURE * exposures * SMALLEST[self.eps]
@@ -95,8 +112,7 @@ class Precision:
         S has the roundings of a sum, and each W those of the sum of weights, relative to the sum of their magnitudes.
         """
         mean, magnitude, change = squared
-        fine = (EXPONENT + truth.count) * EPS64
-        moved = GEOMETRY * EPS64 * max(truth.wht.shape)
+        fine, moved = self._of_sums(truth)
         rounding = (PER_CONTRIBUTION * truth.count if self.per_contribution else PER_EXPOSURE * exposures) * self.eps
         with np.errstate(divide="ignore", invalid="ignore"):
             of_weight = ((fine + rounding) * truth.abs_wht + moved * truth.moved_wht) / np.abs(truth.wht)
@@ -113,6 +129,10 @@ PRECISION = {
     ("cuda", "f4"): Precision(EPS32, per_contribution=False),
     ("cuda", "f8"): Precision(EPS64, per_contribution=False),
 }
+
+#: The same in single precision, where shares of less than 2.5e-7 of a drop are taken for rounding. A corner that reaches
+#: into a pixel by d has a triangle of about d^2 there: one in a few hundred corners has such a share.
+SINGLE_FLIPPED = 5e-3
 
 #: Error of float32 images that no implementation avoids, per exposure: each is rounded when it is added.
 UNAVOIDABLE32 = 0.5 * EPS32

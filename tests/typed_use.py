@@ -116,6 +116,7 @@ def resampled(wcs: object, models: list[Model], good_bits: Flags) -> MosaicModel
     )
     Resample({"wcs": wcs}, variance_method="propagated", covariance=True, noise_factor=True)
     Resample({"wcs": wcs}, deterministic=True)
+    Resample({"wcs": wcs}, precision="single")
     Resample({"wcs": wcs}, pixfrac="0.8")  # type: ignore[arg-type]
     resample.check_output_wcs(wcs, estimate_output_shape=False)
     resample.reset_arrays(n_input_models=3)
@@ -139,6 +140,7 @@ def resampled(wcs: object, models: list[Model], good_bits: Flags) -> MosaicModel
     assert_type(resample.covariance, bool | int)
     assert_type(resample.noise_factor, bool)
     assert_type(resample.deterministic, bool)
+    assert_type(resample.precision, str)
     assert_type(resample.backend, str)
     assert_type(resample.group_ids, list[Any])
     added = resample.exposures

@@ -312,7 +312,7 @@ def _add_resampling(group: Any) -> None:
 
 
 def _add_planes(group: Any) -> None:
-    from gpures.exposure.options import VARIANCE_METHODS
+    from gpures.exposure.options import PRECISIONS, VARIANCE_METHODS
 
     group.add_argument(
         "--no-context",
@@ -345,6 +345,9 @@ def _add_planes(group: Any) -> None:
         "--noise-factor",
         action="store_true",
         help="by how much errors of large areas are larger than those of their pixels tell, in each pixel",
+    )
+    group.add_argument(
+        "--precision", choices=PRECISIONS, help="of drops and of the sums of an exposure; single is faster (default: double)"
     )
     group.add_argument("--propagate-dq", action="store_true", help="combine the flags of all pixels that contribute")
     group.add_argument(

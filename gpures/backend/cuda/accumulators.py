@@ -68,6 +68,7 @@ class CUDAAccumulators(PlaneAccumulators):
         The accumulators need more memory than is free on it.
     ValueError
         What is accumulated can't be deterministic.
+        They are to be added to in single precision.
     """
 
     backend = "cuda"
@@ -75,6 +76,8 @@ class CUDAAccumulators(PlaneAccumulators):
 
     def __init__(self, frame: MosaicLayout, device: Any = None, to_host: bool = True):
         frame.check_for_gpu()
+        if frame.single:
+            raise ValueError("precision='single' is not on GPUs yet: use backend 'cpu', or precision='double'.")
         self._number = select(device)
         self._cupy = import_cupy()
         self._to_host = to_host
