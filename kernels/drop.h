@@ -2,7 +2,8 @@
 // shape in which an input pixel is dropped onto the output grid a drop; `kernel=` of the public API names it).
 //
 // Each has `first` and `last`, the output pixels that a drop centred at x may reach, and `operator()`, the factor
-// for the output pixel i; IS_TABLE: which is read from a table. s is the pixel scale ratio (output over input), p is pixfrac.
+// for the output pixel i; IS_TABLE: which is read from a table. s is the pixel scale ratio (output over input), p is
+// pixfrac.
 #pragma once
 
 #include "overlap.h"

@@ -181,8 +181,9 @@ GPURES_FN V whole_product(const Profile& profile, V x, V y, V weight)
     return across * up * weight;
 }
 
-// A coordinate as V, and what a function makes of it, or of it and of an output pixel. (Beside a V there are coordinates
-// that have more digits than it: on which pixels a drop falls, and what is read from a table, can't be had from fewer.)
+// A coordinate as V, and what a function makes of it, or of it and of an output pixel. (Beside a V there are
+// coordinates that have more digits than it: on which pixels a drop falls, and what is read from a table, can't be had
+// from fewer.)
 template <class V>
 GPURES_FN V near(V x)
 {

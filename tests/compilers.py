@@ -39,9 +39,11 @@ def settings() -> dict[str, list[str]]:
         return found(rf'set\({name} "\$<\$\{{gnu_like\}}:([^>]*)>"').split(";")
 
     walk = found(r"set\(walk ([^)]*)\)").split()
+    single = found(r"set\(single_walk ([^)]*)\)").split()
     listed = found(r"nanobind_add_module\(([^)]*)\)").split()
     return {
         "walk": walk,
+        "single": single,
         "once": [name for name in listed if name.endswith(".cpp")],
         "all": ["-std=c++17", "-fPIC", *options("fast"), *options("warnings"), "-Werror"],
         "avx2": found(r"set\(options_avx2 ([^)]*)\)").split(),
@@ -61,8 +63,14 @@ def commands(target: str, folder: str) -> list[list[str]]:
         begin.append("-DGPURES_X86")
     names = is_of["walk"] + [name for name in is_of["once"] if name != NEEDS_PYTHON or "linux" in target]
     jobs = [(name, []) for name in names]
+    jobs += [(name, ["-DGPURES_ISA=baseline_single", "-DGPURES_SINGLE"]) for name in is_of["single"]]
     if target.startswith("x86_64"):
         jobs += [(name, [f"-DGPURES_ISA={isa}", *is_of[isa]]) for isa in ("avx512", "avx2") for name in is_of["walk"]]
+        jobs += [
+            (name, [f"-DGPURES_ISA={isa}_single", "-DGPURES_SINGLE", *is_of[isa]])
+            for isa in ("avx512", "avx2")
+            for name in is_of["single"]
+        ]
     return [
         [*begin, *options, "-c", str(KERNELS / name), "-o", os.path.join(folder, f"{number}.o")]
         for number, (name, options) in enumerate(jobs)

@@ -6,15 +6,14 @@ import copy
 import pickle
 from dataclasses import replace
 
-import gpures
 import numpy as np
 import oracle
 import pytest
 import scenes
 import test_kernels
 import tolerances as tol
-from astropy.io import fits
 
+import gpures
 from gpures.exposure.weights import Weight
 
 pytestmark = [
@@ -140,7 +139,7 @@ def test_scale(of_weights, of_values, propagates):
 
     expected, got = mosaic(False, of_weights, of_values), mosaic(True, of_weights, of_values)
     inside = expected["wht"] > 0.2 * of_weights
-    assert 2000 < inside.sum()
+    assert inside.sum() > 2000
     for name in ("wht", "data", "err", "var_flat"):
         size = np.nanmedian(np.abs(expected[name][inside]))
         assert 0 < np.max(np.abs(got[name][inside] - expected[name][inside])) < 4e-6 * size, name
@@ -148,7 +147,7 @@ def test_scale(of_weights, of_values, propagates):
 
 
 def test_what_needs_doubles_has_them():
-    """Weights of one exposure that differ too much for float32, or drops too small, are as in double, to the last bit."""
+    """Weights of an exposure that differ too much for float32, and drops too small, are as in double, to the last bit."""
     rng = np.random.default_rng(6)
     shape = (20, 20)
     variance = rng.uniform(0.5, 2.0, shape)
@@ -159,7 +158,9 @@ def test_what_needs_doubles_has_them():
             rng.normal(size=shape).astype("f4"), oracle.pixel_map(shape, (20.2, 19.9), 1.0, 5.0), **settings
         )
         frame = test_kernels.frame_of(40, "square", "f8", has_err=False, has_dq=False, variance_names=())
-        double, single = (oracle.run("cpu", replace(frame, single=is_single), [exposure]) for is_single in (False, True))
+        double, single = (
+            oracle.run("cpu", replace(frame, single=is_single), [exposure]) for is_single in (False, True)
+        )
         for name in ("wht", "data", "con"):
             np.testing.assert_array_equal(single[name], double[name])
 

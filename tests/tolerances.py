@@ -30,7 +30,7 @@ PER_EXPOSURE = 4.0
 GEOMETRY = 32.0
 
 #: The same in single precision, in eps of float32 and of the drop's extent in output pixels, but at least of one:
-#: coordinates are counted from an output pixel near by. Shares of less than 2.5e-7 of a drop, which are rounding, add 2.
+#: coordinates are counted from an output pixel near by. Shares of less than 2.5e-7 of a drop, taken for rounding, add 2.
 SINGLE_GEOMETRY = 8.0
 
 #: Roundings of a contribution in single precision that are no matter of place: of weight and value, of a factor or a
@@ -130,8 +130,8 @@ PRECISION = {
     ("cuda", "f8"): Precision(EPS64, per_contribution=False),
 }
 
-#: The same in single precision, where shares of less than 2.5e-7 of a drop are taken for rounding. A corner that reaches
-#: into a pixel by d has a triangle of about d^2 there: one in a few hundred corners has such a share.
+#: The same in single precision, where shares of less than 2.5e-7 of a drop are taken for rounding. A corner that
+#: reaches into a pixel by d has a triangle of about d^2 there: one in a few hundred corners has such a share.
 SINGLE_FLIPPED = 5e-3
 
 #: Error of float32 images that no implementation avoids, per exposure: each is rounded when it is added.

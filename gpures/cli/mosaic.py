@@ -347,7 +347,9 @@ def _add_planes(group: Any) -> None:
         help="by how much errors of large areas are larger than those of their pixels tell, in each pixel",
     )
     group.add_argument(
-        "--precision", choices=PRECISIONS, help="of drops and of the sums of an exposure; single is faster (default: double)"
+        "--precision",
+        choices=PRECISIONS,
+        help="of drops and of the sums of an exposure; single is faster (default: double)",
     )
     group.add_argument("--propagate-dq", action="store_true", help="combine the flags of all pixels that contribute")
     group.add_argument(

@@ -50,7 +50,8 @@ Walk choose([[maybe_unused]] Avx512 avx512, [[maybe_unused]] Avx2 avx2, Baseline
 }  // namespace
 
 #if defined(GPURES_X86)
-#define GPURES_WALKS(kind) avx512##kind::walk_for_this_isa, avx2##kind::walk_for_this_isa, baseline##kind::walk_for_this_isa
+#define GPURES_WALKS(kind) \
+    avx512##kind::walk_for_this_isa, avx2##kind::walk_for_this_isa, baseline##kind::walk_for_this_isa
 #else
 #define GPURES_WALKS(kind) 0, 0, baseline##kind::walk_for_this_isa
 #endif

@@ -15,8 +15,8 @@ namespace {
 // Drops of fewer output pixels than this lose digits against those of their place, and larger ones against their size.
 constexpr double SMALLEST_DROP = 1.0 / 256, LARGEST_DROP = 16.0;
 
-// The exponent of the largest weight, scaled: what is left above it, to 2^128, is for values and their sums. And how many
-// powers of two others may be below it: contributions of theirs, or the squares of these, stay above 2^-126.
+// The exponent of the largest weight, scaled: what is left above it, to 2^128, is for values and their sums. And how
+// many powers of two others may be below it: contributions of theirs, or the squares of these, stay above 2^-126.
 constexpr int LARGEST_EXPONENT = 40, MOST_POWERS = 110, MOST_POWERS_OF_SQUARES = 60;
 
 // Powers of two that leave room in float32 for squares, and for inverses of those.

@@ -67,8 +67,7 @@ class CUDAAccumulators(PlaneAccumulators):
     MemoryError
         The accumulators need more memory than is free on it.
     ValueError
-        What is accumulated can't be deterministic.
-        They are to be added to in single precision.
+        What is accumulated can't be deterministic there, or in single precision.
     """
 
     backend = "cuda"

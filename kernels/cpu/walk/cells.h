@@ -161,9 +161,8 @@ template <class Sink, class Work>
 inline void in_cells(Cells x, Cells y, const Bounds& b, Sink& sink, const Work& work)
 {
     const auto from = [](double bound, Cells cells) { return number<Reals>(bound) - cells; };
-    const BoundsIn<Reals> bounds = {from(b.x0, x), from(b.x1, x),      from(b.y0, y),
-                                    from(b.y1, y), b.smallest,         from(b.frame_x, x),
-                                    from(b.frame_y, y)};
+    const BoundsIn<Reals> bounds = {from(b.x0, x), from(b.x1, x),      from(b.y0, y),     from(b.y1, y),
+                                    b.smallest,    from(b.frame_x, x), from(b.frame_y, y)};
     SinkOfCells<Sink> of_cells = {sink, x, y};
     work(bounds, of_cells);
 }

@@ -494,8 +494,9 @@ __attribute__((noinline)) inline void splat_row_of_pairs(const Exposure& e, cons
 {
     // Whole drops, whatever tile their pixels are in.
     const Bounds bounds = {0.0, static_cast<double>(m.nx - 1), 0.0, static_cast<double>(m.ny - 1)};
-    splat_pairs(*m.pairs, parts, held,
-                [&](auto& sink) { splat_row(e, b, c, corners, {}, r, row, row.weight + PADDING, bounds, around, sink); });
+    splat_pairs(*m.pairs, parts, held, [&](auto& sink) {
+        splat_row(e, b, c, corners, {}, r, row, row.weight + PADDING, bounds, around, sink);
+    });
 }
 
 GPURES_END

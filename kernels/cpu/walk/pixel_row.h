@@ -43,7 +43,8 @@ inline void read_weights(const Exposure& e, int j, int i0, int n, bool timed, Pi
 {
     Real* weight = row.weight + PADDING;
     if (e.weight_map.data) {
-        read_vectors(e.weight_map, j, i0, n, [&](Vector v, int k) { store(scaled(usable_weight(v, e.weight), s), weight + k); });
+        read_vectors(e.weight_map, j, i0, n,
+                     [&](Vector v, int k) { store(scaled(usable_weight(v, e.weight), s), weight + k); });
     } else if (e.variance.data) {
         read_vectors(e.variance, j, i0, n, [&](Vector v, int k) { store(scaled(inverse_variance(v), s), weight + k); });
     } else {

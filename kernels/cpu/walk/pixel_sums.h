@@ -10,7 +10,7 @@ GPURES_BEGIN
 template <class V>
 struct SumsOfPixels {
     const Real* sums;  // of the first
-    int count;           // numbers from one output pixel to the next
+    int count;         // numbers from one output pixel to the next
     const double* units;
 
     V operator()(int k) const
@@ -70,7 +70,7 @@ struct PixelSums : Sums<N> {
     Pixels place(Reals i, Reals j, RealMask used) const
     {
         const Reals index = (j - static_cast<Real>(this->y0)) * static_cast<Real>(SUMS_WIDTH) +
-                             (i - static_cast<Real>(this->x0)) + static_cast<Real>(MARGIN);
+                            (i - static_cast<Real>(this->x0)) + static_cast<Real>(MARGIN);
         Pixels pixels;
         store_integers(select(used, index, Reals{}), pixels.index);
         return pixels;

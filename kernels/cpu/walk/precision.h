@@ -1,6 +1,6 @@
-// The numbers in which drops are splatted and an exposure's sums are kept: doubles, or floats where this is compiled with
-// GPURES_SINGLE. `Real` is one, `Reals` a vector of them, of REALS lanes. Whatever else there is stays in doubles: the
-// pixel map, weights until they are scaled, and what is folded into the mosaic.
+// The numbers in which drops are splatted and an exposure's sums are kept: doubles, or floats where this is compiled
+// with GPURES_SINGLE. `Real` is one, `Reals` a vector of them, of REALS lanes. Whatever else there is stays in doubles:
+// the pixel map, weights until they are scaled, and what is folded into the mosaic.
 #pragma once
 
 #include "simd.h"

@@ -57,7 +57,8 @@ class SharedCorners {
     {
         for (int k = 0; k <= n; k += LANES) {
             const auto corner = [&](const double (*of)[CENTRES_STRIDE]) {
-                return shared_corner(load(of[a] + k), load(of[a] + k + 1), load(of[a + 1] + k), load(of[a + 1] + k + 1));
+                return shared_corner(load(of[a] + k), load(of[a] + k + 1), load(of[a + 1] + k),
+                                     load(of[a + 1] + k + 1));
             };
             row.x.put(corner(c.x), origin.x, k);
             row.y.put(corner(c.y), origin.y, k);

@@ -88,17 +88,15 @@ inline void splat_row(const Exposure& e, const Block& block, const Centres& c, c
     if (e.kernel == SQUARE) return splat_row_square(e, block, c, origin, r, row, weights, b, around, sink);
     const auto product = [&](const auto& profile) {
         splat_row_of_centres(c, origin, r, n, row, weights, b, sink,
-                             [&](const Coordinate& x, const Coordinate& y, Reals weight, const auto& bounds, auto& of_cells) {
-                                 splat_product(profile, x, y, weight, bounds, of_cells);
-                             });
+                             [&](const Coordinate& x, const Coordinate& y, Reals weight, const auto& bounds,
+                                 auto& of_cells) { splat_product(profile, x, y, weight, bounds, of_cells); });
     };
     const double s = e.pixel_scale_ratio;
     switch (e.kernel) {
         case POINT:
             return splat_row_of_centres(c, origin, r, n, row, weights, b, sink,
-                                        [&](const Coordinate& x, const Coordinate& y, Reals weight, const auto& bounds, auto& of_cells) {
-                                            splat_point(x, y, weight, bounds, of_cells);
-                                        });
+                                        [&](const Coordinate& x, const Coordinate& y, Reals weight, const auto& bounds,
+                                            auto& of_cells) { splat_point(x, y, weight, bounds, of_cells); });
         case TURBO:
             return product(Turbo(s, e.pixfrac));
         case GAUSSIAN:

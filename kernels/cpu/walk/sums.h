@@ -31,12 +31,13 @@ struct Sums {
     const double* units;  // see unscaled
     int x0, y0;           // output pixel that the scratch begins with, counted from the walk's origin
     int planes, n;
-    int first_squared;  // of the planes with squared weights, which are the last ones
-    bool flagged;       // whether DQ flags are propagated
+    int first_squared;                // of the planes with squared weights, which are the last ones
+    bool flagged;                     // whether DQ flags are propagated
     bool can_fold_in_floats = false;  // see Scaling
     unsigned long long passed_over = 0;
 
-    Sums(const Scratch& scratch, const double* units, int x0, int y0, int planes, int n, int first_squared, bool flagged)
+    Sums(const Scratch& scratch, const double* units, int x0, int y0, int planes, int n, int first_squared,
+         bool flagged)
         : scratch(scratch),
           units(units),
           x0(x0),

@@ -50,8 +50,8 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
     // What of it there are accumulators for; a drop is cut at the tile's own edges all the same, as in the whole frame.
     const Tile kept = common(tile, {m.x0, m.x1, m.y0, m.y1});
     TileRows<Sink> rows(e, m, tile, kept, sink, own.folded);
-    const Bounds bounds = {tile.x0 - origin.x, tile.x1 - origin.x,    tile.y0 - origin.y, tile.y1 - origin.y,
-                           smallest_of(blocks.scaling), -origin.x, -origin.y};
+    const Bounds bounds = {tile.x0 - origin.x,          tile.x1 - origin.x, tile.y0 - origin.y, tile.y1 - origin.y,
+                           smallest_of(blocks.scaling), -origin.x,          -origin.y};
     const bool border = e.kernel == SQUARE, gather = own.gathered.begin(e);
     for (int k = 0; k < n_chosen; ++k) {
         Block b = blocks.block[chosen[k]];

@@ -75,7 +75,7 @@ void prepare(void* workspace) { new (workspace) Workspace(); }
 
 Walk walk_for_this_isa()
 {
-    return {sizeof(Workspace), prepare,   reach,    walk_tile,         weights,     fill_pixmap,   misses,
+    return {sizeof(Workspace), prepare,   reach,    walk_tile,         weights,      fill_pixmap,   misses,
             largest_drop,      merge_row, blot_row, blot_exposure_row, take_entries, extend_weights};
 }
 
