@@ -256,7 +256,7 @@ def _planes(exposures: int) -> int:
 
 @dataclass
 class Task:
-    """A task: of "add", "merge", and "write", which adds all exposures of a tile or merges its last two parts before."""
+    """A task: of "add", "merge", and "write", which adds all exposures of a tile or merges its parts."""
 
     number: int
     name: str
