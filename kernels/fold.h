@@ -130,10 +130,11 @@ template <class V>
 GPURES_FN bool floats_will_do(V before, V added)
 {
     const V largest = number<V>(LARGEST_IN_FLOATS), smallest = number<V>(SMALLEST_IN_FLOATS);
-    const auto but_zero = [](V v) { return magnitude(select(v == V{}, number<V>(1.0), v)); };
+    const V one = number<V>(1.0), total = before + added;
     // (NaN would not.)
     return all_at_least(largest, magnitude(before)) & all_at_least(largest, magnitude(added)) &
-           all_at_least(but_zero(added), smallest) & all_at_least(but_zero(before + added), smallest);
+           all_at_least(magnitude(select(added == V{}, one, added)), smallest) &
+           all_at_least(magnitude(select(total == V{}, one, total)), smallest);
 }
 
 // The bits of a sum of weights beyond float32, and what they stand for. Those of a NaN that arithmetic makes are no

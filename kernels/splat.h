@@ -146,23 +146,6 @@ GPURES_FN void splat_square(const Quad<V>& q, V weight, const BoundsIn<N>& bound
     }
 }
 
-template <class V, class Coordinate, class N, class Sink>
-GPURES_FN void splat_point(const Coordinate& x, const Coordinate& y, V weight, const BoundsIn<N>& bounds, Sink& sink)
-{
-    const V zero = V{};
-    const auto pixel = [](auto c) { return nearest(c); };
-    const V i = exactly(x, pixel), j = exactly(y, pixel);
-    V dow = select(i >= number<V>(bounds.x0), weight, zero);
-    dow = select(i <= number<V>(bounds.x1), dow, zero);
-    dow = select(j >= number<V>(bounds.y0), dow, zero);
-    dow = contribution(select(j <= number<V>(bounds.y1), dow, zero), number<V>(bounds.smallest));
-    sink.add(sink.place(i, j, magnitude(dow) > zero), 0, 0, dow);
-}
-
-// Factors along x are computed for this many columns at a time and used for every row: few enough to stay in
-// registers on a GPU, and as many as most drops have.
-constexpr int COLUMNS_AT_ONCE = 8;
-
 // What a drop contributes where it meets no bounds, but for contributions that are none.
 template <class V, class Profile>
 GPURES_FN V whole_product(const Profile& profile, V x, V y, V weight)
@@ -202,6 +185,37 @@ GPURES_FN V exactly(V x, V i, const Function& of)
     return of(x, i);
 }
 
+// Such functions: the first and the last pixel that a profile's drop may reach, and the pixel that holds a coordinate.
+template <class Profile>
+struct FirstPixel {
+    const Profile& profile;
+
+    template <class C>
+    GPURES_FN C operator()(C x) const
+    {
+        return profile.first(x);
+    }
+};
+
+template <class Profile>
+struct LastPixel {
+    const Profile& profile;
+
+    template <class C>
+    GPURES_FN C operator()(C x) const
+    {
+        return profile.last(x);
+    }
+};
+
+struct PixelAt {
+    template <class C>
+    GPURES_FN C operator()(C x) const
+    {
+        return nearest(x);
+    }
+};
+
 // The factor of a profile for the output pixel i.
 template <class V, class Profile, class Coordinate>
 GPURES_FN V factor_of(const Profile& profile, const Coordinate& x, V i)
@@ -213,13 +227,30 @@ GPURES_FN V factor_of(const Profile& profile, const Coordinate& x, V i)
     }
 }
 
+template <class V, class Coordinate, class N, class Sink>
+GPURES_FN void splat_point(const Coordinate& x, const Coordinate& y, V weight, const BoundsIn<N>& bounds, Sink& sink)
+{
+    const V zero = V{};
+    const PixelAt pixel = {};
+    const V i = exactly(x, pixel), j = exactly(y, pixel);
+    V dow = select(i >= number<V>(bounds.x0), weight, zero);
+    dow = select(i <= number<V>(bounds.x1), dow, zero);
+    dow = select(j >= number<V>(bounds.y0), dow, zero);
+    dow = contribution(select(j <= number<V>(bounds.y1), dow, zero), number<V>(bounds.smallest));
+    sink.add(sink.place(i, j, magnitude(dow) > zero), 0, 0, dow);
+}
+
+// Factors along x are computed for this many columns at a time and used for every row: few enough to stay in
+// registers on a GPU, and as many as most drops have.
+constexpr int COLUMNS_AT_ONCE = 8;
+
 template <class V, class Profile, class Coordinate, class N, class Sink>
 GPURES_FN void splat_product(const Profile& profile, const Coordinate& x, const Coordinate& y, V weight,
                              const BoundsIn<N>& bounds, Sink& sink)
 {
     const V zero = V{}, one = number<V>(1.0), smallest = number<V>(bounds.smallest);
-    const auto first = [&](auto c) { return profile.first(c); };
-    const auto last = [&](auto c) { return profile.last(c); };
+    const FirstPixel<Profile> first = {profile};
+    const LastPixel<Profile> last = {profile};
     weight = select(magnitude(near(x)) + magnitude(near(y)) < number<V>(FARTHEST), weight, zero);
     const V i0 = greatest(exactly(x, first), number<V>(bounds.x0));
     const V j0 = greatest(exactly(y, first), number<V>(bounds.y0));

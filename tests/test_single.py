@@ -147,7 +147,7 @@ def test_scale(of_weights, of_values, propagates):
 
 
 def test_what_needs_doubles_has_them():
-    """Weights of an exposure that differ too much for float32, and drops too small, are as in double."""
+    """Weights of an exposure that differ too much, and drops that are too small, are as in double to the last bit."""
     rng = np.random.default_rng(6)
     shape = (20, 20)
     variance = rng.uniform(0.5, 2.0, shape)

@@ -30,7 +30,7 @@ PER_EXPOSURE = 4.0
 GEOMETRY = 32.0
 
 #: The same in single precision, in eps of float32 and of the drop's extent in output pixels, but at least of one:
-#: coordinates are counted from an output pixel near by. Shares of less than 2.5e-7 of a drop, taken for rounding, add 2
+#: coordinates are counted from an output pixel near by. Shares below 2.5e-7 of a drop, taken for rounding, add 2.
 SINGLE_GEOMETRY = 8.0
 
 #: Roundings of a contribution in single precision that are no matter of place: of weight and value, of a factor or a
