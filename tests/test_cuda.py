@@ -280,6 +280,59 @@ def test_an_array_that_serves_twice_goes_up_once(host_cuda, monkeypatch):
     assert sum(copied) == sum(plane.nbytes for plane in planes) + exposure.pixmap.full.nbytes
 
 
+def test_one_number_goes_up_once(host_cuda, monkeypatch):
+    """Of an array that has the same number everywhere, as `numpy.broadcast_to` makes it, that goes up; and counts."""
+    copied = []
+    copy = host_cuda.cuda.runtime.memcpyAsync
+    monkeypatch.setattr(host_cuda.cuda.runtime, "memcpyAsync", lambda *a: (copied.append(a[2]), copy(*a)))
+    shape = (30, 34)
+    model = scenes.dithered_models(shape, 1)[0]
+    same = {"var_rnoise": np.float32(0.5), "var_flat": np.array(2.0, ">f8"), "var_poisson": np.int16(3)}
+    sizes, images = [], []
+    for dense in (False, True):
+        for name, value in same.items():
+            array = np.broadcast_to(value, shape)
+            model[name] = array.copy() if dense else array
+        copied.clear()
+        resample = gpures.Resample({"wcs": scenes.frame_around(shape)}, backend="cuda", compute_err="from_var")
+        resample.add_model(model)
+        sizes.append(sum(copied))
+        resample.finalize()
+        images.append(resample.output_model)
+    assert sizes[1] - sizes[0] == (shape[0] * shape[1] - 1) * (4 + 8 + 2)
+    for name in ("data", "wht", "err", *same):
+        np.testing.assert_array_equal(images[0][name], images[1][name], name)
+
+
+@pytest.mark.parametrize("options", [{}, {"fillval": -3.0, "covariance": 1}], ids=str)
+@pytest.mark.parametrize("at", [(-11.0, -9.0), (70.0, 60.0), (30.0, 20.0)], ids=str)
+def test_what_is_empty_does_not_come_down(host_cuda, monkeypatch, options, at):
+    """Of images, what exposures have touched; the rest is made here, whatever it is."""
+    came, get = [], HostArray.get
+    monkeypatch.setattr(HostArray, "get", lambda array: (came.append(array.nbytes), get(array))[1])
+    shape = (30, 34)
+    settings = {"compute_err": "from_var", "propagate_dq": True, "enable_exptime_map": True, "fillval": "NaN"} | options
+    frame = scenes.frame_around(shape, margin=60)
+    models = [scenes.model_of(scenes.imaging_wcs(shape, shift=(at[0] - 10 * k, at[1])), shape, k) for k in range(2)]
+    made = [gpures.Resample({"wcs": frame}, backend=name, **settings) for name in ("cuda", "cpu")]
+    for resample in made:
+        resample.add_models(models)
+    names = ("data", "wht", "con", "dq", "exptime_map")
+    came.clear()
+    images = [{name: resample.output_model[name] for name in names} for resample in made]
+    window = made[0]._accumulators.touched
+    pixels = (window.xmax - window.xmin + 1) * (window.ymax - window.ymin + 1)
+    assert 0 < pixels < 0.3 * frame.array_shape[0] * frame.array_shape[1]
+    assert sum(came) <= 4 * 5 * pixels + 100
+    for resample, image in zip(made, images, strict=True):
+        resample.finalize()
+        image |= {n: np.asarray(x) for n, x in resample.output_model.items() if isinstance(x, np.ndarray)}
+    # Where drops but graze a pixel, a covariance has as few digits as they share with it.
+    covariances = [image.pop("covariance", np.zeros(1)) for image in images]
+    np.testing.assert_allclose(*covariances, rtol=1e-2, atol=1e-12)
+    assert_same_images(*images)
+
+
 def on_device(cuda, model):
     """A model with its arrays on the device."""
     return {key: cuda.array(value) if isinstance(value, np.ndarray) else value for key, value in model.items()}
