@@ -295,7 +295,7 @@ def test_other_noise_in_tiles(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 101, 100])
-def test_medians(count):
+def test_medians_of_parts(count):
     """That of parts is numpy's, to the last bit."""
     rng = np.random.default_rng(count)
     image = np.concatenate([rng.normal(0, 1e3, count), np.full(7, np.nan)]).astype(np.float32)
