@@ -16,6 +16,8 @@ from gpures.backend import cpu
 from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import make_accumulators
 from gpures.bench import memory
+from gpures.box import Box
+from gpures.mosaicking.reach import filled_rows
 
 # Adds exposures while the address space may grow by less and less; prints for each limit what came of it. What is
 # started or imported on the way is there before, so that the limit meets the exposure; the first one has been added. A
@@ -307,3 +309,34 @@ def test_finishing_takes_no_memory_for_what_is_untouched():
     size, _ = memory.above(finish)
     rows = 5 * 4 * 6000 * 800  # bytes of the rows that exposures are in
     assert size < 1.5 * rows < 0.25 * (5 * 4 * 6000**2)
+
+
+def test_rows_that_are_expected(small_pages):
+    """Large pieces of memory for rows that will be filled make no other images."""
+    layout = noise_layout(np.nan)
+    expected, _ = finished(layout)
+    asked = []
+
+    def rows():
+        asked.append(1)
+        return [(0, 7), (850, FRAME[0])]
+
+    accumulators = make_accumulators("cpu", layout)
+    accumulators.expect(rows)
+    assert asked
+    for exposure in placed_exposures():
+        accumulators.add(exposure)
+    for name, image in accumulators.images().items():
+        assert image.tobytes() == expected[name].tobytes()
+
+
+def test_rows_that_exposures_fill():
+    """Bands of a frame most of which exposures lie in; none where they leave most of each row."""
+    shape = (1000, 2000)
+    across = [Box(x, x + 499, 100, 699) for x in (0, 500, 1000)]
+    ((first, end),) = filled_rows(across, shape)
+    assert abs(first - 100) < 20
+    assert abs(end - 700) < 20
+    assert filled_rows(across[:2], shape) == []
+    assert filled_rows([Box.whole(shape)], shape) == [(0, 1000)]
+    assert filled_rows([], shape) == []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -469,6 +469,15 @@ class Accumulators(ABC):
         there, (x0, y0) = self.layout.part, self.layout.first
         parts = [(x, y, part.common(there).moved(-x0, -y0)) for x, y, part in copies]
         return [each for each in parts if not each[2].is_empty], whole
+
+    def expect(self, rows: Callable[[], Sequence[tuple[int, int]]]) -> None:  # noqa: B027  (most need not know)
+        """Be told of rows most of whose pixels exposures will touch, before the first of them: a matter of speed.
+
+        Parameters
+        ----------
+        rows : callable
+            Gives the first and the last row but one of each piece, if anybody wants to know.
+        """
 
     def window_of(self, exposure: Exposure, copies: list | None = None) -> Box:
         """Part of the accumulators that an exposure may contribute to; xmin > xmax where there is none."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import mmap
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -43,10 +45,28 @@ def _zeros(shape: tuple[int, ...], dtype: DTypeLike, advice: str = "MADV_NOHUGEP
     return np.frombuffer(pages, dtype).reshape(shape)
 
 
-def _has_own_pages(array: np.ndarray) -> bool:
-    """Whether `_zeros` has made an array of pages."""
+def _pages_of(array: np.ndarray) -> _Pages | None:
+    """Pages that `_zeros` has made an array of; None where it has not."""
     buffer = getattr(array.base, "base", None)  # below the array that has no shape yet
-    return isinstance(getattr(buffer, "obj", buffer), _Pages)
+    pages = getattr(buffer, "obj", buffer)
+    return pages if isinstance(pages, _Pages) else None
+
+
+def _has_own_pages(array: np.ndarray) -> bool:
+    return _pages_of(array) is not None
+
+
+def _enlarge_pages(array: np.ndarray, rows: Iterable[tuple[int, int]]) -> None:
+    """Have memory of some rows of an array come in large pieces; of one that has pages of its own."""
+    pages = _pages_of(array)
+    if pages is None or array.ndim < 2 or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return
+    *_, ny, nx = array.shape
+    of_row = nx * array.itemsize
+    for plane, (first, end) in itertools.product(range(math.prod(array.shape[:-2])), rows):
+        start = (plane * ny + first) * of_row
+        begin = start - start % mmap.PAGESIZE
+        pages.madvise(mmap.MADV_HUGEPAGE, begin, start + (end - first) * of_row - begin)
 
 
 class CPUAccumulators(PlaneAccumulators):
@@ -56,6 +76,14 @@ class CPUAccumulators(PlaneAccumulators):
 
     def _zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
         return _zeros(shape, dtype)
+
+    def expect(self, rows: Callable[[], Sequence[tuple[int, int]]]) -> None:  # noqa: D102
+        # In a context of several planes each exposure touches one.
+        arrays = [array for name, array in self._held().items() if name != self.context_name or len(array) == 1]
+        if any(map(_has_own_pages, arrays)):
+            expected = rows()
+            for array in arrays:
+                _enlarge_pages(array, expected)
 
     def _address(self, array: np.ndarray) -> int:
         return array.ctypes.data

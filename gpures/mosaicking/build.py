@@ -24,6 +24,7 @@ from gpures.mosaicking.headers import keywords_of
 from gpures.mosaicking.history import history_of
 from gpures.mosaicking.made import Mosaic
 from gpures.mosaicking.plan import Plan, nothing_left
+from gpures.mosaicking.reach import boxes, filled_rows
 from gpures.mosaicking.stores import Store, opened_store, write_tile
 from gpures.mosaicking.stream import Stream
 from gpures.mosaicking.tiled import Tiled
@@ -207,6 +208,9 @@ def _begun(plan: Plan, resampler: type[Resample]) -> Resample:
     begun = plan.begun
     count = (plan.total or 0) + (0 if begun is None else len(begun.records))
     resample = resampler(plan.output_wcs, n_input_models=count or None, **plan.options.chosen())
+    resample._accumulators.expect(
+        lambda: filled_rows(boxes(plan.footprints, plan.output_wcs["wcs"], plan.shape), plan.shape)
+    )
     if begun is not None:
         with stage("reading files"):
             images: Any = read_mosaic(begun.path)

@@ -13,7 +13,7 @@ from gpures.wcs.footprint import Footprint
 from gpures.wcs.sphere import angles, separation, vectors
 from gpures.wcs.transforms import pixel_to_world, world_to_pixel
 
-__all__ = ["all_beside", "boxes", "reaching"]
+__all__ = ["all_beside", "boxes", "filled_rows", "reaching"]
 
 # Degrees by which a position may miss itself on its way to an output pixel and back. A tangent plane, for one, has the
 # opposite half of the sky in the same pixels.
@@ -21,6 +21,9 @@ RETURNS = 1e-3
 
 # Points per axis of a frame, where an exposure is looked for the other way.
 POINTS = 9
+
+# Cells along either axis in which the filled part of a frame is told, and the part of a row of them that counts as all.
+CELLS, FILLED = 64, 0.6
 
 # A drop's reach from its pixel's middle, input pixels, rounded up (Lanczos of order 3).
 REACH = 4.0
@@ -87,6 +90,28 @@ def boxes(footprints: Sequence[Footprint], wcs: Any, shape: tuple[int, int]) -> 
         else:
             found.append(frame)
     return found
+
+
+def filled_rows(found: Sequence[Box], shape: tuple[int, int]) -> list[tuple[int, int]]:
+    """Rows of a frame, the first and the last but one of each piece, most of which exposures lie in.
+
+    Parameters
+    ----------
+    found : sequence of Box
+        Where they lie: see `boxes`.
+    shape : (int, int)
+        Shape (Ny, Nx) of the frame.
+    """
+    edges_y, edges_x = (np.linspace(0, n, min(n, CELLS) + 1).astype(int) for n in shape)
+    cells = np.zeros((len(edges_y) - 1, len(edges_x) - 1), bool)
+    for box in found:
+        rows, columns = (
+            slice(*np.searchsorted(edges, (first, end)))
+            for edges, first, end in ((edges_y, box.ymin, box.ymax + 1), (edges_x, box.xmin, box.xmax + 1))
+        )
+        cells[rows, columns] = True
+    full = np.flatnonzero(np.diff(np.concatenate([[0], cells.mean(1) >= FILLED, [0]]).astype(int)))
+    return [(int(edges_y[first]), int(edges_y[end])) for first, end in full.reshape(-1, 2)]
 
 
 def all_beside(footprints: Sequence[Footprint], wcs: Any, shape: tuple[int, int]) -> str:

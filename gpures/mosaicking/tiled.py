@@ -118,6 +118,7 @@ class TileByTile(Resample):
         self._drop_accumulators()
         layout, options = self._layout(max(1, len(numbers))), self._options
         self._accumulators = make_accumulators(self._backend, layout, options.device, options.to_host)
+        self._accumulators.expect(lambda: [(0, layout.shape[0])])  # it has the memory for all of it
 
     def add(self, number: int, model: Mapping[str, Any], pixmap: PixelMap | None) -> None:
         """Add an exposure, of this number in the mosaic, to the tile."""
