@@ -51,7 +51,7 @@ class GatheredBlock {
     // Room for eight images of four bytes a pixel; others are read where they are.
     static constexpr long ROOM = 8L * BLOCK_WIDTH * BLOCK_HEIGHT * 4;
 
-    static long size_of(long stride) { return stride < 0 ? -stride : stride; }
+    static long long size_of(long long stride) { return stride < 0 ? -stride : stride; }
     static bool is_across(const View& v) { return v.data && size_of(v.column_stride) > size_of(v.row_stride); }
 
     static int bytes_of(int type)
