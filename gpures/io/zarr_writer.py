@@ -234,10 +234,12 @@ class ZarrMosaic:
 
         Parameters
         ----------
-        name, box
-            As there.
+        name : str
+            Image, such as "con".
         plane : int
             Number of the plane, from 0.
+        box : Box or (int, int, int, int)
+            As there.
         array : ndarray (ny, nx)
             Pixels.
 
