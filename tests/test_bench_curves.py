@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -23,7 +24,9 @@ def report():
     """Measured in this process, where else there are others."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(curves, "in_child", lambda function, *arguments: function(*arguments))
-        return json.loads(json.dumps(quietly(TINY, [bench.CURVES])))
+        made = json.loads(json.dumps(quietly(TINY, [bench.CURVES])))
+    logging.disable(logging.NOTSET)  # which a child ends with
+    return made
 
 
 def points(report, curve):

@@ -50,7 +50,7 @@ def assert_near_truth(got, truth, precision, exposures):
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("psr", [0.5, 1.0])
 @pytest.mark.parametrize(("kernel", "pixfrac"), [drop for drop in test_kernels.DROPS if drop[1] == 1.0])
-def test_definition(kernel, pixfrac, psr, dtype):
+def test_single_against_the_definition(kernel, pixfrac, psr, dtype):
     """Every kernel: data, weight, error, variances, context and DQ, within bounds of float32."""
     exposures, side, truth = test_kernels.scene(kernel, pixfrac, psr, False, "ivm")
     frame = test_kernels.frame_of(side, kernel, dtype, single=True)
@@ -60,7 +60,7 @@ def test_definition(kernel, pixfrac, psr, dtype):
 
 @pytest.mark.parametrize("isa", SETS)
 @pytest.mark.parametrize("kind", ["map", "constant"])
-def test_definition_by_other_weights(monkeypatch, isa, kind):
+def test_single_by_other_weights(monkeypatch, isa, kind):
     """Weights of a map and of a number, by each instruction set."""
     monkeypatch.setenv("GPURES_ISA", isa)
     exposures, side, truth = test_kernels.scene("square", 0.7, 1.0, True, kind)
@@ -77,7 +77,7 @@ def smooth(rng, shape=(90, 110), **settings):
 @pytest.mark.parametrize("isa", SETS)
 @pytest.mark.parametrize("pixfrac", [1.0, 0.7])
 @pytest.mark.parametrize("angle", [0.0, 1.0, 20.0])
-def test_weights(monkeypatch, angle, pixfrac, isa):
+def test_single_weights(monkeypatch, angle, pixfrac, isa):
     """At the input's scale weights are good to 8e-7, 99 % of them to 4e-7; the data to as much of the values."""
     monkeypatch.setenv("GPURES_ISA", isa)
     given = smooth(np.random.default_rng(3))
@@ -117,7 +117,7 @@ def test_place_in_a_large_frame():
 @pytest.mark.parametrize("propagates", [False, True])
 @pytest.mark.parametrize("of_values", [1e-12, 1.0, 1e10])
 @pytest.mark.parametrize("of_weights", [1e-30, 1.0, 1e30])
-def test_scale(of_weights, of_values, propagates):
+def test_single_scales(of_weights, of_values, propagates):
     """Weights and values of any size: the same to rounding, in their units."""
     rng = np.random.default_rng(5)
     shape = (40, 50)
@@ -239,7 +239,7 @@ def images(resample):
     return resample.output_model
 
 
-def test_of_a_mosaic(tmp_path):
+def test_single_of_a_mosaic(tmp_path):
     """It is told of, saved, copied, and goes on in it."""
     given = models(4)
     whole, going = made(given), made(given[:2])
@@ -255,7 +255,7 @@ def test_of_a_mosaic(tmp_path):
     assert (whole.output_model["data"] != images(made(given, precision="double"))["data"]).any()
 
 
-def test_merged(tmp_path):
+def test_single_merged(tmp_path):
     """Parts in single precision are one; those of another precision are refused."""
     given = models(4)
     one, other = made(given[:2]), made(given[2:])
@@ -276,7 +276,7 @@ def test_with_covariances():
 
 
 @pytest.mark.parametrize("backend", ["drizzle", "cuda"])
-def test_refused(host_cuda, backend):
+def test_single_refused(host_cuda, backend):
     """By a backend that has it not, before anything is added."""
     with pytest.raises(ValueError, match="precision='single'"):
         made([], backend=backend)

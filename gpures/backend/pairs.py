@@ -83,7 +83,8 @@ def too_short(longest: int, reach: int) -> str:
     """
     return (
         f"Covariances go to lags of {longest}, and drops fall on pixels that are {reach} apart: pairs beyond "
-        f"{longest} count as independent, which makes errors of sums too small."
+        f"{longest} count as independent, which makes errors of sums too small. Ask for covariance=True, or for longer "
+        "lags."
     )
 
 

@@ -84,7 +84,7 @@ class Hooks:
         kernel = self._accumulators.kernel_of(exposure)
         self._reach_of_pairs = max(before, usual_drop(exposure, kernel, self._output_array_shape))
         if before <= given < self._reach_of_pairs:
-            log.warning("%s Ask for covariance=True, or for longer lags.", too_short(given, self._reach_of_pairs))
+            log.warning(too_short(given, self._reach_of_pairs))
 
     def _is_overridden(self, name: str) -> bool:
         return getattr(getattr(self, name), "__func__", None) is not getattr(Hooks, name)

@@ -89,55 +89,14 @@ Tile part_of(const Mosaic& m) { return {m.x0, m.x1, m.y0, m.y1}; }
 
 bool is_empty(const Tile& t) { return t.x0 > t.x1 || t.y0 > t.y1; }
 
-// Blocks that are sure to miss the accumulators, as the coefficients of a spline tell.
-class Misses {
-  public:
-    Misses(const Exposure& e, const Mosaic& m) : e_(e), m_(m)
-    {
-        if (!e.pixmap.full) range_.emplace(e);
-    }
-
-    bool has(const Block& b) const
-    {
-        const Pixmap& p = e_.pixmap;
-        // What continues a map beyond its edge lies in no such range.
-        if (!range_ || b.x0 <= p.x0 || b.x1 >= p.x1 || b.y0 <= p.y0 || b.y1 >= p.y1) return false;
-        const Block around = {b.x0 - 1, b.x1 + 1, b.y0 - 1, b.y1 + 1};
-        const std::vector<Copy> copies = copies_of(p, range_->reach(around), m_.nx, m_.ny);
-        return std::all_of(copies.begin(), copies.end(),
-                           [&](const Copy& c) { return is_empty(common(c.part, part_of(m_))); });
-    }
-
-  private:
-    const Exposure& e_;
-    const Mosaic& m_;
-    std::optional<SplineRange> range_;
-};
-
-// The pixel in the middle of a block and those next to it, of which orientation_of() makes what it makes of the block.
-Block middle_of(const Block& b)
-{
-    const int x = b.x0 + (b.x1 - b.x0) / 2, y = b.y0 + (b.y1 - b.y0) / 2;
-    return {x, std::min(x + 1, b.x1), y, std::min(y + 1, b.y1)};
-}
-
-Reaches reaches_of(const Exposure& e, const Mosaic& m, const Walk& walk, int threads, PhaseTimes& times)
+Reaches reaches_of(const Exposure& e, const Walk& walk, int threads, PhaseTimes& times)
 {
     Reaches found(blocks_of(e.x0, e.x1, e.y0, e.y1));
-    const Misses misses(e, m);
     over_threads(threads, found.count(), [&] {
         return [&, own = OwnMemory(walk)](int k) mutable {
             void* const workspace = own.workspace();
             times.spend_on([&](Stopwatch* watch) {
-                Block& block = found.blocks[k];
-                if (misses.has(block)) {
-                    Block middle = middle_of(block);
-                    found.turns[k] = walk.reach(e, middle, found.rows_of(k), workspace, watch);
-                    std::fill_n(found.rows_of(k), BLOCK_HEIGHT, NOWHERE);
-                    block.whole = true;
-                } else {
-                    found.turns[k] = walk.reach(e, block, found.rows_of(k), workspace, watch);
-                }
+                found.turns[k] = walk.reach(e, found.blocks[k], found.rows_of(k), workspace, watch);
             });
         };
     });
@@ -263,12 +222,12 @@ Tile add(const Exposure& given, const Mosaic& mosaic, int threads, double* secon
     Exposure scaled = given;
     Scaling scaling;
     const Walk of_tiles = scale_for_floats(scaled, mosaic, walk, threads, scaling) ? choose_single_walk() : walk;
-    Reaches reaches = reaches_of(scaled, mosaic, walk, threads, times);
+    Reaches reaches = reaches_of(scaled, walk, threads, times);
     std::optional<TurnedExposure> turned;
     const Turn turn = reaches.turn();
     if (is_worth_turning(scaled, turn) && reaches.all_whole()) {
         turned.emplace(scaled, mosaic.pairs, turn);
-        reaches = reaches_of(turned->exposure(), mosaic, walk, threads, times);
+        reaches = reaches_of(turned->exposure(), walk, threads, times);
     }
     const Exposure& e = turned ? turned->exposure() : scaled;
     Mosaic m = mosaic;
