@@ -322,6 +322,7 @@ def accelerated() -> None:
         options.drop,
         options.averages_err,
         options.propagates,
+        options.is_single,
         options.arrays(("var_flat",)),
     )
     print(used["drizzle.resample.blot_image"], original(print))
