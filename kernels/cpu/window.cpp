@@ -71,42 +71,27 @@ int spline_support(const double* factors, long long n)
     return 1;
 }
 
-// All of a spline, but for what continues it.
+// A spline lies within the range of its coefficients, as B-splines are positive and add up to one.
 Reach reach_of_spline(const Exposure& e)
 {
-    const Pixmap& m = e.pixmap;
-    const Block all = {std::max(e.x0 - 1, m.x0), std::min(e.x1 + 1, m.x1), std::max(e.y0 - 1, m.y0),
-                       std::min(e.y1 + 1, m.y1)};
-    if (all.x0 > all.x1 || all.y0 > all.y1) return NOWHERE;
-    return SplineRange(e).reach(all);
-}
-
-}  // namespace
-
-SplineRange::SplineRange(const Exposure& e)
-    : e_(e),
-      across_(spline_support(e.pixmap.column_factors, e.nx)),
-      up_(spline_support(e.pixmap.row_factors, e.ny)),
-      margin_(baseline::reach_of_drop(e.kernel, e.pixel_scale_ratio, e.pixfrac))
-{
-}
-
-Reach SplineRange::reach(const Block& b) const
-{
-    const Pixmap& m = e_.pixmap;
-    // They go up along an axis, or down where an image is mirrored.
-    const auto [row, last_row] = std::minmax(m.first_row[b.y0], m.first_row[b.y1]);
-    const auto [column, last_column] = std::minmax(m.first_column[b.x0], m.first_column[b.x1]);
     Reach r = NOWHERE;
-    for (int j = row; j < last_row + up_; ++j) {
-        for (int i = column; i < last_column + across_; ++i) {
+    const Pixmap& m = e.pixmap;
+    const int x0 = std::max(e.x0 - 1, m.x0), x1 = std::min(e.x1 + 1, m.x1);
+    const int y0 = std::max(e.y0 - 1, m.y0), y1 = std::min(e.y1 + 1, m.y1);
+    if (x0 > x1 || y0 > y1) return r;
+    const int across = spline_support(m.column_factors, e.nx), up = spline_support(m.row_factors, e.ny);
+    for (int j = m.first_row[y0]; j < m.first_row[y1] + up; ++j) {
+        for (int i = m.first_column[x0]; i < m.first_column[x1] + across; ++i) {
             const double x = m.coefficients_x[j * m.coefficients_per_row + i];
             const double y = m.coefficients_y[j * m.coefficients_per_row + i];
             r = around_both({x, x, y, y}, r);
         }
     }
-    return with_margin(r, margin_);
+    const double margin = baseline::reach_of_drop(e.kernel, e.pixel_scale_ratio, e.pixfrac);
+    return with_margin(r, margin);
 }
+
+}  // namespace
 
 std::vector<Copy> copies(const Exposure& e, long long nx, long long ny, int threads, bool& whole)
 {

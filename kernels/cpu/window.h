@@ -28,19 +28,4 @@ std::vector<Copy> copies_of(const Pixmap& m, const Reach& r, long long nx, long 
 // in the output.
 std::vector<Copy> copies(const Exposure& exposure, long long nx, long long ny, int threads, bool& whole);
 
-// Where a spline puts pixels, by its coefficients: it lies within their range, as B-splines are positive and add up to
-// one.
-class SplineRange {
-  public:
-    explicit SplineRange(const Exposure& e);
-
-    // What drops of a block may touch, all of whose centres the spline gives, and those of the pixels around it.
-    Reach reach(const Block& b) const;
-
-  private:
-    const Exposure& e_;
-    const int across_, up_;  // coefficients that a pixel has along either axis
-    const double margin_;
-};
-
 }  // namespace gpures
