@@ -197,7 +197,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
     precision : {"double", "single"}, optional
         In what drops, and the sums of an exposure over the output pixels, are computed. "single", float32: coordinates
         are float64 until an output pixel near by is subtracted, and what is accumulated has ``accumulator_dtype``. A
-        weight is then good to some 5e-7 instead of float32's 6e-8 (:ref:`single-precision`), and a pass over an
+        weight is then good to 8e-7 instead of float32's 6e-8 (:ref:`single-precision`), and a pass over an
         exposure is faster. Where float32 would not do (weights of one exposure that differ by more than 1e33, drops of
         less than 1/256 or more than 16 output pixels, covariances) it is float64 all the same. On the CPU alone.
 
