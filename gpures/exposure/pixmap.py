@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,22 @@ from gpures import _cpu
 from gpures.arguments.values import checked_number, checked_order, checked_shape
 from gpures.box import Box
 from gpures.exposure.pieces import Pieces, piecewise_spline
+from gpures.exposure.polynomial import NODES, TIMES_BETTER, Polynomial, between, spline_factors, spline_knots
 from gpures.exposure.structs import EXPOSURE, Place, in_memory
 from gpures.exposure.whole_move import SUPPORT, move_spline, whole_move
 from gpures.machine.threads import thread_count
 from gpures.wcs import seams
 from gpures.wcs.kinks import Kinks
 from gpures.wcs.seams import PixelToPixel
-from gpures.wcs.transforms import Transform, bounding_box, checked_wcs, pixel_to_world, pixels_within, world_to_pixel
+from gpures.wcs.transforms import (
+    Transform,
+    bounding_box,
+    checked_wcs,
+    pixel_to_world,
+    pixels_within,
+    plain_pair,
+    world_to_pixel,
+)
 
 __all__ = ["PixelMap", "calc_pixmap", "exposure_record"]
 
@@ -250,7 +260,10 @@ def calc_pixmap(
             pixmap = _spline_map(at_many, shape, window, points, order, tolerance=None)
         elif tolerance > 0 and forward.is_smooth and backward.is_smooth:
             affordable = [n for n in (SMALL_GRID, *GRIDS) if n * n * PIXELS_PER_GRID_POINT <= width * height]
-            for n in affordable[1:] or affordable:
+            grids = affordable[1:] or affordable
+            if grids and not any(period):
+                pixmap = _polynomial_map(pixel_to_pixel, shape, window, grids, tolerance)
+            for n in grids if pixmap is None else ():
                 pixmap = _spline_map(pixel_to_pixel, shape, window, [n, n], 3, tolerance)
                 if pixmap is not None:
                     break
@@ -332,7 +345,7 @@ def _over_threads(
     """Call ``work(pixel_to_pixel, start)`` for each of the starts, over threads, with transforms of their own."""
 
     def work_on(own: tuple[Transform, Transform], own_starts: range) -> None:
-        pixel_to_pixel = _composition(*_plain(*own, window))
+        pixel_to_pixel = _composition(*plain_pair(*own, window))
         for start in own_starts:
             work(pixel_to_pixel, start)
 
@@ -362,15 +375,6 @@ def _at_many(forward: Transform, backward: Transform, window: Box) -> PixelToPix
         return places[0], places[1]
 
     return pixel_to_pixel
-
-
-def _plain(forward: Transform, backward: Transform, window: Box) -> tuple[Transform, Transform]:
-    """The same transforms for many pixels."""
-    x0, x1, y0, y1 = window
-    pixels = [axis.ravel() for axis in np.meshgrid(np.linspace(x0, x1, 5), np.linspace(y0, y1, 5))]
-    with np.errstate(all="ignore"):
-        faster = forward.plain(*pixels)
-        return faster, backward.plain(*faster(*pixels))
 
 
 def _unless_moved(pixmap: PixelMap, window: Box, tolerance: float) -> PixelMap:
@@ -406,7 +410,7 @@ def _spline_map(
     x0, x1, y0, y1 = window
     x, y = np.linspace(x0, x1, points[0]), np.linspace(y0, y1, points[1])
     at_x, at_y = (grid.ravel() for grid in np.meshgrid(x, y))
-    check_x, check_y = (at_x[:0], at_y[:0]) if tolerance is None else _between(x, y)
+    check_x, check_y = (at_x[:0], at_y[:0]) if tolerance is None else between(x, y)
     # One call for both: most of its cost does not depend on the number of points.
     values = pixel_to_pixel(np.concatenate([at_x, check_x]), np.concatenate([at_y, check_y]))
     if not all(np.all(np.isfinite(v)) for v in values):
@@ -429,25 +433,55 @@ def _spline_map(
             log.debug("A %d x %d pixel map grid is good to %.1e, not to %.1e.", *points, worst, tolerance)
             return None
 
-    knots_y, knots_x, coefficients_x = splines[0].tck
-    coefficients_y = splines[1].tck[2]
+    knots_y, knots_x, _ = splines[0].tck
     n_y, n_x = len(knots_y) - order_y - 1, len(knots_x) - order_x - 1
-    first_row, row_factors = _factors(knots_y, order_y, np.arange(shape[0]), y0, y1)
-    first_column, column_factors = _factors(knots_x, order_x, np.arange(shape[1]), x0, x1)
-    # A spline of a lower order than 3 reads (with factors of 0) beyond its last coefficient.
-    pad = ((0, SUPPORT), (0, SUPPORT))
-    return PixelMap(
+    return _map_of_spline(
         shape,
-        spline={
-            "coefficients_x": np.pad(coefficients_x.reshape(n_y, n_x), pad),
-            "coefficients_y": np.pad(coefficients_y.reshape(n_y, n_x), pad),
-            "first_row": first_row,
-            "first_column": first_column,
-            "row_factors": row_factors,
-            "column_factors": column_factors,
-        },
-        window=window,
+        window,
+        [spline.tck[2].reshape(n_y, n_x) for spline in splines],
+        _factors(knots_y, order_y, np.arange(shape[0]), y0, y1),
+        _factors(knots_x, order_x, np.arange(shape[1]), x0, x1),
     )
+
+
+def _polynomial_map(
+    pixel_to_pixel: PixelToPixel, shape: tuple[int, int], window: Box, grids: list[int], tolerance: float
+) -> PixelMap | None:
+    """The same of a map that a polynomial through few points tells; grids are tried in turn."""
+    x0, x1, y0, y1 = window
+    for nodes in NODES:
+        polynomial = Polynomial(pixel_to_pixel, (x0, y0), (x1, y1), nodes)
+        if not polynomial.is_finite:
+            return None
+        if (move := whole_move(polynomial.pixels, polynomial.places, tolerance)) is not None:
+            return PixelMap(shape, spline=move_spline(shape, move), window=window)
+        if not TIMES_BETTER * polynomial.worst() <= tolerance:
+            continue
+        for n in grids:
+            coefficients, worst = polynomial.spline(n)
+            if worst <= tolerance:
+                factors = _even_factors(n, shape[0], y0, y1), _even_factors(n, shape[1], x0, x1)
+                return _map_of_spline(shape, window, coefficients, *factors)
+    return None
+
+
+def _map_of_spline(
+    shape: tuple[int, int],
+    window: Box,
+    coefficients: Sequence[np.ndarray],
+    of_rows: tuple[np.ndarray, np.ndarray],
+    of_columns: tuple[np.ndarray, np.ndarray],
+) -> PixelMap:
+    """The pixel map of a spline's coefficients, of x and y, and of what `_factors` gives."""
+    # A spline of a lower order than 3 reads (with factors of 0) beyond its last coefficient.
+    rows, columns = coefficients[0].shape
+    padded = np.zeros((2, rows + SUPPORT, columns + SUPPORT))
+    for each, given in zip(padded, coefficients, strict=True):
+        each[:rows, :columns] = given
+    spline = {"coefficients_x": padded[0], "coefficients_y": padded[1]}
+    spline["first_row"], spline["row_factors"] = of_rows
+    spline["first_column"], spline["column_factors"] = of_columns
+    return PixelMap(shape, spline=spline, window=window)
 
 
 def _map_in_pieces(
@@ -486,32 +520,22 @@ def _map_in_pieces(
     return None
 
 
-def _between(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points off a grid, at which a spline through it is verified.
-
-    In each cell of the grid one point, near its middle, where an interpolating spline is worst, but moved about so
-    that nothing periodic hides; the outermost cells, where a spline has least support, have a second one.
-    """
-    cells_x, cells_y = np.meshgrid(np.arange(x.size - 1), np.arange(y.size - 1))
-    golden = 0.6180339887498949  # its multiples fill an interval evenly
-    number = np.arange(cells_x.size).reshape(cells_x.shape)
-    fx, fy = 0.35 + 0.3 * (number * golden % 1.0), 0.35 + 0.3 * (number * golden**2 % 1.0)
-    edge = (cells_x % (x.size - 2) == 0) | (cells_y % (y.size - 2) == 0)
-    at_x = np.concatenate([(cells_x + fx).ravel(), (cells_x + 1.0 - fx)[edge]]) * (x[1] - x[0]) + x[0]
-    at_y = np.concatenate([(cells_y + fy).ravel(), (cells_y + 1.0 - fy)[edge]]) * (y[1] - y[0]) + y[0]
-    return at_x, at_y
+@lru_cache
+def _even_factors(points: int, size: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    """`_factors` of the cubic spline through so many points from a first to a last one of the pixels."""
+    made = _factors(spline_knots(np.linspace(first, last, points)), 3, np.arange(size), first, last)
+    for array in made:
+        array.setflags(write=False)
+    return made
 
 
 def _factors(knots: np.ndarray, order: int, at: np.ndarray, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
     """For each pixel, the first coefficient it depends on and the factors of four of them; shape (n,), (4, n)."""
-    from scipy.interpolate import BSpline
-
     inside = at[(at >= first) & (at <= last)]
-    basis = BSpline.design_matrix(inside.astype(float), knots, order)
     start = np.zeros(at.size, dtype=np.int32)
     factors = np.zeros((SUPPORT, at.size))
-    start[inside] = basis.indices.reshape(inside.size, order + 1)[:, 0]
-    factors[: order + 1, inside] = basis.data.reshape(inside.size, order + 1).T
+    start[inside], of_inside = spline_factors(knots, order, inside.astype(float))
+    factors[: order + 1, inside] = of_inside.T
     return start, factors
 
 

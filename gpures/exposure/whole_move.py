@@ -41,6 +41,12 @@ def whole_move(pixels: Sequence[np.ndarray], places: Sequence[np.ndarray], toler
     # A few pixels tell of nearly all maps that they are none.
     few = np.unravel_index(np.arange(0, size, max(1, size // 7)), pixels[0].shape)
     own, there = ([axis[few] for axis in pair] for pair in (pixels, places))
+    # From one of them to another it is as far along one axis as it was, or as it was along the other.
+    steps = [[abs(float(axis[-1]) - float(axis[0])) for axis in pair] for pair in (own, there)]
+    if not any(
+        all(abs(a - b) <= 2 * tolerance for a, b in zip(steps[0][::way], steps[1], strict=True)) for way in (1, -1)
+    ):
+        return None
     for turn in TURNS:
         shift = np.round([there[k][0] - (turn[k, 0] * own[0][0] + turn[k, 1] * own[1][0]) for k in (0, 1)])
         move = np.column_stack([turn, shift])

@@ -50,8 +50,8 @@ from gpures.wcs.transforms import (
     ARCSEC_PER_RADIAN,
     axes_type,
     checked_wcs,
+    into_frame,
     is_imaging,
-    world_to_pixel,
 )
 
 __all__ = ["Resample"]
@@ -320,7 +320,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         checked_names(self.extra_array_names, (*IMAGES, *self.variance_array_names))
 
         OutputFrame.__init__(self, output_wcs)
-        self._world_to_pixel = world_to_pixel(self._output_wcs)  # composed once, for all exposures
+        self._world_to_pixel = into_frame(self._output_wcs, self._output_array_shape)
         self._period = period_of(self._output_wcs)
 
         self._log.info("Output pixel scale: %s arcsec.", self._output_pixel_scale)
@@ -410,7 +410,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         self.__dict__.update(state)
         self._lock, self._wcs_lock = threading.RLock(), threading.Lock()
         self._undo = None
-        self._world_to_pixel = world_to_pixel(self._output_wcs)
+        self._world_to_pixel = into_frame(self._output_wcs, self._output_array_shape)
         self._output_model = OutputModel(self._output_model)
         if self._n_res_models and not self._finalized:
             self._defer_images()

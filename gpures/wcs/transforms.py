@@ -39,9 +39,11 @@ __all__ = [
     "checked_wcs",
     "compute_mean_pixel_area",
     "infer_array_shape",
+    "into_frame",
     "is_imaging",
     "pixel_to_world",
     "pixels_within",
+    "plain_pair",
     "resample_range",
     "world_axes",
     "world_to_pixel",
@@ -336,6 +338,44 @@ class Transform:
         return faster if is_same else self
 
 
+def plain_pair(forward: Transform, backward: Transform, window: Box) -> tuple[Transform, Transform]:
+    """The same transforms, faster if they can be, as long as their WCS do not change.
+
+    Parameters
+    ----------
+    forward, backward : Transform
+        From pixels to the world, and from there to pixels.
+    window : Box
+        Of the first's pixels, at some of which they are compared with what they were.
+    """
+    x0, x1, y0, y1 = window
+    pixels = [axis.ravel() for axis in np.meshgrid(np.linspace(x0, x1, 5), np.linspace(y0, y1, 5))]
+    with np.errstate(all="ignore"):
+        faster = forward.plain(*pixels)
+        return faster, backward.plain(*faster(*pixels))
+
+
+def into_frame(wcs: Any, shape: tuple[int, int]) -> Transform:
+    """`world_to_pixel` of an output's WCS, which does not change from then on, for all exposures.
+
+    Parameters
+    ----------
+    wcs : gwcs.wcs.WCS or astropy.wcs.WCS
+        The output's.
+    shape : (int, int)
+        Shape (Ny, Nx) of the output.
+
+    Raises
+    ------
+    UnsupportedWCSError
+        As `world_to_pixel`.
+    """
+    backward = world_to_pixel(wcs)
+    if isinstance(backward.evaluate, partial):
+        _, backward = plain_pair(pixel_to_world(wcs), backward, Box.whole(shape))
+    return backward
+
+
 def _checked(values: Any, shape: tuple[int, ...], number: int, whose: str, kind: str) -> tuple[np.ndarray, ...]:
     """Coordinates that a WCS gives, as arrays of float64."""
     given = tuple(values) if isinstance(values, (tuple, list)) or np.ndim(values) > len(shape) else (values,)
@@ -382,8 +422,8 @@ def _pixel_to_own_world(wcs: Any) -> Transform:
     model = _composed(wcs)
     if model is None:
         return Transform(wcs.pixel_to_world_values, axes, True, can_be_copied=False)
-    evaluate, is_of_numbers = _evaluation(model, wcs.input_frame, wcs.output_frame), not _uses_quantities(model)
-    kinks = partial(kinks_of_model, model) if is_of_numbers else None
+    evaluate = _evaluation(model, wcs.input_frame, wcs.output_frame)
+    kinks = None if isinstance(evaluate, _OfQuantities) else partial(kinks_of_model, model)
     return Transform(evaluate, axes, True, is_smooth(model), kinks=kinks)
 
 
