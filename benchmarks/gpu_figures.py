@@ -52,7 +52,7 @@ from gpures.machine.threads import thread_count
 from gpures.resample import resampler
 
 # What is to be reached, as a multiple of stcal's speed, and as fractions of the measured ceilings.
-TIMES_STCAL, OF_PINNED_RATE, OF_FLOOR = 300.0, 0.8, 0.5
+TIMES_STCAL, OF_PINNED_RATE, OF_FLOOR = 1000.0, 0.9, 0.6
 
 # Fields of cupy's kernels: what the compiler made of one.
 COMPILED = {"num_regs": "registers", "local_size_bytes": "local_bytes", "shared_size_bytes": "shared_bytes"}

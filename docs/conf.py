@@ -28,9 +28,6 @@ version = release = importlib.metadata.version("gpures")
 
 extensions += ["counts", "facts", "mathml", "myst_nb"]
 html_math_renderer = "mathml"
-ON_PAPER = {"gpu_counts", "gpu_model"}  # of GPUs, but not measured on one
-if [path for path in (DOCS.parent / "benchmarks" / "results").glob("gpu*.json") if path.stem not in ON_PAPER]:
-    tags.add("measured_on_a_gpu")  # noqa: F405  (Sphinx's)
 exclude_patterns += ["figures"]
 
 # `-D disable_intersphinx=1` builds without a network; the links to other packages' pages are missing then.

@@ -5,6 +5,8 @@
     everything, or where none of these has it, of those of parts;
 ``.. measured:: plot``
     the plot of each report of everything;
+``.. measured:: gpus``
+    the table of each report of ``benchmarks/gpu.py`` there;
 ``.. predicted:: rates``, ``table``, ``stops`` or ``ways``
     tables of benchmarks/results/scale_model.json;
 ``.. predicted:: gpus``
@@ -52,6 +54,29 @@ def reports(section: str) -> dict[Path, dict[str, Any]]:
     return whole if section == "plot" or has_it else found
 
 
+GPU_COLUMNS = ["`add_model`", "`add_models`", "arrays on the GPU", "splat, fold", "stcal", "stcal / gpures"]
+
+
+def gpu_rows(report: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """Of a report of ``benchmarks/gpu.py``, each case's name, and what GPU_COLUMNS say of it."""
+
+    def milliseconds(case: dict[str, Any], part: str) -> str:
+        return f"{1e3 * case[part]['per_exposure_s']:.1f} ms" if part in case else ""
+
+    rows = []
+    for name, case in report["benchmark"].items():
+        if "kernels" not in case:
+            continue
+        kernels = case["kernels"]
+        cells = [milliseconds(case, part) for part in ("add_model", "add_models", "device_arrays")]
+        cells.append(f"{1e3 * kernels['splat_s']:.2f}, {1e3 * kernels['fold_s']:.2f} ms")
+        seconds = case.get("stcal", {}).get("per_exposure_s")
+        best = min(case[part]["per_exposure_s"] for part in ("add_model", "add_models") if part in case)
+        cells += [f"{seconds:.1f} s", f"{seconds / best:.0f}\N{MULTIPLICATION SIGN}"] if seconds else ["", ""]
+        rows.append((name, cells))
+    return rows
+
+
 class Measured(Directive):
     """A section of the reports."""
 
@@ -60,6 +85,8 @@ class Measured(Directive):
     def run(self) -> list[nodes.Node]:
         """Make it."""
         (section,) = self.arguments
+        if section == "gpus":
+            return self.parsed(self.gpus())
         lines = []
         for path, report in reports(section).items():
             self.state.document.settings.record_dependencies.add(str(path))
@@ -69,9 +96,37 @@ class Measured(Directive):
                 section, f"gpures bench --only {section}"
             )
             lines = [f"Not in ``benchmarks/results`` yet; ``{command}`` measures it.", ""]
+        return self.parsed(lines)
+
+    def parsed(self, lines: list[str]) -> list[nodes.Node]:
+        """What lines say."""
         container = nodes.container()
         self.state.nested_parse(StringList(lines, source=__file__), 0, container)
         return container.children
+
+    def gpus(self) -> list[str]:
+        """Lines of a table for each GPU, and what it was."""
+        lines = []
+        for path in sorted(RESULTS.glob("gpu-*.json")):
+            self.state.document.settings.record_dependencies.add(str(path))
+            report = json.loads(path.read_text())
+            lines += grid(["", *GPU_COLUMNS], [[name.replace("_", ", "), *cells] for name, cells in gpu_rows(report)])
+            told, copied = report["versions"], report["benchmark"]["ceilings"]
+            rates = ", ".join(
+                f"{words} {rate / 1e9:.3g} GB/s"
+                for words, rate in (
+                    ("memory of the device copied at", copied["device"]["bytes_per_s"]),
+                    ("pinned memory to it at", copied["pinned"]["bytes_per_s"]),
+                    ("memory of the host at", max(v for k, v in copied["host_copy"].items() if "threads" in k)),
+                )
+            )
+            lines += [
+                f"{told['device']}, driver {told['driver']}, CuPy {told['cupy']}, {told['threads']} threads of "
+                f"{told['processor']}; {rates}; {report['date']}, commit {report['commit'][:7]} "
+                f"(``benchmarks/results/{path.name}``).",
+                "",
+            ]
+        return lines
 
     def table(self, section: str, path: Path, report: dict[str, Any]) -> list[str]:
         """Lines of a table, and where it was measured."""

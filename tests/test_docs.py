@@ -163,6 +163,28 @@ def test_predictions_of_gpus(tmp_path, monkeypatch):
     assert words[-10:-1] == ["A1", "1.2", *["2.5", "3.5, float64"] * 3, "a paper"]
 
 
+def test_measured_on_gpus(tmp_path, monkeypatch):
+    """The table of docs/performance.rst has the report's figures, and says of what device they are."""
+    case = {
+        "add_model": {"per_exposure_s": 6e-3},
+        "add_models": {"per_exposure_s": 5e-3},
+        "stcal": {"per_exposure_s": 4},
+    }
+    case["kernels"] = {"splat_s": 4.3e-4, "fold_s": 3.1e-4}
+    ceilings = {"device": {"bytes_per_s": 4e12}, "pinned": {"bytes_per_s": 5e10}}
+    ceilings["host_copy"] = {"bytes_per_s_1_threads": 1e9, "bytes_per_s_2_threads": 2e9}
+    told = {"device": "A1", "driver": "1.2", "cupy": "14", "threads": 2, "processor": "a processor"}
+    report = {"versions": told, "benchmark": {"ceilings": ceilings, "square_64": case}}
+    (tmp_path / "gpu-a1.json").write_text(json.dumps(report | {"date": "2020-02-02", "commit": "123456789"}))
+    (tmp_path / "gpu_model.json").write_text("{}")
+    directives.register_directive("measured", facts.Measured)
+    words = [word for word in text_of(".. measured:: gpus\n", monkeypatch, tmp_path).split("\n") if word]
+    text = " ".join(words)
+    assert f"square, 64 6.0 ms 5.0 ms 0.43, 0.31 ms 4.0 s 800{TIMES}" in " ".join(text.split())
+    assert "A1, driver 1.2, CuPy 14, 2 threads of a processor; memory of the device copied at 4e+03 GB/s" in text
+    assert "2020-02-02, commit 1234567 (benchmarks/results/gpu-a1.json)." in text
+
+
 def test_figures_of_parts(tmp_path, monkeypatch):
     """What a report of everything has not is taken from those of parts, and only that."""
     row = {"name": "save / zarr alone", "unit": "s", "amount": 3.0, "beside": 2.0, "ratio": 1.5}
