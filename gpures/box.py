@@ -80,6 +80,20 @@ class Box(NamedTuple):
             max(self.ymax, other.ymax),
         )
 
+    def rest(self, shape: tuple[int, int]) -> list[Box]:
+        """All other pixels of an image of a shape (Ny, Nx), within which this part lies, as at most four parts."""
+        whole = Box.whole(shape)
+        if self.is_empty:
+            return [whole]
+        rows = {"ymin": self.ymin, "ymax": self.ymax}
+        parts = [
+            whole._replace(ymax=self.ymin - 1),
+            whole._replace(ymin=self.ymax + 1),
+            whole._replace(xmax=self.xmin - 1, **rows),
+            whole._replace(xmin=self.xmax + 1, **rows),
+        ]
+        return [part for part in parts if not part.is_empty]
+
 
 def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
     """Rows of an image (Ny, Nx), some at a time.

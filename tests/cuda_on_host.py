@@ -407,6 +407,7 @@ class HostCUDA(types.ModuleType):
                 memGetInfo=self._memory_info,
                 memcpyAsync=self._copy,
                 memcpyHostToDevice=1,
+                memcpyDeviceToHost=2,
             ),
         )
 
@@ -570,11 +571,11 @@ class HostCUDA(types.ModuleType):
 
     def _copy(self, to: int, source: int, size: int, kind: int, stream: int) -> None:
         self._fail("memcpyAsync")
-        pinned = self._pinned_at.get(source)
+        pinned = self._pinned_at.get(to if kind == self.cuda.runtime.memcpyDeviceToHost else source)
         alive = (lambda: True) if pinned is None else weakref.ref(pinned)
 
         def copy() -> None:
-            assert alive() is not None, "Pinned memory was given up before it was copied from."
+            assert alive() is not None, "Pinned memory was given up before it was copied from, or to."
             ctypes.memmove(to, source, size)
 
         self._of_pointer[stream].enqueue(copy)

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import oracle
 import pytest
-from test_cuda import VARIANCES, assert_same_images, exposure_of
+from test_cuda import VARIANCES, assert_same_images, count_uploads, exposure_of
 
+from gpures import _cpu
 from gpures.backend.base import MosaicLayout
 from gpures.backend.cuda.bad_pixels import BadPixels
 from gpures.exposure.weights import Weight
@@ -18,15 +19,8 @@ SHAPE = (19, 27)
 
 @pytest.fixture
 def uploaded(cuda, monkeypatch):
-    """Bytes of each copy to the device, as they are made."""
-    sizes, copy = [], cuda.cuda.runtime.memcpyAsync
-
-    def counting(to, host, size, *how):
-        sizes.append(size)
-        return copy(to, host, size, *how)
-
-    monkeypatch.setattr(cuda.cuda.runtime, "memcpyAsync", counting)
-    return sizes
+    """Bytes of each array that goes up to the device, as they go."""
+    return count_uploads(monkeypatch)
 
 
 def layout(has_dq):
@@ -83,7 +77,7 @@ def test_pieces_of_bits_make_the_whole(width, most):
     whole = np.zeros(bad.nbytes, np.uint8)
     for piece, offset in bad.pieces(most):
         assert piece.nbytes <= max(most, 1)
-        piece.copy_to(whole[offset : offset + piece.nbytes])
+        _cpu.copy_all([piece.copy_to(whole.ctypes.data + offset)], 1)
     bits = np.unpackbits(whole.reshape(11, -1), axis=1, bitorder="little")
     np.testing.assert_array_equal(bits[:, :width], (flags & 5) != 0)
     assert not bits[:, width:].any()

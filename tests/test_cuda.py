@@ -31,7 +31,7 @@ from gpures import _cpu
 from gpures.backend import choice as backend
 from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import why_unavailable
-from gpures.backend.cuda import upload
+from gpures.backend.cuda import pinned, upload
 from gpures.backend.cuda.kernels import Program
 from gpures.exposure.drops import KERNELS
 from gpures.exposure.exposure import WEIGHTS, Exposure
@@ -232,7 +232,7 @@ def test_pieces_make_the_whole(array, most, turned):
 def test_pipeline(cuda, monkeypatch, threads, piece):
     """Exposures of all sizes, one upon another, through buffers that are used again and again: the same mosaic."""
     monkeypatch.setenv("GPURES_NUM_THREADS", threads)
-    monkeypatch.setattr(upload, "PIECE", piece)
+    monkeypatch.setattr(pinned, "LARGEST", piece)
     shapes = [(9, 12), (30, 40), (5, 7), (31, 38), (2, 2), (30, 40), (16, 16), (40, 50)]
     exposures = [exposure_of(shape, (40.0 + k, 35.0), seed=k, context_id=k) for k, shape in enumerate(shapes)]
     assert_same(frame_of((80, 90)), exposures)
@@ -241,7 +241,7 @@ def test_pipeline(cuda, monkeypatch, threads, piece):
 def test_memory_of_the_pool_may_still_be_in_use(host_cuda):
     """Copies into memory that the stream has freed wait for the work that the stream has left on it."""
     stream = host_cuda.cuda.Stream(non_blocking=True)
-    uploader = upload.Uploader(host_cuda, 0, stream)
+    uploader = upload.Uploader(host_cuda, stream)
     array = np.arange(4096, dtype="u1")
     with stream:
         before = host_cuda.zeros(array.size, "u1")
@@ -267,11 +267,32 @@ def test_arrays_are_read_when_add_returns(cuda):
     np.testing.assert_array_equal(accumulators.images()["data"], expected["data"])
 
 
+def count_uploads(monkeypatch):
+    """Bytes of each array that goes up to a device from now on, as they go."""
+    sizes, upload_them = [], upload.Uploader.upload
+
+    def counting(self, arrays):
+        sizes.extend(array.nbytes for array in arrays)
+        return upload_them(self, arrays)
+
+    monkeypatch.setattr(upload.Uploader, "upload", counting)
+    return sizes
+
+
+def test_what_goes_up_goes_in_one_piece(host_cuda, monkeypatch):
+    """An exposure's arrays go up by one copy, which has no more than what aligns them beside them."""
+    sizes, copied, copy = count_uploads(monkeypatch), [], host_cuda.cuda.runtime.memcpyAsync
+    monkeypatch.setattr(host_cuda.cuda.runtime, "memcpyAsync", lambda *a: (copied.append(a[2]), copy(*a)))
+    accumulators = backend.make_accumulators("cuda", frame_of((60, 70)))
+    for k in range(3):
+        accumulators.add(exposure_of((20, 36), (40.0, 30.0), seed=k))
+    assert len(copied) == 3
+    assert 0 <= sum(copied) - sum(sizes) < upload.ALIGNMENT * len(sizes)
+
+
 def test_an_array_that_serves_twice_goes_up_once(host_cuda, monkeypatch):
     """The read-noise variance is a weight and a plane, and one array."""
-    copied = []
-    copy = host_cuda.cuda.runtime.memcpyAsync
-    monkeypatch.setattr(host_cuda.cuda.runtime, "memcpyAsync", lambda *a: (copied.append(a[2]), copy(*a)))
+    copied = count_uploads(monkeypatch)
     exposure = exposure_of((20, 36), (40.0, 30.0))
     exposure.weight = Weight(variance=exposure.variances["var_rnoise"])
     accumulators = backend.make_accumulators("cuda", frame_of((60, 70)))
@@ -282,9 +303,7 @@ def test_an_array_that_serves_twice_goes_up_once(host_cuda, monkeypatch):
 
 def test_one_number_goes_up_once(host_cuda, monkeypatch):
     """Of an array that has the same number everywhere, as `numpy.broadcast_to` makes it, that goes up; and counts."""
-    copied = []
-    copy = host_cuda.cuda.runtime.memcpyAsync
-    monkeypatch.setattr(host_cuda.cuda.runtime, "memcpyAsync", lambda *a: (copied.append(a[2]), copy(*a)))
+    copied = count_uploads(monkeypatch)
     shape = (30, 34)
     model = scenes.dithered_models(shape, 1)[0]
     same = {"var_rnoise": np.float32(0.5), "var_flat": np.array(2.0, ">f8"), "var_poisson": np.int16(3)}
@@ -308,7 +327,13 @@ def test_one_number_goes_up_once(host_cuda, monkeypatch):
 @pytest.mark.parametrize("at", [(-11.0, -9.0), (70.0, 60.0), (30.0, 20.0)], ids=str)
 def test_what_is_empty_does_not_come_down(host_cuda, monkeypatch, options, at):
     """Of images, what exposures have touched; the rest is made here, whatever it is."""
-    came, get = [], HostArray.get
+    came, copy, get = [], host_cuda.cuda.runtime.memcpyAsync, HostArray.get
+
+    def counting(to, source, size, kind, stream):
+        came.extend([size] * (kind == host_cuda.cuda.runtime.memcpyDeviceToHost))
+        return copy(to, source, size, kind, stream)
+
+    monkeypatch.setattr(host_cuda.cuda.runtime, "memcpyAsync", counting)
     monkeypatch.setattr(HostArray, "get", lambda array: (came.append(array.nbytes), get(array))[1])
     shape = (30, 34)
     settings = {"compute_err": "from_var", "propagate_dq": True, "enable_exptime_map": True, "fillval": "NaN"} | options
@@ -347,9 +372,7 @@ def test_arrays_on_the_device_are_used_in_place(host_cuda, monkeypatch):
     host = gpures.Resample(output, backend="cpu", **options)
     there = gpures.Resample(output, backend="cuda", **options)
     host.add_models(models)
-    copied = []
-    copy = host_cuda.cuda.runtime.memcpyAsync
-    monkeypatch.setattr(host_cuda.cuda.runtime, "memcpyAsync", lambda *a: (copied.append(a[2]), copy(*a)))
+    copied = count_uploads(monkeypatch)
     for model in models:
         model_there = on_device(host_cuda, model)
         there.add_model(model_there)

@@ -157,7 +157,7 @@ def test_interrupted_at_any_line(backend, base):
 def test_interrupted_at_any_line_of_an_upload(cuda, monkeypatch, threads):
     """After it no copy is under way from memory, or into memory, that others may have by then."""
     monkeypatch.setenv("GPURES_NUM_THREADS", threads)
-    monkeypatch.setattr("gpures.backend.cuda.upload.PIECE", 2048)  # two of an array
+    monkeypatch.setattr("gpures.backend.cuda.pinned.LARGEST", 2048)  # two of an array
     resample, models = begun(gpures.Resample, "cuda", n=2)
     after = copy.copy(resample)
     after.add_model(models[1])

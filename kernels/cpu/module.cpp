@@ -29,6 +29,7 @@
 #include "pass.h"
 #include "record_fields.h"
 #include "stack.h"
+#include "staging.h"
 #include "statistics.h"
 #include "threshold.h"
 #include "walk.h"
@@ -68,6 +69,10 @@ using Bytes = nb::ndarray<unsigned char, nb::c_contig, nb::device::cpu>;
 using ReadBytes = nb::ndarray<const unsigned char, nb::c_contig, nb::device::cpu>;
 using Counts = nb::ndarray<std::int64_t, nb::c_contig, nb::device::cpu>;
 using Spans = nb::ndarray<const std::int32_t, nb::c_contig, nb::device::cpu>;
+
+using Pair = std::tuple<std::int64_t, std::int64_t>;
+using MemoryCopyOf =
+    std::tuple<std::uintptr_t, Pair, Pair, int, std::uintptr_t, std::int64_t, std::optional<std::uint64_t>>;
 
 // Statistic, lower, upper, rounds, below, above, bin, as_imagestats.
 using ClippingNumbers = std::tuple<int, double, double, int, double, double, double, bool>;
@@ -318,6 +323,19 @@ NB_MODULE(_cpu, m)
         if (kept.size() != sums.size()) throw nb::value_error("'sums' must be as many as those kept");
         const Released released;
         sums_of_weights(kept.data(), sums.data(), static_cast<long>(kept.size()), threads);
+    });
+    // Of each: addresses, which the Python side keeps alive; shape, strides (bytes) and bytes of elements; the stride
+    // of the copy's rows; and the bad bits of flags.
+    m.def("copy_all", [](const std::vector<MemoryCopyOf>& given, int threads) {
+        std::vector<MemoryCopy> copies;
+        for (const auto& [from, shape, strides, item, to, to_stride, bad] : given) {
+            copies.push_back({reinterpret_cast<const char*>(from), std::get<0>(shape), std::get<1>(shape),
+                              static_cast<std::ptrdiff_t>(std::get<0>(strides)),
+                              static_cast<std::ptrdiff_t>(std::get<1>(strides)), item, reinterpret_cast<char*>(to),
+                              static_cast<std::ptrdiff_t>(to_stride), bad.has_value(), bad.value_or(0)});
+        }
+        const Released released;
+        copy_all(copies, threads);
     });
     m.def("show_weights", [](Floats weight, int threads) {
         const Released released;

@@ -110,6 +110,9 @@ std::vector<Copy> copies(const Exposure& e, long long nx, long long ny, int thre
             for (const Block& b : blocks_of(edge.x0, edge.x1, edge.y0, edge.y1)) blocks.push_back(b);
         }
     }
+    // A thread takes longer to begin than to look at this many blocks.
+    constexpr int BLOCKS_OF_A_THREAD = 1024;
+    threads = std::min(threads, 1 + static_cast<int>(blocks.size()) / BLOCKS_OF_A_THREAD);
     const Walk walk = choose_walk();
     std::mutex of_all;
     whole = true;

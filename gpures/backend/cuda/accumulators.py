@@ -20,6 +20,7 @@ from gpures.arguments.arrays import aligned, on_device
 from gpures.backend.base import BITS_PER_PLANE, Accumulators, Contents, MosaicLayout, Part
 from gpures.backend.cuda.bad_pixels import BadPixels
 from gpures.backend.cuda.device import explained, import_cupy, memory_info, select
+from gpures.backend.cuda.download import download
 from gpures.backend.cuda.kernels import BLOCK_OF_SPLAT, Program
 from gpures.backend.cuda.over_pixels import of_type
 from gpures.backend.cuda.upload import Carried, Uploader
@@ -97,7 +98,7 @@ class CUDAAccumulators(PlaneAccumulators):
             self._program.whole("fold_counted_f4" if frame.deterministic else "fold_f4", frame.deterministic)
             if frame.noise_names:
                 self._program.pairs(frame.kernel)
-            self._uploader = Uploader(self._cupy, self._number, self._stream)
+            self._uploader = Uploader(self._cupy, self._stream)
             with self._stream:
                 super().__init__(frame)
 
@@ -560,15 +561,23 @@ class CUDAAccumulators(PlaneAccumulators):
         corners = [Box(x, x, y, y) for y in (0, ny - 1) for x in (0, nx - 1)]
         beside = [corner for corner in corners if corner.common(touched).is_empty]
         if not beside:
-            return image.get()
+            return self._downloaded(image, np.empty(image.shape, image.dtype))
         # Beside what exposures have touched all pixels are alike: one of them will do.
         like = image[beside[0].slices].get()
         made = np.zeros(image.shape, image.dtype)  # which takes no memory until it is written to
-        if like.tobytes().strip(b"\0"):
-            made[...] = like
         if not touched.is_empty:
-            made[touched.slices] = image[touched.slices].get()
+            self._downloaded(image[touched.slices], made[touched.slices])
+        if like.tobytes().strip(b"\0"):  # after the threads of the download have come by its memory
+            for part in touched.rest((ny, nx)):
+                made[part.slices] = like
         return made
+
+    def _downloaded(self, image: Any, into: np.ndarray) -> np.ndarray:
+        """An image, in an array of the host."""
+        with self._stream:
+            image = self._cupy.ascontiguousarray(image)
+        download(image, into, self._uploader.buffers, self._stream, self._cupy)
+        return into
 
 
 def _carried(array: Any) -> Any:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import numpy as np
 
-__all__ = ["BadPixels"]
+from gpures.backend.cuda.pinned import Copy
 
-#: Bytes of flags that are looked at in one go: what the first cache of a processor holds, besides what is made of them.
-CACHED = 1 << 14
+__all__ = ["BadPixels"]
 
 
 class BadPixels:
     """Which pixels have any of the bad bits: rows of bits, the first one of a byte the lowest.
 
-    They are made when they are copied, of a few rows at a time.
+    They are made when they are copied.
 
     Parameters
     ----------
@@ -26,9 +26,8 @@ class BadPixels:
     """
 
     def __init__(self, dq: np.ndarray, bad_bits: int):
-        unsigned = np.dtype(f"u{dq.dtype.itemsize}")
-        self._dq = dq.view(unsigned.newbyteorder(dq.dtype.byteorder))
-        self._bad = unsigned.type(bad_bits & np.iinfo(unsigned).max)
+        self._dq = dq
+        self._bad = bad_bits & (1 << 8 * dq.dtype.itemsize) - 1
         self.strides = -(-dq.shape[1] // 8), 0
         self.nbytes = dq.shape[0] * self.strides[0]
 
@@ -47,19 +46,18 @@ class BadPixels:
         for j in range(0, rows, at_once):
             for i in range(0, width, columns):
                 part = self._dq[j : j + at_once, i : i + columns]
-                yield BadPixels(part, int(self._bad)), j * self.strides[0] + i // 8
+                yield BadPixels(part, self._bad), j * self.strides[0] + i // 8
 
-    def copy_to(self, buffer: np.ndarray) -> None:
-        """Make the bits.
+    def copy_to(self, to: int) -> Copy:
+        """The copy that makes the bits.
 
         Parameters
         ----------
-        buffer : ndarray of uint8
-            Of as many bytes as they take.
+        to : int
+            Where, in memory.
         """
-        rows, width = self._dq.shape
-        into = buffer.reshape(rows, self.strides[0])
-        at_once = max(1, CACHED // max(1, width * self._dq.dtype.itemsize))
-        for j in range(0, rows, at_once):
-            is_bad = np.bitwise_and(self._dq[j : j + at_once], self._bad).astype(bool)
-            into[j : j + at_once] = np.packbits(is_bad, axis=1, bitorder="little")
+        dq, size = self._dq, self._dq.dtype.itemsize
+        # The bits as they lie in memory, whatever the order of bytes.
+        order = "little" if dq.dtype.newbyteorder("<") == dq.dtype else "big"
+        bad = int.from_bytes(self._bad.to_bytes(size, order), sys.byteorder)
+        return dq.__array_interface__["data"][0], dq.shape, dq.strides, size, to, self.strides[0], bad

@@ -1,7 +1,8 @@
 """Host arrays on their way to a device.
 
-An array is copied in pieces into pinned buffers, by several threads, and each piece goes on from there by itself: the
-copy to the device begins with the first piece, and one pass over host memory is all there is. Types and byte orders
+An exposure's arrays are copied into a pinned buffer, by several threads in one go, and from there to the device, which
+does not take the host's time: it is done while the next exposure's are copied. What a buffer does not hold comes in
+parts. Types and byte orders
 stay as they are (the kernels read any), so an array from a FITS or ASDF file needs no conversion. DQ flags that only
 say which pixels are bad go as bits.
 
@@ -10,15 +11,14 @@ Device memory comes in slots, taken in turn: the copies for one exposure may run
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from gpures import _cpu
 from gpures.backend.cuda.bad_pixels import BadPixels
+from gpures.backend.cuda.pinned import PinnedBuffers, copy_of
 from gpures.machine.threads import thread_count
 
 __all__ = ["Carried", "Uploader", "pieces_of"]
@@ -26,25 +26,14 @@ __all__ = ["Carried", "Uploader", "pieces_of"]
 # What goes up.
 Carried: TypeAlias = np.ndarray | BadPixels
 
-#: Bytes of a pinned buffer: long enough for a copy at full rate, and short enough that the first is soon under way.
-PIECE = 4 << 20
-
-#: Threads that fill buffers; a few of them fill any bus.
-MOST_THREADS = 8
-
-#: Buffers per thread: one to fill while the other is on its way.
-BUFFERS_PER_THREAD = 2
+#: Threads that fill a buffer; more of them take no more from the host's memory.
+MOST_THREADS = 16
 
 #: Exposures on the device at a time: one to splat while the next is on its way.
 SLOTS = 2
 
 #: Arrays of a slot begin at multiples of this: what a device reads best.
 ALIGNMENT = 256
-
-
-@lru_cache
-def _workers(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="gpures-staging")
 
 
 def pieces_of(array: Carried, most: int) -> Iterator[tuple[Carried, int]]:
@@ -78,23 +67,24 @@ class Uploader:
     Parameters
     ----------
     cupy : module
-        CuPy.
-    device : int
-        Number of the device, the current one whenever a method is called.
+        CuPy, whose current device it is, whenever a method is called.
     stream : cupy.cuda.Stream
         The stream on which the arrays will be used.
+
+    Attributes
+    ----------
+    buffers : PinnedBuffers
+        What they go through.
     """
 
-    def __init__(self, cupy: Any, device: int, stream: Any):
+    def __init__(self, cupy: Any, stream: Any):
+        self.buffers = PinnedBuffers(cupy)
         self._cupy = cupy
-        self._device = device
         self._use = stream
         self._copy = cupy.cuda.Stream(non_blocking=True)
         self._slots = [_Slot() for _ in range(SLOTS)]
         self._next = 0
         self._threads = min(thread_count(), MOST_THREADS)
-        self._buffers: queue.SimpleQueue | None = None
-        self._sent: list[Future] = []  # pieces that threads have, or had
 
     def upload(self, arrays: Sequence[Carried]) -> list[int]:
         """Begin to copy arrays into the next slot; when this returns, they have been read.
@@ -121,20 +111,20 @@ class Uploader:
         start = slot.memory.data.ptr if size else 0
         if slot.consumed is not None:
             self._copy.wait_event(slot.consumed)
-        pieces = [
-            (piece, start + offset + at)
-            for array, offset in zip(arrays, offsets, strict=True)
-            for piece, at in pieces_of(array, PIECE)
-        ]
         try:
-            self._send(pieces)
+            pieces: list[tuple[Carried, int]] = []
+            for array, offset in zip(arrays, offsets, strict=True):
+                for piece, at in pieces_of(array, self.buffers.largest):
+                    if pieces and offset + at + piece.nbytes - pieces[0][1] > self.buffers.largest:
+                        self._send(pieces, start)
+                        pieces = []
+                    pieces.append((piece, offset + at))
+            self._send(pieces, start)
             ready = self._event()
             ready.record(self._copy)
             self._use.wait_event(ready)
         except BaseException:
-            # Whoever gets the memory that these copies read and write, they are done by then; and nothing is read from
-            # the caller's arrays any more. What was interrupted may be the waiting for those who begin the copies.
-            wait(self._sent)
+            # Whoever gets the memory that these copies read and write, they are done by then.
             self._copy.synchronize()
             raise
         return [start + offset for offset in offsets]
@@ -157,44 +147,18 @@ class Uploader:
         slot.consumed = self._event()
         slot.consumed.record(self._use)
 
-    def _send(self, pieces: list[tuple[Carried, int]]) -> None:
-        buffers = self._buffers or self._new_buffers()
-        self._buffers = None  # what raises here, Ctrl-C among it, may lose one: the next ones are new then
-        if self._threads == 1 or len(pieces) == 1:
-            for piece in pieces:
-                self._send_piece(buffers, piece)
-        else:
-            self._send_by_threads(buffers, pieces)
-        self._buffers = buffers
-
-    def _send_by_threads(self, buffers: queue.SimpleQueue, pieces: list[tuple[Carried, int]]) -> None:
-        sent = self._sent = []
-        try:
-            for piece in pieces:
-                sent.append(_workers(self._threads).submit(self._send_piece, buffers, piece))
-        finally:
-            wait(sent)  # whether one fails or not: the caller's arrays are read no more
-        for future in sent:
-            future.result()
-
-    def _new_buffers(self) -> queue.SimpleQueue:
-        buffers: queue.SimpleQueue = queue.SimpleQueue()
-        for _ in range(self._threads * BUFFERS_PER_THREAD):
-            buffers.put((self._cupy.cuda.alloc_pinned_memory(PIECE), self._event()))
-        return buffers
-
-    def _send_piece(self, buffers: queue.SimpleQueue, task: tuple[Carried, int]) -> None:
-        piece, address = task
-        pinned, on_its_way = buffers.get()
-        try:
-            with self._cupy.cuda.Device(self._device):
-                on_its_way.synchronize()
-                if isinstance(piece, BadPixels):
-                    piece.copy_to(np.ndarray(piece.nbytes, np.uint8, buffer=pinned))
-                else:
-                    np.copyto(np.ndarray(piece.shape, piece.dtype, buffer=pinned), piece)
-                runtime = self._cupy.cuda.runtime
-                runtime.memcpyAsync(address, pinned.ptr, piece.nbytes, runtime.memcpyHostToDevice, self._copy.ptr)
-                on_its_way.record(self._copy)
-        finally:
-            buffers.put((pinned, on_its_way))
+    def _send(self, pieces: list[tuple[Carried, int]], start: int) -> None:
+        """Copy pieces, which have offsets from where the slot starts, as they lie there."""
+        if not pieces:
+            return
+        first, (last, at) = pieces[0][1], pieces[-1]
+        size = at + last.nbytes - first
+        pinned, on_its_way = self.buffers.take(size)
+        copies = [
+            piece.copy_to(to) if isinstance(piece, BadPixels) else copy_of(piece, to)
+            for piece, to in ((piece, pinned.ptr + offset - first) for piece, offset in pieces)
+        ]
+        _cpu.copy_all(copies, self._threads)
+        runtime = self._cupy.cuda.runtime
+        runtime.memcpyAsync(start + first, pinned.ptr, size, runtime.memcpyHostToDevice, self._copy.ptr)
+        on_its_way.record(self._copy)
