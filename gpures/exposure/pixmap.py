@@ -461,7 +461,7 @@ def _polynomial_map(
             coefficients, worst = polynomial.spline(n)
             if worst <= tolerance:
                 factors = _even_factors(n, shape[0], y0, y1), _even_factors(n, shape[1], x0, x1)
-                return _map_of_spline(shape, window, coefficients, *factors)
+                return _map_of_spline(shape, window, list(coefficients), *factors)
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -58,6 +57,6 @@ class BadPixels:
         """
         dq, size = self._dq, self._dq.dtype.itemsize
         # The bits as they lie in memory, whatever the order of bytes.
-        order = "little" if dq.dtype.newbyteorder("<") == dq.dtype else "big"
-        bad = int.from_bytes(self._bad.to_bytes(size, order), sys.byteorder)
+        is_swapped = dq.dtype.newbyteorder("=") != dq.dtype
+        bad = int.from_bytes(self._bad.to_bytes(size, "little"), "big" if is_swapped else "little")
         return dq.__array_interface__["data"][0], dq.shape, dq.strides, size, to, self.strides[0], bad

@@ -15,7 +15,7 @@ LARGEST = 96 << 20
 BUFFERS = 3
 
 #: A copy of rows in host memory, as `gpures._cpu.copy_all` takes it.
-Copy: TypeAlias = tuple[int, tuple[int, int], tuple[int, int], int, int, int, int | None]
+Copy: TypeAlias = tuple[int, tuple[int, ...], tuple[int, ...], int, int, int, int | None]
 
 
 class PinnedBuffers:
