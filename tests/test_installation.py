@@ -104,3 +104,29 @@ def test_what_windows_has_not(tmp_path):
     command = [sys.executable, "-P", "-c", WITHOUT_POSIX]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout == "True\ngpures writes files on Linux and macOS; on Windows it does not yet []\n"
+
+
+# What is no code: comments, texts, and the C++ number type that has 64 bits everywhere.
+NO_CODE = re.compile(r'//.*|"(?:\\.|[^"\\])*"|\blong\s+long\b')
+
+
+def of_32_bits_on_windows(source):
+    """Lines of C++ with a ``long``, or a literal that is one."""
+    return [line for line in source.splitlines() if re.search(r"\blong\b|\b\d+[uU]?[lL]\b", NO_CODE.sub("", line))]
+
+
+def test_no_number_is_narrower_on_windows():
+    """The kernels have no `long`, which would count pixels and bytes to 2e9 there; and what looks for it finds it."""
+    one_of_each = [
+        "unsigned long n = 0;",
+        "const auto n = static_cast<long>(bytes);",
+        "auto n = 8L * width;",
+        "long n; // long long",
+    ]
+    assert of_32_bits_on_windows("\n".join(one_of_each)) == one_of_each
+    assert not of_32_bits_on_windows(
+        'unsigned long long n = 8LL; // as long as "n"\nthrow error("too long, \\"long\\"");'
+    )
+    sources = [path for path in source_folder().rglob("*") if path.suffix in {".h", ".cpp", ".cu"}]
+    assert len(sources) > 50
+    assert not {path.name: found for path in sources if (found := of_32_bits_on_windows(path.read_text()))}
