@@ -15,6 +15,7 @@ import sysconfig
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 KERNELS = Path(__file__).parents[1] / "kernels"
 
@@ -27,7 +28,7 @@ NEEDS_PYTHON = "cpu/module.cpp"
 PYTHON_HEADERS = sysconfig.get_path("include")
 
 
-def settings() -> dict[str, list[str]]:
+def settings() -> dict[str, Any]:
     """Sources and options, as kernels/CMakeLists.txt has them."""
     text = re.sub(r"#.*", "", (KERNELS / "CMakeLists.txt").read_text())
 
@@ -38,6 +39,9 @@ def settings() -> dict[str, list[str]]:
     def options(name: str) -> list[str]:
         return found(rf'set\({name} "\$<\$\{{gnu_like\}}:([^>]*)>"').split(";")
 
+    by_source = re.findall(
+        r'set_source_files_properties\((\S+) PROPERTIES COMPILE_OPTIONS "\$<\$\{gnu_like\}:([^>]*)>"\)', text
+    )
     walk = found(r"set\(walk ([^)]*)\)").split()
     single = found(r"set\(single_walk ([^)]*)\)").split()
     listed = found(r"nanobind_add_module\(([^)]*)\)").split()
@@ -48,6 +52,7 @@ def settings() -> dict[str, list[str]]:
         "all": ["-std=c++17", "-fPIC", *options("fast"), *options("warnings"), "-Werror"],
         "avx2": found(r"set\(options_avx2 ([^)]*)\)").split(),
         "avx512": found(r"set\(options_avx512 ([^)]*)\)").split(),
+        "by_source": {name: values.split(";") for name, values in by_source},
     }
 
 
@@ -62,7 +67,7 @@ def commands(target: str, folder: str) -> list[list[str]]:
     if target.startswith("x86_64"):
         begin.append("-DGPURES_X86")
     names = is_of["walk"] + [name for name in is_of["once"] if name != NEEDS_PYTHON or "linux" in target]
-    jobs = [(name, []) for name in names]
+    jobs = [(name, is_of["by_source"].get(name, [])) for name in names]
     jobs += [(name, ["-DGPURES_ISA=baseline_single", "-DGPURES_SINGLE"]) for name in is_of["single"]]
     if target.startswith("x86_64"):
         jobs += [(name, [f"-DGPURES_ISA={isa}", *is_of[isa]]) for isa in ("avx512", "avx2") for name in is_of["walk"]]
