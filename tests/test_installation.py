@@ -50,20 +50,37 @@ def test_typed_program_uses_all_that_is_public():
     assert not {name.rpartition(".")[2] for name, _ in docstrings.public()} - program
 
 
+TREE = Path(__file__).parents[1]
+
+
+def texts_for_users():
+    """Texts of messages, pages and notebooks, by their paths."""
+    paths = [*TREE.glob("gpures/**/*.py"), *TREE.glob("docs/*.rst"), *TREE.glob("notebooks/*"), TREE / "README.md"]
+    return {path.relative_to(TREE): path.read_text() for path in paths if path.is_file()}
+
+
 def test_extras_that_texts_name_exist():
     """Whatever a message, a page or a notebook says to install is an extra of the package."""
-    tree = Path(__file__).parents[1]
-    known = set(tomllib.loads((tree / "pyproject.toml").read_text())["project"]["optional-dependencies"])
-    paths = [*tree.glob("gpures/**/*.py"), *tree.glob("docs/*.rst"), *tree.glob("notebooks/*"), tree / "README.md"]
-    texts = [path.read_text() for path in paths if path.is_file()]
+    known = set(tomllib.loads((TREE / "pyproject.toml").read_text())["project"]["optional-dependencies"])
     named = {
         extra
-        for text in texts
-        for found in re.findall(r"(?:gpures|'\.)\[([\w,-]+)\]", text)
+        for text in texts_for_users().values()
+        for found in re.findall(r"'\.\[([\w,-]+)\]", text)
         for extra in found.split(",")
     }
     assert {"cuda12", "cuda13", "drizzle"} <= named
     assert named <= known
+
+
+def test_texts_say_what_can_be_had():
+    """Nothing is on an index yet, so that extras are those of a clone, `'.[plot]'`, or packages by their own names.
+
+    (``gpures/extras.py`` says of both why.)
+    """
+    texts = texts_for_users()
+    own = Path("gpures/extras.py")
+    assert "gpures[" in texts.pop(own)
+    assert not [str(path) for path, text in texts.items() if re.search(r"gpures\[\w|pip install '?gpures\b", text)]
 
 
 def test_messages_say_what_can_be_installed():
