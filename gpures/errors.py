@@ -138,4 +138,4 @@ class ProgramError(GpuresError, RuntimeError):
 
 
 class MissingDependencyError(GpuresError, ImportError):
-    """A package of an extra, such as ``gpures[demo]`` or ``gpures[zarr]``, is not installed."""
+    """A package of an extra, such as ``demo`` or ``zarr``, is not installed."""

@@ -132,9 +132,11 @@ GPURES_FN bool floats_will_do(V before, V added)
     const V largest = number<V>(LARGEST_IN_FLOATS), smallest = number<V>(SMALLEST_IN_FLOATS);
     const V one = number<V>(1.0), total = before + added;
     // (NaN would not.)
-    return all_at_least(largest, magnitude(before)) & all_at_least(largest, magnitude(added)) &
-           all_at_least(magnitude(select(added == V{}, one, added)), smallest) &
-           all_at_least(magnitude(select(total == V{}, one, total)), smallest);
+    const bool before_fits = all_at_least(largest, magnitude(before));
+    const bool added_fits = all_at_least(largest, magnitude(added));
+    const bool added_inverts = all_at_least(magnitude(select(added == V{}, one, added)), smallest);
+    const bool total_inverts = all_at_least(magnitude(select(total == V{}, one, total)), smallest);
+    return before_fits & added_fits & added_inverts & total_inverts;
 }
 
 // The bits of a sum of weights beyond float32, and what they stand for. Those of a NaN that arithmetic makes are no

@@ -28,9 +28,9 @@ DEBIAN = ("python3", "libstdc++6")
 PACKAGES = ("numpy>=2", "scipy", "astropy", "gwcs", "pytest", "hypothesis", "shapely")
 PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_27_aarch64", "manylinux_2_28_aarch64")
 
-# A test of each kind: all kernels of drops, overlaps, and pixels of several types.
-CHOSEN = ["tests/test_kernels.py", "tests/test_overlap.py"]
-CHOSEN += ["-k", "overlap or cpu and (any_size or seam or definition and 1.375)"]
+# A test of each kind: all kernels of drops, overlaps, pixels of several types, and the bits of noise.
+CHOSEN = ["tests/test_kernels.py", "tests/test_overlap.py", "tests/test_noise.py"]
+CHOSEN += ["-k", "overlap or every_machine or cpu and (any_size or seam or definition and 1.375)"]
 
 
 def run(*command: str | Path, **options: object) -> None:

@@ -434,7 +434,7 @@ def test_missing_dependency_is_named(monkeypatch, tmp_path, capsys):
 
 
 def test_disagreement_sets_the_exit_status(monkeypatch, tmp_path):
-    monkeypatch.setattr(demo, "run", lambda outdir, datasets: False)
+    monkeypatch.setattr(demo, "run", lambda outdir, datasets, echo: False)
     assert cli.main(["demo", "-o", str(tmp_path)]) == 1
 
 

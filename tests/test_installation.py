@@ -50,20 +50,37 @@ def test_typed_program_uses_all_that_is_public():
     assert not {name.rpartition(".")[2] for name, _ in docstrings.public()} - program
 
 
+TREE = Path(__file__).parents[1]
+
+
+def texts_for_users():
+    """Texts of messages, pages and notebooks, by their paths."""
+    paths = [*TREE.glob("gpures/**/*.py"), *TREE.glob("docs/*.rst"), *TREE.glob("notebooks/*"), TREE / "README.md"]
+    return {path.relative_to(TREE): path.read_text() for path in paths if path.is_file()}
+
+
 def test_extras_that_texts_name_exist():
     """Whatever a message, a page or a notebook says to install is an extra of the package."""
-    tree = Path(__file__).parents[1]
-    known = set(tomllib.loads((tree / "pyproject.toml").read_text())["project"]["optional-dependencies"])
-    paths = [*tree.glob("gpures/**/*.py"), *tree.glob("docs/*.rst"), *tree.glob("notebooks/*"), tree / "README.md"]
-    texts = [path.read_text() for path in paths if path.is_file()]
+    known = set(tomllib.loads((TREE / "pyproject.toml").read_text())["project"]["optional-dependencies"])
     named = {
         extra
-        for text in texts
-        for found in re.findall(r"(?:gpures|'\.)\[([\w,-]+)\]", text)
+        for text in texts_for_users().values()
+        for found in re.findall(r"'\.\[([\w,-]+)\]", text)
         for extra in found.split(",")
     }
     assert {"cuda12", "cuda13", "drizzle"} <= named
     assert named <= known
+
+
+def test_texts_say_what_can_be_had():
+    """Nothing is on an index yet, so that extras are those of a clone, `'.[plot]'`, or packages by their own names.
+
+    (``gpures/extras.py`` says of both why.)
+    """
+    texts = texts_for_users()
+    own = Path("gpures/extras.py")
+    assert "gpures[" in texts.pop(own)
+    assert not [str(path) for path, text in texts.items() if re.search(r"gpures\[\w|pip install '?gpures\b", text)]
 
 
 def test_messages_say_what_can_be_installed():
@@ -104,3 +121,29 @@ def test_what_windows_has_not(tmp_path):
     command = [sys.executable, "-P", "-c", WITHOUT_POSIX]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout == "True\ngpures writes files on Linux and macOS; on Windows it does not yet []\n"
+
+
+# What is no code: comments, texts, and the C++ number type that has 64 bits everywhere.
+NO_CODE = re.compile(r'//.*|"(?:\\.|[^"\\])*"|\blong\s+long\b')
+
+
+def of_32_bits_on_windows(source):
+    """Lines of C++ with a ``long``, or a literal that is one."""
+    return [line for line in source.splitlines() if re.search(r"\blong\b|\b\d+[uU]?[lL]\b", NO_CODE.sub("", line))]
+
+
+def test_no_number_is_narrower_on_windows():
+    """The kernels have no `long`, which would count pixels and bytes to 2e9 there; and what looks for it finds it."""
+    one_of_each = [
+        "unsigned long n = 0;",
+        "const auto n = static_cast<long>(bytes);",
+        "auto n = 8L * width;",
+        "long n; // long long",
+    ]
+    assert of_32_bits_on_windows("\n".join(one_of_each)) == one_of_each
+    assert not of_32_bits_on_windows(
+        'unsigned long long n = 8LL; // as long as "n"\nthrow error("too long, \\"long\\"");'
+    )
+    sources = [path for path in source_folder().rglob("*") if path.suffix in {".h", ".cpp", ".cu"}]
+    assert len(sources) > 50
+    assert not {path.name: found for path in sources if (found := of_32_bits_on_windows(path.read_text()))}

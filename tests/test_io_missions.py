@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.resources
 import shutil
 import subprocess
@@ -17,7 +18,9 @@ from astropy.wcs import WCS
 
 import gpures
 from gpures import io
-from gpures.io import jwst
+from gpures.io import jwst, roman
+from gpures.io.asdf import opened
+from gpures.io.reading import Reading
 
 VARIANCES = ("var_rnoise", "var_poisson", "var_flat")
 
@@ -290,6 +293,13 @@ class TestRoman:
         (read,) = io.read(tmp_path / "fake.asdf")
         assert (read["exposure_time"], read["pixelarea_steradians"]) == (1.0, None)
         assert "fake.asdf has no exposure time" in caplog.text
+
+    def test_collected(self, roman_path):
+        """The file stays open for those who opened it, whenever Python collects what was made of it."""
+        with opened(roman_path) as file:
+            roman.inputs(roman_path, file, Reading())
+            gc.collect()
+            assert "roman" in file.tree
 
     def test_no_wcs(self, tmp_path):
         """A file without a WCS is refused."""

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+import typing
 import weakref
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ import scenes
 import gpures
 from gpures.io import FileError
 from gpures.mosaicking import plan as plan_module
+from gpures.mosaicking.cleaning_options import COMBINED
 from gpures.mosaicking.plan import make_plan
 from gpures.mosaicking.report import plan_text
 
@@ -448,6 +450,11 @@ def test_images_by_their_names():
     made = gpures.mosaic(exposures(), **QUIET)
     for name in ("data", "wht", "con", "err", "var_rnoise"):
         assert getattr(made, name) is made.model[name]
+    types = typing.get_type_hints(gpures.typing.MosaicModel)
+    images = {name for name, kind in types.items() if typing.get_origin(kind) is np.ndarray} - {"covariance_lags"}
+    assert len(images) > 10
+    for name in {*images, *COMBINED}:
+        assert isinstance(getattr(type(made), name), property)
     with pytest.raises(AttributeError, match="no image 'dq' in memory\\."):
         made.dq  # noqa: B018
     made.model["data"] = None

@@ -236,7 +236,7 @@ def test_output_is_checked_first(paths, tmp_path, monkeypatch):
         gpures.mosaic(paths, tmp_path)
     old = tmp_path / "old.fits"
     old.write_text("precious")
-    with pytest.raises(FileExistsError, match=r"old\.fits, which exists: choose another name, or overwrite it"):
+    with pytest.raises(FileExistsError, match=r"old\.fits, which exists: choose another name, or give overwrite=True"):
         gpures.mosaic(paths, old)
     assert old.read_text() == "precious"
 
@@ -375,7 +375,12 @@ def test_errors(folder, paths, tmp_path, capsys):
         "--scale",
         1,
     )
-    fails(command.NOT_FINISHED, "sky", *inputs, "-o", output, "--extra", "sky")
+    fails(command.NOT_BEGUN, "has no array 'sky'", *inputs, "-o", output, "--extra", "sky")
+    mask = folder / "masks" / f"{paths[0].stem}_mask.fits"
+    mask.parent.mkdir()
+    mask.touch()
+    masks = ("--reject-outliers", "--save-masks", mask.parent)
+    fails(command.NOT_FINISHED, "is there already: --save-masks must be another", *inputs, "-o", output, *masks)
     for arguments, words in (
         (["x.fits"], "-o/--output"),
         (["x.fits", "-o", "y.fits", "--scale", "1", "--scale-ratio", "1"], "not allowed with"),

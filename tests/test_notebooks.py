@@ -1,5 +1,6 @@
 """The notebooks run, quietly, and show what they promise."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -46,7 +47,7 @@ def test_notebooks_are_kept_without_outputs(name):
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_notebooks_run_and_show_their_pictures(name, tmp_path, monkeypatch):
-    """No cell fails, nothing is written to stderr, and pictures and tables are there."""
+    """No cell fails, nothing is written to stderr, and pictures and tables are there, with words before pictures."""
     # The processor, also where there is a GPU: it need not be free. CuPy without one would be remarked upon.
     monkeypatch.setenv("GPURES_BACKEND", "cpu")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -58,3 +59,6 @@ def test_notebooks_run_and_show_their_pictures(name, tmp_path, monkeypatch):
     shown = [output.data for output in outputs if "data" in output]
     assert sum("image/png" in data for data in shown) == PICTURES[name]
     assert sum("text/html" in data for data in shown) == TABLES.get(name, 0)
+    for before, cell in pairwise(notebook.cells):
+        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", ())):
+            assert before.cell_type == "markdown", cell.source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import re
 import shlex
@@ -130,6 +131,17 @@ def test_maths_is_no_tex(pages, parsed):
     assert parsed[pages / "maths.html"].maths > 100
     for path, page in parsed.items():
         assert not re.search(r"\\(frac|begin|mathrm|sum|sqrt|left|text)\b|\$\$|:math:", "".join(page.text)), path.name
+
+
+def test_nothing_public_is_described_twice(pages):
+    """Each class and function has one page, under one name."""
+    names = [path.stem for path in (pages / "api").glob("*.html")]
+    found = {}
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        found.setdefault(id(getattr(importlib.import_module(module), attribute)), []).append(name)
+    assert len(found) > 50
+    assert not [each for each in found.values() if len(each) > 1]
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from astropy.io import fits
 from gpures import cli, startup
 from gpures.cli import mosaic as command
 from gpures.cli.words import in_options, option_names, said_once
+from gpures.demo.hst import find_exposure
 from gpures.extras import install
 
 QUIET = ["-q", "--backend", "cpu"]
@@ -259,7 +261,18 @@ def test_pixel_scale_by_both_names():
         assert cli.build_parser().parse_args(["mosaic", "x.fits"]).names[name] == option
 
 
-@pytest.mark.parametrize("arguments", [["info", "--json"], ["mosaic", "--help"]])
+FIGURES = str(Path(__file__).parents[1] / "benchmarks" / "results" / "cpu.json")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["info", "--json"],
+        ["mosaic", "--help"],
+        ["bench", "--from", FIGURES],
+        ["mosaic", str(find_exposure()), "--dry-run", "-q"],
+    ],
+)
 def test_nobody_reads_what_is_printed(arguments):
     """As after `gpures info | head -0`: nothing is said of it."""
     program = [sys.executable, "-m", "gpures", *arguments]
@@ -278,3 +291,49 @@ def test_a_plot_without_matplotlib_says_what_to_install():
     )
     assert done.returncode == 2
     assert done.stderr == f"gpures plot: gpures.plot needs matplotlib, which is not installed: {install('plot')}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("plot {exposure} -o x.foo", "plot: --output must end in one of .avif, .eps,"),
+        ("plot {exposure} -o x.foo", ", got x.foo."),
+        ("plot {exposure} -o .", "plot: --output must be a file, and . is a folder."),
+        ("plot {exposure} -o nowhere/x.png", "plot: nowhere/x.png: there is no folder nowhere"),
+        ("plot {exposure} -o x.png --dpi nan", "argument --dpi: must be a positive number, got nan"),
+        ("plot {exposure} -o x.png --dpi -5", "argument --dpi: must be a positive number, got -5"),
+        ("plot {exposure} -o x.png --dpi many", "argument --dpi: must be a positive number, got many"),
+        ("demo -o file", "demo: --outdir must be a folder, and file is a file."),
+        ("demo -o file/x", "demo: file/x: Not a directory"),
+        ("bench --from nowhere.json", "bench: nowhere.json: No such file or directory"),
+        (
+            "mosaic {exposure} -o there.fits",
+            "--output is there.fits, which exists: choose another name, or give --overwrite.",
+        ),
+        ("mosaic {exposure} -o x.fits --checkpoint file", "mosaic: --checkpoint must be a folder, and file is a file."),
+        (
+            "mosaic {exposure} -o x.fits --reject-outliers --save-masks file",
+            "mosaic: --save-masks must be a folder, and file is a file.",
+        ),
+        (
+            "mosaic {exposure} -o x.fits --extra sky",
+            "[SCI,1] has no array 'sky', which --extra asks for; there are data, dq, err,",
+        ),
+    ],
+)
+def test_what_is_wrong_with_files_is_said_before_work_begins(tmp_path, monkeypatch, capsys, arguments, words):
+    """In the options' words and without numbers of errors, and nothing is drawn, read or written."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("file", "there.fits"):
+        Path(name).write_text("")
+    monkeypatch.setattr("gpures.plot.overview", None)
+    monkeypatch.setattr("gpures.mosaicking.build.build", None)
+    try:
+        status = cli.main(arguments.format(exposure=find_exposure()).split())
+    except SystemExit as left:
+        status = left.code
+    assert status == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert "Errno" not in told
+    assert sorted(os.listdir()) == ["file", "there.fits"]

@@ -228,6 +228,7 @@ def of_files(path: Path) -> Mosaic:
         store.finish({"kernel": "square"}, unit="mJy", exposures=made.exposures, header={}, history=[], creator="me 1")
         store.close()
     print(made.data, made.wht, made.con, made.dq, made.err, made.var_rnoise, made.var_poisson, made.var_flat)
+    print(made.covariance, made.noise_factor, made.median, made.clipped)
     print(
         made.exptime_map,
         made.report,

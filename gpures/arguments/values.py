@@ -10,6 +10,7 @@ import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ __all__ = [
     "checked_count",
     "checked_device",
     "checked_dtype",
+    "checked_folder",
     "checked_integer",
     "checked_lag",
     "checked_names",
@@ -214,6 +216,20 @@ def checked_number(value: Any, name: str, low: float, high: float) -> Any:
         bound = f"between {low} and {high}" if math.isfinite(high) else f"at least {low}"
         raise ValueError(f"'{name}' must be a number {bound}, got {got(value)}.")
     return value.item() if isinstance(value, np.ndarray) else value
+
+
+def checked_folder(folder: str | os.PathLike[str], name: str) -> Path:
+    """Path of a folder that is there, or can be made.
+
+    Raises
+    ------
+    NotADirectoryError
+        It is a file; the text names the argument ``name``.
+    """
+    path = Path(folder)
+    if os.path.lexists(path) and not path.is_dir():
+        raise NotADirectoryError(f"'{name}' must be a folder, and {path} is a file.")
+    return path
 
 
 def checked_integer(value: Any, name: str) -> int:

@@ -15,11 +15,9 @@ from typing import Any
 
 from gpures import startup
 from gpures.cli import bench, demo, info, mosaic, plot, run, selftest
+from gpures.cli.words import NOBODY_READS
 
 __all__ = ["main"]
-
-# Exit status where nobody reads what is printed, by the shells' convention 128 and the number of SIGPIPE.
-NOBODY_READS = 128 + 13
 
 # Each declares its command and sets ``run``, a function of the parsed arguments that returns the exit status. What a
 # command needs is imported when it runs.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
+
+from gpures.cli.words import option_names, say, tell_error
 
 __all__ = ["add_to"]
 
@@ -42,7 +43,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--from", type=Path, dest="shown", metavar="FILE.json", help="measure nothing, and show and draw these figures"
     )
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, names=option_names(parser))
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -53,7 +54,7 @@ def _run(arguments: argparse.Namespace) -> int:
     folder = Path("gpures_bench")
     try:
         if arguments.shown is not None:
-            bench.redraw(arguments.shown, arguments.plot or arguments.shown.with_suffix(".png"))
+            bench.redraw(arguments.shown, arguments.plot or arguments.shown.with_suffix(".png"), say)
             return 0
         plan = bench.plan_of(
             arguments.quick, arguments.backend, arguments.repeats, arguments.case, arguments.wcs and Path(arguments.wcs)
@@ -62,8 +63,8 @@ def _run(arguments: argparse.Namespace) -> int:
         usual = ("cases",) if arguments.case else () if by_themselves else bench.SECTIONS
         sections = [*(arguments.only or usual), *by_themselves]
         figures, plot = arguments.json or folder / "bench.json", arguments.plot or folder / "bench.png"
-        fine = bench.run(plan, sections, figures, plot)
+        fine = bench.run(plan, sections, figures, plot, say)
     except (DeviceError, ImportError, OSError, ValueError) as error:
-        print(f"gpures bench: {error}", file=sys.stderr)
+        tell_error("bench", error, arguments.names)
         return 2
     return 0 if fine else 1

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
+
+from gpures.cli.words import option_names, say, tell_error
 
 __all__ = ["add_to"]
 
@@ -31,7 +32,7 @@ def add_to(commands: Any) -> None:
         choices=("hst", "nircam", "rays"),
         help="run this data set only; may be given more than once",
     )
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, names=option_names(parser))
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -39,8 +40,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from gpures import demo
 
     try:
-        agrees = demo.run(arguments.outdir, arguments.only or tuple(demo.DATASETS))
-    except (demo.MissingDependencyError, FileNotFoundError) as error:
-        print(f"gpures demo: {error}", file=sys.stderr)
+        agrees = demo.run(arguments.outdir, arguments.only or tuple(demo.DATASETS), say)
+    except (demo.MissingDependencyError, OSError) as error:
+        tell_error("demo", error, arguments.names)
         return 2
     return 0 if agrees else 1

@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from gpures.cli.positions import Position, take_negative
-from gpures.cli.words import in_options, option_names, printable, said_once
+from gpures.cli.words import option_names, printable, said_once, say, tell_error
 from gpures.startup import INTERRUPTED
 
 __all__ = ["add_to"]
@@ -446,7 +446,7 @@ def _run(parsed: argparse.Namespace) -> int:
             )
             plan.call = parsed.call
             if parsed.dry_run:
-                print(printable(plan_text(plan), getattr(sys.stdout, "encoding", None)))
+                say(plan_text(plan))
             plan.check_room()
             if parsed.dry_run:
                 return 0
@@ -464,8 +464,7 @@ def _run(parsed: argparse.Namespace) -> int:
         print(f"gpures mosaic: interrupted{words}", file=sys.stderr)
         return INTERRUPTED
     except (ImportError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
-        words = in_options(str(_words_of(error)), parsed.names)
-        print(printable(f"gpures mosaic: {words}", getattr(sys.stderr, "encoding", None)), file=sys.stderr)
+        tell_error("mosaic", error, parsed.names)
         return status
     return 0
 
@@ -492,20 +491,9 @@ def _make_cells(parsed: argparse.Namespace) -> int:
         for number, cell in enumerate(cells):
             if not parsed.quiet:
                 if not number:
-                    print(f"{'cell':<24}{'exposures':>9}{'with data':>12}{'seconds':>9}", flush=True)
-                print(printable(cell.line, getattr(sys.stdout, "encoding", None)), flush=True)
+                    say(f"{'cell':<24}{'exposures':>9}{'with data':>12}{'seconds':>9}")
+                say(cell.line)
     return 0
-
-
-def _words_of(error: Exception) -> Any:
-    """What is wrong, without numbers of errors and quotation marks."""
-    if notes := getattr(error, "__notes__", ()):  # what they say of the drizzle package's texts
-        return " ".join(notes)
-    if isinstance(error, KeyError) and error.args:
-        return error.args[0]
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return error
 
 
 def _options(parsed: argparse.Namespace) -> dict[str, Any]:

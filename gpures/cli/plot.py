@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from gpures.cli.positions import Position, take_negative
-from gpures.cli.words import in_options, option_names, printable, said_once
+from gpures.cli.words import option_names, said_once, tell_error
 
 __all__ = ["add_to"]
 
@@ -47,9 +48,19 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--size", type=float, metavar="ARCSEC", help="width and height of that part (default: a fifth of the frame)"
     )
-    parser.add_argument("--dpi", type=float, default=150, help="dots per inch (default: %(default)s)")
+    parser.add_argument("--dpi", type=_dots, default=150, help="dots per inch (default: %(default)s)")
     take_negative(parser)
     parser.set_defaults(run=_run, names=option_names(parser))
+
+
+def _dots(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a positive number, got {text}")
+    return number
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -60,14 +71,22 @@ def _run(arguments: argparse.Namespace) -> int:
 
         from matplotlib.figure import Figure  # isort: skip
 
-        path = arguments.output if arguments.output.suffix else arguments.output.with_suffix(".png")
+        figure = Figure()
+        path = _checked_output(arguments.output, figure.canvas.get_supported_filetypes())
         with said_once(arguments.names), written(path, overwrite=True) as file:
-            figure = plot.overview(
-                arguments.file, Figure(), planes=arguments.plane, around=arguments.around, size=arguments.size
-            )
+            plot.overview(arguments.file, figure, planes=arguments.plane, around=arguments.around, size=arguments.size)
             figure.savefig(file, format=path.suffix.removeprefix(".").lower(), dpi=arguments.dpi)
     except (ImportError, OSError, ValueError) as error:
-        words = in_options(str(error), arguments.names)
-        print(printable(f"gpures plot: {words}", getattr(sys.stderr, "encoding", None)), file=sys.stderr)
+        tell_error("plot", error, arguments.names)
         return 2
     return 0
+
+
+def _checked_output(path: Path, kinds: Collection[str]) -> Path:
+    """File for a picture of one of these kinds, a PNG where its name says nothing."""
+    if path.is_dir():
+        raise IsADirectoryError(f"'output' must be a file, and {path} is a folder.")
+    path = path if path.suffix else path.with_suffix(".png")
+    if path.suffix.removeprefix(".").lower() not in kinds:
+        raise ValueError(f"'output' must end in one of .{', .'.join(sorted(kinds))}, got {path}.")
+    return path

@@ -10,7 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["in_options", "option_names", "printable", "said_once"]
+__all__ = ["NOBODY_READS", "in_options", "option_names", "printable", "said_once", "say", "tell_error"]
+
+# Exit status where nobody reads what is printed, by the shells' convention 128 and the number of SIGPIPE.
+NOBODY_READS = 128 + 13
 
 # Arguments of `gpures.mosaic` that the command line has under no option.
 OTHERS = {"inputs": "FILE"}
@@ -65,6 +68,41 @@ def printable(text: str, encoding: str | None) -> str:
     """A text, which may hold names that a terminal has no characters for, as it can show it."""
     encoding = encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def say(text: str) -> None:
+    """Print a text at once. Where nobody reads it, as after ``gpures bench | head``, the program ends quietly."""
+    try:
+        print(printable(text, getattr(sys.stdout, "encoding", None)), flush=True)
+    except BrokenPipeError:
+        raise SystemExit(NOBODY_READS) from None
+
+
+def tell_error(command: str, error: Exception, names: Mapping[str, str]) -> None:
+    """Print what is wrong, in a line and in the words of the command line.
+
+    Parameters
+    ----------
+    command : str
+        Name of the command.
+    error : Exception
+        What was raised.
+    names : mapping
+        Of its options, as `option_names` gives them.
+    """
+    words = in_options(f"gpures {command}: {_words_of(error)}", names)
+    print(printable(words, getattr(sys.stderr, "encoding", None)), file=sys.stderr)
+
+
+def _words_of(error: Exception) -> Any:
+    """What is wrong, without numbers of errors and quotation marks."""
+    if notes := getattr(error, "__notes__", ()):  # what they say of the drizzle package's texts
+        return " ".join(notes)
+    if isinstance(error, KeyError) and error.args:
+        return error.args[0]
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return error
 
 
 class _Once(logging.Handler):

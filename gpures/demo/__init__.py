@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpures.arguments.values import checked_folder
 from gpures.errors import MissingDependencyError
 from gpures.extras import install
 from gpures.reporting.progress import shown
@@ -348,7 +349,7 @@ def run(outdir: Path, datasets: Sequence[str] = tuple(DATASETS), echo: Callable[
     check_dependencies()
     if unknown := sorted(set(datasets) - set(DATASETS)):
         raise ValueError(f"expected data sets among {', '.join(DATASETS)}, got {', '.join(unknown)}")
-    outdir.mkdir(parents=True, exist_ok=True)
+    checked_folder(outdir, "outdir").mkdir(parents=True, exist_ok=True)
     begin = time.perf_counter()
     results = [DATASETS[name](outdir) for name in datasets]
     for result in results:

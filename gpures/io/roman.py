@@ -72,13 +72,13 @@ def _input_of(path: Path, file: Any, allow_external: bool) -> Input:
     FileError
         It is not a calibrated image, or has no WCS.
     """
-    model = _model(path, file)
-    meta = _value(model, "meta")
+    image = _image(path, file)
+    meta = _value(image, "meta")
     wcs = _value(meta, "wcs")
     if wcs is None:
         raise FileError(path, "no WCS: roman.meta.wcs is missing or None. Has assign_wcs been run?")
     check_wcs(path, wcs)
-    shape = tuple(array_of(path, model, "data").shape)
+    shape = tuple(array_of(path, image, "data").shape)
     if wcs.array_shape is None:
         wcs.array_shape = shape
     exposure, background = _value(meta, "exposure"), _value(meta, "background")
@@ -101,7 +101,7 @@ def _input_of(path: Path, file: Any, allow_external: bool) -> Input:
         "subtracted": bool(_value(background, "subtracted")),
     }
     names = ("data", "dq", "err", "var_rnoise", *OTHER_VARIANCES)
-    sizes = {name: _bytes(array_of(path, model, name)) for name in names if name in model}
+    sizes = {name: _bytes(array_of(path, image, name)) for name in names if name in image}
     computed = "var_rnoise" not in sizes and "err" in sizes
     if computed:
         sizes["var_rnoise"] = 2 * sizes["err"]  # float32 of float16
@@ -123,16 +123,20 @@ def _input_of(path: Path, file: Any, allow_external: bool) -> Input:
     )
 
 
-def _model(path: Path, file: Any) -> Any:
-    """Datamodel of an open file."""
+def _image(path: Path, file: Any) -> Any:
+    """What an open file has of an image, as a tree.
+
+    No datamodel is made of it: one closes the file when it goes, which is whenever Python collects it.
+    """
     try:
-        import roman_datamodels
+        from roman_datamodels import datamodels
     except ImportError as error:
         raise ImportError(f"{path} is a file of Roman: {install('roman')} to read it.") from error
-    model = roman_datamodels.open(file)
-    if not isinstance(model, roman_datamodels.datamodels.ImageModel):
-        raise FileError(path, f"expected an ImageModel, as _cal.asdf files are, got a {type(model).__name__}.")
-    return model
+    tree = file.tree["roman"]
+    kind = datamodels.MODEL_REGISTRY.get(type(tree), type(tree))
+    if not issubclass(kind, datamodels.ImageModel):
+        raise FileError(path, f"expected an ImageModel, as _cal.asdf files are, got a {kind.__name__}.")
+    return tree
 
 
 def _load(
@@ -143,7 +147,7 @@ def _load(
         needed |= {"err", *others}
         needed.remove("var_rnoise")
     with opened(path, allow_external) as file:
-        found = asdf_arrays(path, _model(path, file), needed)
+        found = asdf_arrays(path, _image(path, file), needed)
     if computed and "var_rnoise" in names:
         found["var_rnoise"] = found["err"].astype(np.float32) ** 2
         for name in others:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpures.arguments.values import checked_count, checked_switch
+from gpures.arguments.values import checked_count, checked_folder, checked_switch
 from gpures.backend.cuda.device import selected
 from gpures.exposure.options import Options
 from gpures.io import Input, Reading
@@ -143,6 +143,8 @@ def asked_for(inputs: Any, output: Any, arguments: Mapping[str, Any]) -> Asked:
     if reading.good_bits and "good_bits" in given:
         raise ValueError("'good_bits' and 'bad_bits' say the same: give one of them.")
     resampling = given | reading.good_bits
+    if cleaning.save_masks is not None:
+        checked_folder(cleaning.save_masks, "save_masks")
     if add_to is not None and cleaning.is_wanted:
         others = "reject_outliers" if cleaning.reject_outliers else "combine"
         name = "match_sky" if cleaning.match_sky is not None else others
@@ -173,7 +175,7 @@ def asked_for(inputs: Any, output: Any, arguments: Mapping[str, Any]) -> Asked:
         cleaning=cleaning,
         resampling=resampling,
         begun=begun,
-        checkpoint=None if checkpoint is None else Path(checkpoint),
+        checkpoint=None if checkpoint is None else checked_folder(checkpoint, "checkpoint"),
         checkpoint_every=every or NOT_GIVEN["checkpoint_every"],
         memory_limit=limit,
         skip_bad=skip_bad,

@@ -51,7 +51,7 @@ def checked_output(output: str | os.PathLike[str], overwrite: bool) -> Path:
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(f"'output' is {path}, and nothing may be written to the folder {path.parent}.")
     if os.path.lexists(path) and not overwrite:
-        raise FileExistsError(f"'output' is {path}, which exists: choose another name, or overwrite it.")
+        raise FileExistsError(f"'output' is {path}, which exists: choose another name, or give overwrite=True.")
     try:
         destination_of(path, overwrite).close()
     except OSError as error:

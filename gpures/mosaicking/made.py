@@ -83,6 +83,10 @@ class Mosaic:
     var_poisson = _image("var_poisson", "Variance by photon noise, in the square of `unit`.")
     var_flat = _image("var_flat", "Variance by the flat field, in the square of `unit`.")
     exptime_map = _image("exptime_map", "Exposure time of each pixel, s.")
+    covariance = _image("covariance", "Covariances with pixels that are a lag further, in the square of `unit`.")
+    noise_factor = _image("noise_factor", "By how much errors of large areas are larger than those of its pixels.")
+    median = _image("median", "Median of the exposures, in `unit`.")
+    clipped = _image("clipped", "Mean of the exposures without outliers, in `unit`.")
 
     @property
     def added(self) -> list[str]:

@@ -34,7 +34,7 @@ from gpures.mosaicking.one_scale import calibrated
 from gpures.mosaicking.placement import OnTheSky, Placement
 from gpures.mosaicking.reach import boxes
 from gpures.mosaicking.scale import Scales
-from gpures.mosaicking.sources import ModelSource, Source, entries_of, find
+from gpures.mosaicking.sources import ModelSource, Source, entries_of, find, with_arrays
 from gpures.mosaicking.tiling import tiles_of
 from gpures.mosaicking.twice import once
 from gpures.wcs.footprint import Footprint
@@ -420,6 +420,7 @@ def make_plan(
         skipped.append((name, words_of(name, error)))
 
     sources = find(entries, progress, skip, asked.reading) if models is None else []
+    sources = with_arrays(sources, asked.resampling.get("extra_array_names", ()), skip)
     sources = once(sources, lambda name, reason: skipped.append((name, reason)), begun)
 
     def placed(sources: Sequence[Source]) -> Placement:

@@ -27,9 +27,12 @@ from gpures.io.zarr_layout import is_store
 from gpures.machine.prefetch import interruptible
 from gpures.reporting.progress import shown
 
-__all__ = ["ModelSource", "RemoteSource", "Source", "entries_of", "file_of", "find"]
+__all__ = ["ModelSource", "RemoteSource", "Source", "entries_of", "file_of", "find", "with_arrays"]
 
 log = logging.getLogger(__name__)
+
+# The array that readers compute where it is asked for.
+COMPUTED = "var_sky"
 
 
 class Source(Protocol):
@@ -364,6 +367,32 @@ def find(
             show(done)
     _tell_of(beside, sources, on_error)
     return sources
+
+
+def with_arrays(
+    sources: Iterable[Source], names: Collection[str], on_error: Callable[[str, Exception], Any]
+) -> list[Source]:
+    """Exposures, without images of files that lack an array; models are looked at when they are added.
+
+    Parameters
+    ----------
+    sources : iterable of Source
+    names : collection of str
+        What is asked for as ``extra_array_names``.
+    on_error : callable
+        Called with the name of an exposure that lacks one, and a `gpures.io.FileError`.
+    """
+    found = []
+    for source in sources:
+        known = {*source.sizes, COMPUTED}
+        if source.kind == "model" or known.issuperset(names):
+            found.append(source)
+            continue
+        lacking = next(name for name in names if name not in known)
+        there = ", ".join(source.sizes)
+        reason = f"{source.name} has no array {lacking!r}, which 'extra_array_names' asks for; there are {there}."
+        on_error(source.name, FileError(source.path, reason))
+    return found
 
 
 def _tell_of(

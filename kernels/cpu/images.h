@@ -17,10 +17,10 @@ template <class T>
 void fill_window(T* image, const T* weight, const TouchedFrame& frame, double value, int threads);
 
 // Sums of weights as an image shows them, in place of `count` that are kept.
-void show_weights(float* weight, long count, int threads);
+void show_weights(float* weight, std::ptrdiff_t count, int threads);
 
 // The sums themselves.
-void sums_of_weights(const float* kept, double* sums, long count, int threads);
+void sums_of_weights(const float* kept, double* sums, std::ptrdiff_t count, int threads);
 
 // Accumulated variances to the output's scale, in place; NaN where nothing contributed.
 template <class T>

@@ -115,7 +115,10 @@ template <class Image>
 TouchedFrame frame_of(const Image& image, const Limits& touched, bool own_pages = false)
 {
     const auto [x0, x1, y0, y1] = touched;
-    return {static_cast<long>(image.shape(0)), static_cast<long>(image.shape(1)), {x0, x1, y0, y1}, own_pages};
+    return {static_cast<std::ptrdiff_t>(image.shape(0)),
+            static_cast<std::ptrdiff_t>(image.shape(1)),
+            {x0, x1, y0, y1},
+            own_pages};
 }
 
 template <class Image, class Weight>
@@ -322,7 +325,7 @@ NB_MODULE(_cpu, m)
     m.def("sums_of_weights", [](ReadFloats kept, Doubles sums, int threads) {
         if (kept.size() != sums.size()) throw nb::value_error("'sums' must be as many as those kept");
         const Released released;
-        sums_of_weights(kept.data(), sums.data(), static_cast<long>(kept.size()), threads);
+        sums_of_weights(kept.data(), sums.data(), static_cast<std::ptrdiff_t>(kept.size()), threads);
     });
     // Of each: addresses, which the Python side keeps alive; shape, strides (bytes) and bytes of elements; the stride
     // of the copy's rows; and the bad bits of flags.
@@ -339,7 +342,7 @@ NB_MODULE(_cpu, m)
     });
     m.def("show_weights", [](Floats weight, int threads) {
         const Released released;
-        show_weights(weight.data(), static_cast<long>(weight.size()), threads);
+        show_weights(weight.data(), static_cast<std::ptrdiff_t>(weight.size()), threads);
     });
     bind_finish<Floats, ReadFloats>(m);
     bind_finish<Doubles, ReadDoubles>(m);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 
 #include "shared_pages.h"
 #include "threads.h"
@@ -12,7 +13,7 @@ namespace gpures {
 // An output frame, and the part of it that any exposure has touched. Outside of that, nothing is read: pages of the
 // accumulators that were never written to stay without memory.
 struct TouchedFrame {
-    long ny = 0, nx = 0;
+    std::ptrdiff_t ny = 0, nx = 0;
     Tile touched{0, -1, 0, -1};
     bool own_pages = false;  // of an image that is written to: see share_pages()
 
@@ -24,7 +25,7 @@ struct TouchedFrame {
 };
 
 // Rows handed to a thread at a time.
-constexpr long ROWS_AT_ONCE = 16;
+constexpr std::ptrdiff_t ROWS_AT_ONCE = 16;
 
 // Sets an image to a value outside the touched part. Rows above and below that are left to the system, where the image
 // has pages of its own.
@@ -32,9 +33,10 @@ template <class T>
 void fill_outside(int threads, const TouchedFrame& f, T* image, T value)
 {
     if (f.is_all_touched()) return;
-    const long below = f.is_untouched() ? f.ny : f.touched.y0, above = f.is_untouched() ? f.ny : f.touched.y1 + 1;
+    const std::ptrdiff_t below = f.is_untouched() ? f.ny : f.touched.y0,
+                         above = f.is_untouched() ? f.ny : f.touched.y1 + 1;
     SharedPages shared[2] = {};
-    const auto share = [&](long from, long to) {
+    const auto share = [&](std::ptrdiff_t from, std::ptrdiff_t to) {
         return share_pages(reinterpret_cast<char*>(image + from * f.nx), reinterpret_cast<char*>(image + to * f.nx),
                            &value, sizeof value);
     };
@@ -50,7 +52,7 @@ void fill_outside(int threads, const TouchedFrame& f, T* image, T value)
     };
     over_threads(threads, static_cast<int>((f.ny + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE), [&] {
         return [&](int k) {
-            for (long j = k * ROWS_AT_ONCE; j < std::min(f.ny, (k + 1) * ROWS_AT_ONCE); ++j) {
+            for (std::ptrdiff_t j = k * ROWS_AT_ONCE; j < std::min(f.ny, (k + 1) * ROWS_AT_ONCE); ++j) {
                 T *const row = image + j * f.nx, *const next = row + f.nx;
                 if (j < below || j >= above) {
                     fill(row, next, shared[j >= above]);
@@ -68,12 +70,12 @@ template <class Work>
 void over_touched(int threads, const TouchedFrame& f, const Work& work)
 {
     if (f.is_untouched()) return;
-    const long rows = f.touched.y1 - f.touched.y0 + 1;
+    const std::ptrdiff_t rows = f.touched.y1 - f.touched.y0 + 1;
     over_threads(threads, static_cast<int>((rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE), [&] {
         return [&](int k) {
-            for (long r = k * ROWS_AT_ONCE; r < std::min(rows, (k + 1) * ROWS_AT_ONCE); ++r) {
-                const long row = (f.touched.y0 + r) * f.nx;
-                for (long i = row + f.touched.x0; i <= row + f.touched.x1; ++i) work(i);
+            for (std::ptrdiff_t r = k * ROWS_AT_ONCE; r < std::min(rows, (k + 1) * ROWS_AT_ONCE); ++r) {
+                const std::ptrdiff_t row = (f.touched.y0 + r) * f.nx;
+                for (std::ptrdiff_t i = row + f.touched.x0; i <= row + f.touched.x1; ++i) work(i);
             }
         };
     });
@@ -84,7 +86,7 @@ template <class T, class Inside>
 void over_frame(int threads, const TouchedFrame& f, T* image, T outside, const Inside& inside)
 {
     fill_outside(threads, f, image, outside);
-    over_touched(threads, f, [&](long i) { image[i] = inside(i); });
+    over_touched(threads, f, [&](std::ptrdiff_t i) { image[i] = inside(i); });
 }
 
 }  // namespace gpures

@@ -182,7 +182,7 @@ void fold_row(const Exposure& e, const Mosaic& m, const Tile& tile, int column, 
     using RowSums = typename Sink::template At<Vector>;
     const RowSums sums = sink.template at<Vector>(column, j - sink.y0);
     const auto sums_of_one = [&](int k) { return sink.template at<double>(column + k, j - sink.y0); };
-    const long local = index_in_rows(column, j - sink.y0);
+    const std::ptrdiff_t local = index_in_rows(column, j - sink.y0);
     const long long index = j * m.stride + tile.x0;
     const unsigned char* const marks = sink.scratch.marks + local;
     // Rows that nothing was added to are only read: writing would take memory for them.

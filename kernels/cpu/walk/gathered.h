@@ -42,14 +42,14 @@ class GatheredBlock {
     }
 
   private:
-    __attribute__((always_inline)) static void prefetch_column(const View& v, const Block& b, long i)
+    __attribute__((always_inline)) static void prefetch_column(const View& v, const Block& b, std::ptrdiff_t i)
     {
         const View column = {v.data, v.column_stride, v.row_stride, v.type, v.swapped};
         prefetch_row(column, i, b.y0, b.y1 - b.y0 + 1);
     }
 
     // Room for eight images of four bytes a pixel; others are read where they are.
-    static constexpr long ROOM = 8L * BLOCK_WIDTH * BLOCK_HEIGHT * 4;
+    static constexpr std::ptrdiff_t ROOM = std::ptrdiff_t{8} * BLOCK_WIDTH * BLOCK_HEIGHT * 4;
 
     static long long size_of(long long stride) { return stride < 0 ? -stride : stride; }
     static bool is_across(const View& v) { return v.data && size_of(v.column_stride) > size_of(v.row_stride); }
@@ -75,7 +75,7 @@ class GatheredBlock {
     View gathered(const View& v, const Block& b)
     {
         const int bytes = bytes_of(v.type);
-        const long taken = static_cast<long>(BLOCK_WIDTH) * BLOCK_HEIGHT * bytes;
+        const std::ptrdiff_t taken = static_cast<std::ptrdiff_t>(BLOCK_WIDTH) * BLOCK_HEIGHT * bytes;
         if (!is_across(v) || used_ + taken > ROOM) return v;
         char* const to = bytes_ + used_;
         used_ += taken;
@@ -111,7 +111,7 @@ class GatheredBlock {
     }
 
     alignas(64) char bytes_[ROOM];
-    long used_;
+    std::ptrdiff_t used_;
     Exposure exposure_;
 };
 

@@ -86,7 +86,7 @@ struct PixelSums : Sums<N> {
         store(dow, each);
         for (int l = 0; l < REALS; ++l) {
             if (each[l] == 0.0) continue;
-            const long pixel = pixels.index[l] + r * SUMS_WIDTH + c;
+            const std::ptrdiff_t pixel = pixels.index[l] + r * SUMS_WIDTH + c;
             Real* const sums = static_cast<Real*>(to.sums) + pixel * count;
             if constexpr (SQUARED) {
                 add_scaled(sums, values + l * count, each[l], powers, count);

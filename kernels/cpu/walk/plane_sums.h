@@ -69,7 +69,7 @@ struct PlaneSums : Sums<N> {
 
     Real* sums_at(int column, int row) const
     {
-        return this->sums() + static_cast<long>(row) * this->count() * SUMS_WIDTH + MARGIN + column;
+        return this->sums() + static_cast<std::ptrdiff_t>(row) * this->count() * SUMS_WIDTH + MARGIN + column;
     }
 
     template <class V>
@@ -119,7 +119,7 @@ struct PlaneSums : Sums<N> {
             for (int p = 0; p < this->planes; ++p) {
                 sum[(p + 1) * SUMS_WIDTH] += weight_of(p, each[l]) * row->values[p][PADDING + k];
             }
-            const long pixel = index_in_rows(x, y);
+            const std::ptrdiff_t pixel = index_in_rows(x, y);
             scratch.marks[pixel] |= each[l] > 0.0 ? POSITIVE : 0;
             if (this->flagged) scratch.dq[pixel] |= row->bits[PADDING + k];
         }
@@ -259,7 +259,7 @@ struct PlaneSums : Sums<N> {
             store(v, sum);
             values += ROW_LENGTH;
         }
-        const long pixel = index_in_rows(x, y);
+        const std::ptrdiff_t pixel = index_in_rows(x, y);
         mark(positive, scratch.marks + pixel);
         for (int c = 0; this->flagged && c < COLUMNS; ++c) {
             unite(dow[c] != Reals{}, of.bits + PADDING + k - c, scratch.dq + pixel);

@@ -3,13 +3,18 @@
 // memory.
 #pragma once
 
+#include <cstddef>
+
 #include "../walk.h"
 #include "pixel_row.h"
 
 GPURES_BEGIN
 
 // Where pixel (i, j) of the output is among a tile's pixels.
-inline long index_in_rows(int column, int row) { return static_cast<long>(row) * SUMS_WIDTH + MARGIN + column; }
+inline std::ptrdiff_t index_in_rows(int column, int row)
+{
+    return static_cast<std::ptrdiff_t>(row) * SUMS_WIDTH + MARGIN + column;
+}
 
 // The k-th sum of some output pixels, in the units of the weights and values that it is made of: floats are scaled.
 template <class V>

@@ -55,7 +55,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
     const bool border = e.kernel == SQUARE, gather = own.gathered.begin(e);
     for (int k = 0; k < n_chosen; ++k) {
         Block b = blocks.block[chosen[k]];
-        const Tile* part = blocks.part_of_rows + static_cast<long>(chosen[k]) * BLOCK_HEIGHT;
+        const Tile* part = blocks.part_of_rows + static_cast<std::ptrdiff_t>(chosen[k]) * BLOCK_HEIGHT;
         // The rows between the first and the last that reach what is kept of the tile.
         while (b.y0 <= b.y1 && !meets(*part, kept)) ++b.y0, ++part;
         while (b.y0 <= b.y1 && !meets(part[b.y1 - b.y0], kept)) --b.y1;

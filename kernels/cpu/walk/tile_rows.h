@@ -67,17 +67,17 @@ class TileRows {
   private:
     // Rows from ... to, of so many numbers per pixel.
     template <class T>
-    void clear(T* array, long numbers, int from, int to) const
+    void clear(T* array, std::ptrdiff_t numbers, int from, int to) const
     {
-        const long width = numbers * SUMS_WIDTH;
+        const std::ptrdiff_t width = numbers * SUMS_WIDTH;
         if (from <= to) std::memset(array + (from - sink_.y0) * width, 0, sizeof(T) * width * (to - from + 1));
     }
 
     // The rows that are in work to the beginning of the memory.
     template <class T>
-    void move(T* array, long numbers) const
+    void move(T* array, std::ptrdiff_t numbers) const
     {
-        const long width = numbers * SUMS_WIDTH;
+        const std::ptrdiff_t width = numbers * SUMS_WIDTH;
         const int count = to_ - from_ + 1, by = from_ - sink_.y0;
         std::memmove(array, array + by * width, sizeof(T) * width * count);
         clear(array, numbers, count > by ? to_ + 1 - by : from_, to_);

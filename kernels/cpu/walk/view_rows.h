@@ -1,6 +1,7 @@
 // Reading a row of a View as doubles or as bits, whatever its type, byte order and strides.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "../tiles.h"
@@ -9,7 +10,7 @@
 GPURES_BEGIN
 
 template <class T, class Out>
-inline void convert_row(const char* p, long stride, bool swapped, int n, Out* out)
+inline void convert_row(const char* p, std::ptrdiff_t stride, bool swapped, int n, Out* out)
 {
     // The first branches are the common cases, kept apart for the vectoriser.
     if (stride == sizeof(T) && !swapped) {
@@ -23,7 +24,7 @@ inline void convert_row(const char* p, long stride, bool swapped, int n, Out* ou
 
 // n pixels of a row, `converted` to type Out.
 template <class Out>
-inline void read_row(const View& v, long j, long i, int n, Out* out)
+inline void read_row(const View& v, std::ptrdiff_t j, std::ptrdiff_t i, int n, Out* out)
 {
     const char* p = v.data + j * v.row_stride + i * v.column_stride;
     switch (v.type) {
@@ -53,10 +54,10 @@ inline void read_row(const View& v, long j, long i, int n, Out* out)
 // A row of n pixels as doubles, in vectors: take(v, k) gets the pixels from the k-th on. Behind the last there are none
 // to see, and the last vector may end with it, over pixels that another one has had.
 template <class Take>
-inline void read_vectors(const View& v, long j, long i, int n, const Take& take)
+inline void read_vectors(const View& v, std::ptrdiff_t j, std::ptrdiff_t i, int n, const Take& take)
 {
     if (v.type == F4 && v.column_stride == sizeof(float) && !v.swapped && n >= LANES) {
-        const char* p = v.data + j * v.row_stride + i * static_cast<long>(sizeof(float));
+        const char* p = v.data + j * v.row_stride + i * static_cast<std::ptrdiff_t>(sizeof(float));
         const auto at = [&](int k) { return load_floats(p + k * sizeof(float)); };
         int k = 0;
         for (; k + LANES <= n; k += LANES) take(at(k), k);
@@ -80,15 +81,15 @@ __attribute__((always_inline)) inline void prefetch(const T* p)
 }
 
 // Asks for the memory of a row, which will be read soon: pieces this short are no pattern to a processor.
-__attribute__((always_inline)) inline void prefetch_row(const View& v, long j, long i, int n)
+__attribute__((always_inline)) inline void prefetch_row(const View& v, std::ptrdiff_t j, std::ptrdiff_t i, int n)
 {
 #if defined(__GNUC__)
     if (!v.data) return;
-    constexpr long LINE = 64;  // bytes that come at once
-    const long stride = v.column_stride, apart = stride < 0 ? -stride : stride;
+    constexpr std::ptrdiff_t LINE = 64;  // bytes that come at once
+    const std::ptrdiff_t stride = v.column_stride, apart = stride < 0 ? -stride : stride;
     const char* first = v.data + j * v.row_stride + i * stride + (stride < 0 ? (n - 1) * stride : 0);
-    const long last = (n - 1) * apart, step = apart > LINE ? apart : LINE;
-    for (long k = 0; k < last; k += step) __builtin_prefetch(first + k);
+    const std::ptrdiff_t last = (n - 1) * apart, step = apart > LINE ? apart : LINE;
+    for (std::ptrdiff_t k = 0; k < last; k += step) __builtin_prefetch(first + k);
     __builtin_prefetch(first + last);
 #endif
 }
