@@ -106,12 +106,25 @@ struct Mosaic {
     const Pairs* pairs;               // on a CPU; a GPU has a kernel of its own for them
 };
 
+// What floats are scaled by, so that an exposure's sums stay within float32: powers of two. Doubles are not.
+struct Scaling {
+    double weight;                  // of the weights
+    double smallest;                // no contribution is less, in the units of the sums
+    double units[MOST_PLANES + 1];  // of the sums, by which they are multiplied again: of the weights, of each plane
+    int can_fold_in_floats;         // whether the sums, in their own units, are numbers that floats are made for
+    unsigned float_planes;          // those whose values are worked out as floats, a bit for each
+};
+
+// Pixels along each axis, at least, that tell of what size a plane's values are, if there are as many.
+constexpr int SAMPLES = 32;
+
 // On a GPU: the sums of one exposure, over the part of the output frame that it may touch.
 struct Window {
-    double* sums;        // weights, then each plane's weighted sums; all zero between two exposures
+    double* sums;        // or floats: weights, then each plane's weighted sums; all zero between two exposures
     long long stride;    // from one plane's sums to the next one's
     int x0, x1, y0, y1;  // output pixels, last included
     unsigned* timed;  // where good pixels fall without positive weight, for the mosaic's time; zero between exposures
+    Scaling scaling;  // where the sums are floats
 };
 
 // A plane of a mosaic, and the same one of another mosaic that is merged into it.

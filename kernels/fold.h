@@ -243,6 +243,23 @@ GPURES_FN Common<V> common(const Exposure& e, const Mosaic& m, const Sums& sums,
     return c;
 }
 
+// Whether all of an exposure can be folded in floats there, into accumulators that are floats.
+template <class V, class Sums>
+GPURES_FN bool floats_will_do(const Exposure& e, const Mosaic& m, const Sums& sums, long long index)
+{
+    const V added = sums(0);
+    bool all = floats_will_do(m.weight ? get<V, float>(m.weight, index) : V{}, added);
+    V t = number<V>(e.variance_weight);
+    if (e.variance_weight_plane >= 0) {
+        const V root = sums(1 + e.variance_weight_plane) * quotient(number<V>(1.0), added);
+        t = select(added == V{}, V{}, variance_weight(root * root));
+    }
+    for (int p = 0; p < e.planes; ++p) {
+        if (e.plane[p].weight) all = all & floats_will_do(get<V, float>(e.plane[p].weight, index), t);
+    }
+    return all;
+}
+
 template <class V, class T, Squared SQUARED>
 GPURES_FN void fold_mean(const Plane& plane, const Common<V>& c, V sum, long long index)
 {

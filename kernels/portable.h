@@ -46,6 +46,11 @@ using std::floor;
 using std::memcpy;
 using std::sin;
 using std::sqrt;
+#else
+GPURES_FN double exp(double x) { return ::exp(x); }
+
+// By the one instruction that there is for it: of what is rounded as x was before.
+GPURES_FN float exp(float x) { return exp2f(1.44269504f * x); }
 #endif
 
 // The geometry is written for a number type V: double or float (one input pixel), or a vector of them (several at once,
@@ -83,7 +88,7 @@ GPURES_FN V number(N x)
     typedef typename LaneOf<V>::Type Lane;
     if constexpr (IsSame<V, N>::VALUE) {
         return x;
-    } else if constexpr (IsSame<V, Lane>::VALUE) {
+    } else if constexpr (sizeof(V) == sizeof(Lane)) {
         return static_cast<Lane>(x);
     } else {
         return V{} + static_cast<Lane>(x);
@@ -115,6 +120,7 @@ GPURES_FN V magnitude(V a)
 }
 
 GPURES_FN double magnitude(double a) { return fabs(a); }
+GPURES_FN float magnitude(float a) { return fabs(a); }
 
 template <class V>
 GPURES_FN auto is_any_negative(V a, V b)
@@ -151,6 +157,7 @@ GPURES_FN auto is_between(V i, N first, N last)
 GPURES_FN bool is_negative(double a) { return a < 0.0; }
 #else
 GPURES_FN bool is_negative(double a) { return __double2hiint(a) < 0; }
+GPURES_FN bool is_negative(float a) { return __float_as_int(a) < 0; }
 
 GPURES_FN bool is_any_negative(double a, double b) { return (__double2hiint(a) | __double2hiint(b)) < 0; }
 
@@ -180,6 +187,7 @@ GPURES_FN double infinity() { return INFINITY; }
 #endif
 
 GPURES_FN double lower_integer(double x) { return floor(x); }
+GPURES_FN float lower_integer(float x) { return floor(x); }
 
 // Another type's value of the same bits.
 template <class To, class From>
@@ -216,6 +224,7 @@ GPURES_FN Word word_at(const char* p)
 
 // a / b. Where b is 0, infinite or near the ends of the range of double, some lanes' may be NaN or 0 instead.
 GPURES_MAY_DIVIDE_BY_ZERO GPURES_FN double quotient(double a, double b) { return a / b; }
+GPURES_MAY_DIVIDE_BY_ZERO GPURES_FN float quotient(float a, float b) { return a / b; }
 
 // Whether a comparison holds in every lane.
 GPURES_FN bool everywhere(bool mask) { return mask; }
@@ -224,6 +233,9 @@ GPURES_FN bool everywhere(bool mask) { return mask; }
 GPURES_FN bool any_greater(double a, double b) { return a > b; }
 GPURES_FN bool all_at_least(double a, double b) { return a >= b; }
 GPURES_FN bool all_equal(double a, double b) { return a == b; }
+GPURES_FN bool any_greater(float a, float b) { return a > b; }
+GPURES_FN bool all_at_least(float a, float b) { return a >= b; }
+GPURES_FN bool all_equal(float a, float b) { return a == b; }
 
 // Entry of a table nearest to a position, which is not negative; 0 beyond the last.
 GPURES_FN double nearest_entry(const double* table, int entries, double position)

@@ -23,6 +23,7 @@ class Single {
     }
     GPURES_OPERATION(operator-, "neg.f32")
     GPURES_OPERATION(magnitude, "abs.f32")
+    GPURES_OPERATION(sqrt, "sqrt.rn.f32")
 #undef GPURES_OPERATION
 
 #define GPURES_OPERATION(NAME, INSTRUCTION)                                       \
@@ -36,6 +37,7 @@ class Single {
     GPURES_OPERATION(operator-, "sub.rn.f32")
     GPURES_OPERATION(operator*, "mul.rn.f32")
     GPURES_OPERATION(operator/, "div.rn.f32")
+    GPURES_OPERATION(quotient, "div.rn.f32")
     GPURES_OPERATION(least, "min.f32")  // of numbers; which of two zeros does not matter
     GPURES_OPERATION(greatest, "max.f32")
 #undef GPURES_OPERATION
@@ -52,12 +54,21 @@ class Single {
     GPURES_COMPARISON(<, "setp.lt.f32")
     GPURES_COMPARISON(<=, "setp.le.f32")
     GPURES_COMPARISON(>, "setp.gt.f32")
+    GPURES_COMPARISON(>=, "setp.ge.f32")
     GPURES_COMPARISON(==, "setp.eq.f32")
 #undef GPURES_COMPARISON
 
   private:
     float value_;
 };
+
+template <>
+struct LaneOf<Single> {
+    typedef float Type;
+};
+
+GPURES_FN bool all_at_least(Single a, Single b) { return a >= b; }
+GPURES_FN bool all_equal(Single a, Single b) { return a == b; }
 
 // Out of the compiler's sight: an operation on bits that is the same as one on numbers would be made one that flushes.
 template <>
@@ -79,5 +90,12 @@ GPURES_FN Single same_bits<Single, unsigned>(unsigned bits)
 #else
 typedef float Single;
 #endif
+
+template <>
+struct Access<Single> {
+    GPURES_FN static Single load(const float* p) { return *p; }
+};
+
+GPURES_FN void store(Single v, float* p) { *p = static_cast<float>(v); }
 
 GPURES_END

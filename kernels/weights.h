@@ -43,6 +43,14 @@ GPURES_FN V plane_value(const Plane& plane, V x)
     return plane.squared == SQUARED_ERRORS ? known * known : known;
 }
 
+// Whether the values of a plane are worked out as floats: without a difference, that could leave few digits.
+GPURES_FN bool are_floats(const Plane& plane)
+{
+    const double scale = fabs(plane.scale);
+    return plane.view.type == F4 && scale >= 0x1p-100 && scale <= 0x1p100 &&
+           (plane.root || (plane.offset == 0.0 && plane.squared == NOT_SQUARED));
+}
+
 // With what a plane is weighted in a contribution of weight dow.
 template <class V>
 GPURES_FN V weight_in_plane(bool squared, V dow)

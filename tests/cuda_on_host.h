@@ -22,6 +22,9 @@
 #define __shared__ static
 #define __launch_bounds__(...)
 
+// What Python calls.
+#define SHOWN __attribute__((visibility("default")))
+
 namespace cuda_on_host {
 
 struct Dim {
@@ -120,7 +123,7 @@ const char* launch(void (*kernel)(A...), const unsigned* grid, const unsigned* b
 }  // namespace cuda_on_host
 
 // Has orders drawn from now on.
-extern "C" __attribute__((used)) void draw_orders(unsigned long long seed)
+extern "C" SHOWN __attribute__((used)) void draw_orders(unsigned long long seed)
 {
     cuda_on_host::drawing = std::make_unique<std::mt19937_64>(seed);
 }
@@ -135,6 +138,12 @@ using std::max;
 using std::min;
 
 inline long long __double2ll_rn(double value) { return std::llrint(value); }
+inline int __double2int_rn(double value)
+{
+    // The nearest there is; of NaN the least.
+    const double least = -2147483648.0, most = 2147483647.0;
+    return static_cast<int>(std::nearbyint(value >= least ? std::min(value, most) : least));
+}
 inline int __clz(int value) { return value ? __builtin_clz(static_cast<unsigned>(value)) : 32; }
 
 template <class T, class F>

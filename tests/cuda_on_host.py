@@ -320,7 +320,7 @@ class RawModule:
 def compiled(code: str, options: tuple, names: list[str]) -> Path:
     """Shared library of a .cu file, made once for each source and options."""
     launchers = "".join(
-        f'extern "C" const char* launch_{name}(const unsigned* grid, const unsigned* block, void** arguments)'
+        f'extern "C" SHOWN const char* launch_{name}(const unsigned* grid, const unsigned* block, void** arguments)'
         f"{{ return cuda_on_host::launch({name}, grid, block, arguments); }}\n"
         for name in names
     )
@@ -339,7 +339,9 @@ def compiled(code: str, options: tuple, names: list[str]) -> Path:
             source, made = Path(own, "kernels.cpp"), Path(own, "kernels.so")
             source.write_text(text)
             flags = [AS_HERE.get(option, option) for option in options]
-            command = [compiler, *flags, "-O1", "-shared", "-fPIC", "-w", str(source), "-o", str(made)]
+            # Hidden: two files may have shared memory of one name, of different sizes.
+            flags += ["-O1", "-shared", "-fPIC", "-fvisibility=hidden", "-w"]
+            command = [compiler, *flags, str(source), "-o", str(made)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise CompileException(done.stderr)

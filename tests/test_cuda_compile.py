@@ -18,7 +18,8 @@ ARCHITECTURES = {
     13: ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"],
 }
 
-WHOLE = ["fold_f4", "fold_f8", "fold_counted_f4", "fold_counted_f8", "fill_f4", "fill_f8"]
+WHOLE = ["fold_f4", "fold_f8", "fold_counted_f4", "fold_counted_f8", "fold_single_f4", "fold_single_f8"]
+WHOLE += ["fill_f4", "fill_f8", "measure_sizes"]
 WHOLE += ["finish_variance_f4", "finish_variance_f8", "error_image"]
 WHOLE += ["merge_f4", "merge_f8", "weight_map", "show_weights", "convert_f4", "convert_f8"]
 WHOLE += ["noise_factor_f4", "noise_factor_f8", "covariances_f4", "covariances_f8"]
@@ -64,6 +65,27 @@ def test_splat_compiles_and_keeps_to_its_registers(target, kernel):
         assert spilled == 0
         if planes <= 4 and case[1]:  # few exposures have pixels without neighbours
             assert registers <= MOST_REGISTERS
+
+
+# In single precision square drops leave room for four of them, but on 10.0; and points do.
+ROOM_FOR_FOUR = 64
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_splat_in_single_precision(target, kernel):
+    """So does every drop in floats: of square ones a multiprocessor has room for twice as many blocks."""
+    cases = [(0, 0), (1, 0), (2, 1), (4, 0), (9, 0), (9, 3)] if target == (13, "sm_90") else [(4, 0)]
+    for planes, squared in cases:
+        for whole in [True, False] if kernel == "square" else [True]:
+            options = kernels.splat_options(kernel, planes, squared, whole, single=True)
+            used = compile_cuda(target[0], "splat.cu", target[1], options)
+            ((name, (registers, spilled)),) = used.items()
+            print(f"CUDA {target[0]}, {target[1]}, {name}: {registers} registers, {spilled} bytes spilled")
+            assert name == kernels.splat_name(kernel, planes, squared, whole, single=True)
+            assert spilled == 0
+            if whole and planes <= 8:
+                has_room = kernel == "point" or (kernel == "square" and target[1] != "sm_100")
+                assert registers <= (ROOM_FOR_FOUR if has_room else MOST_REGISTERS)
 
 
 # Of all targets and kernels it takes minutes: these had the most registers of each generation, and were the largest.
@@ -130,8 +152,8 @@ def test_rows_and_noise_compile(target):
 def test_records_are_the_structs():
     """Each field of Python's records lies where the C++ struct has it, and nothing is left out."""
     found = []
-    names = ("VIEW", "PIXMAP", "PLANE", "EXPOSURE", "MOSAIC", "PAIRS", "WINDOW", "MERGED_PLANE", "MERGE", "BLOT")
-    names += ("STACK_IMAGE", "STACK", "CLIPPED", "COMPARISON", "OPERATOR")
+    names = ("VIEW", "PIXMAP", "PLANE", "EXPOSURE", "MOSAIC", "PAIRS", "SCALING", "WINDOW", "MERGED_PLANE", "MERGE")
+    names += ("BLOT", "STACK_IMAGE", "STACK", "CLIPPED", "COMPARISON", "OPERATOR")
     for name in names:
         for field, (dtype, offset, *_) in getattr(structs, name).fields.items():
             found.append((f"{name.title().replace('_', '')}.{field}", offset, dtype.itemsize))

@@ -159,6 +159,25 @@ def test_conversions(cuda_of_ptx):
     np.testing.assert_array_equal(got[5], np.floor(x))
 
 
+def test_sums_and_powers_of_floats(cuda_of_ptx):
+    """Floats are added in memory without the subnormal ones; powers of two are good to their last bits."""
+    x = np.array([1.0, 1e-40, -1e-38, 2.5, 3e38, -0.75, 0.0, -1e-45], "f4")
+    y = np.array([1e-8, 1e-40, 0.95e-38, -2.5, 3e38, 30.25, -0.0, 0.0], "f4")
+    got, powers, of = launched(
+        cuda_of_ptx,
+        "const int k = threadIdx.x; p1[k] = exp2f(p2[k]); atomicAdd(p0 + k, p2[k]);",
+        x,
+        np.zeros_like(x),
+        y,
+        block=(x.size,),
+    )
+    with np.errstate(over="ignore"):
+        expected = flushed(flushed(x) + flushed(y))
+        np.testing.assert_array_equal(got, expected)
+        np.testing.assert_array_equal(np.signbit(got), np.signbit(expected))
+        np.testing.assert_allclose(powers, np.exp2(of.astype("f8")).astype("f4"), 2e-7)
+
+
 def test_threads_that_part(cuda_of_ptx):
     """Threads that go other ways, in loops of other lengths, or leave early, each do what is theirs."""
     body = """
@@ -300,7 +319,7 @@ def test_more_threads_than_the_bounds(cuda_of_ptx):
     ("body", "words"),
     [
         ("p0[0] = __sinf(p0[0]);", r"an unknown instruction: sin\.approx"),
-        ("atomicAdd(p0, 1.0f);", r"an unknown instruction: (atom|red)\S*\.add\.f32"),
+        ("__shared__ float s; atomicAdd(&s, 1.0f);", r"an unknown instruction: (atom|red)\S*\.add\.f32"),
         ('asm("nanosleep.u32 20;");', r"an unknown instruction: nanosleep"),
         ('asm volatile("bar.sync 1, 32;");', "a barrier of some threads"),
         ('int n; asm volatile("mov.u32 %0, %%smid;" : "=r"(n)); p0[0] = n;', "an unknown register %smid"),

@@ -172,6 +172,7 @@ def resampled(wcs: object, models: list[Model], good_bits: Flags) -> MosaicModel
 
 def drizzled(image: NDArray[np.float64], pixmap: NDArray[np.float64]) -> NDArray[np.float32]:
     """An image resampled by its pixel map, and back."""
+    Drizzle(precision="single")
     drizzle = Drizzle("turbo", fillval="NaN", fillval2=0, out_shape=(10, 10), exptime=0.0, max_ctx_id=3, backend="cpu")
     missed = drizzle.add_image(image, 1.0, pixmap, data2=[image, None], weight_map=image, in_units="counts", xmax=5)
     assert_type(missed, tuple[int, int])
@@ -313,6 +314,7 @@ def simulated(models: list[Model], wcs: object) -> NDArray[np.float64]:
 def accelerated() -> None:
     """Others' resampling on gpures."""
     settings = gpures.accelerate("cpu", pixmap_tolerance=0.0, variance_method="propagated", deterministic=True)
+    settings = gpures.accelerate("cpu", precision="single")
     with settings as acceleration:
         assert_type(acceleration, Acceleration)
         options = acceleration.options

@@ -93,6 +93,7 @@ def accelerate(
     pixmap_tolerance: float = 1e-6,
     variance_method: str = "stcal",
     deterministic: bool = False,
+    precision: str = "double",
 ) -> Acceleration:
     """Have stcal's and drizzle's resampling done by gpures, in this process, until `restore`.
 
@@ -123,6 +124,8 @@ def accelerate(
         As in `gpures.Resample`.
     deterministic : bool, optional
         As in `gpures.Resample`, and for `gpures.Drizzle`.
+    precision : {"double", "single"}, optional
+        As in `gpures.Resample`, and for `gpures.Drizzle`.
 
     Returns
     -------
@@ -150,10 +153,11 @@ def accelerate(
         pixmap_tolerance=pixmap_tolerance,
         variance_method=variance_method,
         deterministic=deterministic,
+        precision=precision,
     )
     if options.backend != "auto" or device is not None:
         # Rather than when a pipeline has run for an hour.
-        make_accumulators(options.backend, MosaicLayout((2, 2)), options.device).close()
+        make_accumulators(options.backend, MosaicLayout((2, 2), single=options.is_single), options.device).close()
     acceleration = Acceleration(options)
     acceleration._begin()
     return acceleration
@@ -206,7 +210,8 @@ def _drizzle_stand_in(original: type) -> type:
 
     class Accelerated(Drizzle):
         def __init__(self, *args: Any, **options: Any):
-            super().__init__(*args, **(_place() | {"deterministic": _options().deterministic} | options))
+            set_to = {name: getattr(_options(), name) for name in ("deterministic", "precision")}
+            super().__init__(*args, **(_place() | set_to | options))
 
         def add_image(self, *args: Any, **options: Any) -> tuple[int, int]:
             missed = super().add_image(*args, **options)

@@ -26,6 +26,7 @@ from gpures.arguments.values import (
     checked_scale,
     checked_shape,
     checked_switch,
+    checked_word,
     device_number,
     noted,
     warn_of_deprecation,
@@ -35,6 +36,7 @@ from gpures.box import Box
 from gpures.drizzle.output_images import OutputImages, checked_flags, fill_text
 from gpures.exposure.drops import KERNELS, LARGEST_PIXFRAC, effective_kernel, sizing_ratio, warn_of_kernel
 from gpures.exposure.exposure import Exposure, clipped_limits
+from gpures.exposure.options import PRECISIONS
 from gpures.exposure.pixmap import PixelMap
 from gpures.exposure.structs import MOST_PLANES
 from gpures.exposure.weights import Weight, union
@@ -92,6 +94,8 @@ class Drizzle:
         Else they are CuPy arrays that stay on the GPU.
     deterministic : bool, optional
         As in `gpures.Resample`.
+    precision : {"double", "single"}, optional
+        As in `gpures.Resample`.
 
     Raises
     ------
@@ -143,11 +147,13 @@ class Drizzle:
         device: Any = None,
         to_host: bool = True,
         deterministic: bool = False,
+        precision: str = "double",
     ) -> None:
         self._backend = checked_backend(backend)
         device_number(device)
         self._device = device
         self._deterministic = checked_switch(deterministic, "deterministic")
+        self._precision = checked_word(precision, "precision", PRECISIONS)
         disable_ctx = checked_switch(disable_ctx, "disable_ctx")
         self._context_planes = 0 if disable_ctx else _checked_ids(begin_ctx_id, max_ctx_id) // BITS_PER_PLANE + 1
         self._ctx_id = None if disable_ctx else operator.index(begin_ctx_id)
@@ -211,6 +217,7 @@ class Drizzle:
             fillval=None,
             context_planes=self._context_planes,
             deterministic=self._deterministic,
+            single=self._precision == "single",
         )
         self._images.begin(self._backend, frame, self._device, self._ctx_id or 0)
         self._backend = self._images.held.backend

@@ -32,6 +32,7 @@ __all__ = [
     "PAIRS",
     "PIXMAP",
     "PLANE",
+    "SCALING",
     "STACK",
     "STACK_IMAGE",
     "VIEW",
@@ -108,10 +109,18 @@ PAIRS = np.dtype(
     align=True,
 )
 
+SCALING = np.dtype(
+    [
+        *(("weight", "f8"), ("smallest", "f8"), ("units", "f8", (MOST_PLANES + 1,))),
+        *(("can_fold_in_floats", "i4"), ("float_planes", "u4")),
+    ],
+    align=True,
+)
+
 WINDOW = np.dtype(
     [("sums", _POINTER), ("stride", "i8")]
     + [(name, "i4") for name in ("x0", "x1", "y0", "y1")]
-    + [("timed", _POINTER)],
+    + [("timed", _POINTER), ("scaling", SCALING)],
     align=True,
 )
 

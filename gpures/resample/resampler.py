@@ -199,7 +199,8 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
         are float64 until an output pixel near by is subtracted, and what is accumulated has ``accumulator_dtype``. A
         weight is then good to 8e-7 instead of float32's 6e-8 (:ref:`single-precision`), and a pass over an
         exposure is faster. Where float32 would not do (weights of one exposure that differ by more than 1e33, drops of
-        less than 1/256 or more than 16 output pixels, covariances) it is float64 all the same. On the CPU alone.
+        less than 1/256 or more than 16 output pixels, covariances, ``deterministic`` on a GPU) it is float64 all the
+        same. Not with the backend "drizzle".
 
     Raises
     ------

@@ -11,7 +11,7 @@
 #include <optional>
 #include <vector>
 
-#include "../drop.h"
+#include "../splat.h"
 #include "blocks.h"
 #include "scaling.h"
 #include "turned.h"
@@ -220,7 +220,7 @@ Tile add(const Exposure& given, const Mosaic& mosaic, int threads, double* secon
     PhaseTimes times(seconds);
     const Walk walk = choose_walk();
     Exposure scaled = given;
-    Scaling scaling;
+    Scaling scaling = {1.0, SMALLEST_DOW, {}, 0, 0u};
     const Walk of_tiles = scale_for_floats(scaled, mosaic, walk, threads, scaling) ? choose_single_walk() : walk;
     Reaches reaches = reaches_of(scaled, walk, threads, times);
     std::optional<TurnedExposure> turned;

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <mutex>
 
-#include "../drop.h"
+#include "../splat.h"
 #include "../weights.h"
 #include "blocks.h"
 
@@ -21,9 +21,6 @@ constexpr int LARGEST_EXPONENT = 40, MOST_POWERS = 110, MOST_POWERS_OF_SQUARES =
 
 // Powers of two that leave room in float32 for squares, and for inverses of those.
 bool is_common(int power) { return std::abs(power) <= 50; }
-
-// Pixels along each axis, at most, that tell of what size a plane's values are.
-constexpr int SAMPLES = 32;
 
 struct Range {
     double least = INFINITY, most = 0.0;
@@ -65,35 +62,49 @@ double size_of_values(const Exposure& e, const Plane& plane)
 
 int exponent_of(double size) { return size > 0.0 && std::isfinite(size) ? std::ilogb(size) : 0; }
 
-bool floats_will_do(const Exposure& e, const Mosaic& m)
+// By how many powers of two the weights of an exposure may differ.
+int most_powers(const Exposure& e)
 {
-    const double size = (e.kernel == POINT ? 1.0 : e.pixfrac) / e.pixel_scale_ratio;
-    return e.single && !m.pairs && size >= SMALLEST_DROP && size <= LARGEST_DROP;
+    bool squares = false;
+    for (int p = 0; p < e.planes; ++p) squares = squares || e.plane[p].squared != NOT_SQUARED;
+    return squares ? MOST_POWERS_OF_SQUARES : MOST_POWERS;
 }
 
 }  // namespace
 
+bool floats_may_do(const Exposure& e)
+{
+    const double size = (e.kernel == POINT ? 1.0 : e.pixfrac) / e.pixel_scale_ratio;
+    return e.single && size >= SMALLEST_DROP && size <= LARGEST_DROP;
+}
+
 bool scale_for_floats(Exposure& e, const Mosaic& m, const Walk& walk, int threads, Scaling& scaling)
 {
-    if (!floats_will_do(e, m)) return false;
-    bool squares = false;
-    for (int p = 0; p < e.planes; ++p) squares = squares || e.plane[p].squared != NOT_SQUARED;
-    const int powers = squares ? MOST_POWERS_OF_SQUARES : MOST_POWERS;
+    if (!floats_may_do(e) || m.pairs) return false;
     // Which pixels are good need not be read where it makes no difference.
     Exposure good = e;
     good.dq.data = nullptr;
     Range range = range_of_weights(good, walk, threads);
-    if (!fits(range, powers)) range = range_of_weights(e, walk, threads);
-    if (!fits(range, powers)) return false;
-    const int by = LARGEST_EXPONENT - exponent_of(range.most);
-    Scaling found;
+    if (!fits(range, most_powers(e))) range = range_of_weights(e, walk, threads);
+    if (!fits(range, most_powers(e))) return false;
+    double of_values[MOST_PLANES];
+    for (int p = 0; p < e.planes; ++p) of_values[p] = size_of_values(e, e.plane[p]);
+    return scale_for_floats(e, range.least, range.most, of_values, scaling);
+}
+
+bool scale_for_floats(Exposure& e, double least_weight, double most_weight, const double* sizes, Scaling& scaling)
+{
+    if (!fits({least_weight, most_weight}, most_powers(e))) return false;
+    const int by = LARGEST_EXPONENT - exponent_of(most_weight);
+    Scaling found = {};
     found.can_fold_in_floats = is_common(by) && is_common(-exponent_of(e.variance_weight));
     found.weight = std::ldexp(1.0, by);
+    found.smallest = SMALLEST_DOW * found.weight;
     found.units[0] = std::ldexp(1.0, -by);
     double scales[MOST_PLANES];
     for (int p = 0; p < e.planes; ++p) {
         const Plane& plane = e.plane[p];
-        const int of_values = exponent_of(size_of_values(e, plane));
+        const int of_values = exponent_of(sizes[p]);
         const bool are_squares = plane.squared == SQUARED_ERRORS;
         const int of_scale = are_squares ? of_values / 2 : of_values;
         scales[p] = std::ldexp(plane.scale, -of_scale);
@@ -102,7 +113,10 @@ bool scale_for_floats(Exposure& e, const Mosaic& m, const Walk& walk, int thread
         found.can_fold_in_floats = found.can_fold_in_floats && is_common(of_values) && is_common(units);
         if (std::abs(units) > 1000 || !std::isfinite(scales[p])) return false;
     }
-    for (int p = 0; p < e.planes; ++p) e.plane[p].scale = scales[p];
+    for (int p = 0; p < e.planes; ++p) {
+        e.plane[p].scale = scales[p];
+        if (are_floats(e.plane[p])) found.float_planes |= 1u << p;
+    }
     scaling = found;
     return true;
 }

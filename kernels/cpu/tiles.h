@@ -65,14 +65,6 @@ inline Reach with_margin(const Reach& r, double margin)
 
 }  // namespace GPURES_ISA
 
-// What floats are scaled by, so that an exposure's sums stay within float32: powers of two. Doubles are not.
-struct Scaling {
-    double weight = 1.0;              // of the weights
-    bool can_fold_in_floats = false;  // whether the sums, in their own units, are numbers that floats are made for
-    double units[MOST_PLANES + 1] =
-        {};  // of the sums, by which they are multiplied again: of the weights, of each plane
-};
-
 // The blocks of an exposure, and the parts of the output frame that they may touch.
 struct Blocks {
     const Block* block;

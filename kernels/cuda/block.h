@@ -1,6 +1,7 @@
 // A block of input pixels and their square drops: what several of its threads need is evaluated once.
 #pragma once
 
+#include "cells.h"
 #include "pixmap.h"
 
 namespace gpures {
@@ -28,13 +29,13 @@ struct Rows {
 };
 
 struct Centres {
-    double x[UP][ACROSS], y[UP][ACROSS];
+    Coordinates<Real, UP, ACROSS> x, y;
 
-    __device__ Point at(int a, int b) const { return {x[a][b], y[a][b]}; }
+    __device__ Point at(int a, int b) const { return {x.place(a, b), y.place(a, b)}; }
     __device__ void put(int a, int b, Point p)
     {
-        x[a][b] = p.x;
-        y[a][b] = p.y;
+        x.put(a, b, p.x);
+        y.put(a, b, p.y);
     }
 };
 
@@ -115,35 +116,38 @@ __device__ inline bool has_neighbours(const Pixmap& m, const Centres& centres, i
     return all;
 }
 
-// The drop of a pixel that has them.
-__device__ __forceinline__ Quad<double> regular_drop(const Exposure& e, const Centres& centres, int b, int a)
+// The drop of a pixel that has them, counted from the cell of its centre.
+__device__ __forceinline__ Drop regular_drop(const Exposure& e, const Centres& centres, int b, int a)
 {
-    double near_x[3][3], near_y[3][3];
+    Drop drop = {{}, centres.x.cell(a + 1, b + 1), centres.y.cell(a + 1, b + 1)};
+    Real near_x[3][3], near_y[3][3];
     for (int k = 0; k < 9; ++k) {
-        const Point near = centres.at(a + k / 3, b + k % 3);
-        near_x[k / 3][k % 3] = near.x;
-        near_y[k / 3][k % 3] = near.y;
+        near_x[k / 3][k % 3] = centres.x.from(drop.x, a + k / 3, b + k % 3);
+        near_y[k / 3][k % 3] = centres.y.from(drop.y, a + k / 3, b + k % 3);
     }
-    Quad<double> q;
-    corners(near_x, 0.5 * e.pixfrac, q.x);
-    corners(near_y, 0.5 * e.pixfrac, q.y);
-    return q;
+    corners(near_x, 0.5 * e.pixfrac, drop.q.x);
+    corners(near_y, 0.5 * e.pixfrac, drop.q.y);
+    return drop;
 }
 
 // Square drops that touch, as they do at pixfrac 1: a corner belongs to four of them, a side to two. Numbered from the
 // lower left corner of the block's first pixel.
 struct Corners {
-    double x[HEIGHT + 1][WIDTH + 1], y[HEIGHT + 1][WIDTH + 1];
-    double across[HEIGHT + 1][WIDTH];  // dy/dx from each to the next one of its row
-    double up[HEIGHT][WIDTH + 1];      // dx/dy from each to the next one of its column
+    Coordinates<Real, HEIGHT + 1, WIDTH + 1> x, y;
+    Real across[HEIGHT + 1][WIDTH];  // dy/dx from each to the next one of its row
+    Real up[HEIGHT][WIDTH + 1];      // dx/dy from each to the next one of its column
 
-    __device__ Quad<double> quad(int b, int a) const
+    // Counted from the cell of its lower left corner.
+    __device__ Drop drop(int b, int a) const
     {
-        return {{x[a + 1][b], x[a + 1][b + 1], x[a][b + 1], x[a][b]},
-                {y[a + 1][b], y[a + 1][b + 1], y[a][b + 1], y[a][b]}};
+        const Cell i = x.cell(a, b), j = y.cell(a, b);
+        return {{{x.from(i, a + 1, b), x.from(i, a + 1, b + 1), x.from(i, a, b + 1), x.from(i, a, b)},
+                 {y.from(j, a + 1, b), y.from(j, a + 1, b + 1), y.from(j, a, b + 1), y.from(j, a, b)}},
+                i,
+                j};
     }
 
-    __device__ Sides<double> sides(int b, int a) const
+    __device__ Sides<Real> sides(int b, int a) const
     {
         return {across[a + 1][b], up[a][b + 1], across[a][b], up[a][b]};
     }
@@ -155,21 +159,25 @@ __device__ inline void stage_corners(const Centres& centres, Corners& corners, i
     over_block((HEIGHT + 1) * (WIDTH + 1), [&](int k) {
         const int a = k / (WIDTH + 1), b = k % (WIDTH + 1);
         if (a > rows || b > columns) return;
-        const auto between_four = [&](const double (*c)[ACROSS]) {
-            return shared_corner(c[a][b], c[a][b + 1], c[a + 1][b], c[a + 1][b + 1]);
+        const auto put_between_four = [&](const Coordinates<Real, UP, ACROSS>& c,
+                                          Coordinates<Real, HEIGHT + 1, WIDTH + 1>& corner) {
+            const Cell cell = c.cell(a, b);
+            const Real x = shared_corner(c.from(cell, a, b), c.from(cell, a, b + 1), c.from(cell, a + 1, b),
+                                         c.from(cell, a + 1, b + 1));
+            corner.put(a, b, x, cell);
         };
-        corners.x[a][b] = between_four(centres.x);
-        corners.y[a][b] = between_four(centres.y);
+        put_between_four(centres.x, corners.x);
+        put_between_four(centres.y, corners.y);
     });
     __syncthreads();
     const auto &x = corners.x, &y = corners.y;
     over_block((HEIGHT + 1) * WIDTH, [&](int k) {
         const int a = k / WIDTH, b = k % WIDTH;
-        if (a <= rows && b < columns) corners.across[a][b] = slope(y[a][b + 1] - y[a][b], x[a][b + 1] - x[a][b]);
+        if (a <= rows && b < columns) corners.across[a][b] = slope(y.step(a, b + 1, a, b), x.step(a, b + 1, a, b));
     });
     over_block(HEIGHT * (WIDTH + 1), [&](int k) {
         const int a = k / (WIDTH + 1), b = k % (WIDTH + 1);
-        if (a < rows && b <= columns) corners.up[a][b] = slope(x[a + 1][b] - x[a][b], y[a + 1][b] - y[a][b]);
+        if (a < rows && b <= columns) corners.up[a][b] = slope(x.step(a + 1, b, a, b), y.step(a + 1, b, a, b));
     });
     __syncthreads();
 }

@@ -9,6 +9,25 @@
 
 namespace gpures {
 
+// One output pixel's, in doubles; or in floats, where they are, as the accumulators are, and these will do.
+template <class T, class Sums>
+__device__ __forceinline__ void fold_sums(const Exposure& e, const Mosaic& m, const Sums& sums, long long index)
+{
+    fold<double, T>(e, m, sums, index);
+}
+
+template <>
+__device__ __forceinline__ void fold_sums<float, FloatSums>(const Exposure& e, const Mosaic& m, const FloatSums& sums,
+                                                            long long index)
+{
+    const FloatSums::InFloats floats = sums.in_floats();
+    if (sums.may_be_in_floats() && floats_will_do<Single>(e, m, floats, index)) {
+        fold<Single, float>(e, m, floats, index);
+    } else {
+        fold<double, float>(e, m, sums, index);
+    }
+}
+
 // Folds the window's sums into accumulators of type T, and leaves them zero for the next exposure.
 template <class T, class Sums>
 __device__ void fold_window(const Exposure& e, const Mosaic& m, const Window& w)
@@ -19,10 +38,10 @@ __device__ void fold_window(const Exposure& e, const Mosaic& m, const Window& w)
     for (int j = blockIdx.y; j <= w.y1 - w.y0; j += gridDim.y) {
         const Sums sums(w, e.planes, j * width + i);
         const long long index = (w.y0 + j) * m.stride + w.x0 + i;
-        if (sums(0) != 0.0) fold<double, T>(e, m, sums, index);
+        if (sums.any()) fold_sums<T>(e, m, sums, index);
         if (w.timed) {
             unsigned& timed = w.timed[j * width + i];
-            if (timed || sums(0) != 0.0) add_time<double, T>(e, m, true, index);
+            if (timed || sums.any()) add_time<double, T>(e, m, true, index);
             if (timed) timed = 0;
         }
         sums.forget(e.planes);
@@ -45,6 +64,48 @@ __device__ void merge_window(const Merge& m)
         const long long row = k / width, column = k % width;
         merge_pixel<T>(m, (m.y0 + row) * m.nx + m.x0 + column, row * m.other_nx + column);
     });
+}
+
+// The exponent of a number's size, as its bits have it; and that of infinities.
+constexpr unsigned LARGEST_BITS = 0x7ff;
+
+__device__ inline unsigned exponent_of(double v)
+{
+    return static_cast<unsigned>(same_bits<unsigned long long>(v) >> 52) & LARGEST_BITS;
+}
+
+// Of what sizes an exposure's weights and values are, by exponents: sizes[0] gets LARGEST_BITS less that of the
+// smallest weight that is not 0, sizes[1] that of the largest one, and sizes[2 + p] that of the largest of some values
+// of plane p. For blocks of THREADS threads.
+__device__ inline void measure(const Exposure& e, unsigned* sizes)
+{
+    __shared__ unsigned most[2 + MOST_PLANES];
+    const int thread = threadIdx.x, count = 2 + e.planes;
+    if (thread < count) most[thread] = 0;
+    __syncthreads();
+    const long long width = e.x1 - e.x0 + 1, height = e.y1 - e.y0 + 1;
+    unsigned smallest = 0, largest = 0;
+    over_grid(width * height, [&](long long k) {
+        const double weight = pixel_weight(e, e.y0 + k / width, e.x0 + k % width).weight;
+        if (weight == 0.0) return;
+        const unsigned exponent = exponent_of(weight);
+        smallest = max(smallest, LARGEST_BITS - exponent);
+        largest = max(largest, exponent);
+    });
+    atomicMax(&most[0], smallest);
+    atomicMax(&most[1], largest);
+    const long long across = max(width / SAMPLES, 1ll), up = max(height / SAMPLES, 1ll);
+    const long long columns = (width + across - 1) / across, rows = (height + up - 1) / up;
+    over_grid(e.planes * columns * rows, [&](long long k) {
+        const int p = static_cast<int>(k / (columns * rows));
+        const long long of_plane = k % (columns * rows);
+        const long long i = e.x0 + of_plane % columns * across, j = e.y0 + of_plane / columns * up;
+        const double value = plane_value(e.plane[p], value_at<double>(e.plane[p].view, j, i));
+        const unsigned exponent = exponent_of(value);
+        if (exponent < LARGEST_BITS) atomicMax(&most[2 + p], exponent);
+    });
+    __syncthreads();
+    if (thread < count) atomicMax(&sizes[thread], most[thread]);
 }
 
 // In the part of a frame of rows of nx pixels that a window says.
@@ -87,6 +148,8 @@ __device__ void finish_covariance_images(const Pairs& pairs, const T* weights, i
 
 using namespace gpures;
 
+extern "C" __global__ void measure_sizes(const Exposure e, unsigned* sizes) { measure(e, sizes); }
+
 extern "C" __global__ void fold_f4(const Exposure e, const Mosaic m, const Window w)
 {
     fold_window<float, AddedSums>(e, m, w);
@@ -105,6 +168,16 @@ extern "C" __global__ void fold_counted_f4(const Exposure e, const Mosaic m, con
 extern "C" __global__ void fold_counted_f8(const Exposure e, const Mosaic m, const Window w)
 {
     fold_window<double, CountedSums>(e, m, w);
+}
+
+extern "C" __global__ void fold_single_f4(const Exposure e, const Mosaic m, const Window w)
+{
+    fold_window<float, FloatSums>(e, m, w);
+}
+
+extern "C" __global__ void fold_single_f8(const Exposure e, const Mosaic m, const Window w)
+{
+    fold_window<double, FloatSums>(e, m, w);
 }
 
 extern "C" __global__ void merge_f4(const Merge m) { merge_window<float>(m); }

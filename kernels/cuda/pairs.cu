@@ -156,7 +156,7 @@ __device__ inline Quad<double> square_drop(const Exposure& e, Block& block, int 
     if (!GPURES_WHOLE && is_in_block(e, i0 + b, j0 + a) && !has_neighbours(e.pixmap, centres, b, a)) {
         return drop_anywhere(e, i0 + b, j0 + a, [&](int k) { return centres.at(a + k / 3, b + k % 3); });
     }
-    return regular_drop(e, centres, b, a);
+    return regular_drop(e, centres, b, a).q;
 }
 
 template <int KERNEL>

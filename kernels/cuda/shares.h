@@ -21,8 +21,8 @@ struct Lists {
     unsigned head[CELLS];
     unsigned short next[REACH * REACH * THREADS];
     union {
-        double dow[REACH * REACH * THREADS];  // that of the k-th share of the n-th pixel is number k * THREADS + n
-        Rows rows;                            // used before there are shares
+        Real dow[REACH * REACH * THREADS];  // that of the k-th share of the n-th pixel is number k * THREADS + n
+        Rows rows;                          // used before there are shares
     };
 
     // Before anything is expected.
@@ -63,10 +63,11 @@ struct Part {
                last_y - y < REACH;
     }
 
-    __device__ bool holds(const Quad<double>& q) const
+    __device__ bool holds(const Drop& drop) const
     {
-        return holds(static_cast<int>(nearest(least_of(q.x))), static_cast<int>(nearest(least_of(q.y))),
-                     static_cast<int>(nearest(greatest_of(q.x))), static_cast<int>(nearest(greatest_of(q.y))));
+        const auto first = [](const Real v[4], Cell cell) { return pixel_at(nearest(least_of(v)), cell); };
+        const auto last = [](const Real v[4], Cell cell) { return pixel_at(nearest(greatest_of(v)), cell); };
+        return holds(first(drop.q.x, drop.x), first(drop.q.y, drop.y), last(drop.q.x, drop.x), last(drop.q.y, drop.y));
     }
 };
 
@@ -75,6 +76,7 @@ struct ListSink {
     const Mosaic& m;
     Lists& lists;
     const Part& part;
+    Cell i0, j0;  // where the drop is counted from
     int pixel;
     bool is_held;         // whether the drop is known to reach only output pixels with lists
     bool counts_flat;     // whether it tells of drops without an area
@@ -84,16 +86,16 @@ struct ListSink {
         int cell;
     };
 
-    __device__ Place place(double i, double j, bool)
+    __device__ Place place(Real i, Real j, bool)
     {
-        const int x = static_cast<int>(i), y = static_cast<int>(j);
+        const int x = pixel_at(i, i0), y = pixel_at(j, j0);
         is_far = !is_held && !part.holds(x, y, x + 1, y + 1);
         return {(y - part.y0) * part.width + (x - part.x0)};
     }
 
-    __device__ void add(Place place, int c, int r, double dow)
+    __device__ void add(Place place, int c, int r, Real dow)
     {
-        if (is_far || dow == 0.0) return;
+        if (is_far || dow == Real(0)) return;
         const unsigned share = (r * REACH + c) * THREADS + pixel;
         lists.dow[share] = dow;
         lists.next[share] = atomicExch(&lists.head[place.cell + r * part.width + c], share);

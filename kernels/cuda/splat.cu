@@ -3,8 +3,8 @@
 // Compiled for one kernel and one number of planes at a time: -DGPURES_SPLAT=splat_square_4 (the entry point's name,
 // which profilers show), -DGPURES_KERNEL=SQUARE, -DGPURES_PLANES=4, -DGPURES_SQUARED=0 (how many of them, the last
 // ones, are weighted with squares), -DGPURES_WHOLE=1 (whether all pixels with coordinates have all their neighbours
-// beside them in the output), -DGPURES_SUMMING=ADDED (see sums.h); and for blocks of so many input pixels as Python
-// launches it with (gpures/backend/cuda/kernels.py).
+// beside them in the output), -DGPURES_SUMMING=ADDED (see sums.h), -DGPURES_SINGLE=0 (see cells.h); and for blocks of
+// so many input pixels as Python launches it with (gpures/backend/cuda/kernels.py).
 #include "parameters.h"
 //
 #include "products.h"
@@ -16,11 +16,23 @@ namespace gpures {
 
 // Blocks that a multiprocessor should have room for: as many as the registers allow without spilling. Left alone, some
 // compilers spill to make room for more.
-constexpr int BLOCKS = GPURES_KERNEL == SQUARE && (GPURES_PLANES > 8 || !GPURES_WHOLE) ? 1
-                       : GPURES_KERNEL == SQUARE || GPURES_KERNEL == TURBO || GPURES_KERNEL == GAUSSIAN ||
-                               GPURES_PLANES > 4 || GPURES_SUMMING == COUNTED
-                           ? 2
-                           : 3;
+constexpr bool IS_LARGE = GPURES_KERNEL == SQUARE && (GPURES_PLANES > 8 || !GPURES_WHOLE);
+constexpr int BLOCKS_OF_DOUBLES = IS_LARGE ? 1
+                                  : GPURES_KERNEL == SQUARE || GPURES_KERNEL == TURBO || GPURES_KERNEL == GAUSSIAN ||
+                                          GPURES_PLANES > 4 || GPURES_SUMMING == COUNTED
+                                      ? 2
+                                      : 3;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ / 100 == 10
+constexpr int BLOCKS_OF_SINGLE_SQUARES = 3;  // there the compiler lacks two registers for one more
+#else
+constexpr int BLOCKS_OF_SINGLE_SQUARES = 4;
+#endif
+constexpr int BLOCKS_OF_FLOATS = IS_LARGE                  ? 1
+                                 : GPURES_PLANES > 8       ? 2
+                                 : GPURES_KERNEL == SQUARE ? BLOCKS_OF_SINGLE_SQUARES
+                                 : GPURES_KERNEL == POINT  ? 4
+                                                           : 2;
+constexpr int BLOCKS = GPURES_SINGLE ? BLOCKS_OF_FLOATS : BLOCKS_OF_DOUBLES;
 
 typedef Contributions<GPURES_SUMMING> Contribution;
 
@@ -46,9 +58,18 @@ __device__ __forceinline__ long long place_in_window(const Window& w, int x, int
     return static_cast<long long>(y - w.y0) * (w.x1 - w.x0 + 1) + (x - w.x0);
 }
 
-__device__ __forceinline__ double value_of(const Exposure& e, int plane, int i, int j)
+__device__ __forceinline__ Real value_of(const Exposure& e, [[maybe_unused]] const Window& w, int p, int i, int j)
 {
-    return plane_value(e.plane[plane], value_at<double>(e.plane[plane].view, j, i));
+    const Plane& plane = e.plane[p];
+#if GPURES_SINGLE
+    if (w.scaling.float_planes >> p & 1) {
+        const char* at = plane.view.data + j * plane.view.row_stride + i * plane.view.column_stride;
+        return static_cast<float>(plane_value(plane, Single(element<float>(at, plane.view.swapped))));
+    }
+    return narrowed(plane_value(plane, value_at<double>(plane.view, j, i)));
+#else
+    return plane_value(plane, value_at<double>(plane.view, j, i));
+#endif
 }
 
 // Adds an input pixel's contributions; with no planes, only notes for the exposure time where they are.
@@ -56,21 +77,23 @@ template <int PLANES>
 struct WindowSink {
     const Mosaic& m;
     const Window& w;
-    unsigned bits;                       // its DQ flags, where they are propagated
-    double values[PLANES ? PLANES : 1];  // of the planes
+    Cell i0, j0;                       // where its drop is counted from
+    unsigned bits;                     // its DQ flags, where they are propagated
+    Real values[PLANES ? PLANES : 1];  // of the planes
 
-    __device__ WindowSink(const Exposure& e, const Mosaic& m, const Window& w, const Weighted& pixel, int i, int j)
-        : m(m), w(w), bits(propagated_bits(m, pixel))
+    __device__ WindowSink(const Exposure& e, const Mosaic& m, const Window& w, const Weighted& pixel, int i, int j,
+                          Cell i0, Cell j0)
+        : m(m), w(w), i0(i0), j0(j0), bits(propagated_bits(m, pixel))
     {
 #pragma unroll
-        for (int p = 0; p < PLANES; ++p) values[p] = value_of(e, p, i, j);
+        for (int p = 0; p < PLANES; ++p) values[p] = value_of(e, w, p, i, j);
     }
 
-    __device__ Place place(double i, double j, bool) const { return {static_cast<int>(i), static_cast<int>(j)}; }
+    __device__ Place place(Real i, Real j, bool) const { return {pixel_at(i, i0), pixel_at(j, j0)}; }
 
-    __device__ void add(Place place, int c, int r, double dow)
+    __device__ void add(Place place, int c, int r, Real dow)
     {
-        if (dow == 0.0) return;
+        if (dow == Real(0)) return;
         const int x = place.x + c, y = place.y + r;
         const long long at = place_in_window(w, x, y);
         if constexpr (PLANES == 0) {
@@ -82,10 +105,10 @@ struct WindowSink {
         Contribution::give(there, 0, dow);
 #pragma unroll
         for (int p = 0; p < PLANES; ++p) {
-            const double weight = weight_in_plane(p >= PLANES - GPURES_SQUARED, dow);
+            const Real weight = weight_in_plane(p >= PLANES - GPURES_SQUARED, dow);
             Contribution::give(there, p + 1, weight * values[p]);
         }
-        if (LAST_PASS) note(m, x, y, dow > 0.0, bits);
+        if (LAST_PASS) note(m, x, y, dow > Real(0), bits);
     }
 
     __device__ void pass_over(bool is_flat)
@@ -94,14 +117,23 @@ struct WindowSink {
     }
 };
 
+// With what a pixel is splatted.
 template <int PLANES>
-__device__ double weight_of(const Exposure& e, const Weighted& pixel)
+__device__ Real weight_of(const Exposure& e, const Window& w, const Weighted& pixel)
 {
     if constexpr (PLANES == 0) {
         // Where weights are positive, their sums tell as much.
-        return pixel.weight <= 0.0 && is_good(pixel.dq, e.bad_bits) ? 1.0 : 0.0;
+        return pixel.weight <= 0.0 && is_good(pixel.dq, e.bad_bits) ? Real(1) : Real(0);
     }
-    return pixel.weight;
+    return scaled(pixel.weight, w);
+}
+
+template <int PLANES>
+__device__ NearBounds bounds_of(const Window& w, Cell x, Cell y)
+{
+    NearBounds bounds = bounds_from(w, x, y);
+    if (PLANES == 0) bounds.smallest = SMALLEST_DOW;  // these weights are not scaled
+    return bounds;
 }
 
 // Drops that are a product, of the pixel (i, j).
@@ -111,11 +143,12 @@ __device__ void splat(const Exposure& e, const Mosaic& m, const Window& w)
     const int i = e.x0 + blockIdx.x * WIDTH + threadIdx.x, j = e.y0 + blockIdx.y * HEIGHT + threadIdx.y;
     if (i > e.x1 || j > e.y1) return;
     const Weighted pixel = pixel_weight(e, j, i);
-    const double weight = weight_of<PLANES>(e, pixel);
-    if (weight == 0.0) return;
-    WindowSink<PLANES> sink(e, m, w, pixel, i, j);
-    const Bounds bounds = {double(w.x0), double(w.x1), double(w.y0), double(w.y1)};
-    splat_at_centre<KERNEL>(e, i, j, weight, bounds, sink);
+    const Real weight = weight_of<PLANES>(e, w, pixel);
+    if (weight == Real(0)) return;
+    const Point at = centre(e, i, j);
+    const Cell x = cell_at(at.x), y = cell_at(at.y);
+    WindowSink<PLANES> sink(e, m, w, pixel, i, j, x, y);
+    splat_around<KERNEL>(e, coordinate(at.x, x), coordinate(at.y, y), weight, bounds_of<PLANES>(w, x, y), sink);
 }
 
 // ---- square drops --------------------------------------------------------------------------------------------
@@ -144,7 +177,7 @@ struct Block {
             Centres centres;
             Corners corners;  // where drops touch
         } geometry;
-        double values[PLANES_AT_ONCE][THREADS];
+        Real values[PLANES_AT_ONCE][THREADS];
     };
 };
 
@@ -160,26 +193,28 @@ __device__ __forceinline__ void keep_drop_anywhere(const Exposure& e, Block& blo
     if (!is_kept(block, n)) return;
     const auto around = [&](int k) { return centres.at(a + k / 3, b + k % 3); };
     const Quad<double> q = drop_anywhere(e, i0 + b, j0 + a, around);
+    const Cell x = centres.x.cell(a + 1, b + 1), y = centres.y.cell(a + 1, b + 1);
     for (int k = 0; k < 4; ++k) {
-        block.lists.dow[(2 * k + 1) * THREADS + n] = q.x[k];
-        block.lists.dow[(2 * k + 2) * THREADS + n] = q.y[k];
+        block.lists.dow[(2 * k + 1) * THREADS + n] = near_origin(q.x[k], x);
+        block.lists.dow[(2 * k + 2) * THREADS + n] = near_origin(q.y[k], y);
     }
 }
 
 // The drop of the n-th pixel of the block.
-__device__ __forceinline__ Quad<double> drop_of(const Exposure& e, const Block& block, int n)
+__device__ __forceinline__ Drop drop_of(const Exposure& e, const Block& block, int n)
 {
     const int b = n % WIDTH, a = n / WIDTH;
-    Quad<double> q;
+    const Centres& centres = block.geometry.centres;
     if (is_kept(block, n)) {
+        Drop drop = {{}, centres.x.cell(a + 1, b + 1), centres.y.cell(a + 1, b + 1)};
         for (int k = 0; k < 4; ++k) {
-            q.x[k] = block.lists.dow[(2 * k + 1) * THREADS + n];
-            q.y[k] = block.lists.dow[(2 * k + 2) * THREADS + n];
+            drop.q.x[k] = block.lists.dow[(2 * k + 1) * THREADS + n];
+            drop.q.y[k] = block.lists.dow[(2 * k + 2) * THREADS + n];
         }
-        return q;
+        return drop;
     }
-    if (e.pixfrac == 1.0) return block.geometry.corners.quad(b, a);
-    return regular_drop(e, block.geometry.centres, b, a);
+    if (e.pixfrac == 1.0) return block.geometry.corners.drop(b, a);
+    return regular_drop(e, centres, b, a);
 }
 
 // Of the lists of output pixels: the sums of the planes from FIRST on, and of the weights before those of the first.
@@ -194,7 +229,7 @@ __device__ __forceinline__ void add_lists(const Exposure& e, const Mosaic& m, co
     const int thread = thread_of_block();
     if (is_in_block(e, i, j)) {
 #pragma unroll
-        for (int p = 0; p < COUNT; ++p) block.values[p][thread] = value_of(e, FIRST + p, i, j);
+        for (int p = 0; p < COUNT; ++p) block.values[p][thread] = value_of(e, w, FIRST + p, i, j);
     }
     __syncthreads();
     const int rows = THREADS / part.width, columns = THREADS % part.width;
@@ -214,7 +249,7 @@ __device__ __forceinline__ void add_lists(const Exposure& e, const Mosaic& m, co
         bool is_positive = false;
         unsigned bits = 0, count = 0;
         do {
-            const double dow = lists.dow[share];
+            const Real dow = lists.dow[share];
             const unsigned of = share % THREADS;
             ++count;
             weights.take(dow);
@@ -242,8 +277,6 @@ __device__ __forceinline__ void add_lists(const Exposure& e, const Mosaic& m, co
     }
 }
 
-__device__ inline Bounds bounds_of(const Window& w) { return {double(w.x0), double(w.x1), double(w.y0), double(w.y1)}; }
-
 // Lists the shares of a thread's pixel, if its drop lies around a point, or notes the pixel.
 __device__ __forceinline__ void list_shares(const Exposure& e, const Mosaic& m, const Window& w, Block& block, int i0,
                                             int j0)
@@ -252,17 +285,21 @@ __device__ __forceinline__ void list_shares(const Exposure& e, const Mosaic& m, 
     if (!is_in_block(e, i, j)) return;
     const Weighted pixel = pixel_weight(e, j, i);
     block.bits[n] = propagated_bits(m, pixel);
-    if (pixel.weight == 0.0) return;
-    const Part part(block.lists);
-    ListSink sink = {m, block.lists, part, n, false, LAST_PASS};
+    const Real weight = scaled(pixel.weight, w);
+    if (weight == Real(0)) return;
     const Corners& corners = block.geometry.corners;
-    const auto sides_of = [&](const Quad<double>& q) { return e.pixfrac == 1.0 ? corners.sides(b, a) : sides(q); };
-    if (!is_kept(block, n) && splat_quarters(drop_of(e, block, n), pixel.weight, bounds_of(w), sink, sides_of)) {
-        if (sink.is_far) block.far.add(n);
-    } else {
-        block.lists.dow[n] = pixel.weight;
-        block.others.add(n);
+    const auto sides_of = [&](const Quad<Real>& q) { return e.pixfrac == 1.0 ? corners.sides(b, a) : sides(q); };
+    if (!is_kept(block, n)) {
+        const Drop drop = drop_of(e, block, n);
+        const Part part(block.lists);
+        ListSink sink = {m, block.lists, part, drop.x, drop.y, n, false, LAST_PASS};
+        if (splat_quarters(drop.q, weight, bounds_of<1>(w, drop.x, drop.y), sink, sides_of)) {
+            if (sink.is_far) block.far.add(n);
+            return;
+        }
     }
+    block.lists.dow[n] = weight;
+    block.others.add(n);
 }
 
 // The shares of pixels that were noted, over all threads anew: few are in a warp of mostly simple ones.
@@ -271,10 +308,10 @@ __device__ __forceinline__ void list_shares_of_others(const Exposure& e, const M
     const Part part(block.lists);
     if (const unsigned k = thread_of_block(); k < block.others.count) {
         const int n = block.others.number[k];
-        const Quad<double> q = drop_of(e, block, n);
-        ListSink sink = {m, block.lists, part, n, true, LAST_PASS};
-        if (part.holds(q)) {
-            splat_square(q, block.lists.dow[n], bounds_of(w), sink, false, sides<double>);
+        const Drop drop = drop_of(e, block, n);
+        ListSink sink = {m, block.lists, part, drop.x, drop.y, n, true, LAST_PASS};
+        if (part.holds(drop)) {
+            splat_square(drop.q, block.lists.dow[n], bounds_of<1>(w, drop.x, drop.y), sink, false, sides<Real>);
         } else {
             block.far.add(n);
         }
@@ -289,10 +326,11 @@ __device__ __forceinline__ void splat_far(const Exposure& e, const Mosaic& m, co
     if (const unsigned k = thread_of_block(); k < block.far.count) {
         const int n = block.far.number[k], i = i0 + n % WIDTH, j = j0 + n / WIDTH;
         const Weighted pixel = pixel_weight(e, j, i);
-        WindowSink<PLANES> sink(e, m, w, pixel, i, j);
-        const Quad<double> q = drop_of(e, block, n);
-        // With very many planes there are no registers left for both ways to the shares.
-        splat_square(q, weight_of<PLANES>(e, pixel), bounds_of(w), sink, GPURES_WHOLE && PLANES <= 8, sides<double>);
+        const Drop drop = drop_of(e, block, n);
+        WindowSink<PLANES> sink(e, m, w, pixel, i, j, drop.x, drop.y);
+        // With very many planes, or few registers, there are none left for both ways to the shares.
+        splat_square(drop.q, weight_of<PLANES>(e, w, pixel), bounds_of<PLANES>(w, drop.x, drop.y), sink,
+                     GPURES_WHOLE && !GPURES_SINGLE && PLANES <= 8, sides<Real>);
     }
 }
 

@@ -1,6 +1,6 @@
 // How contributions get into the sums of a window.
 //
-// ADDED: as float64 numbers, in whatever order they come, on which the last bits depend.
+// ADDED: as numbers of the splat's (see cells.h), in whatever order they come, on which the last bits depend.
 //
 // So that nothing does, an exposure is gone over twice. MEASURED finds how many contributions each output pixel gets,
 // and the exponent of the largest one to each of its sums. COUNTED then adds whole numbers of 64 bits, whose sum is the
@@ -10,8 +10,9 @@
 // are noted beside the sums.
 #pragma once
 
+#include "cells.h"
 #include "exposure.h"
-#include "portable.h"
+#include "single.h"
 
 namespace gpures {
 
@@ -28,16 +29,18 @@ __device__ inline double power_of_two(int exponent) { return same_bits<double>((
 // An output pixel of a window: its sums, and behind all sums its marks: the number of contributions, and for each sum
 // the exponent of the largest, as its bits have it.
 struct SumsThere {
-    double* sums;
+    Real* sums;
     unsigned* marks;
     long long stride;
 
     __device__ SumsThere(const Window& w, int planes, long long at)
-        : sums(w.sums + at), marks(reinterpret_cast<unsigned*>(w.sums + (planes + 1) * w.stride) + at), stride(w.stride)
+        : sums(reinterpret_cast<Real*>(w.sums) + at),
+          marks(reinterpret_cast<unsigned*>(w.sums + (planes + 1) * w.stride) + at),
+          stride(w.stride)
     {
     }
 
-    __device__ double* sum(int k) const { return sums + k * stride; }
+    __device__ Real* sum(int k) const { return sums + k * stride; }
     __device__ long long* counted(int k) const { return reinterpret_cast<long long*>(sum(k)); }
     __device__ unsigned* mark(int k) const { return marks + (k + 1) * stride; }
 
@@ -56,13 +59,13 @@ struct Contributions;
 
 template <>
 struct Contributions<ADDED> {
-    double sum = 0.0;
+    Real sum = 0;
 
     __device__ void begin(const SumsThere&, int) {}
-    __device__ void take(double x) { sum += x; }
+    __device__ void take(Real x) { sum += x; }
     __device__ void give(const SumsThere& there, int k) const { atomicAdd(there.sum(k), sum); }
 
-    __device__ static void give(const SumsThere& there, int k, double x) { atomicAdd(there.sum(k), x); }
+    __device__ static void give(const SumsThere& there, int k, Real x) { atomicAdd(there.sum(k), x); }
     __device__ static void note_count(const SumsThere&, unsigned) {}
 };
 
@@ -131,6 +134,7 @@ class AddedSums {
     __device__ AddedSums(const Window& w, int, long long at) : first_(w.sums + at), stride_(w.stride) {}
 
     __device__ double operator()(int k) const { return first_[k * stride_]; }
+    __device__ bool any() const { return (*this)(0) != 0.0; }
 
     // Weights of both signs may have cancelled, so each sum is looked at for itself.
     __device__ void forget(int planes) const
@@ -145,9 +149,50 @@ class AddedSums {
     const long long stride_;
 };
 
+// The same of floats, which were scaled.
+class FloatSums {
+  public:
+    __device__ FloatSums(const Window& w, int, long long at)
+        : first_(reinterpret_cast<float*>(w.sums) + at), stride_(w.stride), scaling_(w.scaling)
+    {
+    }
+
+    __device__ double operator()(int k) const { return widened(first_[k * stride_]) * scaling_.units[k]; }
+    __device__ bool any() const { return is_set(0); }
+
+    // As floats, if they may be folded so.
+    struct InFloats {
+        const FloatSums& sums;
+
+        __device__ Single operator()(int k) const
+        {
+            return Single(sums.first_[k * sums.stride_]) * number<Single>(sums.scaling_.units[k]);
+        }
+    };
+
+    __device__ bool may_be_in_floats() const { return scaling_.can_fold_in_floats; }
+    __device__ InFloats in_floats() const { return {*this}; }
+
+    __device__ void forget(int planes) const
+    {
+        for (int k = 0; k <= planes; ++k) {
+            if (is_set(k)) first_[k * stride_] = 0.0f;
+        }
+    }
+
+  private:
+    // By its bits: numbers that arithmetic takes for 0, and -0, may be left when weights cancel.
+    __device__ bool is_set(int k) const { return same_bits<unsigned>(first_[k * stride_]) != 0; }
+
+    float* const first_;
+    const long long stride_;
+    const Scaling& scaling_;
+};
+
 class CountedSums {
   public:
     __device__ CountedSums(const Window& w, int planes, long long at) : there_(w, planes, at) {}
+    __device__ bool any() const { return (*this)(0) != 0.0; }
 
     __device__ double operator()(int k) const
     {

@@ -42,6 +42,11 @@ struct Add {
     }
 };
 
+// As memory adds floats that lie in it: subnormal ones count as 0.
+struct AddInMemory {
+    float operator()(float a, float b) const { return flushed(flushed(a) + flushed(b)); }
+};
+
 struct Sub {
     template <class T>
     T operator()(T a, T b) const
@@ -129,6 +134,14 @@ struct Rcp {
     T operator()(T a) const
     {
         return T(1) / a;
+    }
+};
+
+struct PowerOfTwo {
+    template <class T>
+    T operator()(T a) const
+    {
+        return std::exp2(a);
     }
 };
 

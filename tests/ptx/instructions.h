@@ -125,6 +125,7 @@ inline Handler atomic(const Instruction& i)
     if (i.has("min")) return t.is('s', 4) ? change<s32, Min> : nullptr;
     if (i.has("max")) return t.is('s', 4) ? change<s32, Max> : t.is('u', 4) ? change<u32, Max> : nullptr;
     if (!i.has("add")) return nullptr;
+    if (t.is('f', 4)) return i.space == Space::GLOBAL ? change<float, AddInMemory> : nullptr;
     if (t.kind == 'f') return t.size == 8 ? change<double, Add> : nullptr;
     return t.size == 4 ? change<u32, Add> : t.size == 8 ? change<u64, Add> : nullptr;
 }
@@ -155,6 +156,7 @@ inline const std::vector<Known>& known_instructions()
         {"rem", "", CHOOSE((integer<Rem, 2>(i.type)))},
         {"rcp", "rn ftz", CHOOSE(i.has("rn") ? (floating<Rcp, 1>(i.type)) : nullptr)},
         {"sqrt", "rn ftz", CHOOSE(i.has("rn") ? (floating<Sqrt, 1>(i.type)) : nullptr)},
+        {"ex2", "approx ftz", CHOOSE(i.type.is('f', 4) ? (compute<float, PowerOfTwo, 1>) : nullptr)},
         {"neg", "ftz", CHOOSE((number<Neg, 1>(i.type)))},
         {"abs", "ftz", CHOOSE((number<Abs, 1>(i.type)))},
         {"min", "ftz", CHOOSE((number<Min, 2>(i.type)))},

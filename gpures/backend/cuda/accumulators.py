@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from gpures import _cpu
 from gpures.arguments.arrays import aligned, on_device
 from gpures.backend.base import BITS_PER_PLANE, Accumulators, Contents, MosaicLayout, Part
 from gpures.backend.cuda.bad_pixels import BadPixels
@@ -29,7 +31,7 @@ from gpures.box import Box
 from gpures.exposure.exposure import WEIGHTS, Exposure
 from gpures.exposure.pixmap import exposure_record
 from gpures.exposure.records import set_weights
-from gpures.exposure.structs import BITS, LANCZOS_ORDER, WINDOW, in_memory, lanczos_table, view
+from gpures.exposure.structs import BITS, LANCZOS_ORDER, SCALING, WINDOW, in_memory, lanczos_table, view
 from gpures.reporting.timing import stage
 
 __all__ = ["CUDAAccumulators"]
@@ -68,7 +70,7 @@ class CUDAAccumulators(PlaneAccumulators):
     MemoryError
         The accumulators need more memory than is free on it.
     ValueError
-        What is accumulated can't be deterministic there, or in single precision.
+        What is accumulated can't be deterministic there.
     """
 
     backend = "cuda"
@@ -76,8 +78,6 @@ class CUDAAccumulators(PlaneAccumulators):
 
     def __init__(self, frame: MosaicLayout, device: Any = None, to_host: bool = True):
         frame.check_for_gpu()
-        if frame.single:
-            raise ValueError("precision='single' is not on GPUs yet: use backend 'cpu', or precision='double'.")
         self._number = select(device)
         self._cupy = import_cupy()
         self._to_host = to_host
@@ -94,7 +94,7 @@ class CUDAAccumulators(PlaneAccumulators):
             planes = 1 + frame.has_err + len(frame.extra_names) + variances
             squared = frame.has_err + variances if frame.propagates else 0
             for summing in SUMMING[frame.deterministic]:
-                self._program.splat(frame.kernel, planes, squared, summing=summing)
+                self._program.splat(frame.kernel, planes, squared, summing=summing, single=self._is_single(frame))
             self._program.whole("fold_counted_f4" if frame.deterministic else "fold_f4", frame.deterministic)
             if frame.noise_names:
                 self._program.pairs(frame.kernel)
@@ -196,18 +196,15 @@ class CUDAAccumulators(PlaneAccumulators):
                 _check_count((i1 - i0 + 1) * (j1 - j0 + 1) * len(copies))
             kernel = self.kernel_of(exposure)
             squared = sum(bool(plane.squared) for plane in planes)
-            is_counted = self.layout.deterministic
-            passes = [
-                self._program.splat(kernel, len(planes), squared, whole, summing) for summing in SUMMING[is_counted]
-            ]
-            marking = self._program.splat(kernel, 0, 0, whole, SUMMING[is_counted][-1]) if mosaic["time"] else None
-            fold = self._whole(f"fold_counted_{self._type}" if is_counted else f"fold_{self._type}")
+            marks_time = bool(mosaic["time"])
+            single = self._is_single(self.layout)
+            passes, marking, fold = self._kernels(kernel, len(planes), squared, whole, marks_time, single)
             pairs = None if self._pairs is None else self._program.pairs(kernel, whole)
             size = width * height
-            marks = -(-size * (len(planes) + 2) // 2) if is_counted else 0  # two in the room of a sum
-            sums = self._sums_of(size * (len(planes) + 1) + marks, window)
+            marks = -(-size * (len(planes) + 2) // 2) if self.layout.deterministic else 0  # two in the room of a sum
+            numbers = size * (len(planes) + 1)
+            sums = self._sums_of(-(-numbers // 2) if single else numbers + marks, window)
             timed = self._timed_of(size) if mosaic["time"] else 0
-            sums_record = np.array((sums.data.ptr, size, *window.moved(*self.layout.first), timed), WINDOW)
             wait = self._stream.synchronize
             exposure, bad = self._without_flags(exposure)
             arrays = [*exposure.arrays().values(), *exposure.pixmap.arrays().values()]
@@ -222,6 +219,13 @@ class CUDAAccumulators(PlaneAccumulators):
                 if bad is not None:
                     address, strides = place(bad)
                     record["dq"], record["bad_bits"] = (address, *strides, BITS, 0), 1
+                scaling = np.zeros((), SCALING)
+                if single and not self._scale_for_floats(record, scaling):
+                    single = False
+                    passes, marking, fold = self._kernels(kernel, len(planes), squared, whole, marks_time, single)
+                    sums = self._sums_of(numbers, window)
+                of_window = sums.data.ptr, size, *window.moved(*self.layout.first), timed
+                sums_record = np.array((*of_window, scaling), WINDOW)
                 across, up = BLOCK_OF_SPLAT
                 grid = (-(-(i1 - i0 + 1) // across), -(-(j1 - j0 + 1) // up))
                 self._begun = self.passes + 1
@@ -240,6 +244,36 @@ class CUDAAccumulators(PlaneAccumulators):
                 with stage("fold", wait):
                     self._launch(fold, (-(-width // THREADS), min(height, MOST_ROWS)), (THREADS,), *parameters)
                 self._done[:] = done
+
+    @staticmethod
+    def _is_single(frame: MosaicLayout) -> bool:
+        """Whether drops and sums may be floats: where sums are whole numbers, or there are pairs, they are doubles."""
+        return frame.single and not frame.deterministic and not frame.noise_names
+
+    def _kernels(
+        self, kernel: str, planes: int, squared: int, whole: bool, marks_time: bool, single: bool
+    ) -> tuple[list[Any], Any, Any]:
+        """The splats of a pass, the one that marks where good pixels are, if there is one, and the fold."""
+        is_counted = self.layout.deterministic
+        how = SUMMING[is_counted]
+        passes = [self._program.splat(kernel, planes, squared, whole, summing, single) for summing in how]
+        marking = self._program.splat(kernel, 0, 0, whole, how[-1], single) if marks_time else None
+        of_sums = "single_" if single else "counted_" if is_counted else ""
+        return passes, marking, self._whole(f"fold_{of_sums}{self._type}")
+
+    def _scale_for_floats(self, record: np.ndarray, scaling: np.ndarray) -> bool:
+        """Scale an exposure whose drops and sums may be floats, and tell by what; False if it needs doubles."""
+        if not _cpu.floats_may_do(record.ctypes.data):
+            return False
+        x0, x1, y0, y1 = (int(record[name]) for name in ("x0", "x1", "y0", "y1"))
+        with self._stream:
+            measured = self._cupy.zeros(2 + int(record["planes"]), np.uint32)
+            self._over_image("measure_sizes", (x1 - x0 + 1) * (y1 - y0 + 1), record, measured)
+            below, *exponents = (int(number) for number in measured.get())
+        # As the bits of doubles have them; of nothing they are 0.
+        largest, *of_values = (math.ldexp(1.0, n - 1023) if n else 0.0 for n in exponents)
+        least = math.ldexp(1.0, 1024 - below) if below else math.inf
+        return _cpu.scale_for_floats(record.ctypes.data, least, largest, np.array(of_values), scaling.ctypes.data)
 
     def _without_flags(self, exposure: Exposure) -> tuple[Exposure, BadPixels | None]:
         """An exposure without its DQ flags, and which pixels are bad, if that is all that the flags are here for."""
@@ -474,7 +508,9 @@ class CUDAAccumulators(PlaneAccumulators):
     def _launch_fill(self, image: Any, value: float, window: Box) -> None:
         x0, x1, y0, y1 = window
         count = (x1 - x0 + 1) * (y1 - y0 + 1)
-        record = np.array((0, 0, *window, 0), WINDOW)
+        record = np.zeros((), WINDOW)
+        for name, limit in zip(("x0", "x1", "y0", "y1"), window, strict=True):
+            record[name] = limit
         nx = np.int64(self.layout.shape[1])
         self._over_image(f"fill_{self._type}", count, image, self._weight, nx, record, np.float64(value))
 

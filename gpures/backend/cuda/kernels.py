@@ -91,7 +91,9 @@ def options() -> tuple[str, ...]:
     )
 
 
-def splat_name(kernel: str, planes: int, squared: int = 0, whole: bool = True, summing: str = "added") -> str:
+def splat_name(
+    kernel: str, planes: int, squared: int = 0, whole: bool = True, summing: str = "added", single: bool = False
+) -> str:
     """Name of the entry point that splats so many planes with a kernel, the last of them with squared weights.
 
     Parameters
@@ -106,25 +108,27 @@ def splat_name(kernel: str, planes: int, squared: int = 0, whole: bool = True, s
         Whether all pixels with coordinates have all their neighbours beside them in the output.
     summing : {"added", "measured", "counted"}, optional
         How contributions get into the sums, see ``kernels/cuda/sums.h``.
+    single : bool, optional
+        Whether drops and sums are floats, see ``kernels/cuda/cells.h``.
     """
     name = f"splat_{kernel}_{planes}" + (f"_squared_{squared}" if squared else "") + ("" if whole else "_anywhere")
-    return name if summing == "added" else f"{name}_{summing}"
+    return name + ("" if summing == "added" else f"_{summing}") + "_single" * single
 
 
 def splat_options(
-    kernel: str, planes: int, squared: int = 0, whole: bool = True, summing: str = "added"
+    kernel: str, planes: int, squared: int = 0, whole: bool = True, summing: str = "added", single: bool = False
 ) -> tuple[str, ...]:
     """Further options for that entry point.
 
     Parameters
     ----------
-    kernel, planes, squared, whole, summing
+    kernel, planes, squared, whole, summing, single
         As `splat_name` takes them.
     """
-    name = splat_name(kernel, planes, squared, whole, summing)
+    name = splat_name(kernel, planes, squared, whole, summing, single)
     width, height = BLOCK_OF_SPLAT
     macros = {"SPLAT": name, "KERNEL": kernel.upper(), "PLANES": planes, "SQUARED": squared, "WHOLE": int(whole)}
-    macros |= {"WIDTH": width, "HEIGHT": height, "SUMMING": summing.upper()}
+    macros |= {"WIDTH": width, "HEIGHT": height, "SUMMING": summing.upper(), "SINGLE": int(single)}
     # Contributions that are the same to the last bit, whatever the compiler makes of them and for which device.
     unfused = () if summing == "added" else UNFUSED
     return (*(f"-DGPURES_{macro}={value}" for macro, value in macros.items()), *unfused)
@@ -208,9 +212,17 @@ class Program:
         with self._lock:
             self._free_streams.append(stream)
 
-    def splat(self, kernel: str, planes: int, squared: int = 0, whole: bool = True, summing: str = "added") -> Any:
+    def splat(
+        self,
+        kernel: str,
+        planes: int,
+        squared: int = 0,
+        whole: bool = True,
+        summing: str = "added",
+        single: bool = False,
+    ) -> Any:
         """Entry point of ``splat.cu``, as `splat_name` names it."""
-        what = kernel, planes, squared, whole, summing
+        what = kernel, planes, squared, whole, summing, single
         return self._function("splat.cu", splat_name(*what), splat_options(*what))
 
     def pairs(self, kernel: str, whole: bool = True) -> Any:

@@ -114,25 +114,10 @@ inline void clip_to_added(const RowSums& sums, int& from, int& to)
 #if defined(GPURES_SINGLE)
 // Whether all of them can be folded in floats.
 template <class Sums>
-bool floats_will_do(const Exposure& e, const Mosaic& m, const Sums& sums, int from, int to, long long index)
+bool floats_will_do_in_row(const Exposure& e, const Mosaic& m, const Sums& sums, int from, int to, long long index)
 {
-    const Reals one = number<Reals>(1.0);
     bool all = true;
-    for (int k = from; all && k < to; k += REALS) {
-        const auto at = sums.further(k);
-        const Reals added = at(0);
-        const Reals before = m.weight ? reals(static_cast<const float*>(m.weight) + index + k) : Reals{};
-        all = floats_will_do(before, added);
-        Reals t = number<Reals>(e.variance_weight);
-        if (e.variance_weight_plane >= 0) {
-            const Reals root = at(1 + e.variance_weight_plane) * quotient(one, added);
-            t = select(added == Reals{}, Reals{}, variance_weight(root * root));
-        }
-        for (int p = 0; p < e.planes; ++p) {
-            if (!e.plane[p].weight) continue;
-            all = all & floats_will_do(reals(static_cast<const float*>(e.plane[p].weight) + index + k), t);
-        }
-    }
+    for (int k = from; all && k < to; k += REALS) all = floats_will_do<Reals>(e, m, sums.further(k), index + k);
     return all;
 }
 #endif
@@ -146,7 +131,7 @@ inline void fold_vectors(const Exposure& e, const Mosaic& m, const Sink& sink, i
     if constexpr (sizeof(T) == sizeof(float)) {
         using RowSums = typename Sink::template At<Reals>;
         const RowSums sums = sink.template at<Reals>(column, row);
-        if (sink.can_fold_in_floats && floats_will_do(e, m, sums, from, to, index)) {
+        if (sink.can_fold_in_floats && floats_will_do_in_row(e, m, sums, from, to, index)) {
             VectorsOfRow<Reals, RowSums> vectors = {sums, folded, from, to, index, next};
             return fold_planes<Reals, T>(e, m, vectors);
         }

@@ -71,13 +71,11 @@ inline void read_weights(const Exposure& e, int j, int i0, int n, bool timed, Pi
 }
 
 #if defined(GPURES_SINGLE)
-// Whether the pixels of a plane are read and worked out as floats: without a difference, that could leave few digits.
-inline bool are_floats(const Plane& plane, int n)
+// Whether so many pixels of a plane are read as floats.
+inline bool are_floats_in_a_row(const Plane& plane, int n)
 {
     const View& v = plane.view;
-    const bool in_range = fabs(plane.scale) >= 0x1p-100 && fabs(plane.scale) <= 0x1p100;
-    return v.type == F4 && v.column_stride == sizeof(float) && !v.swapped && n >= REALS && in_range &&
-           (plane.root || (plane.offset == 0.0 && plane.squared == NOT_SQUARED));
+    return v.column_stride == sizeof(float) && !v.swapped && n >= REALS && are_floats(plane);
 }
 
 // The values of such a plane; 0 times their sum.
@@ -112,7 +110,7 @@ inline void read_values(const Exposure& e, int j, int i0, int n, PixelRow& row)
             for (int k = n; k < n + PADDING; k += REALS) store(Reals{}, values + k);
         };
 #if defined(GPURES_SINGLE)
-        if (are_floats(plane, n)) {
+        if (are_floats_in_a_row(plane, n)) {
             floats_not_finite = floats_not_finite + read_floats(plane, j, i0, n, weight, values);
             end();
             continue;

@@ -19,9 +19,6 @@
 
 GPURES_BEGIN
 
-// What is less is no contribution, in the units of the sums.
-inline double smallest_of(const Scaling& scaling) { return SMALLEST_DOW * scaling.weight; }
-
 inline bool meets(const Tile& p, const Tile& t) { return p.x0 <= t.x1 && p.x1 >= t.x0 && p.y0 <= t.y1 && p.y1 >= t.y0; }
 
 // The first of the planes with squared weights, which are the last ones.
@@ -50,8 +47,8 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
     // What of it there are accumulators for; a drop is cut at the tile's own edges all the same, as in the whole frame.
     const Tile kept = common(tile, {m.x0, m.x1, m.y0, m.y1});
     TileRows<Sink> rows(e, m, tile, kept, sink, own.folded);
-    const Bounds bounds = {tile.x0 - origin.x,          tile.x1 - origin.x, tile.y0 - origin.y, tile.y1 - origin.y,
-                           smallest_of(blocks.scaling), -origin.x,          -origin.y};
+    const Bounds bounds = {tile.x0 - origin.x,      tile.x1 - origin.x, tile.y0 - origin.y, tile.y1 - origin.y,
+                           blocks.scaling.smallest, -origin.x,          -origin.y};
     const bool border = e.kernel == SQUARE, gather = own.gathered.begin(e);
     for (int k = 0; k < n_chosen; ++k) {
         Block b = blocks.block[chosen[k]];
@@ -110,7 +107,9 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
             }
             if (row.any_unweighted) {
                 TimeMarker marker = {scratch.marks, left, rows.first() - down};
-                splat_row(e, b, c, corners, origin, r, row, row.unweighted + PADDING, bounds, around, marker);
+                Bounds of_ones = bounds;
+                of_ones.smallest = SMALLEST_DOW;  // these weights are not scaled
+                splat_row(e, b, c, corners, origin, r, row, row.unweighted + PADDING, of_ones, around, marker);
             }
             lap(scratch.stopwatch, SPLAT);
         }
