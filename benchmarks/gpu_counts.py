@@ -4,7 +4,8 @@
 
 No GPU is needed: the interpreter of the tests (tests/ptx) runs the PTX of each kernel, with the options that CuPy gives
 the compiler, for an exposure of square drops with three variances at several rotations, with and without
-``deterministic=True``; and what goes over the pixels of images: medians, the search for outliers, blotting.
+``deterministic=True``, and in single precision; and what goes over the pixels of images: medians, the search for
+outliers, blotting.
 `benchmarks/gpu_model.py` makes times of these counts.
 
 All counts are of one input pixel. "Issued" are a warp's instructions times its 32 lanes, whether these are used or not:
@@ -48,6 +49,9 @@ OPTIONS = {
 FP64_STEPS = {"div": 8, "sqrt": 8, "rcp": 6}
 
 SPACES = ("global", "shared", "local", "param")
+
+# How the names of kernels begin that run for an exposure.
+OF_EXPOSURES = ("splat", "fold", "measure")
 
 
 def kind(text: str) -> tuple[str, int]:
@@ -164,7 +168,8 @@ def counts_of(rotation: float, shape: tuple[int, int] = SHAPE, **options: Any) -
         model, frame = scenes.model_of(wcs, shape, seed=1), scenes.frame_around(shape)
         scenes.mosaic(gpures.Resample, [model], frame, OPTIONS | options)
         pixels = shape[0] * shape[1]
-        counts = {name: totals(each, pixels) for name, each in kernels().items() if name.startswith(("splat", "fold"))}
+        all_of_them = {name: each for name, each in kernels().items() if any(counted.warps for counted in each)}
+        counts = {name: totals(each, pixels) for name, each in all_of_them.items() if name.startswith(OF_EXPOSURES)}
         return counts | {"upload": {"bytes": round(uploaded() / pixels, 2)}}
 
 
@@ -196,7 +201,7 @@ def others_of(shape: tuple[int, int] = OF_OTHERS) -> dict[str, dict[str, float]]
         gpures.flag_outliers(models, output_wcs=frame, grow=3, backend="cuda", weight_type="exptime")
         of_frame = frame.array_shape[0] * frame.array_shape[1]
         for name, each in kernels().items():
-            if name.startswith(("splat", "fold")):
+            if name.startswith(OF_EXPOSURES):
                 continue
             # Of each exposure, but for the median, which is of the frame's pixels.
             count = of_frame if name.startswith("median") else FEW * pixels
@@ -230,6 +235,7 @@ def sample() -> dict[str, dict[str, float]]:
         "added": counts_of(20.0, OF_SAMPLE)["splat_square_4"],
         "turbo": counts_of(20.0, OF_SAMPLE, kernel="turbo")["splat_turbo_4"],
         **counts_of(20.0, OF_SAMPLE, deterministic=True),
+        **{f"{name} in single": each for name, each in counts_of(20.0, OF_SAMPLE, precision="single").items()},
         **{name: each for name, each in others_of(OF_SAMPLE).items() if not name.endswith("of 100")},
     }
 
@@ -250,6 +256,7 @@ def report() -> dict[str, Any]:
         "fp64_steps": FP64_STEPS,
         "rotations": {f"{rotation:g}": counts_of(rotation) for rotation in ROTATIONS},
         "deterministic": {f"{rotation:g}": counts_of(rotation, deterministic=True) for rotation in ROTATIONS},
+        "single": {f"{rotation:g}": counts_of(rotation, precision="single") for rotation in ROTATIONS},
         "others": others_of(),
         "sample": sample(),
     }
@@ -263,7 +270,8 @@ def main() -> int:
     content = report()
     arguments.out.write_text(json.dumps(content, indent=1) + "\n")
     told = [(f"{angle:>4} degrees, ", each) for angle, each in content["rotations"].items()]
-    told += [(f"{angle:>4} degrees, ", each) for angle, each in content["deterministic"].items()]
+    for way in ("deterministic", "single"):
+        told += [(f"{angle:>4} degrees, {way}, ", each) for angle, each in content[way].items()]
     for where, kernels in [*told, ("", content["others"])]:
         for name, counts in kernels.items():
             print(f"{where}{name}: " + ", ".join(f"{what} {n:.4g}" for what, n in counts.items()))

@@ -188,7 +188,7 @@ def report() -> dict[str, Any]:
                 "source": card.source,
                 **{
                     way: {angle: exposure_of(rotation, card) for angle, rotation in counts[way].items()}
-                    for way in ("rotations", "deterministic")
+                    for way in ("rotations", "deterministic", "single")
                 },
                 "others": {name: least_of(each, card) for name, each in counts["others"].items()},
             }

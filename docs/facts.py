@@ -181,9 +181,11 @@ class Predicted(Directive):
                 of_angle = card["rotations"][angle]
                 cells.append(f"{milliseconds(of_angle['kernels_s'])}")
                 cells.append(f"{milliseconds(of_angle['seconds'])}, {of_angle['limited_by']}")
+            cells += [milliseconds(card["single"][angle]["kernels_s"]) for angle in ("0", "20")]
             rows.append([*cells, card["source"]])
         headings = ["", "Upload"]
         headings += [word for angle in ("0°", "1°", "20°") for word in (f"Kernels, {angle}", f"Exposure, {angle}")]
+        headings += ["Kernels, single, 0°", "20°"]
         return grid([*headings, "Specified in"], rows)
 
     def rates(self, found: dict[str, Any]) -> list[str]:

@@ -67,6 +67,12 @@ struct LaneOf<Single> {
     typedef float Type;
 };
 
+template <>
+GPURES_FN Single number<Single, double>(double x)
+{
+    return narrowed(x);
+}
+
 GPURES_FN bool all_at_least(Single a, Single b) { return a >= b; }
 GPURES_FN bool all_equal(Single a, Single b) { return a == b; }
 

@@ -154,13 +154,13 @@ def test_predictions_are_those_of_the_report(tmp_path, monkeypatch):
 def test_predictions_of_gpus(tmp_path, monkeypatch):
     """The table of docs/performance.rst has the report's numbers, in milliseconds, and says what they are."""
     of_angle = {"upload_s": 1.25e-3, "kernels_s": 2.5e-3, "seconds": 3.5e-3, "limited_by": "float64"}
-    card = {"source": "a paper", "rotations": dict.fromkeys(("0", "1", "20"), of_angle)}
+    card = {"source": "a paper", **dict.fromkeys(("rotations", "single"), dict.fromkeys(("0", "1", "20"), of_angle))}
     report = {"predicted": {"date": "2020-02-02", "commit": "1234567"}, "cards": {"A1": card}}
     (tmp_path / "gpu_model.json").write_text(json.dumps(report))
     directives.register_directive("predicted", facts.Predicted)
     words = [word for word in text_of(".. predicted:: gpus\n", monkeypatch, tmp_path).split("\n") if word]
     assert words[-1] == "Predicted, not measured: 2020-02-02, commit 1234567 (benchmarks/results/gpu_model.json)."
-    assert words[-10:-1] == ["A1", "1.2", *["2.5", "3.5, float64"] * 3, "a paper"]
+    assert words[-12:-1] == ["A1", "1.2", *["2.5", "3.5, float64"] * 3, "2.5", "2.5", "a paper"]
 
 
 def test_measured_on_gpus(tmp_path, monkeypatch):

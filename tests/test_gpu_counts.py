@@ -19,6 +19,15 @@ MOST = {
 }
 
 
+# The same in single precision, of the drops and of the fold; with doubles where coordinates and weights are, and there
+# alone.
+MOST_SINGLE = {
+    0.0: {"fp64": 50, "fp32": 190, "loads global": 24, "sectors of atomics global": 1.4, "integer": 850},
+    1.0: {"fp64": 50, "fp32": 250, "loads global": 24, "sectors of atomics global": 1.4, "integer": 900},
+    20.0: {"fp64": 50, "fp32": 720, "loads global": 27, "sectors of atomics global": 1.7, "integer": 1400},
+}
+
+
 @pytest.fixture(scope="module")
 def counts():
     """benchmarks/gpu_counts.py."""
@@ -35,6 +44,17 @@ def test_counts_do_not_grow(counts, rotation):
     for name, most in MOST[rotation].items():
         assert 0.7 * most < found[name] < most, name
     assert not any("local" in name for name in found)
+
+
+@pytest.mark.parametrize("rotation", MOST_SINGLE)
+def test_single_needs_few_doubles(counts, rotation):
+    """In single precision the fold does without them, and the drops nearly."""
+    found = counts["counts_of"](rotation, (64, 160), precision="single")
+    print(found)
+    assert found["fold_single_f4"]["fp64"] == 0
+    for name, most in MOST_SINGLE[rotation].items():
+        assert 0.7 * most < found["splat_square_4_single"][name] < most, name
+    assert not any("local" in name for each in found.values() for name in each)
 
 
 def test_kinds_of_instructions(counts):

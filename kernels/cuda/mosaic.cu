@@ -83,23 +83,24 @@ __device__ inline void measure(const Exposure& e, unsigned* sizes)
     const int thread = threadIdx.x, count = 2 + e.planes;
     if (thread < count) most[thread] = 0;
     __syncthreads();
-    const long long width = e.x1 - e.x0 + 1, height = e.y1 - e.y0 + 1;
     unsigned smallest = 0, largest = 0;
-    over_grid(width * height, [&](long long k) {
-        const double weight = pixel_weight(e, e.y0 + k / width, e.x0 + k % width).weight;
-        if (weight == 0.0) return;
-        const unsigned exponent = exponent_of(weight);
-        smallest = max(smallest, LARGEST_BITS - exponent);
-        largest = max(largest, exponent);
-    });
+    for (int j = e.y0 + blockIdx.x; j <= e.y1; j += gridDim.x) {
+        for (int i = e.x0 + thread; i <= e.x1; i += blockDim.x) {
+            const double weight = pixel_weight(e, j, i).weight;
+            if (weight == 0.0) continue;
+            const unsigned exponent = exponent_of(weight);
+            smallest = max(smallest, LARGEST_BITS - exponent);
+            largest = max(largest, exponent);
+        }
+    }
     atomicMax(&most[0], smallest);
     atomicMax(&most[1], largest);
-    const long long across = max(width / SAMPLES, 1ll), up = max(height / SAMPLES, 1ll);
-    const long long columns = (width + across - 1) / across, rows = (height + up - 1) / up;
-    over_grid(e.planes * columns * rows, [&](long long k) {
-        const int p = static_cast<int>(k / (columns * rows));
-        const long long of_plane = k % (columns * rows);
-        const long long i = e.x0 + of_plane % columns * across, j = e.y0 + of_plane / columns * up;
+    const int width = e.x1 - e.x0 + 1, height = e.y1 - e.y0 + 1;
+    const int across = max(width / SAMPLES, 1), up = max(height / SAMPLES, 1);
+    const int columns = (width + across - 1) / across, rows = (height + up - 1) / up;
+    over_grid(e.planes * columns * rows, [&](long long of_all) {
+        const int k = static_cast<int>(of_all), p = k / (columns * rows), of_plane = k % (columns * rows);
+        const int i = e.x0 + of_plane % columns * across, j = e.y0 + of_plane / columns * up;
         const double value = plane_value(e.plane[p], value_at<double>(e.plane[p].view, j, i));
         const unsigned exponent = exponent_of(value);
         if (exponent < LARGEST_BITS) atomicMax(&most[2 + p], exponent);
