@@ -93,7 +93,7 @@ def commands_of_clang_cl(folder: str) -> list[list[str]]:
     begin = [sys.executable, "-m", "ziglang", "clang", "--driver-mode=cl", "--target=x86_64-pc-windows-msvc"]
     begin += ["/std:c++17", "/WX", *is_of["all"]]
     kinds = [[], is_of["avx2"], is_of["avx512"], *is_of["by_source"].values()]
-    return [[*begin, *kind, "/c", str(source), f"/Fo{source}.obj"] for kind in kinds]
+    return [[*begin, *kind, "/c", str(source), "/o", f"{source}.obj"] for kind in kinds]
 
 
 def compiled(command: list[str]) -> str:

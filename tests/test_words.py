@@ -305,6 +305,7 @@ def test_a_plot_without_matplotlib_says_what_to_install():
         ("plot {exposure} -o x.png --dpi many", "argument --dpi: must be a positive number, got many"),
         ("demo -o file", "demo: --outdir must be a folder, and file is a file."),
         ("demo -o file/x", "demo: file/x: Not a directory"),
+        ("bench --quick --plot x.foo", "bench: --plot must end in one of .avif, .eps,"),
         ("bench --from nowhere.json", "bench: nowhere.json: No such file or directory"),
         (
             "mosaic {exposure} -o there.fits",
@@ -327,6 +328,7 @@ def test_what_is_wrong_with_files_is_said_before_work_begins(tmp_path, monkeypat
     for name in ("file", "there.fits"):
         Path(name).write_text("")
     monkeypatch.setattr("gpures.plot.overview", None)
+    monkeypatch.setattr("gpures.bench.measure", None)
     monkeypatch.setattr("gpures.mosaicking.build.build", None)
     try:
         status = cli.main(arguments.format(exposure=find_exposure()).split())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from gpures.cli.pictures import checked_picture
 from gpures.cli.words import option_names, say, tell_error
 
 __all__ = ["add_to"]
@@ -53,6 +55,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
     folder = Path("gpures_bench")
     try:
+        if arguments.plot is not None and find_spec("matplotlib") is not None:
+            arguments.plot = checked_picture(arguments.plot, "plot")
         if arguments.shown is not None:
             bench.redraw(arguments.shown, arguments.plot or arguments.shown.with_suffix(".png"), say)
             return 0

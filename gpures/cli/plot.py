@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from gpures.cli.pictures import checked_picture
 from gpures.cli.positions import Position, take_negative
 from gpures.cli.words import option_names, said_once, tell_error
 
@@ -71,8 +71,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
         from matplotlib.figure import Figure  # isort: skip
 
-        figure = Figure()
-        path = _checked_output(arguments.output, figure.canvas.get_supported_filetypes())
+        figure, path = Figure(), checked_picture(arguments.output, "output")
         with said_once(arguments.names), written(path, overwrite=True) as file:
             plot.overview(arguments.file, figure, planes=arguments.plane, around=arguments.around, size=arguments.size)
             figure.savefig(file, format=path.suffix.removeprefix(".").lower(), dpi=arguments.dpi)
@@ -80,13 +79,3 @@ def _run(arguments: argparse.Namespace) -> int:
         tell_error("plot", error, arguments.names)
         return 2
     return 0
-
-
-def _checked_output(path: Path, kinds: Collection[str]) -> Path:
-    """File for a picture of one of these kinds, a PNG where its name says nothing."""
-    if path.is_dir():
-        raise IsADirectoryError(f"'output' must be a file, and {path} is a folder.")
-    path = path if path.suffix else path.with_suffix(".png")
-    if path.suffix.removeprefix(".").lower() not in kinds:
-        raise ValueError(f"'output' must end in one of .{', .'.join(sorted(kinds))}, got {path}.")
-    return path
