@@ -264,12 +264,11 @@ def launches_timed(cupy: Any, filler_bytes: int) -> Iterator[list]:
         yield launches
 
 
-def kernels(
-    case: Case, exposures: int, bytes_per_s: float, filler_bytes: int = 512 * MIB, *, deterministic: bool = False
-) -> dict:
+def kernels(case: Case, exposures: int, bytes_per_s: float, filler_bytes: int = 512 * MIB, **options: Any) -> dict:
     """Seconds of the kernels of an exposure, beside the least that memory allows."""
     cupy = import_cupy()
-    resample = case.begin(backend="cuda", deterministic=deterministic)
+    resample = case.begin(backend="cuda", **options)
+    size_of_sum = 12 if options.get("deterministic") else 4 if options.get("precision") == "single" else 8
     accumulators = resample._accumulators
     for model in case.next_models(2):
         resample.add_model(model)
@@ -298,7 +297,7 @@ def kernels(
     return found | {
         "kernels_s": total,
         "least_bytes": size,
-        "sums_bytes": (8 * (planes + 1) + 4 * (planes + 2) * deterministic) * pixels,
+        "sums_bytes": (size_of_sum * (planes + 1) + 4 * (size_of_sum == 12)) * pixels,
         "floor_s": floor,
         "floor_over_measured": floor / total,
     }
@@ -489,14 +488,15 @@ def small_mosaic(shape: tuple[int, int] = (96, 100), kernels: tuple[str, ...] = 
     exposures = small_exposures(shape)
     frame_shape = frame_wcs(shape).array_shape
     worst = 0.0
-    for kernel, (dtype, deterministic) in itertools.product(kernels, (("f4", False), ("f8", False), ("f4", True))):
+    kinds = (("f4", {}), ("f8", {}), ("f4", {"deterministic": True}), ("f4", {"single": True}))
+    for kernel, (dtype, kind) in itertools.product(kernels, kinds):
         # One plane of context, to which the third exposure adds another.
         frame = MosaicLayout(
             *(frame_shape, kernel, None, VARIANCES, 1),
             has_err=True,
             has_dq=True,
             dtype=np.dtype(dtype),
-            deterministic=deterministic,
+            **kind,
         )
         mosaics, weight_maps = [], []
         for backend in ("cuda", "cpu"):
@@ -511,13 +511,31 @@ def small_mosaic(shape: tuple[int, int] = (96, 100), kernels: tuple[str, ...] = 
             mosaics.append({name: on_host(image) for name, image in found.items()})
             weight_maps.append(weights)
             accumulators.close()
+        if kind.get("single"):
+            leave_out_grazed(*mosaics)
         found = compared(*mosaics, least_weight=0.01)
         differences = [value for name, value in found.items() if name.endswith("_difference")]
-        worst = max(worst, *differences)
+        worst = worst if kind.get("single") else max(worst, *differences)
         assert np.array_equal(*weight_maps), (kernel, "weight maps")
-        assert max(differences) < 1e-4, (kernel, found)
-        assert all(value for name, value in found.items() if name.endswith("_equal")), (kernel, found)
+        # Of variances in float32 as many digits as a drop shares with a pixel that it barely reaches.
+        assert max(differences) < (1e-3 if kind.get("single") else 1e-4), (kernel, kind, found)
+        assert all(value for name, value in found.items() if name.endswith("_equal")), (kernel, kind, found)
     return {"kernels": len(kernels), "exposures": len(exposures), "largest_difference": worst}
+
+
+def leave_out_grazed(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
+    """Empty those pixels in both mosaics of which an exposure is in one alone: in float32 a drop may graze a pixel.
+
+    Raises
+    ------
+    AssertionError
+        There are more than a few.
+    """
+    differ = (one["con"] != other["con"]).any(axis=0)
+    assert differ.mean() < 1e-3, differ.sum()
+    for mosaic in (one, other):
+        for image in mosaic.values():
+            image[..., differ] = 0
 
 
 def small_exposures(shape: tuple[int, int]) -> list[Exposure]:
@@ -703,6 +721,7 @@ def all_figures(figures: Figures, plan: Plan) -> None:
         measure(name, "add_model", end_to_end, case, exposures, rounds)
         measure(name, "kernels", kernels, case, exposures, rate, size // 4)
         measure(name, "deterministic", kernels, case, exposures, rate, size // 4, deterministic=True)
+        measure(name, "single", kernels, case, exposures, rate, size // 4, precision="single")
 
     def in_detail(name: str, case: Case) -> None:
         on_gpu(name, case, plan.rounds)
