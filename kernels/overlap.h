@@ -83,6 +83,13 @@ GPURES_FN V slope(V rise, V run)
     return select(is_none, zero, quotient(rise, select(is_none, number<V>(1.0), run)));
 }
 
+// Signed area of a quadrilateral: positive where its corners run clockwise.
+template <class V>
+GPURES_FN V area_of(const V x[4], const V y[4])
+{
+    return number<V>(0.5) * ((x[1] - x[3]) * (y[0] - y[2]) - (x[0] - x[2]) * (y[1] - y[3]));
+}
+
 // The rest of an outline whose bounding box is known.
 template <class V>
 GPURES_FN void complete(const Quad<V>& q, Outline<V>& o)
@@ -91,7 +98,7 @@ GPURES_FN void complete(const Quad<V>& q, Outline<V>& o)
         o.x[k] = q.x[k] - o.left;
         o.y[k] = q.y[k] - o.bottom;
     }
-    o.area = number<V>(0.5) * ((o.x[1] - o.x[3]) * (o.y[0] - o.y[2]) - (o.x[0] - o.x[2]) * (o.y[1] - o.y[3]));
+    o.area = area_of(o.x, o.y);
     for (int k = 0; k < 4; ++k) {
         const V dx = o.x[(k + 1) & 3] - o.x[k], dy = o.y[(k + 1) & 3] - o.y[k];
         o.slope[k] = slope(dy, dx);
@@ -117,6 +124,19 @@ GPURES_FN Strip<V> strip(const Outline<V>& o, V left, V right)
     return s;
 }
 
+// Twice the signed area between a level and that part of a piece which lies above it: a and b are the heights of the
+// piece's ends, from the level on.
+template <class V>
+GPURES_FN V twice_above(V width, V a, V b, V lean)
+{
+    // A piece that crosses the level leaves a triangle above it, of the height of its upper end and as long as its
+    // lean has it; one that lies above leaves a trapezoid; one that lies below nothing.
+    const V high = upper_end(a, b);
+    const V triangle = high * high * lean;
+    const V trapezoid = width * (a + b);
+    return select(is_any_negative(a, b), triangle, trapezoid);
+}
+
 // Signed area of the strip above the level y, which is relative to the outline's own bottom.
 template <class V>
 GPURES_FN V area_above(const Strip<V>& s, V y)
@@ -133,12 +153,7 @@ GPURES_FN V area_above(const Strip<V>& s, V y)
     for (int k = 0; k < 4; ++k) {
         const V a = s.from[k] - level;
         const V b = s.to[k] - level;
-        // A piece that crosses the level leaves a triangle above it, of the height of its upper end and as long as its
-        // lean has it; one that lies above leaves a trapezoid; one that lies below nothing.
-        const V high = upper_end(a, b);
-        const V triangle = high * high * s.lean[k];
-        const V trapezoid = s.width[k] * (a + b);
-        sum = sum + select(is_any_negative(a, b), triangle, trapezoid);
+        sum = sum + twice_above(s.width[k], a, b, s.lean[k]);
     }
     return number<V>(0.5) * sum;
 }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
+import inspect
 import logging
 import multiprocessing
 import sys
@@ -19,9 +21,11 @@ import stcal.resample
 import stcal.resample.utils
 from drizzle.resample import Drizzle
 from stcal.resample import Resample as STCALResample
+from stcal.resample.utils import build_driz_weight
 from test_parity_stcal import as_float32, assert_parity
 
 import gpures
+from gpures.acceleration import roman_times
 from gpures.acceleration import switch as acceleration
 from gpures.originals import original
 
@@ -502,3 +506,119 @@ def test_what_resampling_does_without_may_lack_what_it_needs(needed, home, name,
     assert f"{home}.{name}" not in message
     assert home in left
     assert needed in left
+
+
+# ---- a map of exposure times that is made in a hook, as romancal's ---------------------------------------------------
+
+dqflags = types.SimpleNamespace(pixel={"HOT": 1, "SAT": 2, "JUMP": 4, "NOISY": 1024})
+
+
+class ExptimeResampler:
+    """Sums the exposure times, each drizzled by itself."""
+
+    def __init__(self, _wcs, shape, good_bits, kernel):
+        self.good_bits = good_bits
+        self.mean, self.weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        self.exptime_total = np.zeros(shape, np.float32)
+        self.driz = Drizzle(kernel=kernel, fillval=0, out_img=self.mean, out_wht=self.weight, disable_ctx=True)
+
+    def add_image(self, model, pixmap, xmin, xmax, ymin, ymax):
+        weight = build_driz_weight(model, None, self.good_bits, dqflags.pixel)
+        limits = {"xmin": xmin, "xmax": xmax, "ymin": ymin, "ymax": ymax}
+        time = np.full(weight.shape, model["effective_exposure_time"])
+        self.driz.add_image(time, exptime=1.0, pixmap=pixmap, weight_map=weight, **limits)
+        self.exptime_total += self.mean
+        self.mean[:], self.weight[:] = 0, 0
+
+
+class TimesInTheHook(STCALResample):
+    dq_flag_name_map = dqflags.pixel
+    compute_exptime = True
+
+    def add_model_hook(self, model, pixmap, pixel_scale_ratio, iscale, weight_map, xmin, xmax, ymin, ymax):
+        if self.compute_exptime:
+            if not hasattr(self, "_exptime_resampler"):
+                recipe = (self.output_wcs, self.output_array_shape, self.good_bits, self.kernel)
+                self._exptime_resampler = ExptimeResampler(*recipe)
+            self._exptime_resampler.add_image(model, pixmap, xmin, xmax, ymin, ymax)
+
+
+class TimesInAnotherHook(TimesInTheHook):
+    def add_model_hook(self, **arguments):
+        super().add_model_hook(**arguments)
+
+
+@pytest.fixture
+def hook_is_known(monkeypatch):
+    """The hook above is one that is known."""
+    text = inspect.getsource(TimesInTheHook.add_model_hook) + inspect.getsource(ExptimeResampler)
+    monkeypatch.setattr(roman_times, "KNOWN", {hashlib.sha256(text.encode()).hexdigest()})
+    roman_times._is_known.cache_clear()
+    yield
+    roman_times._is_known.cache_clear()
+
+
+def times_by(make, times, **options):
+    """The map of exposure times of three models, and what of it was done on gpures."""
+    before = acceleration.used.copy()
+    with gpures.accelerate(backend="cpu"):
+        resampler = make(output(), good_bits="NOISY+JUMP", **options)
+        for model, time in zip(models(), times, strict=True):
+            resampler.add_model({**model, "effective_exposure_time": time})
+        so_far = resampler._exptime_resampler.exptime_total.copy()
+        resampler.finalize()
+    np.testing.assert_array_equal(resampler._exptime_resampler.exptime_total, so_far)
+    return so_far, acceleration.used - before
+
+
+RIDING, CALLED = "romancal.resample.ResampleData.add_model_hook", "drizzle.resample.Drizzle.add_image"
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"pixmap_stepsize": 8, "pixmap_order": 3}, {"weight_type": "exptime"}], ids=str
+)
+def test_times_of_a_known_hook_ride_the_pass(options, hook_is_known):
+    times = (100.1, 37.7, 0.1)
+    expected, called = times_by(TimesInAnotherHook, times, **options)
+    total, used = times_by(TimesInTheHook, times, **options)
+    np.testing.assert_array_equal(total, expected)
+    assert len(np.unique(total)) > 4
+    assert (used[RIDING], used[CALLED]) == (3, 0)
+    assert (called[RIDING], called[CALLED]) == (0, 3)
+
+
+@pytest.mark.parametrize("odd", range(3))
+@pytest.mark.parametrize("time", [1.0 + 2.0**-24, float("nan"), 1e20], ids=str)
+def test_times_that_the_pass_would_round_go_to_the_hook(time, odd, hook_is_known):
+    """And with them those of the exposures behind, as the order counts in sums of float32."""
+    times = [100.1, 37.7, 0.1]
+    times[odd] = time
+    total, used = times_by(TimesInTheHook, times)
+    np.testing.assert_array_equal(total, times_by(TimesInAnotherHook, times)[0])
+    assert (used[RIDING], used[CALLED]) == (odd, 3 - odd)
+
+
+@pytest.mark.parametrize("options", [{"pixfrac": 0.7}, {"kernel": "turbo"}, {"kernel": "point"}], ids=str)
+def test_times_of_other_drops_go_to_the_hook(options, hook_is_known):
+    total, used = times_by(TimesInTheHook, (100.0, 37.7, 0.1), **options)
+    np.testing.assert_array_equal(total, times_by(TimesInAnotherHook, (100.0, 37.7, 0.1), **options)[0])
+    assert used[CALLED] == 3
+
+
+def test_times_of_an_unknown_hook_are_its_own():
+    total, used = times_by(TimesInTheHook, (100.0, 37.7, 0.1))
+    assert used[CALLED] == 3
+    assert total.max() == pytest.approx(137.8)
+
+
+def test_times_where_a_pass_fails_are_those_before(hook_is_known):
+    with gpures.accelerate(backend="cpu"):
+        resampler = TimesInTheHook(output(), good_bits="NOISY+JUMP")
+        timed = [{**model, "effective_exposure_time": 100.0} for model in models()]
+        resampler.add_model(timed[0])
+        before = resampler._exptime_resampler.exptime_total.copy()
+        with pytest.raises(RuntimeError, match="not a 2D image"):
+            resampler.add_model({**timed[1], "data": None})
+        np.testing.assert_array_equal(resampler._exptime_resampler.exptime_total, before)
+        resampler.add_model(timed[1])
+        assert resampler._exptime_resampler.exptime_total.max() == 200.0

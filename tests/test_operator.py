@@ -179,6 +179,27 @@ def test_elements_are_the_definitions(own_backend, kernel, pixfrac, ratio, angle
     assert (difference <= bound[inside.ravel()]).all()  # bounds decide which way the same share is computed
 
 
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("ratio", [1.0, 0.7, 1.7, 3.1])
+@pytest.mark.parametrize("angle", [0.0, 3.0, 6.0, 20.0, 45.0, 71.0, 90.0, 139.0, 225.0, 343.0])
+def test_elements_of_drops_that_touch(angle, ratio, flip):
+    """Drops whose corners and edges are shared, at any angle: every element is the definition's, and no other is there.
+
+    Where drops are small or large, or the frame or a tile cuts them, each is computed by itself.
+    """
+    shape, rng = (9, 70), np.random.default_rng(round(angle))
+    side = oracle.frame_side(shape, ratio, "square", 1.0, margin=0)
+    frame = side - 4, side - 1
+    pixmap = oracle.pixel_map(shape, (side / 2 - 2.2, side / 2 - 3.4), ratio, angle, flip, warp=0.02)
+    weight = np.where(rng.random(shape) < 0.1, 0.0, rng.uniform(-0.3, 3.0, shape)).astype("f4")
+    settings = {"weight": Weight(weight_map=weight), "pixel_scale_ratio": single(ratio)}
+    exposure = oracle.exposure(np.zeros(shape, "f4"), pixmap, **settings)
+    operator = own_operator("cpu", exposure, "square", frame)
+    expected, bound = truth_of(exposure, "square", frame)
+    assert np.count_nonzero(expected) > 500
+    assert (np.abs(operator.toarray() - expected) <= bound).all()
+
+
 @pytest.mark.also_on_ptx
 @pytest.mark.parametrize("kernel", ["square", "gaussian"])
 def test_on_a_gpu(cuda, kernel):

@@ -26,6 +26,7 @@ from types import ModuleType
 from typing import Any
 
 from gpures.acceleration import outlier_detection
+from gpures.acceleration.roman_times import RidingTimes
 from gpures.arguments.values import first_device
 from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import make_accumulators
@@ -103,7 +104,9 @@ def accelerate(
     `stcal.resample.utils` and `drizzle.utils` a verified spline where it can be had. Of stcal's outlier detection the
     medians (``nanmedian3D``, which MedianComputer calls, and ``medfilt``), ``flag_resampled_crs`` and
     ``compute_weight_threshold`` are done by the kernels, of arrays of float32; in place of `stcal.skymatch.skymatch` is
-    what `gpures.match_sky` is made of. Modules imported before are covered as well as those to come.
+    what `gpures.match_sky` is made of. The map of exposure times that romancal's resampler makes in its hook is made in
+    the pass over the exposure, to the same bits, where the hook is known. Modules imported before are covered as well
+    as those to come.
 
     Called again it does no harm; where settings differ, the latest count. Used in a ``with`` statement it ends with it,
     and acceleration that was on before goes on.
@@ -191,7 +194,7 @@ def _count(name: str) -> None:
 
 
 def _resample_stand_in(original: type) -> type:
-    class Accelerated(Resample):
+    class Accelerated(RidingTimes, Resample):
         # Pipelines show the lines of some loggers, and people look for these.
         _log = logging.getLogger(original.__module__)
 
@@ -201,6 +204,9 @@ def _resample_stand_in(original: type) -> type:
         def _add(self, *args: Any, **options: Any) -> None:
             super()._add(*args, **options)
             _count("stcal.resample.Resample.add_model")
+
+        def _count_riding_time(self) -> None:
+            _count("romancal.resample.ResampleData.add_model_hook")
 
     return _class_stand_in(original, Accelerated)
 
@@ -360,7 +366,7 @@ def _class_stand_in(original: type, accelerated: type) -> type:
         {
             "__module__": original.__module__,
             "__qualname__": original.__qualname__,
-            "__doc__": accelerated.__mro__[1].__doc__,
+            "__doc__": accelerated.__bases__[-1].__doc__,
             "__init_subclass__": classmethod(as_derived_from_the_original),
         },
     )

@@ -814,7 +814,7 @@ class Resample(Merging, Saving, OutputFrame, TimeCounters):
             if self.dq_of_empty is not None:
                 images = flag_empty(images, self.dq_of_empty)
             convert = self._accumulators.in_type
-            return {key: in_type(image, types[key], key, convert) for key, image in images.items()}
+            return {key: in_type(images[key], types[key], key, convert) for key in types if key in images}
 
     # ---- end ---------------------------------------------------------------------------------------------------
 

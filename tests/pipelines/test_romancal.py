@@ -6,12 +6,15 @@ loses contributions (see the README).
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import scenes
 from rays import assert_same_cleaning, assert_used_by_steps, ray_exposures, step_products
 from test_parity_stcal import assert_parity
 
+import gpures
 from gpures.acceleration import switch as acceleration
 
 pytest.importorskip(
@@ -135,7 +138,7 @@ def test_mosaic_with_exposure_times(both_ways, stepsize, weight_type):
     before = acceleration.used.copy()
     (expected, expected_time), (got, got_time) = both_ways(mosaic)
     used = acceleration.used - before
-    assert used["stcal.resample.Resample.add_model"] == used["drizzle.resample.Drizzle.add_image"] == 3
+    assert used["stcal.resample.Resample.add_model"] == used["romancal.resample.ResampleData.add_model_hook"] == 3
     models = [arrays(number) | {"measurement_time": None} for number in range(3)]
     assert_parity(images(got), images(expected), models)
 
@@ -147,6 +150,119 @@ def test_mosaic_with_exposure_times(both_ways, stepsize, weight_type):
     assert coadded.max_exposure_time == pytest.approx(expected_coadded.max_exposure_time, rel=4 * 16 * EPS32)
     assert coadded.exposure_time == pytest.approx(expected_coadded.exposure_time, rel=4 * 16 * EPS32)
     assert got.meta.resample.members == expected.meta.resample.members
+
+
+class WithHook(ResampleData):
+    """A resampler whose hook is no more romancal's, so that it is called."""
+
+    def add_model_hook(self, **arguments):
+        super().add_model_hook(**arguments)
+
+
+def resampler_of(make, models, **options):
+    """A resampler of romancal's, or of a class derived from it, that makes a map of exposure times."""
+    names = {"resample_on_skycell": False, "compute_exptime": True, "blend_meta": False, "compute_err": None}
+    names |= {"enable_ctx": True, "enable_var": True, "fillval": "INDEF", "weight_type": "ivm", "good_bits": 4}
+    frame = {"wcs": scenes.frame_around(SHAPE), "pixel_scale": scenes.SCALE}
+    return make(ModelLibrary(models), frame, **({"pixfrac": 1.0, "kernel": "square"} | names | options))
+
+
+def times_of(make, models, **options):
+    """The map of exposure times that a resampler makes of models."""
+    resampler = resampler_of(make, models, **options)
+    for model in models:
+        resampler.add_model(model)
+    total = resampler._exptime_resampler.exptime_total.copy()
+    resampler.finalize()
+    np.testing.assert_array_equal(resampler._exptime_resampler.finalize(), total)
+    return total
+
+
+def turned_model(number, rotation):
+    """The same exposure, turned, with flags and pixels that nothing is known of."""
+    made = filled(number, scenes.imaging_wcs(SHAPE, rotation=rotation, shift=(0.3 * number, 0.0)))
+    made.data[20:30, 40:50] = np.nan
+    made.var_rnoise[60:70, 40:50] = 0.0
+    made.dq[80:90, 10:20] = 4
+    made.dq[80:85, 15:25] |= 2
+    made.meta.exposure.effective_exposure_time = 140.1 + 7.3 * number
+    return made
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"pixmap_stepsize": 10, "pixmap_order": 3},
+        {"good_bits": None},
+        {"weight_type": "exptime", "good_bits": "~1"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("rotation", [0.0, 0.7, 20.0, 45.0, 90.0, 180.0])
+def test_times_of_the_pass_are_those_of_the_hook(rotation, options):
+    """Of romancal's own hook the map of exposure times has the bits that the hook itself would have made."""
+    models = [turned_model(number, rotation + 0.1 * number) for number in range(3)]
+    with gpures.accelerate(backend="cpu"):
+        called = times_of(WithHook, models, **options)
+        before = acceleration.used.copy()
+        ridden = times_of(ResampleData, models, **options)
+        used = acceleration.used - before
+    assert used["romancal.resample.ResampleData.add_model_hook"] == 3
+    assert not used["drizzle.resample.Drizzle.add_image"]
+    assert called.max() > 400.0
+    np.testing.assert_array_equal(ridden, called)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"pixfrac": 0.8}, {"kernel": "gaussian"}, {"kernel": "turbo"}],
+    ids=str,
+)
+def test_times_that_the_pass_has_not_are_those_of_the_hook(options):
+    """Where drops of the data are not those of the times, the hook is called."""
+    models = [turned_model(number, 3.0) for number in range(2)]
+    with gpures.accelerate(backend="cpu"):
+        called = times_of(WithHook, models, **options)
+        before = acceleration.used.copy()
+        same = times_of(ResampleData, models, **options)
+        used = acceleration.used - before
+    assert used["drizzle.resample.Drizzle.add_image"] == 2
+    np.testing.assert_array_equal(same, called)
+
+
+@pytest.mark.parametrize("odd", [0, 1, 2])
+def test_times_of_some_exposures_in_the_hook(odd):
+    """An exposure whose time has no one mean in float32 goes to the hook, with what comes behind it."""
+    models = [turned_model(number, 3.0) for number in range(3)]
+    models[odd].meta.exposure.effective_exposure_time = 1.0 + 2.0**-24
+    with gpures.accelerate(backend="cpu"):
+        called = times_of(WithHook, models)
+        before = acceleration.used.copy()
+        same = times_of(ResampleData, models)
+        used = acceleration.used - before
+    assert used["romancal.resample.ResampleData.add_model_hook"] == odd
+    assert used["drizzle.resample.Drizzle.add_image"] == 3 - odd
+    np.testing.assert_array_equal(same, called)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_times_of_copies_and_of_the_next_mosaic(copied):
+    """A copy goes on by itself; romancal adds the times of the next mosaic to those of the one before."""
+    models = [turned_model(number, 3.0) for number in range(3)]
+    with gpures.accelerate(backend="cpu"):
+        alone = [times_of(WithHook, [model]) for model in models]
+        resampler = resampler_of(ResampleData, models)
+        resampler.add_model(models[0])
+        other = copied(resampler)
+        resampler.add_model(models[1])
+        other.add_model(models[2])
+        np.testing.assert_array_equal(other._exptime_resampler.exptime_total, alone[0] + alone[2])
+        resampler.finalize()
+        np.testing.assert_array_equal(resampler._exptime_resampler.finalize(), alone[0] + alone[1])
+        resampler.reset_arrays(1)
+        resampler.add_model(models[2])
+        np.testing.assert_array_equal(resampler._exptime_resampler.finalize(), alone[0] + alone[1] + alone[2])
 
 
 def test_step(both_ways):

@@ -51,7 +51,7 @@ inline void count_misses(const Exposure& e, Block b, long long nx, long long ny,
     corners.begin();
     for (int r = 0; r <= b.y1 - b.y0; ++r) {
         PixelsOnFrame pixels;
-        if (share_corners(e, b)) corners.go_to(c, {}, r, n);
+        if (share_corners(e, b)) corners.go_to(c, {}, r, n, around);
         splat_row(e, b, c, corners, {}, r, row, weight, bounds, around, pixels);
         for (int k = 0; k < n; ++k) misses[r] += !pixels.on_frame[k];
     }
@@ -72,7 +72,7 @@ inline int largest_drop(const Exposure& e, Block b, long long nx, long long ny, 
     LargestDrop drop;
     own.corners.begin();
     for (int r = 0; r <= b.y1 - b.y0; ++r) {
-        if (share_corners(e, b)) own.corners.go_to(own.centres, {}, r, n);
+        if (share_corners(e, b)) own.corners.go_to(own.centres, {}, r, n, false);
         splat_row(e, b, own.centres, own.corners, {}, r, own.row, weight, bounds, false, drop);
     }
     return drop.largest;

@@ -57,7 +57,7 @@ inline void take_entries_of(const Exposure& e, const Block& b, const Operator& o
     corners.begin();
     for (int r = 0; r <= b.y1 - b.y0; ++r) {
         read_weights(e, b.y0 + r, b.x0, n, false, row);
-        if (share_corners(e, b)) corners.go_to(c, {}, r, n);
+        if (share_corners(e, b)) corners.go_to(c, {}, r, n, around);
         sink.of_row = (b.y0 + r) * e.nx + b.x0;
         splat_row(e, b, c, corners, {}, r, row, row.weight + PADDING, bounds, around, sink);
     }

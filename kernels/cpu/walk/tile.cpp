@@ -82,7 +82,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
                 prefetch_pixels(e, next.y0, next.x0, next.x1 - next.x0 + 1);
             }
             lap(scratch.stopwatch, READ);
-            if (share_corners(e, b)) corners.go_to(c, origin, r, n);
+            if (share_corners(e, b)) corners.go_to(c, origin, r, n, around);
             const auto splat = [&](auto& into) {
                 splat_row(e, b, c, corners, origin, r, row, row.weight + PADDING, bounds, around, into);
             };
