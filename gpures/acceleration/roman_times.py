@@ -26,7 +26,7 @@ from gpures.resample.resampler import Resample
 
 __all__ = ["ExposureTimes", "RidingTimes"]
 
-# Of the hook and of the class that it calls, as romancal 0.22 to 1.1 have them.
+# Of the hook and of the class that it calls, as romancal 1.1 has them.
 KNOWN = {"a9a85f433762df2d64cd1a5a8fb92096ac7b6790e92cc338653d7065c60dc079"}
 
 # Where romancal keeps that class' instance.
