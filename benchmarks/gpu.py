@@ -342,7 +342,7 @@ STAGES: dict[str, tuple[Callable, float]] = {
     "install": (install, 20.0),
     "versions": (versions, 5.0),
     "tests": (tests, 60.0),
-    "sanitizer": (sanitizer, 15.0),
+    "sanitizer": (sanitizer, 25.0),
     "selftest": (selftest, 8.0),
     "benchmark": (benchmark, 45.0),
 }

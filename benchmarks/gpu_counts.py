@@ -125,10 +125,10 @@ def counting() -> Iterator[tuple[Callable[[], dict[str, list[Any]]], Callable[[]
     cuda = ptx_cuda(Counting)
     copy = cuda.cuda.runtime.memcpyAsync
 
-    def copied(to: int, host: int, size: int, *how: Any) -> None:
+    def copied(to: int, source: int, size: int, kind: int, *stream: Any) -> None:
         nonlocal uploaded
-        uploaded += size
-        copy(to, host, size, *how)
+        uploaded += size * (kind == cuda.cuda.runtime.memcpyHostToDevice)
+        copy(to, source, size, kind, *stream)
 
     cuda.cuda.runtime.memcpyAsync = copied
     before, sys.modules["cupy"] = sys.modules.get("cupy"), cuda
