@@ -261,14 +261,15 @@ def tests(at: Site, limit_s: float, progress: Callable) -> dict:
 
 
 def imported_by(path: Path) -> set[str]:
-    """Packages that a file imports at once."""
-    names = set()
+    """Packages that a file imports at once, and those that files beside it do which it imports."""
+    names: set[str] = set()
     for statement in ast.parse(path.read_text()).body:
         if isinstance(statement, ast.Import):
             names |= {alias.name.partition(".")[0] for alias in statement.names}
         elif isinstance(statement, ast.ImportFrom) and statement.module:
             names.add(statement.module.partition(".")[0])
-    return names
+    beside = {name: path.with_name(f"{name}.py") for name in names}
+    return names.union(*(imported_by(file) for file in beside.values() if file.exists()))
 
 
 def junit_counts(text: str) -> dict:

@@ -518,7 +518,7 @@ def small_mosaic(shape: tuple[int, int] = (96, 100), kernels: tuple[str, ...] = 
         worst = worst if kind.get("single") else max(worst, *differences)
         assert np.array_equal(*weight_maps), (kernel, "weight maps")
         # Of variances in float32 as many digits as a drop shares with a pixel that it barely reaches.
-        assert max(differences) < (1e-3 if kind.get("single") else 1e-4), (kernel, kind, found)
+        assert max(differences) < (1e-2 if kind.get("single") else 1e-4), (kernel, kind, found)
         assert all(value for name, value in found.items() if name.endswith("_equal")), (kernel, kind, found)
     return {"kernels": len(kernels), "exposures": len(exposures), "largest_difference": worst}
 

@@ -10,8 +10,7 @@ import hypothesis
 import pytest
 from cuda_on_host import HostCUDA
 from cuda_on_ptx import ptx_cuda, why_not
-
-from gpures.backend.choice import why_unavailable
+from on_backends import NO_GPU, ON_GPU, ON_HOST, ON_PTX, cupy_of
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # As shells start what runs in the background; it would be inherited by the processes that tests interrupt.
@@ -22,10 +21,6 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 hypothesis.settings.register_profile("gpures", deadline=None, max_examples=40, derandomize=True, database=None)
 hypothesis.settings.register_profile("fresh", deadline=None, max_examples=100, database=None, print_blob=True)
 hypothesis.settings.load_profile("gpures")
-
-
-# Whether there is a GPU to test on, and if not, why.
-NO_GPU = why_unavailable("cuda")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -58,25 +53,6 @@ def cuda_of_ptx(monkeypatch):
     cuda = ptx_cuda()
     monkeypatch.setitem(sys.modules, "cupy", cuda)
     return cuda
-
-
-# The kernels of the backend "cuda" run on the host wherever the tests do, in two ways, and on a GPU where there is one.
-ON_HOST = "cuda-on-host"
-ON_PTX = pytest.param("cuda-on-ptx", marks=pytest.mark.ptx)
-ON_GPU = pytest.param("cuda", marks=pytest.mark.gpu)
-
-
-def cupy_of(request, name):
-    """CuPy, or its stand-in, in place."""
-    if name == ON_HOST:
-        return request.getfixturevalue("host_cuda")
-    if name in ON_PTX.values:
-        return request.getfixturevalue("cuda_of_ptx")
-    if NO_GPU:
-        pytest.skip(NO_GPU)
-    import cupy
-
-    return cupy
 
 
 @pytest.fixture(params=[ON_HOST, ON_PTX, ON_GPU])

@@ -308,10 +308,11 @@ REPORT = """<?xml version="1.0"?>
 
 
 def test_packages_that_a_file_imports(tmp_path):
-    """Those that it can't be read without: at its head, and not within its functions."""
+    """Those that it can't be read without: at its head, and not within its functions; and of files beside it."""
     path = tmp_path / "test_this.py"
     path.write_text("import a.b as c, d\nfrom e.f import g\nfrom . import h\ndef k():\n    import l\n")
-    assert gpu.imported_by(path) == {"a", "d", "e"}
+    (tmp_path / "d.py").write_text("import m\n")
+    assert gpu.imported_by(path) == {"a", "d", "e", "m"}
 
 
 def test_report_of_the_tests():

@@ -83,3 +83,11 @@ def test_places_before_are_found_by_attribute():
     """Who imported the package alone finds them as well."""
     code = "import gpures; gpures.pixmap.calc_pixmap; gpures.records.KERNELS; gpures.stages.watched"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_test_imports_what_is_called_as_another_is():
+    """There are several conftest.py, and whichever is collected first would be imported."""
+    found = [
+        path.name for path in (ROOT / "tests").rglob("*.py") if re.search(r"(from|import) conftest\b", path.read_text())
+    ]
+    assert [name for name in found if name != "test_house.py"] == []

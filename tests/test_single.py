@@ -15,8 +15,8 @@ import scenes
 import test_kernels
 import tolerances as tol
 from astropy.io import fits
-from conftest import ON_GPU, ON_HOST, ON_PTX, cupy_of
 from cuda_on_host import HostCUDA
+from on_backends import ON_GPU, ON_HOST, ON_PTX, cupy_of
 from test_pieces import fits_with
 from test_seams import exposure_at, sky
 from test_tiles import exposure as exposure_file
