@@ -65,7 +65,7 @@ def gpu_rows(report: dict[str, Any]) -> list[tuple[str, list[str]]]:
 
     rows = []
     for name, case in report["benchmark"].items():
-        if "kernels" not in case:
+        if not isinstance(case, dict) or "kernels" not in case:
             continue
         kernels = case["kernels"]
         cells = [milliseconds(case, part) for part in ("add_model", "add_models", "device_arrays")]

@@ -174,7 +174,7 @@ def test_measured_on_gpus(tmp_path, monkeypatch):
     ceilings = {"device": {"bytes_per_s": 4e12}, "pinned": {"bytes_per_s": 5e10}}
     ceilings["host_copy"] = {"bytes_per_s_1_threads": 1e9, "bytes_per_s_2_threads": 2e9}
     told = {"device": "A1", "driver": "1.2", "cupy": "14", "threads": 2, "processor": "a processor"}
-    report = {"versions": told, "benchmark": {"ceilings": ceilings, "square_64": case}}
+    report = {"versions": told, "benchmark": {"ok": True, "ceilings": ceilings, "square_64": case}}
     (tmp_path / "gpu-a1.json").write_text(json.dumps(report | {"date": "2020-02-02", "commit": "123456789"}))
     (tmp_path / "gpu_model.json").write_text("{}")
     directives.register_directive("measured", facts.Measured)
@@ -183,6 +183,17 @@ def test_measured_on_gpus(tmp_path, monkeypatch):
     assert f"square, 64 6.0 ms 5.0 ms 0.43, 0.31 ms 4.0 s 800{TIMES}" in " ".join(text.split())
     assert "A1, driver 1.2, CuPy 14, 2 threads of a processor; memory of the device copied at 4e+03 GB/s" in text
     assert "2020-02-02, commit 1234567 (benchmarks/results/gpu-a1.json)." in text
+
+
+def test_figures_of_gpus_in_the_readme():
+    """They are those of benchmarks/results, all of them."""
+    readme = (ROOT / "README.md").read_text()
+    report = json.loads((facts.RESULTS / "gpu-h200.json").read_text())
+    rows = [f"| {name.replace('_', ', ')}² | {' | '.join(cells)} |\n" for name, cells in facts.gpu_rows(report)]
+    assert len(rows) > 5
+    assert "".join(rows) in readme
+    host = report["benchmark"]["square_2048"]["cpu"]["per_exposure_s"]
+    assert f'`backend="cpu"` takes {1e3 * host:.0f} ms for the first row' in " ".join(readme.split())
 
 
 def test_figures_of_parts(tmp_path, monkeypatch):
@@ -237,7 +248,7 @@ def test_figures_of_the_readme():
         row = cases[name]
         ratio = f"{row['ratio']:.0f}" if row["ratio"] >= 10 else f"{row['ratio']:.1f}"
         assert f"| {words} | {short(row['gpures_s'])} s | {row['stcal_s']:.1f} s | {ratio}{TIMES} |\n" in readme
-    table = readme.partition("| stcal / gpures |\n")[2].partition("\n\n")[0]
+    table = readme.partition("| case | gpures | stcal | stcal / gpures |\n")[2].partition("\n\n")[0]
     assert table.count("\n") == len(CASES)
     (splat,), memory = results["cpu"]["splat"], results["cpu"]["memory"][0]
     text = " ".join(readme.split())
