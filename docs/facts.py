@@ -110,7 +110,8 @@ class Measured(Directive):
         for path in sorted(RESULTS.glob("gpu-*.json")):
             self.state.document.settings.record_dependencies.add(str(path))
             report = json.loads(path.read_text())
-            lines += grid(["", *GPU_COLUMNS], [[name.replace("_", ", "), *cells] for name, cells in gpu_rows(report)])
+            headings = [words.replace("`", "``") for words in GPU_COLUMNS]  # which are Markdown's
+            lines += grid(["", *headings], [[name.replace("_", ", "), *cells] for name, cells in gpu_rows(report)])
             told, copied = report["versions"], report["benchmark"]["ceilings"]
             rates = ", ".join(
                 f"{words} {rate / 1e9:.3g} GB/s"
