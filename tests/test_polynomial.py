@@ -122,3 +122,55 @@ def test_where_polynomials_do_not_tell_grids_do(monkeypatch):
     expected = 1e-4 * np.sin(2.0 * np.pi * np.arange(shape[1]) / 45.0)
     assert np.abs(moved[..., 0] - expected).max() <= 2e-5
     assert np.abs(moved[..., 1]).max() <= 2e-5
+
+
+@pytest.mark.parametrize("place", [(301.0, 233.0), (20.0, 580.0), (650.5, 77.5)])
+def test_a_bump_is_found_as_ever(monkeypatch, place):
+    """What may have a feature in one place alone is asked for as densely as a spline's grid, and has it in the map."""
+    from astropy.modeling.models import Gaussian2D, Mapping
+
+    shape = (600, 700)
+    wcs, frame = scenes.imaging_wcs(shape), scenes.frame_around(shape)
+    flat = calc_pixmap(wcs, frame, shape).array()
+    bump = Gaussian2D(0.01, *place, 9.0, 9.0)
+    steps = list(wcs.pipeline)
+    moved = Mapping((0, 1, 0, 1)) | (Mapping((0,), n_inputs=2) + bump) & Mapping((1,), n_inputs=2)
+    steps[0] = type(steps[0])(steps[0].frame, moved | steps[0].transform)
+    bumped = type(wcs)(steps)
+    bumped.bounding_box = wcs.bounding_box
+    counts = asked(monkeypatch)
+    pixmap = calc_pixmap(bumped, frame, shape).array()
+    assert counts[0] == 65**2 + 64**2 + 252
+    j, i = (round(p) for p in place[::-1])
+    assert np.abs(pixmap - flat)[j, i].max() > 0.009
+    away = np.hypot(*(axis - p for axis, p in zip(np.mgrid[: shape[0], : shape[1]], place[::-1], strict=True))) > 60.0
+    assert np.abs(pixmap - flat)[away].max() < 2e-6
+
+
+def test_parts_that_show_all_over():
+    """Those of the missions' WCS do; models that may be bumps, faces of projections, and tables do not."""
+    from astropy.modeling import models
+    from astropy.wcs import WCS
+
+    from gpures.bench.scenes import roman_wcs
+    from gpures.wcs.kinks import fits_shows_all_over, shows_all_over
+
+    shape = (100, 100)
+    assert pixel_to_world(exposure_wcs(0, shape)).shows_all_over
+    assert pixel_to_world(roman_wcs(0, shape)).shows_all_over
+    assert world_to_pixel(frame_wcs(shape)).shows_all_over
+    assert pixel_to_world(scenes.fits_wcs(shape)).shows_all_over
+    smooth = models.Shift(1.0) & models.Polynomial1D(2) | models.AffineTransformation2D() | models.Pix2Sky_ZEA()
+    assert shows_all_over(smooth)
+
+    class Own(models.Polynomial1D):
+        pass
+
+    for other in (models.Gaussian2D(), models.Sine1D() & models.Shift(0.0), models.Pix2Sky_HPX(), models.Pix2Sky_TSC()):
+        assert not shows_all_over(other)
+    assert not shows_all_over(Own(2))
+    assert not shows_all_over(models.fix_inputs(models.Polynomial2D(1), {"y": 1.0}))
+    for code, expected in (("TAN", True), ("ZEA", True), ("HPX", False), ("CSC", False)):
+        header = WCS(naxis=2)
+        header.wcs.ctype = [f"RA---{code}", f"DEC--{code}"]
+        assert fits_shows_all_over(header) == expected, code

@@ -261,7 +261,7 @@ def calc_pixmap(
         elif tolerance > 0 and forward.is_smooth and backward.is_smooth:
             affordable = [n for n in (SMALL_GRID, *GRIDS) if n * n * PIXELS_PER_GRID_POINT <= width * height]
             grids = affordable[1:] or affordable
-            if grids and not any(period):
+            if grids and not any(period) and forward.shows_all_over and backward.shows_all_over:
                 pixmap = _polynomial_map(pixel_to_pixel, shape, window, grids, tolerance)
             for n in grids if pixmap is None else ():
                 pixmap = _spline_map(pixel_to_pixel, shape, window, [n, n], 3, tolerance)

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpures.box import Box
 
-__all__ = ["Kinks", "is_smooth", "kinks_of_fits", "kinks_of_model"]
+__all__ = ["Kinks", "fits_shows_all_over", "is_smooth", "kinks_of_fits", "kinks_of_model", "shows_all_over"]
 
 #: Along x and y, between which pixels each kink lies: (n, 2).
 Kinks = tuple[np.ndarray, np.ndarray]
@@ -23,6 +23,22 @@ _NOT_SMOOTH = ("Tabular", "LabelMapper", "RegionsSelector", "Spline")
 LOOKED_AT = 17
 
 
+# Modules of models, and which of theirs have all of their features all over the plane; None for all of them.
+ALL_OVER: dict[str, frozenset[str] | None] = {
+    "astropy.modeling.functional_models": frozenset({"Const1D", "Const2D", "Multiply", "Scale", "Shift"}),
+    "astropy.modeling.mappings": frozenset({"Identity", "Mapping"}),
+    "astropy.modeling.polynomial": None,
+    "astropy.modeling.projections": None,
+    "astropy.modeling.rotations": None,
+    "gwcs.geometry": None,
+}
+OPERATORS = ("|", "&", "+", "-", "*", "/")
+
+# Projections onto several faces, and tables of coordinates: by words of models' names, and by FITS' codes.
+WITH_FACES = ("SphericalCube", "HEALPix")
+CODES_WITH_FACES = ("TSC", "CSC", "QSC", "HPX", "XPH", "TAB")
+
+
 def is_smooth(model: Any) -> bool:
     """Whether a model is free of lookup tables and of choices between regions.
 
@@ -32,6 +48,39 @@ def is_smooth(model: Any) -> bool:
         The model.
     """
     return not any(map(_is_not_smooth, _leaves(model)))
+
+
+def shows_all_over(model: Any) -> bool:
+    """Whether a model consists of parts none of which can have a feature in one place of an image alone.
+
+    Polynomials, rotations, projections and what scales and moves are such; any other model may be a bump.
+
+    Parameters
+    ----------
+    model : astropy.modeling.Model
+        The model.
+    """
+    return all(map(_is_all_over, _leaves(model)))
+
+
+def _is_all_over(leaf: Any) -> bool:
+    module, name = type(leaf).__module__, type(leaf).__name__
+    if module == "astropy.modeling.core":
+        return name == "CompoundModel" and leaf.op in OPERATORS
+    known = ALL_OVER.get(module, ())
+    return (known is None or name in known) and not any(word in name for word in WITH_FACES)
+
+
+def fits_shows_all_over(wcs: Any) -> bool:
+    """The same of a FITS WCS.
+
+    Parameters
+    ----------
+    wcs : astropy.wcs.WCS
+        The WCS.
+    """
+    tables = (wcs.cpdis1, wcs.cpdis2, wcs.det2im1, wcs.det2im2)
+    return all(t is None for t in tables) and not any(c[-3:] in CODES_WITH_FACES for c in wcs.wcs.ctype)
 
 
 def kinks_of_fits(wcs: Any, _: Box) -> Kinks | None:

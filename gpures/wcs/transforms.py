@@ -23,7 +23,14 @@ from gpures.arguments.arrays import got, named
 from gpures.box import Box
 from gpures.errors import UnsupportedWCSError
 from gpures.wcs.inverse import NumericalInverse, roots
-from gpures.wcs.kinks import Kinks, is_smooth, kinks_of_fits, kinks_of_model
+from gpures.wcs.kinks import (
+    Kinks,
+    fits_shows_all_over,
+    is_smooth,
+    kinks_of_fits,
+    kinks_of_model,
+    shows_all_over,
+)
 from gpures.wcs.pixel_area import mean_area
 from gpures.wcs.plain import plain_evaluation
 from gpures.wcs.sky_systems import Conversion, SkySystem, conversion_between, system_of_fits
@@ -280,6 +287,8 @@ class Transform:
         What converts longitudes and latitudes of the WCS to those of another system, where that was asked for.
     is_smooth : bool
         Whether it is free of lookup tables and of choices between regions.
+    shows_all_over : bool
+        Whether it has no part that could have a feature in one place alone, as `gpures.wcs.kinks.shows_all_over` says.
     can_be_copied : bool
         Whether `duplicate` makes a copy for another thread, as WCS objects keep state while they are evaluated.
     warned : set of str
@@ -293,6 +302,7 @@ class Transform:
     axes: WorldAxes
     to_world: bool
     is_smooth: bool = True
+    shows_all_over: bool = False
     can_be_copied: bool = True
     convert: Conversion | None = None
     warned: set[str] = field(default_factory=set, compare=False)
@@ -418,13 +428,14 @@ def pixel_to_world(wcs: Any, sky: SkySystem | None = None) -> Transform:
 def _pixel_to_own_world(wcs: Any) -> Transform:
     wcs, axes = as_wcs(wcs), world_axes(wcs)
     if isinstance(wcs, _FITSAdapter):
-        return Transform(wcs.forward, axes, True, wcs.is_smooth, kinks=partial(kinks_of_fits, wcs.fits))
+        all_over = fits_shows_all_over(wcs.fits)
+        return Transform(wcs.forward, axes, True, wcs.is_smooth, all_over, kinks=partial(kinks_of_fits, wcs.fits))
     model = _composed(wcs)
     if model is None:
         return Transform(wcs.pixel_to_world_values, axes, True, can_be_copied=False)
     evaluate = _evaluation(model, wcs.input_frame, wcs.output_frame)
     kinks = None if isinstance(evaluate, _OfQuantities) else partial(kinks_of_model, model)
-    return Transform(evaluate, axes, True, is_smooth(model), kinks=kinks)
+    return Transform(evaluate, axes, True, is_smooth(model), shows_all_over(model), kinks=kinks)
 
 
 def world_to_pixel(wcs: Any) -> Transform:
@@ -440,20 +451,23 @@ def world_to_pixel(wcs: Any) -> Transform:
     """
     wcs, axes = as_wcs(wcs), world_axes(wcs)
     if isinstance(wcs, _FITSAdapter):
-        return Transform(wcs.backward, axes, False, wcs.is_smooth)
+        return Transform(wcs.backward, axes, False, wcs.is_smooth, fits_shows_all_over(wcs.fits))
     model = _composed(wcs)
     if model is None:
         return Transform(wcs.world_to_pixel_values, axes, False, can_be_copied=False)
     inverse = _inverse(model)
     if inverse is not None:
-        return Transform(_evaluation(inverse, wcs.output_frame, wcs.input_frame), axes, False, is_smooth(inverse))
+        evaluate = _evaluation(inverse, wcs.output_frame, wcs.input_frame)
+        return Transform(evaluate, axes, False, is_smooth(inverse), shows_all_over(inverse))
     if axes.types != ("SPATIAL", "SPATIAL"):
         raise UnsupportedWCSError(
             f"The output WCS has no inverse, and the axes {axes.types}: only that of an image of the sky can be found."
         )
     forward = pixel_to_world(wcs)
     by_degrees = WorldAxes(axes.types, (0, 1), (1.0, 1.0), axes.sky)
-    return Transform(NumericalInverse(forward, _area(wcs)), by_degrees, False, forward.is_smooth)
+    return Transform(
+        NumericalInverse(forward, _area(wcs)), by_degrees, False, forward.is_smooth, forward.shows_all_over
+    )
 
 
 def _area(wcs: Any) -> tuple[tuple[float, float], tuple[float, float]]:
