@@ -490,6 +490,7 @@ class CUDAAccumulators(PlaneAccumulators):
             if self._begun > self.passes:  # what was not folded would go into the next exposure
                 self._sums = self._timed = None
             super().put_back(part)
+            self._stream.synchronize()  # before the part goes, whose memory may be another stream's to give away
 
     def _here(self, image: Any) -> Any:
         return self._cupy.asarray(image)
