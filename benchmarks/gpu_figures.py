@@ -268,7 +268,6 @@ def kernels(case: Case, exposures: int, bytes_per_s: float, filler_bytes: int = 
     """Seconds of the kernels of an exposure, beside the least that memory allows."""
     cupy = import_cupy()
     resample = case.begin(backend="cuda", **options)
-    size_of_sum = 12 if options.get("deterministic") else 4 if options.get("precision") == "single" else 8
     accumulators = resample._accumulators
     for model in case.next_models(2):
         resample.add_model(model)
@@ -294,10 +293,11 @@ def kernels(case: Case, exposures: int, bytes_per_s: float, filler_bytes: int = 
     size = least_bytes(exposure, accumulators.layout, window)
     planes = 1 + (exposure.err is not None) + len(exposure.variances)
     floor = size / bytes_per_s
+    single, deterministic = options.get("precision") == "single", options.get("deterministic", False)
     return found | {
         "kernels_s": total,
         "least_bytes": size,
-        "sums_bytes": (size_of_sum * (planes + 1) + 4 * (size_of_sum == 12)) * pixels,
+        "sums_bytes": ((4 if single else 8) * (planes + 1) + 4 * (planes + 2) * deterministic) * pixels,
         "floor_s": floor,
         "floor_over_measured": floor / total,
     }
@@ -514,11 +514,18 @@ def small_mosaic(shape: tuple[int, int] = (96, 100), kernels: tuple[str, ...] = 
         if kind.get("single"):
             leave_out_grazed(*mosaics)
         found = compared(*mosaics, least_weight=0.01)
-        differences = [value for name, value in found.items() if name.endswith("_difference")]
-        worst = worst if kind.get("single") else max(worst, *differences)
+        differences = {name: value for name, value in found.items() if name.endswith("_difference")}
         assert np.array_equal(*weight_maps), (kernel, "weight maps")
-        # Of variances in float32 as many digits as a drop shares with a pixel that it barely reaches.
-        assert max(differences) < (1e-2 if kind.get("single") else 1e-4), (kernel, kind, found)
+        bound = 1e-4
+        if kind.get("single"):
+            # Means lose digits where weights of both signs leave a hundredth (2.6e-4 here, of Lanczos 3), and variances
+            # have as many as a drop shares with a pixel that it barely reaches (1.6e-3 on an H200).
+            bound = 1e-3
+            rough = [differences.pop(name) for name in list(differences) if name.startswith("var_")]
+            assert max(rough) < 1e-2, (kernel, found)
+        else:
+            worst = max(worst, *differences.values())
+        assert max(differences.values()) < bound, (kernel, kind, found)
         assert all(value for name, value in found.items() if name.endswith("_equal")), (kernel, kind, found)
     return {"kernels": len(kernels), "exposures": len(exposures), "largest_difference": worst}
 

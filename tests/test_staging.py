@@ -33,8 +33,7 @@ def test_rows_of_any_layout(data, dtype, threads, apart):
     rows = seen_by(data.draw, array)
     width = rows.shape[1] * rows.itemsize
     to = np.full((rows.shape[0], width + apart), 77, np.uint8)
-    copy = (*pinned.copy_of(rows, to.ctypes.data)[:5], width + apart, None)
-    _cpu.copy_all([copy], threads)
+    _cpu.copy_all([pinned.copy_of(rows, to.ctypes.data, width + apart)], threads)
     assert to[:, :width].tobytes() == np.ascontiguousarray(rows).tobytes()
     assert (to[:, width:] == 77).all()
 

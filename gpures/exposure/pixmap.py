@@ -520,10 +520,10 @@ def _map_in_pieces(
     return None
 
 
-@lru_cache
+@lru_cache(maxsize=16)
 def _even_factors(points: int, size: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
     """`_factors` of the cubic spline through so many points from a first to a last one of the pixels."""
-    made = _factors(spline_knots(np.linspace(first, last, points)), 3, np.arange(size), first, last)
+    made = _factors(spline_knots(np.linspace(first, last, points)), SUPPORT - 1, np.arange(size), first, last)
     for array in made:
         array.setflags(write=False)
     return made

@@ -97,6 +97,10 @@ class _FITSAdapter:
         return all(table is None for table in tables)
 
     @property
+    def shows_all_over(self) -> bool:
+        return self.is_smooth and fits_shows_all_over(self.fits)
+
+    @property
     def axes(self) -> WorldAxes:
         from astropy import units
 
@@ -428,8 +432,8 @@ def pixel_to_world(wcs: Any, sky: SkySystem | None = None) -> Transform:
 def _pixel_to_own_world(wcs: Any) -> Transform:
     wcs, axes = as_wcs(wcs), world_axes(wcs)
     if isinstance(wcs, _FITSAdapter):
-        all_over = fits_shows_all_over(wcs.fits)
-        return Transform(wcs.forward, axes, True, wcs.is_smooth, all_over, kinks=partial(kinks_of_fits, wcs.fits))
+        of_fits = partial(kinks_of_fits, wcs.fits)
+        return Transform(wcs.forward, axes, True, wcs.is_smooth, wcs.shows_all_over, kinks=of_fits)
     model = _composed(wcs)
     if model is None:
         return Transform(wcs.pixel_to_world_values, axes, True, can_be_copied=False)
@@ -451,7 +455,7 @@ def world_to_pixel(wcs: Any) -> Transform:
     """
     wcs, axes = as_wcs(wcs), world_axes(wcs)
     if isinstance(wcs, _FITSAdapter):
-        return Transform(wcs.backward, axes, False, wcs.is_smooth, fits_shows_all_over(wcs.fits))
+        return Transform(wcs.backward, axes, False, wcs.is_smooth, wcs.shows_all_over)
     model = _composed(wcs)
     if model is None:
         return Transform(wcs.world_to_pixel_values, axes, False, can_be_copied=False)

@@ -209,14 +209,14 @@ NB_MODULE(_cpu, m)
         }
         return nb::make_tuple(found, whole);
     });
-    // Pixels whose square drops have no area; those with other ones than the plain ones, and these drops' corners; and
-    // whether the edges of the image are the only reason.
     m.def("floats_may_do", [](std::uintptr_t exposure) { return floats_may_do(exposure_at(exposure)); });
     m.def("scale_for_floats",
           [](std::uintptr_t exposure, double least, double most, ReadDoubles sizes, std::uintptr_t scaling) {
               return scale_for_floats(*reinterpret_cast<Exposure*>(exposure), least, most, sizes.data(),
                                       *reinterpret_cast<Scaling*>(scaling));
           });
+    // Pixels whose square drops have no area; those with other ones than the plain ones, and these drops' corners; and
+    // whether the edges of the image are the only reason.
     m.def("irregular_drops", [](std::uintptr_t exposure) {
         const IrregularDrops found = irregular_drops(exposure_at(exposure));
         return nb::make_tuple(found.flat, found.pixels, found.corners, found.at_edges_alone);

@@ -58,8 +58,8 @@ class PinnedBuffers:
         return pinned, on_its_way
 
 
-def copy_of(rows: np.ndarray, to: int) -> Copy:
-    """The copy of an array to where its elements are contiguous.
+def copy_of(rows: np.ndarray, to: int, to_stride: int | None = None) -> Copy:
+    """The copy of an array to where the elements of a row are contiguous.
 
     Parameters
     ----------
@@ -67,6 +67,8 @@ def copy_of(rows: np.ndarray, to: int) -> Copy:
         Of two dimensions, and of any type and strides.
     to : int
         Address of the first one there.
+    to_stride : int, optional
+        Bytes from one row to the next there; by default rows are contiguous as well.
     """
     source, item = rows.__array_interface__["data"][0], rows.dtype.itemsize
-    return source, rows.shape, rows.strides, item, to, rows.shape[1] * item, None
+    return source, rows.shape, rows.strides, item, to, to_stride or rows.shape[1] * item, None
