@@ -31,7 +31,7 @@ from gpures import _cpu
 from gpures.backend import choice as backend
 from gpures.backend.base import MosaicLayout
 from gpures.backend.choice import why_unavailable
-from gpures.backend.cuda import pinned, upload
+from gpures.backend.cuda import pieces, pinned, upload
 from gpures.backend.cuda.kernels import Program
 from gpures.exposure.drops import KERNELS
 from gpures.exposure.exposure import WEIGHTS, Exposure
@@ -218,7 +218,7 @@ def test_pieces_make_the_whole(array, most, turned):
         array = array.T[::-1]
     copy = np.zeros(array.nbytes, np.uint8)
     count = 0
-    for piece, offset in upload.pieces_of(array, most):
+    for piece, offset in pieces.pieces_of(array, most):
         assert piece.nbytes <= most
         rows = np.ascontiguousarray(piece)
         copy[offset : offset + rows.nbytes] = rows.reshape(-1).view(np.uint8)

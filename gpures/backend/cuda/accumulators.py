@@ -25,7 +25,8 @@ from gpures.backend.cuda.device import explained, import_cupy, memory_info, sele
 from gpures.backend.cuda.download import download
 from gpures.backend.cuda.kernels import BLOCK_OF_SPLAT, Program
 from gpures.backend.cuda.over_pixels import of_type
-from gpures.backend.cuda.upload import Carried, Uploader
+from gpures.backend.cuda.pieces import Carried
+from gpures.backend.cuda.upload import Uploader
 from gpures.backend.planes import Plane, PlaneAccumulators
 from gpures.box import Box
 from gpures.exposure.exposure import WEIGHTS, Exposure

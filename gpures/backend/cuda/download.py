@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from gpures import _cpu
+from gpures.backend.cuda.pieces import pieces_of
 from gpures.backend.cuda.pinned import PinnedBuffers, copy_of
-from gpures.backend.cuda.upload import pieces_of
 from gpures.machine.threads import thread_count
 
 __all__ = ["download"]

@@ -2,29 +2,26 @@
 
 An exposure's arrays are copied into a pinned buffer, by several threads in one go, and from there to the device, which
 does not take the host's time: it is done while the next exposure's are copied. What a buffer does not hold comes in
-parts. Types and byte orders
-stay as they are (the kernels read any), so an array from a FITS or ASDF file needs no conversion. DQ flags that only
-say which pixels are bad go as bits.
+parts. Types and byte orders stay as they are (the kernels read any), so an array from a FITS or ASDF file needs no
+conversion. DQ flags that only say which pixels are bad go as bits.
 
 Device memory comes in slots, taken in turn: the copies for one exposure may run while the one before is splatted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from gpures import _cpu
 from gpures.backend.cuda.bad_pixels import BadPixels
+from gpures.backend.cuda.pieces import Carried, pieces_of
 from gpures.backend.cuda.pinned import PinnedBuffers, copy_of
 from gpures.machine.threads import thread_count
 
-__all__ = ["Carried", "Uploader", "pieces_of"]
-
-# What goes up.
-Carried: TypeAlias = np.ndarray | BadPixels
+__all__ = ["Uploader"]
 
 #: Threads that fill a buffer; more of them take no more from the host's memory.
 MOST_THREADS = 16
@@ -34,20 +31,6 @@ SLOTS = 2
 
 #: Arrays of a slot begin at multiples of this: what a device reads best.
 ALIGNMENT = 256
-
-
-def pieces_of(array: Carried, most: int) -> Iterator[tuple[Carried, int]]:
-    """Parts of an array of at most so many bytes, each with its offset (bytes) in the array's contiguous copy."""
-    if isinstance(array, BadPixels):
-        yield from array.pieces(most)
-        return
-    rows = array.reshape(array.shape[0], -1) if array.ndim != 1 else array[None]
-    width, item = rows.shape[1], array.dtype.itemsize
-    at_once = max(1, most // (width * item))
-    columns = min(width, max(1, most // item))
-    for j in range(0, rows.shape[0], at_once):
-        for i in range(0, width, columns):
-            yield rows[j : j + at_once, i : i + columns], (j * width + i) * item
 
 
 class _Slot:
