@@ -16,7 +16,7 @@ endif
 # What clang-format looks at.
 C_SOURCES := 'kernels/*.h' 'kernels/*.cpp' 'kernels/*.cu' 'tests/ptx/*.h' 'tests/ptx/*.cpp'
 
-.PHONY: demo test test-docker test-lowest test-newest test-pipelines test-wheel test-compilers test-aarch64 test-ptx rehearse-gpu test-sanitizers test-explore test-kills fuzz check format bench docs clean
+.PHONY: demo test test-docker test-lowest test-newest test-pipelines test-wheel test-compilers test-aarch64 test-architectures test-ptx rehearse-gpu test-sanitizers test-explore test-kills fuzz check format bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/gpures demo
@@ -79,6 +79,10 @@ test-pipelines: $(VENV)-jwst/.test $(VENV)-romancal/.test
 PTX := 12:compute_70 13:compute_75 13:compute_90 13:compute_120
 test-ptx: $(VENV)/.test
 	for target in $(PTX); do GPURES_PTX=$$target $(BIN)/pytest -m ptx $(TESTS) || exit 1; done
+
+# The kernels by CUDA's compiler for every GPU: its errors, and registers that spill. `make test` has some of them.
+test-architectures: $(VENV)/.test
+	$(BIN)/pytest -m every_architecture $(TESTS)
 
 # What `python benchmarks/gpu.py` does on a machine with a GPU, on that interpreter: as little as is all of it.
 rehearse-gpu: $(VENV)/.test

@@ -24,7 +24,7 @@ hypothesis.settings.load_profile("gpures")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what `-m` does not ask for: on a GPU where there is none, and on PTX but for a short set."""
+    """Leave out what `-m` does not ask for: on a GPU where there is none, and but for a short set what takes long."""
     asked = config.option.markexpr
     left_out = set()
     if NO_GPU is not None and "gpu" not in asked:
@@ -32,6 +32,8 @@ def pytest_collection_modifyitems(config, items):
     if "ptx" not in asked:
         on_ptx = (item for item in items if item.get_closest_marker("ptx"))
         left_out |= {item for item in on_ptx if not item.get_closest_marker("also_on_ptx")}
+    if "every_architecture" not in asked:
+        left_out |= {item for item in items if item.get_closest_marker("every_architecture")}
     if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)

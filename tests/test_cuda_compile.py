@@ -37,59 +37,110 @@ CLEANING += ["find_outliers", "find_beside", "grow", "clipped_mean"]
 MOST_REGISTERS = 128
 
 
-@pytest.fixture(params=[(cuda, architecture) for cuda, all_of in ARCHITECTURES.items() for architecture in all_of])
+# Those of `make test`: the oldest, the newest, and the one in between that kernels are tuned for; of all others, which
+# take minutes, see `make test-architectures`.
+IN_EVERY_RUN = [(12, "sm_70"), (13, "sm_90"), (13, "sm_120")]
+TARGETS = [(cuda, architecture) for cuda, all_of in ARCHITECTURES.items() for architecture in all_of]
+
+
+def compiled_for(*values, in_every_run: bool):
+    """Parameters of a test, marked unless they are in each run."""
+    return pytest.param(*values, marks=[] if in_every_run else pytest.mark.every_architecture)
+
+
+@pytest.fixture(params=[compiled_for(target, in_every_run=target in IN_EVERY_RUN) for target in TARGETS])
 def target(request):
     """Version of CUDA and architecture."""
-    if library(request.param[0]) is None:
-        pytest.skip(f"NVRTC of CUDA {request.param[0]} is not installed")
-    return request.param
+    return checked(request.param)
 
+
+def checked(target):
+    """A target, where its compiler is there."""
+    if library(target[0]) is None:
+        pytest.skip(f"NVRTC of CUDA {target[0]} is not installed")
+    return target
+
+
+# Square drops take the most registers.
+DROPS = [
+    compiled_for(target, kernel, in_every_run=target in IN_EVERY_RUN and (kernel == "square" or target[1] == "sm_90"))
+    for target in TARGETS
+    for kernel in KERNELS
+]
+
+# The exposure time alone, and the fewest and many planes; with planes weighted with squares.
+PLANES = [(0, 0), (1, 0), (2, 1), (9, 0), (9, 3)]
+OF_PLANES = [
+    compiled_for(kernel, planes, squared, in_every_run=kernel == "square" and planes in (2, 9))
+    for kernel in KERNELS
+    for planes, squared in PLANES
+]
 
 # And for four of them; what may spill for that, in bytes of stores and of loads, where it was measured that it pays.
 ROOM_FOR_FOUR = 64
 WORTH_IT = 1500
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(("target", "kernel"), DROPS)
 def test_splat_compiles_and_keeps_to_its_registers(target, kernel):
     """Every drop compiles for every architecture, and nothing of a thread spills into memory where it need not."""
-    # Data with three variances; and, for one architecture, the exposure time alone, and the fewest and many planes.
-    # The same with a plane weighted with squares.
-    # And, of squares, those of pixels without some of their neighbours.
-    cases = [(0, 0), (1, 0), (2, 1), (4, 0), (9, 0), (9, 3)] if target == (13, "sm_90") else [(4, 0)]
-    cases = [(*case, whole) for case in cases for whole in ([True, False] if kernel == "square" else [True])]
+    cases = [(4, 0, True)]  # data with three variances
+    if kernel == "square":  # and those of pixels without some of their neighbours
+        cases += [(4, 0, False)]
     # Whole numbers take more registers: most of them on these.
     if target in [(12, "sm_70"), (13, "sm_120")]:
         cases += [(4, 0, True, "counted")] + [(4, 0, True, "measured")] * (target[0] == 13)
-    for planes, *case in cases:
-        name = kernels.splat_name(kernel, planes, *case)
-        used = compile_cuda(target[0], "splat.cu", target[1], kernels.splat_options(kernel, planes, *case))
-        assert list(used) == [name]
-        registers, spilled = used[name]
-        print(f"CUDA {target[0]}, {target[1]}, {name}: {registers} registers, {spilled} bytes spilled")
-        is_measured = kernel == "square" and target[1] == "sm_90" and planes <= 4 and case[1]
-        assert spilled <= (WORTH_IT if is_measured else 0)
-        if is_measured:
-            assert registers <= ROOM_FOR_FOUR
-        if planes <= 4 and case[1]:  # few exposures have pixels without neighbours
-            assert registers <= MOST_REGISTERS
+    for case in cases:
+        check_splat(checked(target), kernel, *case)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(("kernel", "planes", "squared"), OF_PLANES)
+def test_splat_of_other_planes_compiles(kernel, planes, squared):
+    """So does it with other numbers of planes."""
+    for whole in [True, False] if kernel == "square" else [True]:
+        check_splat(checked((13, "sm_90")), kernel, planes, squared, whole)
+
+
+def check_splat(target, kernel, planes, *case):
+    """Compile it, and look at its registers."""
+    name = kernels.splat_name(kernel, planes, *case)
+    used = compile_cuda(target[0], "splat.cu", target[1], kernels.splat_options(kernel, planes, *case))
+    assert list(used) == [name]
+    registers, spilled = used[name]
+    print(f"CUDA {target[0]}, {target[1]}, {name}: {registers} registers, {spilled} bytes spilled")
+    is_measured = kernel == "square" and target[1] == "sm_90" and planes <= 4 and case[1]
+    assert spilled <= (WORTH_IT if is_measured else 0)
+    if is_measured:
+        assert registers <= ROOM_FOR_FOUR
+    if planes <= 4 and case[1]:  # few exposures have pixels without neighbours
+        assert registers <= MOST_REGISTERS
+
+
+@pytest.mark.parametrize(("target", "kernel"), DROPS)
 def test_splat_in_single_precision(target, kernel):
     """So does every drop in floats: of square ones, but on 10.0, a multiprocessor has room for twice as many blocks."""
-    cases = [(0, 0), (1, 0), (2, 1), (4, 0), (9, 0), (9, 3)] if target == (13, "sm_90") else [(4, 0)]
-    for planes, squared in cases:
-        for whole in [True, False] if kernel == "square" else [True]:
-            options = kernels.splat_options(kernel, planes, squared, whole, single=True)
-            used = compile_cuda(target[0], "splat.cu", target[1], options)
-            ((name, (registers, spilled)),) = used.items()
-            print(f"CUDA {target[0]}, {target[1]}, {name}: {registers} registers, {spilled} bytes spilled")
-            assert name == kernels.splat_name(kernel, planes, squared, whole, single=True)
-            assert spilled == 0
-            if whole and planes <= 8:
-                has_room = kernel == "point" or (kernel == "square" and target[1] != "sm_100")
-                assert registers <= (ROOM_FOR_FOUR if has_room else MOST_REGISTERS)
+    for whole in [True, False] if kernel == "square" else [True]:
+        check_single_splat(checked(target), kernel, 4, 0, whole)
+
+
+@pytest.mark.parametrize(("kernel", "planes", "squared"), OF_PLANES)
+def test_splat_of_other_planes_in_single_precision(kernel, planes, squared):
+    """So does it with other numbers of planes."""
+    for whole in [True, False] if kernel == "square" else [True]:
+        check_single_splat(checked((13, "sm_90")), kernel, planes, squared, whole)
+
+
+def check_single_splat(target, kernel, planes, squared, whole):
+    """Compile it in floats, and look at its registers."""
+    options = kernels.splat_options(kernel, planes, squared, whole, single=True)
+    used = compile_cuda(target[0], "splat.cu", target[1], options)
+    ((name, (registers, spilled)),) = used.items()
+    print(f"CUDA {target[0]}, {target[1]}, {name}: {registers} registers, {spilled} bytes spilled")
+    assert name == kernels.splat_name(kernel, planes, squared, whole, single=True)
+    assert spilled == 0
+    if whole and planes <= 8:
+        has_room = kernel == "point" or (kernel == "square" and target[1] != "sm_100")
+        assert registers <= (ROOM_FOR_FOUR if has_room else MOST_REGISTERS)
 
 
 # Of all targets and kernels it takes minutes: these had the most registers of each generation, and were the largest.
@@ -99,9 +150,7 @@ PAIRS = [(12, "sm_70", "square"), (12, "sm_120", "square"), (13, "sm_90", "squar
 @pytest.mark.parametrize(("cuda", "architecture", "kernel"), PAIRS)
 def test_pairs_compile(cuda, architecture, kernel):
     """So do the pairs of drops; what a thread holds of one lies in memory that its block shares."""
-    target = cuda, architecture
-    if library(cuda) is None:
-        pytest.skip(f"NVRTC of CUDA {cuda} is not installed")
+    target = checked((cuda, architecture))
     for whole in [True, False] if kernel == "square" and target == (13, "sm_90") else [True]:
         used = compile_cuda(target[0], "pairs.cu", target[1], kernels.pairs_options(kernel, whole), frames=True)
         ((name, (registers, spilled)),) = used.items()
@@ -136,8 +185,8 @@ def test_cleaning_compiles(target):
 
 
 def test_operators_compile(target):
-    """So does what takes a matrix' entries, of every drop for two architectures, and of points for all."""
-    drops = KERNELS if target in [(12, "sm_70"), (13, "sm_90")] else ["point"]
+    """So does what takes a matrix' entries: of square drops for all, and of every drop for one."""
+    drops = KERNELS if target == (13, "sm_90") else ["square"]
     for kernel in drops:
         name = kernels.entries_name(kernel)
         used = compile_cuda(target[0], "operator.cu", target[1], kernels.entries_options(kernel))
