@@ -9,7 +9,7 @@
 namespace gpures {
 
 // The same exposure, of which other pixels are called first: no pixel is copied, only the little that a spline is made
-// of. (Not for one whose pixel map is given pixel by pixel.)
+// of. (For one whose pixel map is a spline.)
 class TurnedExposure {
   public:
     TurnedExposure(const Exposure& e, const Pairs* pairs, Turn turn);
