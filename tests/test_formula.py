@@ -365,3 +365,20 @@ def test_an_operator_by_a_formula(own_backend):
     operators = [drizzle_operator(model, frame, pixmap_tolerance=t, backend=own_backend) for t in (0, 1e-6)]
     exact, usual = (operator @ model["data"].ravel() for operator in operators)
     assert 0 < np.abs(exact - usual).max() <= 1e-5 * np.abs(usual).max()
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("angle", [0.0, 90.0, 180.0, 270.0])
+@pytest.mark.parametrize("kernel", ["square", "turbo"])
+def test_turned_exposures(kernel, angle, flip):
+    """An exposure that lies along the frame in any of eight ways, and is turned for it, has its places by a formula."""
+    wcs_from = scenes.camera_wcs(SHAPE, rotation=angle, flip=flip, distortion=4.0, box=BOXES["within"])
+    pixmap = calc_pixmap(wcs_from, scenes.imaging_wcs((290, 310)), SHAPE, tolerance=0)
+    assert pixmap.formula is not None
+    frame = oracle.MosaicLayout((290, 310), kernel, None, ("var_rnoise",), has_dq=True, dtype=np.dtype("f8"))
+    got, expected = (run("cpu", frame, [exposure(each, kernel)]) for each in (pixmap, pixmap.as_full()))
+    for name, image in expected.items():
+        if image.dtype.kind == "f":
+            np.testing.assert_allclose(got[name], image, rtol=1e-6, atol=1e-7, err_msg=name)
+        else:
+            np.testing.assert_array_equal(got[name], image, err_msg=name)

@@ -11,7 +11,6 @@
 #include <optional>
 #include <vector>
 
-#include "../pixmap.h"
 #include "../splat.h"
 #include "blocks.h"
 #include "scaling.h"
@@ -206,7 +205,7 @@ struct Tiling {
 // neighbours are continued in ways that tell rows from columns.)
 bool is_worth_turning(const Exposure& e, const Turn& turn)
 {
-    if (!turn.is_known || !is_spline(e.pixmap)) return false;
+    if (!turn.is_known || e.pixmap.full) return false;
     // Where the next row is matters to square drops alone.
     return turn.transposed || turn.mirrored_x || (turn.mirrored_y && e.kernel == SQUARE);
 }
