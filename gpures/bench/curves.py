@@ -100,7 +100,9 @@ def _frame(plan: Plan, side: int, kind: str) -> list[dict[str, Any]]:
     scene = scenes.nircam(plan.curve_side)
     frame = scene.frame(side, middle_of=min(side, frame_side(STANDARD, plan.curve_side)))
     row = in_turns(scene.models, frame, plan.repeats, plan.reference_s, plan.backend, KINDS[kind])
-    of_both = {kind: row["gpures_all_s"], f"{kind}, finalize": [row["finalize_s"]]}
+    of_both = {kind: row["gpures_all_s"]}
+    if KINDS[kind].get("enable_var", True):  # without variances there is nothing to be done in the end
+        of_both[f"{kind}, finalize"] = [row["finalize_s"]]
     return [_point("frame", series, side, statistics.median(all_s), None, all_s) for series, all_s in of_both.items()]
 
 
