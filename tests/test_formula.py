@@ -248,6 +248,15 @@ def test_an_output_without_inverse_has_none():
     assert calc_pixmap(WCS["FITS"](), wcs_to, SHAPE, tolerance=0).full is not None
 
 
+@pytest.mark.parametrize("box", [((7.0, 7.4), (-0.5, 39999.5)), ((-0.5, 39999.5), (7.0, 7.4))])
+def test_one_row_of_many_pixels_has_no_size(box):
+    """However many pixels a row or a column has, it is refused as others are."""
+    shape = (40000, 20) if box[1][1] > 100 else (20, 40000)
+    wcs_from = scenes.imaging_wcs(shape, scale=1e-4, box=box)
+    with pytest.raises(ValueError, match="too few valid pixels"):
+        calc_pixmap(wcs_from, scenes.imaging_wcs((50, 50)), shape, tolerance=0)
+
+
 def test_a_wcs_that_reaches_behind_the_plane_has_none():
     """Where places are not finite all are looked at beforehand, as their neighbours must be."""
     to_angles = models.Shift(-115.0) & models.Shift(-95.0) | models.Scale(1.0) & models.Scale(0.9)

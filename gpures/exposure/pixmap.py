@@ -288,7 +288,7 @@ def calc_pixmap(
                     break
         elif tolerance > 0 and backward.is_smooth and forward.kinks is not None:
             pixmap = _map_in_pieces(pixel_to_pixel, shape, window, forward.kinks(window), tolerance)
-    if pixmap is None and not any(period) and width * height >= MANY_POINTS:
+    if pixmap is None and not any(period) and min(width, height) > 1 and width * height >= MANY_POINTS:
         formula = _known_formula(forward, backward, window)
         pixmap = None if formula is None else PixelMap(shape, formula=formula, window=window)
     if pixmap is None:
