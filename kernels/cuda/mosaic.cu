@@ -67,7 +67,8 @@ __device__ void merge_window(const Merge& m)
     });
 }
 
-// The pixel map of an exposure that has a formula, (ny, nx, 2): worked out once, as each centre is looked at many times.
+// The pixel map of an exposure that has a formula, (ny, nx, 2): worked out once, as each centre is looked at many
+// times.
 __device__ inline void fill_pixmap(const Exposure& e, double* map)
 {
     over_grid(e.ny * e.nx, [&](long long k) {
