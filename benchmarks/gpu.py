@@ -73,7 +73,7 @@ TOOLS = ("memcheck", "racecheck", "initcheck")
 # initcheck is slow, and knows only of what the kernels write that it looks at: gpures' own, and CuPy's copies.
 OWN_KERNELS = ("splat_", "fold_", "merge_", "fill_", "convert_", "show_weights", "finish_variance_", "error_image")
 OWN_KERNELS += ("weight_map", "pairs_", "covariances_", "noise_factor_", "take_entries_", "sort_rows", "add_products")
-OWN_KERNELS += ("make_noise", "measure_sizes")
+OWN_KERNELS += ("make_noise", "measure_sizes", "full_pixmap")
 LOOKED_AT = (*OWN_KERNELS, "cupy_copy")
 
 # What the tests import besides gpures' own needs.

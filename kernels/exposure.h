@@ -19,14 +19,16 @@ struct View {
 // far are passed over.
 constexpr int LARGEST_SIDE = 100000000;
 
-// Output coordinates of the input pixels' centres: every one of them, or a spline (see pixmap.h).
+// Output coordinates of the input pixels' centres: every one of them, or a formula (see formula.h), or a spline (see
+// pixmap.h). On a GPU a formula is worked out for all of them first.
 struct Pixmap {
-    const double* full;  // (ny, nx, 2), or null
+    const double* full;     // (ny, nx, 2), or null
+    const double* formula;  // or null
     const double *coefficients_x, *coefficients_y;
     long long coefficients_per_row;
     const int *first_row, *first_column;
     const double *row_factors, *column_factors;  // (4, ny), (4, nx)
-    int x0, x1, y0, y1;                          // where the spline holds; NaN outside
+    int x0, x1, y0, y1;                          // where formula or spline hold; NaN outside
     double period_x, period_y;                   // after so many output pixels the sky is the same again; 0: never is
     double shift_x, shift_y;                     // added to all coordinates, on a GPU; on a CPU each block has its own
     double jump;  // output pixels: only a longer step to a neighbour may lead across a seam of the output

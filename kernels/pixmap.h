@@ -6,6 +6,7 @@
 
 #include "exposure.h"
 #include "footprint.h"
+#include "formula.h"
 
 GPURES_BEGIN
 
@@ -17,6 +18,8 @@ GPURES_FN V blend(V f0, V f1, V f2, V f3, double c0, double c1, double c2, doubl
     return f0 * c0 + f1 * c1 + f2 * c2 + f3 * c3;
 }
 
+GPURES_FN bool is_spline(const Pixmap& m) { return !m.full && !m.formula; }
+
 // Centre of pixel (i, j) of the image.
 GPURES_FN Point centre(const Exposure& e, int i, int j)
 {
@@ -26,6 +29,13 @@ GPURES_FN Point centre(const Exposure& e, int i, int j)
         return {p[0] + m.shift_x, p[1] + m.shift_y};
     }
     if (i < m.x0 || i > m.x1 || j < m.y0 || j > m.y1) return {not_a_number(), not_a_number()};
+#if !defined(__CUDACC__)  // see exposure.h
+    if (m.formula) {
+        Point p = {static_cast<double>(i), static_cast<double>(j)};
+        by_formula(m.formula, p.x, p.y);
+        return {p.x + m.shift_x, p.y + m.shift_y};
+    }
+#endif
     double f[SPLINE_SUPPORT];
     for (int a = 0; a < SPLINE_SUPPORT; ++a) f[a] = m.row_factors[a * e.ny + j];
     const long long n = m.coefficients_per_row, first = m.first_row[j] * n + m.first_column[i];

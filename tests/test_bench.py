@@ -47,6 +47,7 @@ TINY = Plan(
     reference_ratios=(1.0,),
     ratio_side=32,
     curve_side=32,
+    curve_files_side=32,
     curve_files=(1, 2),
     curve_frames=(30, 80),
     angles=(0.0, 45.0),

@@ -19,7 +19,7 @@ ARCHITECTURES = {
 }
 
 WHOLE = ["fold_f4", "fold_f8", "fold_counted_f4", "fold_counted_f8", "fold_single_f4", "fold_single_f8"]
-WHOLE += ["fill_f4", "fill_f8", "measure_sizes"]
+WHOLE += ["fill_f4", "fill_f8", "measure_sizes", "full_pixmap"]
 WHOLE += ["finish_variance_f4", "finish_variance_f8", "error_image"]
 WHOLE += ["merge_f4", "merge_f8", "weight_map", "show_weights", "convert_f4", "convert_f8"]
 WHOLE += ["noise_factor_f4", "noise_factor_f8", "covariances_f4", "covariances_f8"]

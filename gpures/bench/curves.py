@@ -6,6 +6,7 @@ along the frame and has its scale: they take turns.
 
 from __future__ import annotations
 
+import shutil
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from gpures.bench.memory import fits, in_child
 from gpures.bench.plan import Jobs, Plan
 from gpures.bench.scale import Files
 from gpures.bench.splat import Pass, thread_counts, threads_set
+from gpures.exposure.options import Options
 from gpures.machine.threads import thread_count
 
 __all__ = ["CURVES", "jobs"]
@@ -36,28 +38,39 @@ KINDS: dict[str, dict[str, Any]] = {
     "err and DQ": dict(CASES["err drizzled, DQ"].options),
 }
 
+# Of these, what is added to frames of all sides; the second has a third of the planes, so its frames may be larger.
+OF_FRAMES = ("variances", "data only")
+
 # Sides of a frame that holds an exposure at any angle, over the exposure's.
 ROOM = 1.45
 
-# Of the memory available, what a frame may take.
-PART = 0.5
+# Of the memory available, what a frame may be planned to take, and of the disk, what files may.
+PART, PART_OF_DISK = 0.8, 0.5
+
+# Bytes of a file for each pixel: data, flags, errors and three variances.
+FILE_BYTES = 24
 
 
 def jobs(plan: Plan) -> Jobs:
     """Every point of every curve; those of one kind of exposure, in turns, are one."""
     with TemporaryDirectory(prefix="gpures-bench-") as name:
-        files = Files(Path(name) / "exposures", plan.curve_side, plan.curve_side, max(plan.curve_files), plan.backend)
-        for count in plan.curve_files:
+        side = plan.curve_files_side
+        room = PART_OF_DISK * shutil.disk_usage(name).free / (FILE_BYTES * side**2)
+        counts = [count for count in plan.curve_files if count <= room]
+        files = Files(Path(name) / "exposures", side, side, max(counts, default=0), plan.backend)
+        for count in counts:
             yield f"files, {count}", lambda count=count: _files(plan, files, count)  # type: ignore[misc]
-        for side in plan.curve_frames:
-            if fits(side * side, MosaicLayout((1, 1), variance_names=scenes.VARIANCES).bytes, PART):
-                yield f"frame, {side} x {side}", lambda side=side: _frame(plan, side)  # type: ignore[misc]
-        if plan.backend != "cuda":
-            for count in thread_counts(thread_count()):
-                yield f"threads, {count}", lambda count=count: _threads(plan, count)  # type: ignore[misc]
-        for kind in KINDS:
-            yield f"angle, {kind}", lambda kind=kind: _angles(plan, kind)  # type: ignore[misc]
-            yield f"scale ratio, {kind}", lambda kind=kind: _ratios(plan, kind)  # type: ignore[misc]
+    for side in plan.curve_frames:
+        for kind in OF_FRAMES:
+            bytes_of_pixel = MosaicLayout.of(Options(**KINDS[kind]), (1, 1), scenes.VARIANCES, None).bytes
+            if fits(side * side, bytes_of_pixel, PART):
+                yield f"frame, {side} x {side}", lambda side=side, kind=kind: _frame(plan, side, kind)  # type: ignore[misc]
+    if plan.backend != "cuda":
+        for count in thread_counts(thread_count()):
+            yield f"threads, {count}", lambda count=count: _threads(plan, count)  # type: ignore[misc]
+    for kind in KINDS:
+        yield f"angle, {kind}", lambda kind=kind: _angles(plan, kind)  # type: ignore[misc]
+        yield f"scale ratio, {kind}", lambda kind=kind: _ratios(plan, kind)  # type: ignore[misc]
 
 
 def _point(curve: str, series: str, x: float, seconds: float, over: float | None, all_s: list[float]) -> dict[str, Any]:
@@ -82,13 +95,15 @@ def _files(plan: Plan, files: Files, count: int) -> list[dict[str, Any]]:
     return [_point("files", "", count, statistics.median(found), None, found)]
 
 
-def _frame(plan: Plan, side: int) -> list[dict[str, Any]]:
+def _frame(plan: Plan, side: int, kind: str) -> list[dict[str, Any]]:
     """An exposure into a frame that has it in a corner, and the end of the mosaic."""
     scene = scenes.nircam(plan.curve_side)
     frame = scene.frame(side, middle_of=min(side, frame_side(STANDARD, plan.curve_side)))
-    row = in_turns(scene.models, frame, plan.repeats, plan.reference_s, plan.backend, dict(STANDARD.options))
-    of_both = {"exposure": (row["gpures_s"], row["gpures_all_s"]), "finalize": (row["finalize_s"], [row["finalize_s"]])}
-    return [_point("frame", series, side, seconds, None, all_s) for series, (seconds, all_s) in of_both.items()]
+    row = in_turns(scene.models, frame, plan.repeats, plan.reference_s, plan.backend, KINDS[kind])
+    of_both = {kind: row["gpures_all_s"]}
+    if KINDS[kind].get("enable_var", True):  # without variances there is nothing to be done in the end
+        of_both[f"{kind}, finalize"] = [row["finalize_s"]]
+    return [_point("frame", series, side, statistics.median(all_s), None, all_s) for series, all_s in of_both.items()]
 
 
 def _threads(plan: Plan, count: int) -> list[dict[str, Any]]:

@@ -54,8 +54,8 @@ class Plan:
         Growth with the scale ratio: output over input pixel scale.
     ratio_side : int
         And the side of the exposures.
-    curve_side : int
-        Side of the exposures of the curves.
+    curve_side, curve_files_side : int
+        Side of the exposures of the curves, and of those in files.
     curve_files, curve_frames : tuple of int
         Numbers of files, and sides of the frames, of the curves.
     angles : tuple of float
@@ -99,7 +99,8 @@ class Plan:
     reference_ratios: tuple[float, ...] = (0.3, 1.0, 3.0)
     ratio_side: int = 1024
     curve_side: int = 1024
-    curve_files: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    curve_files_side: int = 512
+    curve_files: tuple[int, ...] = (1, 3, 10, 30, 100, 300)
     curve_frames: tuple[int, ...] = (1000, 2000, 4000, 8000, 16000, 30000)
     angles: tuple[float, ...] = (0.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 80.0, 90.0, 180.0)
     tiles: tuple[int, ...] = (4, 8, 16)
@@ -135,6 +136,7 @@ QUICK = Plan(
     reference_ratios=(1.0,),
     ratio_side=512,
     curve_side=512,
+    curve_files_side=256,
     curve_files=(1, 2, 4, 8),
     curve_frames=(1000, 2000, 4000, 8000),
     angles=(0.0, 5.0, 20.0, 45.0, 90.0),

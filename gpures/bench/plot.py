@@ -159,11 +159,17 @@ def _limits(axes: Any, report: Mapping[str, Any]) -> None:
     axes.set_title("Standard case, and the least that is possible here, s")
 
 
-def _curve(axes: Any, rows: Rows, key: str, label: str, colour: str, marker: str) -> None:
+def _curve(axes: Any, rows: Rows, key: str, label: str, colour: str, marker: str, **style: Any) -> None:
     """A line through those points that have a value."""
     points = sorted((row["x"], row[key]) for row in rows if row[key] is not None)
     if points:
-        axes.plot(*zip(*points, strict=True), marker=marker, color=colour, label=label)
+        axes.plot(*zip(*points, strict=True), marker=marker, color=colour, label=label, **style)
+
+
+def _ideal(axes: Any, rows: Rows) -> None:
+    """What it would be if each further thread did its share."""
+    ideal = [rows[0]["gpures_s"] * rows[0]["x"] / row["x"] for row in rows]
+    axes.plot([row["x"] for row in rows], ideal, ":", color=GREY, label="ideal")
 
 
 def _growth(name: str, label: str) -> Panel:
@@ -189,10 +195,21 @@ def _against(name: str) -> Panel:
 
     def panel(axes: Any, report: Mapping[str, Any]) -> None:
         rows = [row for row in _good(report, "curves") if row["curve"] == name]
-        for k, series in enumerate(dict.fromkeys(row["series"] for row in rows)):
+        beside = any(row["over"] is not None for row in rows)
+        # A kind of exposure has its colour, and a second line of it is dashed.
+        kinds = list(dict.fromkeys(row["series"].split(",")[0] for row in rows))
+        for series in dict.fromkeys(row["series"] for row in rows):
             of_series = [row for row in rows if row["series"] == series]
-            colour, marker = SERIES[k % len(SERIES)], "osD^v<>"[k % 7]
-            _curve(axes, of_series, "gpures_s", series or "gpures", colour, marker)
+            kind, _, second = series.partition(", ")
+            k = kinds.index(kind) % len(SERIES)
+            style = {"linestyle": "--", "markerfacecolor": "white"} if second else {}
+            key, label = "over" if beside else "gpures_s", "" if second else kind or "gpures"
+            _curve(axes, of_series, key, label, SERIES[k], MARKERS[k], **style)
+        for second in dict.fromkeys(row["series"].partition(", ")[2] for row in rows):
+            if second:
+                axes.plot([], [], "--", color=GREY, label=second)
+        if name == "threads":
+            _ideal(axes, [row for row in rows if row["series"] == rows[0]["series"]])
         if name == "angle":
             axes.set_ylim(bottom=0.0)
             axes.grid()
@@ -201,19 +218,17 @@ def _against(name: str) -> Panel:
             axes.set_xticks(sorted({row["x"] for row in rows}))
             axes.tick_params(axis="x", labelrotation=45 if name == "frame" else 0)
         axes.set_xlabel(AGAINST[name])
-        axes.set_title("Seconds of a mosaic" if name == "files" else f"Seconds per exposure against {name}")
-        axes.legend()
+        axes.set_title(WHAT.get(name, f"Seconds per exposure against {name}"))
+        axes.legend(ncols=2 if name == "angle" else 1)
 
     return panel
 
 
 def _threads(axes: Any, report: Mapping[str, Any]) -> None:
-    rows = [dict(row, x=row["threads"]) for row in _good(report, "threads")]
+    rows = [dict(row, x=row["threads"], gpures_s=row["splat_s"]) for row in _good(report, "threads")]
     _curve(axes, rows, "add_model_s", "the exposure", OURS, "o")
-    _curve(axes, rows, "splat_s", "the pass", "#56B4E9", "^")
-    # What it would be if each further thread did its share.
-    ideal = [rows[0]["splat_s"] * rows[0]["x"] / row["x"] for row in rows]
-    axes.plot([row["x"] for row in rows], ideal, ":", color=GREY, label="ideal")
+    _curve(axes, rows, "gpures_s", "the pass", "#56B4E9", "^")
+    _ideal(axes, rows)
     _logarithmic(axes)
     axes.set_xticks([row["x"] for row in rows])
     axes.set_xlabel("threads")
@@ -239,6 +254,14 @@ AGAINST = {
     "scale ratio": "output over input pixel scale",
 }
 SERIES = (OURS, THEIRS, "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+MARKERS = "osD^v<"
+
+# What is measured, where it is something else than seconds per exposure.
+WHAT = {
+    "files": "Seconds of a mosaic",
+    "angle": "Times as long as along the frame",
+    "scale ratio": "Times as long as at one scale",
+}
 
 
 def _bar_panels(report: Mapping[str, Any]) -> list[Panel]:

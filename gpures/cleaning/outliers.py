@@ -164,7 +164,7 @@ class OutlierSearch:
             self._stack.add(_left_out(data, weight, least), window)
         self._lacks_noise |= lacks_noise(model)
         # A map of each pixel is as large as the exposure, and is made anew.
-        pixmap = None if exposure.pixmap.spline is None else exposure.pixmap
+        pixmap = exposure.pixmap if exposure.pixmap.full is None else None
         self._taken.append(_Taken(model_name(model), pixmap, exposure.level))
 
     def settle(self, levels: Sequence[float | None] | None = None, combine: Collection[str] = ()) -> None:

@@ -2,7 +2,8 @@
 
 Evaluating a WCS at every pixel costs more than resampling the image. Most are smooth, so a cubic spline through a
 coarse grid gives the same numbers; it is checked against the WCS between the points of its grid, and where it does
-not hold to the tolerance asked for, the grid is refined, and in the end every pixel is evaluated.
+not hold to the tolerance asked for, the grid is refined, and in the end every pixel is evaluated: by the kernels, where
+the WCS are of parts that these know, and else beforehand.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from gpures.exposure.structs import EXPOSURE, Place, in_memory
 from gpures.exposure.whole_move import SUPPORT, move_spline, whole_move
 from gpures.machine.threads import thread_count
 from gpures.wcs import seams
+from gpures.wcs.formula import formula_of
 from gpures.wcs.kinks import Kinks
 from gpures.wcs.seams import PixelToPixel
 from gpures.wcs.transforms import (
@@ -63,12 +65,17 @@ TIMES_DOUBTFUL = (2.0, 2.0)
 # each other, as Python holds its lock between one part of a WCS and the next.
 PIXELS_AT_ONCE = 1 << 16
 
-# Points of a grid that are as many pixels, and how many of them are evaluated at a time.
+# Points that are as many pixels, and how many of a grid are evaluated at a time.
 MANY_POINTS, POINTS_AT_ONCE = 1 << 15, 1 << 14
 
 
+# Points per axis at which a formula is compared with what it is the formula of, and how far apart they may be: pixels.
+# What they differ by is the rounding of longitudes and latitudes in between.
+COMPARED, SAME_PLACE = 33, 1e-7
+
+
 class PixelMap:
-    """Output coordinates of every input pixel's centre, as a full array or as a spline.
+    """Output coordinates of every input pixel's centre, as a full array, as a formula or as a spline.
 
     Attributes
     ----------
@@ -76,10 +83,12 @@ class PixelMap:
         Shape (Ny, Nx) of the input image.
     full : ndarray of float64 (Ny, Nx, 2) or None
         x and y in output pixels.
+    formula : ndarray of float64 or None
+        What `kernels/formula.h` evaluates.
     spline : dict of ndarray or None
-        What `kernels/pixmap.h` evaluates, when ``full`` is None.
+        What `kernels/pixmap.h` evaluates, when both are None.
     window : Box or None
-        xmin, xmax, ymin, ymax of the pixels where the spline holds, the last ones included.
+        xmin, xmax, ymin, ymax of the pixels where formula or spline hold, the last ones included.
     period : (float, float)
         Output pixels after which the sky is the same again along x and y; 0 where it never is.
     jump : float
@@ -95,9 +104,11 @@ class PixelMap:
         window: Box | None = None,
         period: tuple[float, float] = (0.0, 0.0),
         jump: float = math.inf,
+        formula: np.ndarray | None = None,
     ):
         self.shape = shape
         self.full = full
+        self.formula = formula
         self.spline = spline
         self.window = window
         self.period = period
@@ -136,10 +147,12 @@ class PixelMap:
         Parameters
         ----------
         rows, columns : sequence of int
-            Within the image and, of a spline, within its window.
+            Within the image and, of a formula or a spline, within its window.
         """
         if self.full is not None:
             return self.full[np.ix_(rows, columns)]
+        if self.formula is not None:
+            return np.stack(_by_formula(self.formula, *np.meshgrid(columns, rows)), axis=-1)
         assert self.spline is not None
         places = {"first_row": rows, "row_factors": rows, "first_column": columns, "column_factors": columns}
         spline = self.spline | {
@@ -152,9 +165,15 @@ class PixelMap:
         """The same as a full array."""
         return PixelMap(self.shape, self.array(), period=self.period, jump=self.jump)
 
+    def without_formula(self) -> PixelMap:
+        """The same for kernels that know no formulas, those of a GPU."""
+        return self if self.formula is None else self.as_full()
+
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that the kernels read, by their names in ``kernels/exposure.h``."""
-        return {"full": self.full} if self.full is not None else self.spline or {}
+        if self.full is not None:
+            return {"full": self.full}
+        return {"formula": self.formula} if self.formula is not None else self.spline or {}
 
     def has_valid_pixels(self) -> bool:
         """Whether at least two rows and two columns hold finite coordinates: less has no pixel size."""
@@ -256,8 +275,8 @@ def calc_pixmap(
         if stepsize > 1 and max(width, height) > 10:
             # No wider than asked for, but at least 10 points (or every pixel of a smaller image), as the reference.
             points = [max(math.ceil(n / stepsize), min(10, n)) for n in (width, height)]
-            at_many = _at_many(forward, backward, window)
-            pixmap = _spline_map(at_many, shape, window, points, order, tolerance=None)
+            of_points = _at_many(forward, backward, window, points[0] * points[1])
+            pixmap = _spline_map(of_points, shape, window, points, order, tolerance=None)
         elif tolerance > 0 and forward.is_smooth and backward.is_smooth:
             affordable = [n for n in (SMALL_GRID, *GRIDS) if n * n * PIXELS_PER_GRID_POINT <= width * height]
             grids = affordable[1:] or affordable
@@ -269,6 +288,9 @@ def calc_pixmap(
                     break
         elif tolerance > 0 and backward.is_smooth and forward.kinks is not None:
             pixmap = _map_in_pieces(pixel_to_pixel, shape, window, forward.kinks(window), tolerance)
+    if pixmap is None and not any(period) and min(width, height) > 1 and width * height >= MANY_POINTS:
+        formula = _known_formula(forward, backward, window)
+        pixmap = None if formula is None else PixelMap(shape, formula=formula, window=window)
     if pixmap is None:
         pixmap = _every_pixel(forward, backward, shape, window, period)
         if stepsize == 1 and tolerance > 0 and pixmap.has_valid_pixels():
@@ -295,6 +317,29 @@ def _check_axes(forward: Transform, backward: Transform) -> None:
         log.warning("%s: taken as the same, nothing is converted.", words)
     else:
         log.info("%s: converted.", words)
+
+
+def _known_formula(forward: Transform, backward: Transform, window: Box) -> np.ndarray | None:
+    """What the kernels evaluate in the place of both; None where they don't know these, or a place is not finite."""
+    formula = formula_of(forward, backward)
+    if formula is None:
+        return None
+    x0, x1, y0, y1 = window
+    pixels = np.meshgrid(np.linspace(x0, x1, COMPARED), np.linspace(y0, y1, COMPARED))
+    expected = np.stack(_composition(forward, backward)(*(axis.ravel() for axis in pixels)), axis=-1)
+    places = np.stack(_by_formula(formula, *pixels), axis=-1)
+    missed = float(np.abs(places.reshape(-1, 2) - expected).max())
+    if not missed <= SAME_PLACE or seams.has_long_steps(places, (0.0, 0.0)):
+        log.debug("A pixel map by a formula is %.1e off, or has jumps.", missed)
+        return None
+    return formula
+
+
+def _by_formula(formula: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """X and y in the output of pixels."""
+    places = np.array([x, y], float)
+    _cpu.by_formula(formula, places.reshape(2, -1))
+    return places[0], places[1]
 
 
 def _every_pixel(
@@ -358,13 +403,14 @@ def _over_threads(
             list(pool.map(work_on, pairs, (starts[k::threads] for k in range(threads))))
 
 
-def _at_many(forward: Transform, backward: Transform, window: Box) -> PixelToPixel:
-    """Their composition; of many pixels at a time it takes as many as fit the cache, over threads."""
-    at_once = _composition(forward, backward)
+def _at_many(forward: Transform, backward: Transform, window: Box, points: int) -> PixelToPixel:
+    """Their composition for so many points; of many it takes as many at a time as fit the cache, over threads."""
+    if points < MANY_POINTS:
+        return _composition(forward, backward)
+    if (formula := _known_formula(forward, backward, window)) is not None:
+        return partial(_by_formula, formula)
 
     def pixel_to_pixel(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if x.size < MANY_POINTS:
-            return at_once(x, y)
         places = np.empty((2, x.size))
 
         def fill(own: PixelToPixel, start: int) -> None:
@@ -562,8 +608,9 @@ def exposure_record(shape: tuple[int, int], pixmap: PixelMap | None, place: Plac
             record["pixmap"][name] = place(array)[0]
         record["pixmap"]["period_x"], record["pixmap"]["period_y"] = pixmap.period
         record["pixmap"]["jump"] = pixmap.jump
-        if pixmap.spline is not None and pixmap.window is not None:
+        if pixmap.spline is not None:
             record["pixmap"]["coefficients_per_row"] = pixmap.spline["coefficients_x"].shape[1]
+        if pixmap.window is not None:
             for name, limit in zip(("x0", "x1", "y0", "y1"), pixmap.window, strict=True):
                 record["pixmap"][name] = limit
     return record

@@ -56,7 +56,7 @@ VIEW = np.dtype(
 )
 
 PIXMAP = np.dtype(
-    [(name, _POINTER) for name in ("full", "coefficients_x", "coefficients_y")]
+    [(name, _POINTER) for name in ("full", "formula", "coefficients_x", "coefficients_y")]
     + [("coefficients_per_row", "i8")]
     + [(name, _POINTER) for name in ("first_row", "first_column", "row_factors", "column_factors")]
     + [(name, "i4") for name in ("x0", "x1", "y0", "y1")]

@@ -300,6 +300,8 @@ class Transform:
     kinks : callable or None
         Of what leads from pixels, and is not smooth: finds where it is not, in a box of pixels, if that is known, as
         `gpures.wcs.kinks.Kinks`.
+    source : object or None
+        The model of astropy, or the FITS WCS, that it evaluates; None of something else.
     """
 
     evaluate: Callable[..., Any]
@@ -311,6 +313,7 @@ class Transform:
     convert: Conversion | None = None
     warned: set[str] = field(default_factory=set, compare=False)
     kinks: Callable[[Box], Kinks | None] | None = None
+    source: Any = field(default=None, compare=False)
 
     def __call__(self, *coordinates: np.ndarray) -> tuple[np.ndarray, ...]:
         """Transform arrays of coordinates.
@@ -433,13 +436,15 @@ def _pixel_to_own_world(wcs: Any) -> Transform:
     wcs, axes = as_wcs(wcs), world_axes(wcs)
     if isinstance(wcs, _FITSAdapter):
         of_fits = partial(kinks_of_fits, wcs.fits)
-        return Transform(wcs.forward, axes, True, wcs.is_smooth, wcs.shows_all_over, kinks=of_fits)
+        return Transform(wcs.forward, axes, True, wcs.is_smooth, wcs.shows_all_over, kinks=of_fits, source=wcs.fits)
     model = _composed(wcs)
     if model is None:
         return Transform(wcs.pixel_to_world_values, axes, True, can_be_copied=False)
     evaluate = _evaluation(model, wcs.input_frame, wcs.output_frame)
     kinks = None if isinstance(evaluate, _OfQuantities) else partial(kinks_of_model, model)
-    return Transform(evaluate, axes, True, is_smooth(model), shows_all_over(model), kinks=kinks)
+    return Transform(
+        evaluate, axes, True, is_smooth(model), shows_all_over(model), kinks=kinks, source=_source(evaluate)
+    )
 
 
 def world_to_pixel(wcs: Any) -> Transform:
@@ -455,14 +460,14 @@ def world_to_pixel(wcs: Any) -> Transform:
     """
     wcs, axes = as_wcs(wcs), world_axes(wcs)
     if isinstance(wcs, _FITSAdapter):
-        return Transform(wcs.backward, axes, False, wcs.is_smooth, wcs.shows_all_over)
+        return Transform(wcs.backward, axes, False, wcs.is_smooth, wcs.shows_all_over, source=wcs.fits)
     model = _composed(wcs)
     if model is None:
         return Transform(wcs.world_to_pixel_values, axes, False, can_be_copied=False)
     inverse = _inverse(model)
     if inverse is not None:
         evaluate = _evaluation(inverse, wcs.output_frame, wcs.input_frame)
-        return Transform(evaluate, axes, False, is_smooth(inverse), shows_all_over(inverse))
+        return Transform(evaluate, axes, False, is_smooth(inverse), shows_all_over(inverse), source=_source(evaluate))
     if axes.types != ("SPATIAL", "SPATIAL"):
         raise UnsupportedWCSError(
             f"The output WCS has no inverse, and the axes {axes.types}: only that of an image of the sky can be found."
@@ -506,6 +511,11 @@ def _evaluation(model: Any, frame_in: Any, frame_out: Any) -> Callable[..., Any]
     """What evaluates a model with plain numbers."""
     plain = partial(model, with_bounding_box=False)
     return _OfQuantities(plain, frame_in, frame_out) if _uses_quantities(model) else plain
+
+
+def _source(evaluate: Callable[..., Any]) -> Any:
+    """The model that is evaluated; None where there are quantities."""
+    return evaluate.func if isinstance(evaluate, partial) else None
 
 
 def _uses_quantities(model: Any) -> bool:

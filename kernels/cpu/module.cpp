@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "../blot.h"
+#include "../formula.h"
 #include "../operator.h"
 #include "../outliers.h"
 #include "../pairs.h"
@@ -161,6 +162,7 @@ NB_MODULE(_cpu, m)
     for (const Field& field : record_fields()) layout.append(nb::make_tuple(field.name, field.offset, field.size));
     m.attr("LAYOUT") = layout;
     m.attr("MOST_PLANES") = MOST_PLANES;
+    m.attr("HIGHEST_DEGREE") = HIGHEST_DEGREE;
     m.attr("MOST_SOURCES") = MOST_SOURCES;
     m.attr("MOST_MERGED") = MOST_MERGED;
     m.attr("LARGEST_SIDE") = LARGEST_SIDE;
@@ -319,6 +321,13 @@ NB_MODULE(_cpu, m)
     m.def("full_pixmap", [](std::uintptr_t exposure, Doubles map, int threads) {
         const Released released;
         full_pixmap(exposure_at(exposure), map.data(), threads);
+    });
+    // What a formula (see formula.h) makes of coordinates (2, n).
+    m.def("by_formula", [](ReadDoubles formula, Doubles places) {
+        const Released released;
+        const std::size_t n = places.size() / 2;
+        double *const x = places.data(), *const y = x + n;
+        for (std::size_t k = 0; k < n; ++k) by_formula(formula.data(), x[k], y[k]);
     });
     // The table that the Lanczos factors are read from.
     m.def("fill_lanczos_table", [](Doubles table, int order) {

@@ -19,6 +19,7 @@ std::vector<Field> record_fields()
         GPURES_FIELD(View, type),
         GPURES_FIELD(View, swapped),
         GPURES_FIELD(Pixmap, full),
+        GPURES_FIELD(Pixmap, formula),
         GPURES_FIELD(Pixmap, coefficients_x),
         GPURES_FIELD(Pixmap, coefficients_y),
         GPURES_FIELD(Pixmap, coefficients_per_row),

@@ -8,8 +8,8 @@
 
 namespace gpures {
 
-// The same exposure, of which other pixels are called first: no pixel is copied, only the little that a spline is made
-// of. (Not for one whose pixel map is given pixel by pixel.)
+// The same exposure, of which other pixels are called first: no pixel is copied, only the little that a spline or a
+// formula is made of. (Not for one whose pixel map is given pixel by pixel.)
 class TurnedExposure {
   public:
     TurnedExposure(const Exposure& e, const Pairs* pairs, Turn turn);
@@ -25,14 +25,18 @@ class TurnedExposure {
         std::vector<int> first;
         std::vector<double> factors;
 
+        Axis() = default;
         Axis(const int* first_of, const double* factors_of, long long n, bool mirrored);
     };
+
+    void turn_spline(const Pixmap& before, Pixmap& m);
+    void turn_formula(const Pixmap& before, Pixmap& m);
 
     View turned(View v) const;
 
     const Turn turn_;
-    const Axis rows_, columns_;  // as they are turned
-    std::vector<double> coefficients_x_, coefficients_y_;
+    Axis rows_, columns_;  // as they are turned
+    std::vector<double> coefficients_x_, coefficients_y_, formula_;
     Exposure exposure_;
     bool has_pairs_;
     Pairs pairs_;

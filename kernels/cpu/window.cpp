@@ -97,7 +97,7 @@ std::vector<Copy> copies(const Exposure& e, long long nx, long long ny, int thre
 {
     Reach all = NOWHERE;
     std::vector<Block> blocks;
-    if (e.pixmap.full) {
+    if (!is_spline(e.pixmap)) {
         blocks = blocks_of(e.x0, e.x1, e.y0, e.y1);
     } else {
         all = reach_of_spline(e);

@@ -3,6 +3,7 @@
 //
 #include "fold.h"
 #include "merge.h"
+#include "formula.h"
 #include "pairs.h"
 #include "sums.h"
 #include "weights.h"
@@ -63,6 +64,21 @@ __device__ void merge_window(const Merge& m)
     over_grid(width * height, [&](long long k) {
         const long long row = k / width, column = k % width;
         merge_pixel<T>(m, (m.y0 + row) * m.nx + m.x0 + column, row * m.other_nx + column);
+    });
+}
+
+// The pixel map of an exposure that has a formula, (ny, nx, 2): worked out once, as each centre is looked at many
+// times.
+__device__ inline void fill_pixmap(const Exposure& e, double* map)
+{
+    over_grid(e.ny * e.nx, [&](long long k) {
+        const Pixmap& m = e.pixmap;
+        const int j = static_cast<int>(k / e.nx), i = static_cast<int>(k % e.nx);
+        double x = i, y = j;
+        by_formula(m.formula, x, y);
+        const bool is_known = i >= m.x0 && i <= m.x1 && j >= m.y0 && j <= m.y1;
+        map[2 * k] = is_known ? x : not_a_number();
+        map[2 * k + 1] = is_known ? y : not_a_number();
     });
 }
 
@@ -148,6 +164,8 @@ __device__ void finish_covariance_images(const Pairs& pairs, const T* weights, i
 }  // namespace gpures
 
 using namespace gpures;
+
+extern "C" __global__ void full_pixmap(const Exposure e, double* map) { fill_pixmap(e, map); }
 
 extern "C" __global__ void measure_sizes(const Exposure e, unsigned* sizes) { measure(e, sizes); }
 

@@ -217,6 +217,9 @@ class CUDAAccumulators(PlaneAccumulators):
                 with stage("upload", wait):
                     place = there.enter_context(self._on_device(arrays))
                 record = self._exposure_record(exposure, planes, place)
+                if exposure.pixmap.formula is not None:
+                    centres = self._centres_of(record)
+                    record["pixmap"]["full"] = centres.data.ptr
                 if bad is not None:
                     address, strides = place(bad)
                     record["dq"], record["bad_bits"] = (address, *strides, BITS, 0), 1
@@ -245,6 +248,14 @@ class CUDAAccumulators(PlaneAccumulators):
                 with stage("fold", wait):
                     self._launch(fold, (-(-width // THREADS), min(height, MOST_ROWS)), (THREADS,), *parameters)
                 self._done[:] = done
+
+    def _centres_of(self, record: np.ndarray) -> Any:
+        """The pixel map of an exposure that has a formula."""
+        ny, nx = int(record["ny"]), int(record["nx"])
+        with self._stream:
+            centres = self._cupy.empty((ny, nx, 2), np.float64)
+        self._over_image("full_pixmap", ny * nx, record, centres)
+        return centres
 
     @staticmethod
     def _is_single(frame: MosaicLayout) -> bool:

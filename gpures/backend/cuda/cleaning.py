@@ -109,7 +109,7 @@ def blot_on_device(record: np.ndarray, image: Any, pixmap: PixelMap) -> Any:
             held.append(device.array(array, array.dtype.type))
             return held[-1].data.ptr, array.strides
 
-        exposure = exposure_record(pixmap.shape, pixmap, place)
+        exposure = exposure_record(pixmap.shape, pixmap.without_formula(), place)
         made = device.cupy.empty(pixmap.shape, np.float32)
         record["data"], record["out"] = image.data.ptr, made.data.ptr
         device.call("blot_exposure", made.size, exposure, record)

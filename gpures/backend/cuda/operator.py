@@ -144,7 +144,7 @@ def _exposure_there(on: Device, exposure: Exposure, kernel: str, kept: list[Any]
     weight = exposure.weight
     weight = replace(weight, weight_map=there(weight.weight_map), variance=there(weight.variance))
     exposure = replace(exposure, weight=weight, dq=there(exposure.dq))
-    record = exposure_record(exposure.shape, exposure.pixmap, place)
+    record = exposure_record(exposure.shape, exposure.pixmap.without_formula(), place)
     set_drop(record, exposure, kernel, place)
     set_weights(record, exposure, place)
     return record

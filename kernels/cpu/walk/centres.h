@@ -39,6 +39,39 @@ inline void blend_run(const double* const* factors, const double* cx, const doub
     for (; k < end && end - i < LANES; ++k) blend_at<double>(factors, cx, cy, k, x, y);
 }
 
+// n centres of row j from column i on, by a formula. (By vectors to the last: what is one here is so in every block.)
+inline void row_by_formula(const double* formula, int j, int i, int n, double* x, double* y)
+{
+    // Along a row, a polynomial that comes first is one in x alone.
+    const double row = j;
+    double of_x[HIGHEST_DEGREE + 1], of_y[HIGHEST_DEGREE + 1];
+    int degree = -1;
+    if (*formula == FORMULA_POLYNOMIAL) {
+        ++formula;
+        over_powers(formula, row, [&](int k, double x_factor, double y_factor) {
+            of_x[k] = x_factor;
+            of_y[k] = y_factor;
+            degree = k;
+        });
+    }
+    for (int k = 0; k < n; k += LANES) {
+        const Vector column = numbers_of_lanes() + static_cast<double>(i + k);
+        Vector at_x = degree < 0 ? column : Vector{}, at_y = degree < 0 ? Vector{} + row : Vector{};
+        for (int d = 0; d <= degree; ++d) {
+            at_x = at_x * column + of_x[d];
+            at_y = at_y * column + of_y[d];
+        }
+        by_formula(formula, at_x, at_y);
+        if (k + LANES <= n) {
+            store(at_x, x + k);
+            store(at_y, y + k);
+        } else {
+            std::memcpy(x + k, &at_x, (n - k) * sizeof(double));
+            std::memcpy(y + k, &at_y, (n - k) * sizeof(double));
+        }
+    }
+}
+
 // Centres of row j, columns i0 ... i1, all inside the image.
 inline void inner_row(const Exposure& e, int j, int i0, int i1, double* x, double* y)
 {
@@ -55,6 +88,7 @@ inline void inner_row(const Exposure& e, int j, int i0, int i1, double* x, doubl
     if (j < m.y0 || j > m.y1 || from > to) return fill_nan(x, y, i1 - i0 + 1);
     fill_nan(x, y, from - i0);
     fill_nan(x + (to + 1 - i0), y + (to + 1 - i0), i1 - to);
+    if (m.formula) return row_by_formula(m.formula, j, from, to - from + 1, x + (from - i0), y + (from - i0));
 
     double fy[SPLINE_SUPPORT];
     for (int a = 0; a < SPLINE_SUPPORT; ++a) fy[a] = m.row_factors[a * e.ny + j];
