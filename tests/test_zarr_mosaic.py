@@ -23,7 +23,11 @@ import gpures
 from gpures import io
 from gpures.box import Box
 from gpures.errors import MissingDependencyError
+from gpures.io import ZarrMosaic
 from gpures.io.empty_planes import empty_planes
+from gpures.io.fits_writer import WCSInFITS
+from gpures.io.zarr_overviews import by_threads
+from gpures.io.zarr_writer import folder_for
 from gpures.wcs.transforms import pixel_to_world
 
 
@@ -356,6 +360,57 @@ def test_overviews_are_weighted_means(tmp_path, monkeypatch):
         np.testing.assert_allclose(small["wht"], blocks.mean(axis=(1, 3)), rtol=1e-6)
         for name in ("con", "dq"):
             np.testing.assert_array_equal(small[name], images[name][..., ::level, ::level])
+
+
+def test_overviews_made_with_the_parts(tmp_path, monkeypatch):
+    """What was made of a part alone, by who wrote it, is what is made of the whole, and is not made again.
+
+    A part was written before, with other pixels, and exposures are left out in the end.
+    """
+    monkeypatch.setattr("gpures.io.zarr_overviews.SMALLEST", 12)
+    images, others = zm.planes(), zm.planes(1)
+    images["data"][:40, :40] = np.nan
+    images["con"][:, :40, :40] = 0
+    images["dq"][:40, :40] = 0
+    parts, numbers, places = zm.boxes(32, 48), [5, 0, 40], []
+
+    def make(overview, chosen):
+        places.append(chosen)
+        by_threads(overview, chosen)
+
+    def write(store, box, images):
+        for name, image in images.items():
+            store.write(name, box, image[box.slices])
+        store.write_overview(box, {name: image[box.slices] for name, image in images.items() if name != "con"})
+
+    types = {name: image.dtype for name, image in images.items()}
+    destination = folder_for(tmp_path / "parts.zarr", False)
+    with ZarrMosaic(destination, zm.SHAPE, types, WCSInFITS.of(zm.wcs(), zm.SHAPE), 16, {}, 3, parts) as store:
+        write(store, parts[0], others)
+        for box in parts:
+            write(store, box, images)
+        store.renumber(numbers)
+        store.finish(make=make)
+    with zm.begun(tmp_path / "whole.zarr", images) as store:
+        store.write_images(images)
+        store.renumber(numbers)
+        store.finish(make=make)
+    # Squares of 32 pixels: those from column 32 on are of two parts.
+    assert [[columns.start for _, columns in chosen] for chosen in (places[0], places[3])] == [
+        [16] * 3,
+        [0, 16, 32] * 3,
+    ]
+    assert_same_files(tmp_path / "parts.zarr", tmp_path / "whole.zarr")
+
+
+def assert_same_files(one, other):
+    """Two folders have the same files, to the last byte."""
+    contents = [
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in (one, other)
+    ]
+    assert contents[0].keys() == contents[1].keys()
+    assert [str(path) for path in contents[0] if contents[0][path] != contents[1][path]] == []
 
 
 def test_small_mosaics_have_none(tmp_path):

@@ -213,6 +213,9 @@ class FITSMosaic:
         for rows in row_blocks(array.shape):
             self._write_rows(into, first + plane, box, rows, np.ascontiguousarray(array[rows], into.dtype))
 
+    def write_overview(self, box: Box, images: Mapping[str, Any]) -> None:
+        """Nothing, as FITS has no overviews."""
+
     def write_empty(self, box: Box) -> None:
         """Write a part of all images in which nothing is."""
         height, width = box.shape

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from gpures.arguments.arrays import as_host
+from gpures.box import Box
 from gpures.io.zarr_layout import is_filled
 from gpures.machine.threads import thread_count
 
-__all__ = ["MOST_THREADS", "Overview", "by_threads", "fill_of_overview", "is_kept", "levels_of"]
+__all__ = ["MOST_THREADS", "Make", "Overview", "by_threads", "fill_of_overview", "is_kept", "levels_of"]
 
 # Side of the last one, pixels, at most.
 SMALLEST = 1024
@@ -80,21 +83,42 @@ class Overview:
         What pixels are that are not written.
     pixels : mapping
         Images that are in memory, of those in the store.
+    first : (int, int)
+        Where their first pixel is, x and y.
     """
 
     images: Mapping[str, Any]
     smaller: Mapping[str, Any]
     fill: Mapping[str, np.ndarray]
-    pixels: Mapping[str, np.ndarray]
+    pixels: Mapping[str, Any]
+    first: tuple[int, int] = (0, 0)
 
     @property
     def places(self) -> list[tuple[slice, slice]]:
-        """Parts that are made at a time."""
+        """Parts that are made at a time, which are the chunks."""
         (ny, nx), (rows, columns) = self.smaller["data"].shape, self.smaller["data"].chunks
         return [
             (slice(y, min(y + rows, ny)), slice(x, min(x + columns, nx)))
             for y, x in itertools.product(range(0, ny, rows), range(0, nx, columns))
         ]
+
+    def places_of(self, part: Box) -> list[tuple[slice, slice]]:
+        """Those of them that are made of one part of the images alone."""
+        ny, nx = self.images["data"].shape
+        return [
+            (rows, columns)
+            for rows, columns in self.places
+            if part.ymin <= 2 * rows.start and min(2 * rows.stop, ny) <= part.ymax + 1
+            if part.xmin <= 2 * columns.start and min(2 * columns.stop, nx) <= part.xmax + 1
+        ]
+
+    def clear(self, place: tuple[slice, slice]) -> None:
+        """Have nothing in one of them, in which there may be something of what was written before."""
+        for array in self.smaller.values():
+            index = [part.start // side for part, side in zip(place, array.chunks[-2:], strict=True)]
+            for plane in itertools.product(*map(range, array.shape[:-2])):
+                with suppress(FileNotFoundError):
+                    os.unlink(os.path.join(array.store.root, array.path, "c", *map(str, (*plane, *index))))
 
     def make(self, place: tuple[slice, slice]) -> None:
         """Make one of them."""
@@ -116,10 +140,15 @@ class Overview:
                     array[(*plane, *place)] = made
 
     def _pixels(self, name: str, where: tuple[Any, ...]) -> np.ndarray:
-        return self.pixels.get(name, self.images[name])[where]
+        if name not in self.pixels:
+            return self.images[name][where]
+        *plane, rows, columns = where
+        x, y = self.first
+        there = slice(rows.start - y, rows.stop - y), slice(columns.start - x, columns.stop - x)
+        return as_host(self.pixels[name][(*plane, *there)])
 
     def _weights(self, whole: tuple[slice, ...]) -> np.ndarray | None:
-        """Weights, float64, and 0 where there is no pixel; None where there is none at all.
+        """Weights, and 0 where there is no pixel; None where there is none at all.
 
         Those of the Lanczos kernels that are negative are left out.
         """
@@ -131,14 +160,18 @@ class Overview:
         there = np.isfinite(self._pixels("data", whole))
         if weights is None:
             return there.astype(np.float64)
-        weight = self._pixels("wht", whole).astype(np.float64)
-        return np.where(there & (weight > 0) & (weight < np.inf), weight, 0.0)
+        weight = self._pixels("wht", whole)
+        return np.where(there & (weight > 0) & (weight < np.inf), weight, weight.dtype.type(0))
 
 
-def by_threads(overview: Overview) -> None:
-    """Make all of an overview."""
+# What makes some places of an overview.
+Make: TypeAlias = Callable[[Overview, Sequence[tuple[slice, slice]]], None]
+
+
+def by_threads(overview: Overview, places: Sequence[tuple[slice, slice]]) -> None:
+    """Make some places of an overview."""
     with ThreadPoolExecutor(min(thread_count(), MOST_THREADS)) as pool:
-        for _ in pool.map(overview.make, overview.places):
+        for _ in pool.map(overview.make, places):
             pass
 
 
@@ -155,7 +188,7 @@ def _means(pixels: np.ndarray, weight: np.ndarray, total: np.ndarray) -> np.ndar
     means = np.full(total.shape, np.nan)
     for first in range(0, len(total), ROWS):
         rows, half = slice(2 * first, 2 * (first + ROWS)), slice(first, first + ROWS)
-        known, of_row, of_square = np.isfinite(pixels[rows]), weight[rows], total[half]
+        known, of_row, of_square = np.isfinite(pixels[rows]), weight[rows].astype(np.float64), total[half]
         with np.errstate(invalid="ignore"):  # infinity by 0
             weighted = pixels[rows] * of_row
         if not known.all():
@@ -167,9 +200,9 @@ def _means(pixels: np.ndarray, weight: np.ndarray, total: np.ndarray) -> np.ndar
 
 
 def _sums(image: np.ndarray) -> np.ndarray:
-    """Sums over squares of two by two pixels, the last ones of which may be cut off."""
+    """Sums, float64, over squares of two by two pixels, the last ones of which may be cut off."""
     ny, nx = image.shape
     if ny % 2 or nx % 2:
         image = np.pad(image, ((0, ny % 2), (0, nx % 2)))
-    rows = image[::2] + image[1::2]
+    rows = np.add(image[::2], image[1::2], dtype=np.float64)
     return rows[:, ::2] + rows[:, 1::2]

@@ -8,9 +8,10 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import pairwise
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from gpures.io.zarr_layout import (
     needs,
     why_no_mosaic,
 )
-from gpures.io.zarr_overviews import MOST_THREADS, Overview, by_threads, fill_of_overview, is_kept, levels_of
+from gpures.io.zarr_overviews import MOST_THREADS, Make, Overview, by_threads, fill_of_overview, is_kept, levels_of
 from gpures.machine.threads import thread_count
 
 __all__ = ["ZarrMosaic", "folder_for"]
@@ -82,6 +83,8 @@ class ZarrMosaic:
         The WCS, as files have it.
     chunks, fill, context_planes : optional
         As `create` takes them.
+    parts : sequence of Box, optional
+        Those whose images are written by `write_overview` as well, if anything is in them.
 
     Examples
     --------
@@ -108,6 +111,7 @@ class ZarrMosaic:
         chunks: int = CHUNKS,
         fill: Mapping[str, Any] = {},
         context_planes: int = 0,
+        parts: Sequence[Box] = (),
     ):
         self._destination = destination
         self._part = destination.part
@@ -122,7 +126,8 @@ class ZarrMosaic:
         self._fill = {name: _fill_of(name, _checked_type(name, dtype), fill) for name, dtype in planes.items()}
         self._in_fits = in_fits
         self._in_memory: dict[str, np.ndarray] = {}
-        self._arrays = self._layout(context_planes)
+        self._parts = parts
+        self._arrays, self._overviews = self._layout(context_planes)
 
     @classmethod
     def create(
@@ -185,8 +190,8 @@ class ZarrMosaic:
             destination.close()
             raise
 
-    def _layout(self, context_planes: int) -> dict[str, Any]:
-        """Make the arrays, without pixels: those of the images by name."""
+    def _layout(self, context_planes: int) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
+        """Make the arrays, without pixels: those of the images by name, and of each overview by its level."""
         import zarr
 
         if "data" not in self._fill:
@@ -203,7 +208,17 @@ class ZarrMosaic:
                 array = _array(root, name, values.shape, np.zeros((), np.uint8), values.size)
                 array[...] = values
                 array.update_attributes(self._written(array))
-        return arrays
+        overviews, before = {}, arrays
+        for level in levels_of(self._shape):
+            before = overviews[level] = {
+                name: _array(root, f"{OVERVIEWS}/{level}/{name}", _smaller(before[name].shape), fill, self._chunks)
+                for name, fill in self._fill_of_overviews().items()
+            }
+        return arrays, overviews
+
+    def _fill_of_overviews(self) -> dict[str, np.ndarray]:
+        """What pixels of overviews are that nothing is in, of the images that they have."""
+        return {name: fill_of_overview(name, fill) for name, fill in self._fill.items() if not is_kept(name)}
 
     def write(self, name: str, box: Box | tuple[int, int, int, int], array: Any) -> None:
         """Write a part of an image. Threads and processes may write other parts meanwhile.
@@ -280,13 +295,36 @@ class ZarrMosaic:
                     self._write_chunk(name, (k,), chunk, image)
 
     def _write_chunk(self, name: str, plane: tuple[int, ...], chunk: Box, pixels: np.ndarray) -> None:
+        self._write_into(self._arrays[name], self._fill[name], plane, chunk, pixels)
+
+    def _write_into(self, array: Any, fill: np.ndarray, plane: tuple[int, ...], chunk: Box, pixels: np.ndarray) -> None:
         index = (*plane, chunk.ymin // self._chunks, chunk.xmin // self._chunks)
-        if is_filled(pixels, self._fill[name]):
+        if is_filled(pixels, fill):
             with suppress(FileNotFoundError):  # something may have been written there before
-                os.unlink(self._part.joinpath(name, "c", *map(str, index)))
+                os.unlink(self._part.joinpath(array.path, "c", *map(str, index)))
         else:
             _, rows, columns = chunk.slices
-            self._arrays[name][(*plane, rows, columns)] = pixels
+            array[(*plane, rows, columns)] = pixels
+
+    def write_overview(self, box: Box, images: Mapping[str, Any]) -> None:
+        """Make of the first overview what is of one part alone, which has been written, while its pixels are at hand.
+
+        Parameters
+        ----------
+        box : Box
+            One of the parts that the mosaic was told of.
+        images : mapping
+            Its pixels, by name. They may be on a GPU, and those of any image may be missing.
+        """
+        if not self._overviews:
+            return
+        overview = self._first_overview(images, (box.xmin, box.ymin))
+        for place in overview.places_of(box):
+            overview.clear(place)
+            overview.make(place)
+
+    def _first_overview(self, pixels: Mapping[str, Any], first: tuple[int, int] = (0, 0)) -> Overview:
+        return Overview(self._arrays, self._overviews[2], self._fill_of_overviews(), pixels, first)
 
     def _chunks_in(self, box: Box) -> Iterator[Box]:
         """The chunks of a part."""
@@ -339,9 +377,12 @@ class ZarrMosaic:
         numbers : sequence of int
             Those that there are, in their new order.
         """
-        context = self._arrays[CONTEXT]
-        for box in self._chunks_in(Box.whole(self._shape)):
-            self.write(CONTEXT, box, renumbered(context[box.slices], numbers))
+        fill = self._fill[CONTEXT]
+        for array in (self._arrays[CONTEXT], *(arrays[CONTEXT] for arrays in self._overviews.values())):
+            for chunk in self._chunks_in(Box.whole(array.shape[-2:])):
+                for plane, pixels in enumerate(renumbered(array[chunk.slices], numbers)):
+                    self._write_into(array, fill, (plane,), chunk, pixels)
+        self._in_memory.pop(CONTEXT, None)
 
     def finish(
         self,
@@ -352,7 +393,7 @@ class ZarrMosaic:
         header: Mapping[str, Any] | None = None,
         history: Sequence[str] = (),
         creator: str | None = None,
-        make: Callable[[Overview], None] = by_threads,
+        make: Make = by_threads,
     ) -> None:
         """Make the overviews, write what is told of the mosaic, and give it its name.
 
@@ -365,7 +406,7 @@ class ZarrMosaic:
         creator : str, optional
             Program that made it; by default this version of gpures.
         make : callable, optional
-            Makes an overview; by default threads do.
+            Makes places of an overview; by default threads do.
 
         Raises
         ------
@@ -381,18 +422,7 @@ class ZarrMosaic:
         self._drop_empty()
         told = self.told(facts or {}, unit, exposures, header or {}, history, creator)
         root = zarr.open_group(zarr.storage.LocalStore(self._part), mode="r+", zarr_format=3)
-        before, pixels = self._arrays, self._in_memory
-        for level in told["overviews"]:
-            fill = {name: fill_of_overview(name, each) for name, each in self._fill.items() if not is_kept(name)}
-            smaller = {
-                name: _array(root, f"{OVERVIEWS}/{level}/{name}", _smaller(before[name].shape), value, self._chunks)
-                for name, value in fill.items()
-            }
-            make(Overview(before, smaller, fill, pixels))
-            pixels = {}
-            for array in smaller.values():
-                array.update_attributes(self._written(array))
-            before = smaller
+        self._make_overviews(make)
         units = units_of(self._arrays, unit, told["facts"].get("weight_type"))
         for name, array in self._arrays.items():
             array.update_attributes(self._written(array) | ({"units": units[name]} if units.get(name) else {}))
@@ -403,12 +433,28 @@ class ZarrMosaic:
         self._destination.publish()
         self._destination, self._in_memory = None, {}
 
+    def _make_overviews(self, make: Make) -> None:
+        """Make the overviews, each of the one before, but for what `write_overview` has made."""
+        if not self._overviews:
+            return
+        overview = self._first_overview(self._in_memory)
+        made = [place for part in self._parts for place in overview.places_of(part)]
+        make(overview, [place for place in overview.places if place not in made])
+        for before, smaller in pairwise(self._overviews.values()):
+            overview = Overview(before, smaller, overview.fill, {})
+            make(overview, overview.places)
+        for arrays in self._overviews.values():
+            for array in arrays.values():
+                array.update_attributes(self._written(array))
+
     def _drop_empty(self) -> None:
         """Have no images in which nothing is, other than those that are always there."""
         for name in [name for name in self._arrays if name not in KEPT and np.isnan(self._fill[name])]:
             if not any(names for _, _, names in os.walk(self._part / name / "c")):
-                shutil.rmtree(self._part / name)
-                del self._arrays[name], self._fill[name]
+                del self._fill[name]
+                for arrays in (self._arrays, *self._overviews.values()):
+                    if name in arrays:
+                        shutil.rmtree(self._part / arrays.pop(name).path)
 
     def told(
         self,

@@ -321,19 +321,20 @@ class Distributed:
             yield tree(k, numbers, batch, add, merge, partial(submit, written, job, tile, place))
 
 
-def overview_by_workers(client: Any, overview: Overview) -> None:
-    """Have workers make an overview of a store: see `ZarrMosaic.finish`.
+def overview_by_workers(client: Any, overview: Overview, places: Sequence[tuple[slice, slice]]) -> None:
+    """Have workers make places of an overview of a store: see `ZarrMosaic.finish`.
 
     Parameters
     ----------
     client : distributed.Client
         Of the workers.
     overview : Overview
-        What is made; a small one is made here.
+        What is made.
+    places : sequence of (slice, slice)
+        Parts of it; one alone is made here.
     """
-    places = overview.places
-    if len(places) == 1:
-        by_threads(overview)
+    if len(places) <= 1:
+        by_threads(overview, places)
         return
     run = f"overview-{overview.smaller['data'].path.split('/')[1]}"
     work = [(overview.make, place) for place in places]

@@ -36,6 +36,9 @@ class Store(Protocol):
     def write_plane(self, name: str, plane: int, box: Box, array: Any) -> None:
         """Write a part of one plane of an image."""
 
+    def write_overview(self, box: Box, images: Mapping[str, Any]) -> None:
+        """Make what an overview has of one part alone, that was written; of its images the context may be missing."""
+
     def write_empty(self, box: Box) -> None:
         """Write a part of all images in which nothing is."""
 
@@ -74,6 +77,7 @@ def write_tile(store: Store, tile: Box, images: Mapping[str, Any], numbers: Sequ
                 store.write_plane(name, plane, tile, bits)
         else:
             store.write(name, tile, image)
+    store.write_overview(tile, {name: image for name, image in images.items() if name != CONTEXT})
 
 
 def opened_store(plan: Plan, blank: Mapping[str, np.generic], **told: Any) -> Store:
@@ -95,7 +99,7 @@ def opened_store(plan: Plan, blank: Mapping[str, np.generic], **told: Any) -> St
         from gpures.io.zarr_writer import ZarrMosaic, folder_for
 
         place = folder_for(plan.path, plan.overwrite)
-        return ZarrMosaic(place, plan.shape, planes, plan.in_fits, tiling.GRAIN, blank, context_planes)
+        return ZarrMosaic(place, plan.shape, planes, plan.in_fits, tiling.GRAIN, blank, context_planes, plan.tiles)
     return FITSMosaic(
         plan.path,
         plan.shape,

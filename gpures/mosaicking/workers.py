@@ -6,13 +6,14 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from gpures.arguments.arrays import got
 from gpures.errors import MissingDependencyError
 from gpures.extras import install
 from gpures.io.remote import is_url
+from gpures.machine.allocator import keeping_memory
 from gpures.machine.threads import sharing
 
 __all__ = ["connected", "each_by_workers", "results", "room_of_workers", "seen_by_workers", "share", "tasks_by_host"]
@@ -139,11 +140,13 @@ def _host_of(address: str) -> str:
     return address.rpartition("//")[2].rpartition(":")[0]
 
 
-def share(tasks_of_host: Mapping[str, int]) -> AbstractContextManager[None]:
-    """Have a task use as many threads as is its share of the machine that it is on."""
+@contextmanager
+def share(tasks_of_host: Mapping[str, int]) -> Iterator[None]:
+    """Have a task use as many threads as is its share of the machine that it is on, and keep its memory meanwhile."""
     from distributed import get_worker
 
-    return sharing(tasks_of_host.get(_host_of(get_worker().address), 1))
+    with sharing(tasks_of_host.get(_host_of(get_worker().address), 1)), keeping_memory():
+        yield
 
 
 def each_by_workers(client: Any, work: Iterable[tuple[Any, ...]], names: Iterable[str]) -> Iterator[Any]:

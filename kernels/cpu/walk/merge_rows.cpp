@@ -57,24 +57,24 @@ struct Ahead {
     }
 };
 
-// Calls work(V{}, k) for the n pixels from the k-th on, as many at a time as V has lanes.
-template <class T, class Work>
-inline void over_piece(int n, const Ahead& ahead, const Work& work)
+// Calls work(V{}, k) for the pixels of n from the k-th on, as many at a time as V has lanes.
+template <class Work>
+inline void over_piece(int n, const Work& work, int k = 0)
 {
-    int k = 0;
-    for (; k + LANES <= n; k += LANES) {
-        ahead.prefetch<T>(k);
-        work(Vector{}, k);
-    }
+    for (; k + LANES <= n; k += LANES) work(Vector{}, k);
     for (; k < n; ++k) work(0.0, k);
 }
 
-template <class Work>
-inline void over_piece(int n, const Work& work)
+template <class T, class Work>
+inline void over_piece(int n, const Ahead& ahead, const Work& work)
 {
+    constexpr int LINE = 64 / sizeof(T);  // what comes at once
     int k = 0;
-    for (; k + LANES <= n; k += LANES) work(Vector{}, k);
-    for (; k < n; ++k) work(0.0, k);
+    for (; k + LINE <= n; k += LINE) {
+        ahead.prefetch<T>(k);
+        for (int l = 0; l < LINE; l += LANES) work(Vector{}, k + l);
+    }
+    over_piece(n, work, k);
 }
 
 // Whether any weight is not 0: by their bits, as a comparison of what may be no number is slow.
@@ -87,27 +87,70 @@ inline bool has_weight(const T* weights, int n)
     return bits != 0;
 }
 
+template <Squared SQUARED>
+struct As {
+    static constexpr Squared VALUE = SQUARED;
+};
+
+// A plane that has the weights of the mosaic, and these after it. (Addresses are copied, or they would be read again
+// after each pixel that is written.)
+template <class T>
+void merge_with_weights(const MergedPlane& plane, int* beyond, const Ahead& next, long long index, long long there,
+                        int n)
+{
+    const auto merge = [&, plane, beyond](auto squared) {
+        over_piece<T>(n, next, [&](auto zero, int k) {
+            using V = decltype(zero);
+            const auto both = weights_of_both<V, T>(plane.weight, plane.other_weight, index + k, there + k);
+            const Common<V> c = common_of_both(both.before, both.added);
+            merge_mean<V, T, decltype(squared)::VALUE>(plane, c, index + k, there + k);
+            put_total<V, T>(both, plane.weight, index + k, beyond);
+        });
+    };
+    if (plane.squared == NOT_SQUARED) return merge(As<NOT_SQUARED>{});
+    if (plane.squared == SQUARED_ERRORS) return merge(As<SQUARED_ERRORS>{});
+    merge(As<SQUARED_VARIANCES>{});
+}
+
 // Weights, means and variances. Where the other has no weight nothing is written to: it would take memory.
 template <class T>
 void merge_planes(const Merge& m, long long index, long long there, int n)
 {
     const bool any = has_weight(static_cast<const T*>(m.other_weight) + there, n);
-    const MergedPlane weights = {m.weight, nullptr, m.other_weight, nullptr, 0};
+    // The last of the planes that have the weights of the mosaic, with which these are merged; those before it have
+    // what they have in common worked out once.
+    int last = -1, before_it = 0;
+    for (int p = 0; p < m.planes; ++p) {
+        if (m.plane[p].weight) continue;
+        before_it += last >= 0;
+        last = p;
+    }
+    const auto plane_of = [&](int p) {
+        MergedPlane plane = m.plane[p];
+        if (p == last) {
+            plane.weight = m.weight;
+            plane.other_weight = m.other_weight;
+        }
+        return plane;
+    };
     const auto ahead = [&](int p) -> Ahead {
-        if (p < m.planes) return {m.plane[p], index, there};
-        return {weights, index + n, there + n};  // of the next piece
+        if (p < m.planes) return {plane_of(p), index, there};
+        const MergedPlane weights = {m.weight, nullptr, m.other_weight, nullptr, 0};
+        return {before_it ? weights : plane_of(0), index + n, there + n};  // of the next piece
     };
     PieceInCommon piece;
-    if (any) {
+    if (any && before_it) {
         over_piece<T>(n, ahead(0), [&](auto zero, int k) {
             using V = decltype(zero);
             piece.keep(common_of_both<V, T>(m, index + k, there + k), k);
         });
     }
     for (int p = 0; p < m.planes; ++p) {
-        const MergedPlane plane = m.plane[p];  // here, or it would be read again after each pixel that is written
+        const MergedPlane plane = plane_of(p);
         const Ahead next = ahead(p + 1);
-        if (plane.weight) {
+        if (p == last) {
+            if (any) merge_with_weights<T>(plane, m.beyond, next, index, there, n);
+        } else if (plane.weight) {
             over_piece<T>(n, next,
                           [&](auto zero, int k) { merge_variance<decltype(zero), T>(plane, index + k, there + k); });
         } else if (any) {
@@ -117,7 +160,8 @@ void merge_planes(const Merge& m, long long index, long long there, int n)
             });
         }
     }
-    if (any) over_piece(n, [&](auto zero, int k) { merge_weight<decltype(zero), T>(m, index + k, there + k); });
+    if (any && last < 0)
+        over_piece(n, [&](auto zero, int k) { merge_weight<decltype(zero), T>(m, index + k, there + k); });
 }
 
 inline bool has_bits(const unsigned* bits, int n)
