@@ -241,6 +241,26 @@ def test_unknown_parts_are_evaluated_as_they_are(what):
     assert np.abs(pixmap.full - places_of_wcs(wcs_from, wcs_to)).max() <= ROUNDING
 
 
+class Shift(models.Shift):
+    """Of the name of a model that is known; with a bump that no grid of points sees."""
+
+    @staticmethod
+    def evaluate(x, offset):
+        """Moved, and here and there further."""
+        return x + offset + 3.0 * (np.abs(x - 101.0) < 1.5)
+
+
+def test_models_of_others_with_known_names():
+    """Of a model that has but the name of one of astropy's each pixel is asked."""
+    plain = scenes.imaging_wcs(SHAPE)
+    bumpy = scenes.wcs_of(Shift(0.0) & models.Identity(1) | plain.forward_transform, SHAPE)
+    wcs_to = scenes.imaging_wcs((260, 280), rotation=12.0)
+    pixmap = calc_pixmap(bumpy, wcs_to, SHAPE, tolerance=0)
+    assert pixmap.formula is None
+    assert np.abs(pixmap.full - places_of_wcs(bumpy, wcs_to)).max() <= ROUNDING
+    assert np.abs(pixmap.full - places_of_wcs(plain, wcs_to)).max() > 2.5
+
+
 def test_an_output_without_inverse_has_none():
     """Newton's method is no formula."""
     wcs_to = scenes.camera_wcs((260, 280))

@@ -397,6 +397,9 @@ def formula_of(forward: Transform, backward: Transform) -> np.ndarray | None:
     """
     if forward.source is None or backward.source is None or forward.convert is not None:
         return None
+    # Models are known by their names below: those of others, of the same names, may be anything, anywhere.
+    if not (forward.shows_all_over and backward.shows_all_over):
+        return None
     steps = _Steps()
     try:
         own: Any = _through(steps, forward, steps.coordinates())
