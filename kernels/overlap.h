@@ -127,7 +127,7 @@ GPURES_FN Strip<V> strip(const Outline<V>& o, V left, V right)
 // Twice the signed area between a level and that part of a piece which lies above it: a and b are the heights of the
 // piece's ends, from the level on.
 template <class V>
-GPURES_FN V twice_above(V width, V a, V b, V lean)
+GPURES_INLINE V twice_above(V width, V a, V b, V lean)
 {
     // A piece that crosses the level leaves a triangle above it, of the height of its upper end and as long as its
     // lean has it; one that lies above leaves a trapezoid; one that lies below nothing.
@@ -186,7 +186,7 @@ GPURES_FN Sides<V> sides(const Quad<V>& q)
 // Distances of a quadrilateral's corners from a point, along x and along y, each counted towards the corner's own side
 // of it: the upper left, upper right, lower right and lower left. None is negative if the corners lie so.
 template <class V>
-GPURES_FN Quad<V> distances(const Quad<V>& q, V x, V y)
+GPURES_INLINE Quad<V> distances(const Quad<V>& q, V x, V y)
 {
     return {{x - q.x[0], q.x[1] - x, q.x[2] - x, x - q.x[3]}, {q.y[0] - y, q.y[1] - y, y - q.y[2], y - q.y[3]}};
 }
@@ -194,7 +194,7 @@ GPURES_FN Quad<V> distances(const Quad<V>& q, V x, V y)
 // Twice the area of such a quadrilateral on each side of the point, in the order of the corners: of two triangles, to
 // the corner and to where its two sides cross the lines through the point.
 template <class V>
-GPURES_FN void twice_quarters(const Quad<V>& d, const Sides<V>& sides, V quarter[4])
+GPURES_INLINE void twice_quarters(const Quad<V>& d, const Sides<V>& sides, V quarter[4])
 {
     const V top = d.y[0] + sides.upper * d.x[0], bottom = d.y[3] - sides.lower * d.x[3];
     const V right = d.x[1] - sides.right * d.y[1], left = d.x[0] + sides.left * d.y[0];

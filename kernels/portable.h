@@ -5,11 +5,14 @@
 
 #if defined(__CUDACC__)
 #define GPURES_FN __device__ __forceinline__
+#define GPURES_INLINE GPURES_FN
 #define GPURES_ISA device
 #else
 #include <cmath>
 #include <cstring>
 #define GPURES_FN inline
+// Of what is done for each drop: a compiler that has many walks to make would call some of it.
+#define GPURES_INLINE inline __attribute__((always_inline))
 // The CPU walk is compiled once per instruction set; the inline namespace keeps the linker from mixing the copies.
 #ifndef GPURES_ISA
 #define GPURES_ISA baseline
@@ -137,7 +140,7 @@ GPURES_FN V upper_end(V a, V b)
 
 // Whether all of four numbers are from 0 to 1.
 template <class V>
-GPURES_FN auto all_within_one(const V v[4])
+GPURES_INLINE auto all_within_one(const V v[4])
 {
     const V zero = V{};
     const V least_one = least(least(v[0], v[1]), least(v[2], v[3]));

@@ -66,8 +66,8 @@ GPURES_FN auto is_flat(const Outline<V>& o)
 // Drops around a point where four pixels meet, with a corner in each of them (see overlap.h). False, and nothing is
 // done, if there are others of any weight, or some that reach beyond the bounds.
 template <class V, class N, class Sink, class KnownSides>
-GPURES_FN bool splat_quarters(const Quad<V>& q, V weight, const BoundsIn<N>& bounds, Sink& sink,
-                              const KnownSides& sides_of)
+GPURES_INLINE bool splat_quarters(const Quad<V>& q, V weight, const BoundsIn<N>& bounds, Sink& sink,
+                                  const KnownSides& sides_of)
 {
     const V zero = V{}, half = number<V>(0.5);
     const N one = number<N>(1.0);

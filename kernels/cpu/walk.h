@@ -14,9 +14,9 @@ struct Blot;
 struct Operator;
 
 // Numbers in a row of a tile's sums. Beyond its pixels there is room on both sides, so that a vector of any width can
-// be added at any of them.
+// be added at any of them; and some more, so that rows near each other do not lie whole pages apart.
 constexpr int MARGIN = 16;
-constexpr int SUMS_WIDTH = TILE_WIDTH + 2 * MARGIN;
+constexpr int SUMS_WIDTH = TILE_WIDTH + 3 * MARGIN;
 
 // Sums of an output pixel that are kept together, for so many planes: a power of two, or a multiple of 8.
 constexpr int sums_of_pixel(int planes) { return planes < 2 ? 2 : planes < 4 ? 4 : (planes + 8) / 8 * 8; }

@@ -47,8 +47,9 @@ inline void count_misses(const Exposure& e, Block b, long long nx, long long ny,
     PixelRow& row = own.row;
     const double* const weight = ones(n, row);
     const Bounds bounds = {0.0, static_cast<double>(nx - 1), 0.0, static_cast<double>(ny - 1)};
-    const bool around = are_around_points(e, orientation_of(c, b));
-    corners.begin();
+    const Orientation lie = orientation_of(c, b);
+    const bool around = are_around_points(e, lie);
+    corners.begin(lie);
     for (int r = 0; r <= b.y1 - b.y0; ++r) {
         PixelsOnFrame pixels;
         if (share_corners(e, b)) corners.go_to(c, {}, r, n, around);
@@ -70,7 +71,7 @@ inline int largest_drop(const Exposure& e, Block b, long long nx, long long ny, 
     const double x = 2.0 * e.pixmap.period_x, y = 2.0 * e.pixmap.period_y;
     const Bounds bounds = {-x, static_cast<double>(nx - 1) + x, -y, static_cast<double>(ny - 1) + y};
     LargestDrop drop;
-    own.corners.begin();
+    own.corners.begin(orientation_of(own.centres, b));
     for (int r = 0; r <= b.y1 - b.y0; ++r) {
         if (share_corners(e, b)) own.corners.go_to(own.centres, {}, r, n, false);
         splat_row(e, b, own.centres, own.corners, {}, r, own.row, weight, bounds, false, drop);

@@ -1,24 +1,30 @@
 // Drops that touch, from their edges: an edge belongs to two of them, and what lies below it in each output pixel is
 // worked out once.
 //
-// An edge that is no longer than an output pixel lies in two columns of them at most, and in two rows. In each of its
-// columns the area between it and a level (see overlap.h) is known from three numbers: its width there, and what lies
-// above the level below both rows, and above the one between them. A drop's area above a level is the sum of those of
-// its edges, with their signs.
+// An edge that is no longer than an output pixel lies in two columns of them at most, and in two rows. What lies below
+// it in a pixel, the area between it and the pixel's lower edge, has the sign of the way that it goes along x. A drop's
+// share of a pixel is the sum of those of its edges, with signs by which all go one way around it.
+//
+// Around a drop that is turned, the edges are named after the corners that they lead to: the lowest one from the
+// leftmost, then the rightmost, the uppermost and the leftmost one again. So it is known of each of them in which of
+// the drop's rows and columns it may begin.
 #pragma once
 
 #include "../../splat.h"
 
 GPURES_BEGIN
 
-// What an edge leaves above the levels, twice the area, in each of its two columns.
+// What lies below an edge, twice the area, in each of its two columns.
 template <class V>
 struct EdgeAreas {
     V i, j;      // output pixel, the lower left of the four that it may lie in; NaN if it lies in others as well
-    V width[2];  // twice the signed extent of the edge along x
-    V whole[2];  // above the lower edge of row j
-    V upper[2];  // above the lower edge of row j + 1
+    V width[2];  // of a pixel below row j: twice the signed extent of the edge along x
+    V lower[2];  // of the pixel in row j
+    V upper[2];  // of that in row j + 1; above there is nothing
 };
+
+// The least product of an edge's extents along x and y that is told from none.
+constexpr double LEAST_PRODUCT = 1e-30;
 
 // Of the edge from (x0, y0) to (x1, y1).
 template <class V>
@@ -28,91 +34,151 @@ GPURES_FN EdgeAreas<V> edge_areas(V x0, V y0, V x1, V y1)
     EdgeAreas<V> e;
     e.i = nearest(least(x0, x1));
     e.j = nearest(least(y0, y1));
-    const V columns = greatest(x0, x1) - (e.i + half), rows = greatest(y0, y1) - (e.j + half);
-    e.i = select((columns < one) & (rows < one), e.i, number<V>(not_a_number()));
     // Counted from the point where the four pixels meet.
-    const V a = x0 - (e.i + half), b = x1 - (e.i + half), from = y0 - (e.j + half), dx = x1 - x0, dy = y1 - y0;
-    const V rise = slope(dy, dx), lean = slope(dx, magnitude(dy));
+    const V x = e.i + half, y = e.j + half;
+    const V a = x0 - x, b = x1 - x, from = y0 - y, to = y1 - y, dx = x1 - x0, dy = y1 - y0;
+    const auto fits = (greatest(a, b) < one) & (greatest(from, to) < one);
+    e.i = select(fits, e.i, number<V>(not_a_number()));
+    // Of an edge that runs along an axis, or as good as so, neither matters: the areas that they are for are none.
+    const V product = dx * dy;
+    const auto is_along = magnitude(product) < number<V>(LEAST_PRODUCT);
+    const V inverse = select(is_along, zero, quotient(one, select(is_along, one, product)));
+    const V rise = dy * (dy * inverse), lean = dx * magnitude(dx * inverse);
+    const V between = from - rise * a;  // height between the two columns
+    const auto begins_left = a < zero, ends_left = b < zero;
     for (int c = 0; c < 2; ++c) {
         const V begin = c ? greatest(a, zero) : least(a, zero), end = c ? greatest(b, zero) : least(b, zero);
+        const V high = c ? select(begins_left, between, from) : select(begins_left, from, between);
+        const V low = c ? select(ends_left, between, to) : select(ends_left, to, between);
         const V width = end - begin;
-        const V high = from + rise * (begin - a), low = from + rise * (end - a);
         e.width[c] = width + width;
-        e.whole[c] = width * (high + low) + e.width[c];
         e.upper[c] = twice_above(width, high, low, lean);
+        e.lower[c] = width * (high + low) + e.width[c] - e.upper[c];
     }
     return e;
 }
 
-// The areas of a drop above the levels at the lower edges of three rows of output pixels, twice, in three columns.
-template <class V>
-struct AreasAbove {
-    V of[3][3] = {};  // [column][row]
+enum NamedEdge { TO_LOWEST, TO_RIGHTMOST, TO_UPPERMOST, TO_LEFTMOST };
 
-    // Adds an edge whose first pixel is (i, j), counted from the drop's first; with a sign.
-    GPURES_FN void add(const EdgeAreas<V>& e, V i, V j, double sign)
+// Which corners and which edges of drops they are, of the upper left, upper right, lower right and lower left corner,
+// and of the upper, right, lower and left edge. Those are known from left to right and from above.
+struct EdgeNames {
+    int corner[4];  // the leftmost one, and those that the first three edges lead to
+    int edge[4];
+    double sign[4];  // -1: is known the other way
+};
+
+// Of drops whose sides are, from left to right, (dx, dy), and from below, (right, up).
+GPURES_FN EdgeNames names_of_edges(double dx, double dy, double right, double up)
+{
+    const double x[] = {right - dx, right + dx, dx - right, -dx - right}, y[] = {up - dy, up + dy, dy - up, -dy - up};
+    int first = 0;
+    for (int k = 1; k < 4; ++k) first = x[k] < x[first] ? k : first;
+    const int step = y[(first + 1) & 3] < y[(first + 3) & 3] ? 1 : 3;
+    EdgeNames names;
+    for (int k = 0; k < 4; ++k) {
+        names.corner[k] = (first + k * step) & 3;
+        // The k-th edge is that from the k-th corner to the next.
+        names.edge[k] = (first + k * step + (step == 1 ? 0 : 3)) & 3;
+        names.sign[k] = (names.edge[k] < 2) == (step == 1) ? 1.0 : -1.0;
+    }
+    return names;
+}
+
+// Shares that a drop has of 3 x 3 output pixels, as twice the areas.
+template <class V>
+struct Shares {
+    V of[3][3];  // [column][row]
+
+    // Adds what lies below an edge in a row of pixels, in the first two columns or a column further right.
+    template <class M>
+    GPURES_INLINE void add(int r, V sign, M is_right, V first, V second)
     {
-        const V zero = V{}, s = number<V>(sign);
-        V above[2][3];
-        const auto is_up = j > zero;
-        const auto is_top = j > number<V>(1.0);
-        for (int c = 0; c < 2; ++c) {
-            const V lowest = e.whole[c] + e.width[c] * j;
-            above[c][0] = lowest;
-            above[c][1] = select(is_up, lowest - e.width[c], e.upper[c]);
-            above[c][2] = select(is_top, e.whole[c], select(is_up, e.upper[c], zero));
-        }
-        const auto is_first = i < number<V>(0.5);
-        const auto is_last = i > number<V>(1.5);
-        for (int r = 0; r < 3; ++r) {
-            of[0][r] = of[0][r] + s * select(is_first, above[0][r], zero);
-            of[1][r] = of[1][r] + s * select(is_first, above[1][r], select(is_last, zero, above[0][r]));
-            of[2][r] = of[2][r] + s * select(is_first, zero, select(is_last, above[0][r], above[1][r]));
-        }
+        const V zero = V{};
+        of[0][r] = of[0][r] + sign * select(is_right, zero, first);
+        of[1][r] = of[1][r] + sign * select(is_right, first, second);
+        of[2][r] = of[2][r] + sign * select(is_right, second, zero);
     }
 };
+
+// The edges of drops that are named so, with the signs by which all go one way around: the second and the third one may
+// begin a column further right, the third and the fourth one a row further up.
+template <class V, class Edges, class M>
+GPURES_INLINE Shares<V> shares_of(const Edges& edges, M right_1, M right_2, M up_2, M up_3)
+{
+    const V zero = V{};
+    Shares<V> s;
+    const V sign = edges.sign(TO_LOWEST), sign_3 = edges.sign(TO_LEFTMOST);
+    for (int c = 0; c < 2; ++c) {
+        const V width = edges.width(TO_LEFTMOST, c), lower = edges.lower(TO_LEFTMOST, c),
+                upper = edges.upper(TO_LEFTMOST, c);
+        s.of[c][0] = sign * edges.lower(TO_LOWEST, c) + sign_3 * select(up_3, width, lower);
+        s.of[c][1] = sign * edges.upper(TO_LOWEST, c) + sign_3 * select(up_3, lower, upper);
+        s.of[c][2] = sign_3 * select(up_3, upper, zero);
+    }
+    for (int r = 0; r < 3; ++r) s.of[2][r] = zero;
+    const V sign_1 = edges.sign(TO_RIGHTMOST), sign_2 = edges.sign(TO_UPPERMOST);
+    s.add(0, sign_1, right_1, edges.lower(TO_RIGHTMOST, 0), edges.lower(TO_RIGHTMOST, 1));
+    s.add(1, sign_1, right_1, edges.upper(TO_RIGHTMOST, 0), edges.upper(TO_RIGHTMOST, 1));
+    const V lower[] = {edges.lower(TO_UPPERMOST, 0), edges.lower(TO_UPPERMOST, 1)};
+    const V upper[] = {edges.upper(TO_UPPERMOST, 0), edges.upper(TO_UPPERMOST, 1)};
+    s.add(0, sign_2, right_2, select(up_2, edges.width(TO_UPPERMOST, 0), lower[0]),
+          select(up_2, edges.width(TO_UPPERMOST, 1), lower[1]));
+    s.add(1, sign_2, right_2, select(up_2, lower[0], upper[0]), select(up_2, lower[1], upper[1]));
+    s.add(2, sign_2, right_2, select(up_2, upper[0], zero), select(up_2, upper[1], zero));
+    return s;
+}
+
+// Adds to 3 x 3 output pixels, or to fewer, where there is no third column or row; sinks may have their own way.
+template <class Sink, class Place, class V>
+GPURES_INLINE void add_nine(Sink& sink, const Place& place, const V dow[3][3], bool third_column, bool third_row)
+{
+    for (int c = 0; c < (third_column ? 3 : 2); ++c) {
+        for (int r = 0; r < (third_row ? 3 : 2); ++r) sink.add(place, c, r, dow[c][r]);
+    }
+}
 
 // Of smaller drops the areas would be less accurate, as edges are counted from where pixels meet.
 constexpr double LEAST_AREA_FROM_EDGES = 0.25;
 
-// Drops whose edges are known: the upper one, from the left to the right, the right one, from above, the lower one from
-// the left, and the left one from above. False, and nothing is done, if some of any weight lie in more than 3 x 3
-// output pixels, reach beyond the bounds, or are small.
-template <class V, class N, class Sink>
-GPURES_FN bool splat_edges(const Quad<V>& q, const EdgeAreas<V> edges[4], V weight, const BoundsIn<N>& bounds,
-                           Sink& sink)
+// Drops whose edges are known, and their corners: the leftmost, lowest, rightmost and uppermost one. False, and nothing
+// is done, if some of any weight lie in more than 3 x 3 output pixels, reach beyond the bounds, are small, or have
+// edges that lie in another way.
+// `edges` gives what EdgeAreas has of each, by its name, and its sign.
+template <class V, class Edges, class N, class Sink>
+GPURES_INLINE bool splat_edges(const Quad<V>& q, const Edges& edges, V weight, const BoundsIn<N>& bounds, Sink& sink)
 {
-    const V zero = V{}, one = number<V>(1.0);
-    Outline<V> o;
-    bounding_box(q, o);
-    const V i = nearest(o.left), j = nearest(o.bottom);
-    const V columns = nearest(o.left + o.width) - i, rows = nearest(o.bottom + o.height) - j;
+    const V zero = V{}, one = number<V>(1.0), half = number<V>(0.5);
+    const V i = edges.i(TO_LOWEST), j = edges.j(TO_LOWEST);
+    const V right = greatest_of(q.x), top = greatest_of(q.y);
+    const V columns = nearest(right) - i, rows = nearest(top) - j;
     const V x0 = number<V>(bounds.x0), x1 = number<V>(bounds.x1), y0 = number<V>(bounds.y0), y1 = number<V>(bounds.y1);
-    const auto is_outside = (i + columns < x0) | (i > x1) | (j + rows < y0) | (j > y1);
-    if (everywhere(is_outside | (weight == zero))) return true;
-    const V last = number<V>(2.0), least_area = number<V>(LEAST_AREA_FROM_EDGES);
-    o.area = area_of(q.x, q.y);
-    // NaN if any lies in other pixels as well.
-    const V of_edges = (edges[0].i + edges[1].i) + (edges[2].i + edges[3].i);
-    const auto fits = (of_edges == of_edges) & (columns <= last) & (rows <= last) & (magnitude(o.area) > least_area);
-    const auto is_inside = (i >= x0) & (i + columns <= x1) & (j >= y0) & (j + rows <= y1);
-    if (!everywhere((fits & is_inside) | (weight == zero))) return false;
+    const V area = area_of(q.x, q.y);
+    const V i1 = edges.i(TO_RIGHTMOST), i2 = edges.i(TO_UPPERMOST), j2 = edges.j(TO_UPPERMOST);
+    const V j3 = edges.j(TO_LEFTMOST);
+    const V next_i = i + one, next_j = j + one;
+    const auto right_1 = i1 == next_i, right_2 = i2 == next_i, up_2 = j2 == next_j, up_3 = j3 == next_j;
+    const auto fits = ((i1 == i) | right_1) & ((i2 == i) | right_2) & ((j2 == j) | up_2) & ((j3 == j) | up_3) &
+                      (edges.j(TO_RIGHTMOST) == j) & (edges.i(TO_LEFTMOST) == i) &
+                      (magnitude(area) > number<V>(LEAST_AREA_FROM_EDGES));
+    const V last_i = i + columns, last_j = j + rows;
+    const auto is_outside = (last_i < x0) | (i > x1) | (last_j < y0) | (j > y1) | (weight == zero);
+    const auto is_inside = (i >= x0) & (last_i <= x1) & (j >= y0) & (last_j <= y1);
+    if (!everywhere(fits | (weight == zero))) return false;
+    if (everywhere(is_outside)) return true;
+    if (!everywhere(is_inside | (weight == zero))) return false;
 
-    AreasAbove<V> above;
-    constexpr double SIGNS[] = {1.0, 1.0, -1.0, -1.0};
-    for (int k = 0; k < 4; ++k) above.add(edges[k], edges[k].i - i, edges[k].j - j, SIGNS[k]);
-    const V per_area = quotient(weight, select(weight == zero, one, o.area));
-    const V smallest = smallest_of_square(o.width * o.height * per_area, bounds.smallest);
-    const V per_twice = number<V>(0.5) * per_area;
+    const Shares<V> shares = shares_of<V>(edges, right_1, right_2, up_2, up_3);
+    const V per_area = quotient(weight, select(weight == zero, one, area));
+    const V box = (right - q.x[0]) * (top - q.y[1]);
+    const V smallest = smallest_of_square(box * per_area, bounds.smallest);
+    const V per_twice = half * per_area;
     const auto place = sink.place(i, j, weight != zero);
+    V dow[3][3];
     for (int c = 0; c < 3; ++c) {
-        if (c == 2 && !any_greater(columns, one)) break;
-        for (int r = 0; r < 3; ++r) {
-            if (r == 2 && !any_greater(rows, one)) break;
-            const V twice = r == 2 ? above.of[c][2] : above.of[c][r] - above.of[c][r + 1];
-            sink.add(place, c, r, contribution(twice * per_twice, smallest));
-        }
+        for (int r = 0; r < 3; ++r) dow[c][r] = contribution(shares.of[c][r] * per_twice, smallest);
     }
+    add_nine(sink, place, dow, any_greater(columns, one), any_greater(rows, one));
     return true;
 }
 

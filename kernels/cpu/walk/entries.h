@@ -51,10 +51,11 @@ inline void take_entries_of(const Exposure& e, const Block& b, const Operator& o
     PixelRow& row = own.row;
     const int n = b.x1 - b.x0 + 1;
     fill_centres(e, b, e.kernel == SQUARE, c);
-    const bool around = are_around_points(e, orientation_of(c, b));
+    const Orientation lie = orientation_of(c, b);
+    const bool around = are_around_points(e, lie);
     const Bounds bounds = {double(o.x0), double(o.x1), double(o.y0), double(o.y1)};
     EntrySink<Index> sink(o);
-    corners.begin();
+    corners.begin(lie);
     for (int r = 0; r <= b.y1 - b.y0; ++r) {
         read_weights(e, b.y0 + r, b.x0, n, false, row);
         if (share_corners(e, b)) corners.go_to(c, {}, r, n, around);

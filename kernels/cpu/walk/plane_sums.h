@@ -72,11 +72,21 @@ struct PlaneSums : Sums<N> {
         return this->sums() + static_cast<std::ptrdiff_t>(row) * this->count() * SUMS_WIDTH + MARGIN + column;
     }
 
+    // Marks the output pixels of a row whose weights add up to more than 0.
+    void mark_row(int row) const
+    {
+        const Real* const weight = sums_at(0, row);
+        unsigned char* const marks = scratch.marks + index_in_rows(0, row);
+        for (int k = 0; k < TILE_WIDTH; k += REALS) mark(reals(weight + k) > Reals{}, marks + k);
+    }
+
     template <class V>
     V weight_of(int p, V dow) const
     {
         return weight_in_plane(SQUARED && p >= this->first_squared, dow);
     }
+
+    void begin(const PixelRow&, int) {}
 
     // Takes the pixels from the k-th of a row on, one in each lane.
     void take(const PixelRow& from, int k)
@@ -112,6 +122,7 @@ struct PlaneSums : Sums<N> {
         store(dow, each);
         for (int l = 0; l < REALS; ++l) {
             if (each[l] == 0.0) continue;
+            if (!this->marks_each && each[l] < 0.0) mark_each_from_now_on(*this);
             const int k = first + l;
             const int x = static_cast<int>(pending->column[k]) + k + c, y = static_cast<int>(pending->row[k]) + r;
             Real* sum = sums_at(x, y);
@@ -120,7 +131,7 @@ struct PlaneSums : Sums<N> {
                 sum[(p + 1) * SUMS_WIDTH] += weight_of(p, each[l]) * row->values[p][PADDING + k];
             }
             const std::ptrdiff_t pixel = index_in_rows(x, y);
-            scratch.marks[pixel] |= each[l] > 0.0 ? POSITIVE : 0;
+            if (this->marks_each) scratch.marks[pixel] |= each[l] > 0.0 ? POSITIVE : 0;
             if (this->flagged) scratch.dq[pixel] |= row->bits[PADDING + k];
         }
     }
@@ -235,14 +246,24 @@ struct PlaneSums : Sums<N> {
     template <int COLUMNS>
     void add_row(const PixelRow& of, const Reals* dow, int k, int x, int y)
     {
-        RealMask any = dow[0] != Reals{}, positive = dow[0] > Reals{};
-        Reals weight = dow[0];
+        Reals weight = dow[0], lowest = dow[0];
         for (int c = 1; c < COLUMNS; ++c) {
-            any |= dow[c] != Reals{};
-            positive |= dow[c] > Reals{};
             weight = weight + dow[c];
+            lowest = least(lowest, dow[c]);
         }
-        if (!anywhere(any)) return;
+        const std::ptrdiff_t pixel = index_in_rows(x, y);
+        if (!this->marks_each && any_greater(Reals{}, lowest)) mark_each_from_now_on(*this);
+        if (this->marks_each) {
+            RealMask any = dow[0] != Reals{}, positive = dow[0] > Reals{};
+            for (int c = 1; c < COLUMNS; ++c) {
+                any |= dow[c] != Reals{};
+                positive |= dow[c] > Reals{};
+            }
+            if (!anywhere(any)) return;
+            mark(positive, scratch.marks + pixel);
+        } else if (!any_greater(weight, Reals{})) {
+            return;
+        }
         Real* sum = sums_at(x, y);
         store(reals(sum) + weight, sum);
         const Real* values = of.values[0] + PADDING + k;
@@ -259,8 +280,6 @@ struct PlaneSums : Sums<N> {
             store(v, sum);
             values += ROW_LENGTH;
         }
-        const std::ptrdiff_t pixel = index_in_rows(x, y);
-        mark(positive, scratch.marks + pixel);
         for (int c = 0; this->flagged && c < COLUMNS; ++c) {
             unite(dow[c] != Reals{}, of.bits + PADDING + k - c, scratch.dq + pixel);
         }

@@ -14,6 +14,11 @@ typedef Vector Reals;
 typedef Mask RealMask;
 constexpr int REALS = LANES;
 
+// Two, four, and as many of up to eight as go into a register.
+typedef Pair TwoReals;
+typedef Four FourReals;
+typedef Vector PartOfEight;
+
 #else
 
 typedef float Real;
@@ -170,16 +175,9 @@ inline Reals exp(Reals x)
     return select(usable, (Reals)((RealMask)series + exponent), zero);
 }
 
-typedef unsigned char RealBytes __attribute__((vector_size(REALS)));
 typedef unsigned RealWords __attribute__((vector_size(4 * REALS)));
 
-inline void mark(RealMask lanes, unsigned char* p)
-{
-    RealBytes v;
-    std::memcpy(&v, p, sizeof v);
-    v |= __builtin_convertvector(lanes, RealBytes) & 1;
-    std::memcpy(p, &v, sizeof v);
-}
+inline void mark(RealMask lanes, unsigned char* p) { mark_bits<REALS>(lanes_of(lanes), p); }
 
 inline void unite(RealMask lanes, const unsigned* bits, unsigned* p)
 {
@@ -190,9 +188,14 @@ inline void unite(RealMask lanes, const unsigned* bits, unsigned* p)
     std::memcpy(p, &v, sizeof v);
 }
 
-typedef float PairOfFloats __attribute__((vector_size(8)));
-typedef float FourFloats __attribute__((vector_size(16)));
-typedef float EightFloats __attribute__((vector_size(32)));
+typedef float TwoReals __attribute__((vector_size(8)));
+typedef float FourReals __attribute__((vector_size(16)));
+#if defined(__AVX__)
+typedef float PartOfEight __attribute__((vector_size(32)));
+#else
+typedef FourReals PartOfEight;
+#endif
+constexpr int PART = sizeof(PartOfEight) / sizeof(float);
 
 template <class V>
 inline void add_scaled(float* s, const float* v, float factor)
@@ -206,9 +209,9 @@ inline void add_scaled(float* s, const float* v, float factor)
 
 inline void add_scaled(float* s, const float* v, float factor, int count)
 {
-    if (count == 2) return add_scaled<PairOfFloats>(s, v, factor);
-    if (count == 4) return add_scaled<FourFloats>(s, v, factor);
-    for (int k = 0; k < count; k += 8) add_scaled<EightFloats>(s + k, v + k, factor);
+    if (count == 2) return add_scaled<TwoReals>(s, v, factor);
+    if (count == 4) return add_scaled<FourReals>(s, v, factor);
+    for (int k = 0; k < count; k += PART) add_scaled<PartOfEight>(s + k, v + k, factor);
 }
 
 template <class V>
@@ -224,9 +227,9 @@ inline void add_scaled(float* s, const float* v, float factor, const float* powe
 
 inline void add_scaled(float* s, const float* v, float factor, const float* power, int count)
 {
-    if (count == 2) return add_scaled<PairOfFloats>(s, v, factor, power);
-    if (count == 4) return add_scaled<FourFloats>(s, v, factor, power);
-    for (int k = 0; k < count; k += 8) add_scaled<EightFloats>(s + k, v + k, factor, power + k);
+    if (count == 2) return add_scaled<TwoReals>(s, v, factor, power);
+    if (count == 4) return add_scaled<FourReals>(s, v, factor, power);
+    for (int k = 0; k < count; k += PART) add_scaled<PartOfEight>(s + k, v + k, factor, power + k);
 }
 
 #endif

@@ -9,11 +9,17 @@ GPURES_BEGIN
 
 class SharedCorners {
   public:
-    // Forgets the rows: another block begins.
-    void begin() { row_ = NONE; }
+    // Forgets the rows: another block begins, whose pixels lie like that.
+    void begin([[maybe_unused]] const Orientation& o)
+    {
+        row_ = NONE;
+#if !defined(GPURES_SINGLE)
+        names_ = names_of_edges(o.dx, o.dy, o.right, o.up);
+#endif
+    }
 
     // Makes row r of a block's n pixels the current one. `around_points`: see splat_square(); other drops are made of
-    // what their edges leave above levels (in doubles: floats would be less accurate than from their own corners).
+    // what lies below their edges (in doubles: floats would be less accurate than from their own corners).
     void go_to(const Centres& c, const Origin& origin, int r, int n, bool around_points)
     {
         const bool with_areas = !around_points && IS_DOUBLE;
@@ -37,7 +43,7 @@ class SharedCorners {
     }
 
     // The drops of the k-th pixel and those that follow.
-    Drops drops(int k) const
+    GPURES_INLINE Drops drops(int k) const
     {
         const Corners &below = corners_[below_], &above = corners_[1 - below_];
         const Cells x = below.x.cells(k), y = below.y.cells(k);
@@ -47,20 +53,31 @@ class SharedCorners {
                 y};
     }
 
-    Sides<Reals> sides(int k) const
+    GPURES_INLINE Sides<Reals> sides(int k) const
     {
         const Corners &below = corners_[below_], &above = corners_[1 - below_];
         return {reals(above.slope + k), reals(lean_ + k + 1), reals(below.slope + k), reals(lean_ + k)};
     }
 
 #if !defined(GPURES_SINGLE)
-    // What their edges leave above levels: the upper, the right, the lower and the left ones.
-    void areas(int k, EdgeAreas<Reals> edges[4]) const
+    // Hands the drops of the k-th pixel and those that follow to a sink, by their edges; see splat_edges().
+    template <class Sink>
+    bool splat(int k, Reals weight, const Bounds& bounds, Sink& sink) const
     {
-        edges[0] = corners_[1 - below_].level.at(k);
-        edges[1] = upright_.at(k + 1);
-        edges[2] = corners_[below_].level.at(k);
-        edges[3] = upright_.at(k);
+        const Corners &below = corners_[below_], &above = corners_[1 - below_];
+        const Corners* const corners[] = {&above, &above, &below, &below};
+        const RowOfEdges* const edges[] = {&above.level, &upright_, &below.level, &upright_};
+        constexpr int CORNER_FROM[] = {0, 1, 1, 0}, EDGE_FROM[] = {0, 1, 0, 0};
+        Quad<Reals> q;
+        EdgesByName named;
+        for (int a = 0; a < 4; ++a) {
+            const int corner = names_.corner[a], edge = names_.edge[a];
+            q.x[a] = corners[corner]->x.at(k + CORNER_FROM[corner], {});
+            q.y[a] = corners[corner]->y.at(k + CORNER_FROM[corner], {});
+            named.edge[a] = edges[edge]->from(k + EDGE_FROM[edge]);
+            named.signs[a] = names_.sign[a];
+        }
+        return splat_edges(q, named, weight, bounds, sink);
     }
 #endif
 
@@ -69,32 +86,34 @@ class SharedCorners {
     static constexpr bool IS_DOUBLE = sizeof(Real) == sizeof(double);
 
 #if !defined(GPURES_SINGLE)
-    // Edges of a row.
+    // Edges of a row: of each what EdgeAreas has.
     class RowOfEdges {
       public:
         void put(const EdgeAreas<Reals>& e, int k)
         {
-            store(e.i, i_ + k);
-            store(e.j, j_ + k);
-            for (int c = 0; c < 2; ++c) {
-                store(e.width[c], width_[c] + k);
-                store(e.whole[c], whole_[c] + k);
-                store(e.upper[c], upper_[c] + k);
-            }
+            const Reals each[] = {e.i, e.j, e.width[0], e.width[1], e.lower[0], e.lower[1], e.upper[0], e.upper[1]};
+            for (int q = 0; q < 8; ++q) store(each[q], of_[q] + k);
         }
 
-        EdgeAreas<Reals> at(int k) const
-        {
-            return {reals(i_ + k),
-                    reals(j_ + k),
-                    {reals(width_[0] + k), reals(width_[1] + k)},
-                    {reals(whole_[0] + k), reals(whole_[1] + k)},
-                    {reals(upper_[0] + k), reals(upper_[1] + k)}};
-        }
+        const double* from(int k) const { return of_[0] + k; }
+
+        static constexpr int STRIDE = Coordinates::STRIDE;
 
       private:
-        static constexpr int STRIDE = Coordinates::STRIDE;
-        double i_[STRIDE], j_[STRIDE], width_[2][STRIDE], whole_[2][STRIDE], upper_[2][STRIDE];
+        double of_[8][STRIDE];
+    };
+
+    // The four edges of drops, from where each of them is in its row.
+    struct EdgesByName {
+        const double* edge[4];
+        double signs[4];
+
+        Reals i(NamedEdge a) const { return reals(edge[a]); }
+        Reals j(NamedEdge a) const { return reals(edge[a] + RowOfEdges::STRIDE); }
+        Reals width(NamedEdge a, int c) const { return reals(edge[a] + (2 + c) * RowOfEdges::STRIDE); }
+        Reals lower(NamedEdge a, int c) const { return reals(edge[a] + (4 + c) * RowOfEdges::STRIDE); }
+        Reals upper(NamedEdge a, int c) const { return reals(edge[a] + (6 + c) * RowOfEdges::STRIDE); }
+        Reals sign(NamedEdge a) const { return number<Reals>(signs[a]); }
     };
 #endif
 
@@ -134,6 +153,7 @@ class SharedCorners {
     Real lean_[Coordinates::STRIDE];  // dx/dy of the edge between each corner above and the one below
 #if !defined(GPURES_SINGLE)
     RowOfEdges upright_;  // from each above to the one below
+    EdgeNames names_;
 #endif
     int below_ = 0, row_ = NONE;
 };

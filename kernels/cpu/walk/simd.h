@@ -19,6 +19,13 @@ constexpr int LANES = 4;
 constexpr int LANES = 2;
 #endif
 
+// Before a loop of a few times that is to be unrolled, so that what it adds to addresses is known.
+#if defined(__clang__)
+#define GPURES_UNROLL_ALL _Pragma("unroll")
+#else
+#define GPURES_UNROLL_ALL _Pragma("GCC unroll 16")
+#endif
+
 typedef double Vector __attribute__((vector_size(8 * LANES)));
 typedef decltype(Vector{} == Vector{}) Mask;  // what a comparison gives: 0 or -1 in each lane
 typedef int IntVector __attribute__((vector_size(4 * LANES)));
@@ -225,14 +232,23 @@ inline Vector exp(Vector x)
 typedef unsigned char Bytes __attribute__((vector_size(LANES)));
 typedef unsigned Words __attribute__((vector_size(4 * LANES)));
 
-// p |= 1 in the lanes of a mask.
-inline void mark(Mask lanes, unsigned char* p)
+// p |= 1 for as many bytes as there are bits, where they are set.
+template <int BITS>
+inline void mark_bits(unsigned bits, unsigned char* p)
 {
-    Bytes v;
-    std::memcpy(&v, p, sizeof v);
-    v |= __builtin_convertvector(lanes, Bytes) & 1;
-    std::memcpy(p, &v, sizeof v);
+    constexpr int AT_ONCE = BITS < 4 ? BITS : 4;
+    for (int k = 0; k < BITS; k += AT_ONCE) {
+        // Each bit to the lowest of a byte, by a sum of shifts.
+        const unsigned marks = (bits >> k & 15u) * 0x204081u & 0x1010101u;
+        unsigned v = 0;
+        std::memcpy(&v, p + k, AT_ONCE);
+        v |= marks;
+        std::memcpy(p + k, &v, AT_ONCE);
+    }
 }
+
+// p |= 1 in the lanes of a mask.
+inline void mark(Mask lanes, unsigned char* p) { mark_bits<LANES>(lanes_of(lanes), p); }
 
 // Lanes whose byte is not 0.
 inline Mask are_marked(const unsigned char* p)
@@ -261,6 +277,8 @@ inline Vector load_floats(const void* p)
     std::memcpy(&v, p, sizeof v);
 #if defined(__AVX512F__)
     return (Vector)_mm512_cvtps_pd((__m256)v);
+#elif defined(__AVX__)
+    return (Vector)_mm256_cvtps_pd((__m128)v);
 #else
     return __builtin_convertvector(v, Vector);
 #endif
@@ -272,6 +290,8 @@ inline void store(const Vector& v, float* p)
 {
 #if defined(__AVX512F__)
     const FloatVector narrow = (FloatVector)_mm512_cvtpd_ps((__m512d)v);
+#elif defined(__AVX__)
+    const FloatVector narrow = (FloatVector)_mm256_cvtpd_ps((__m256d)v);
 #else
     const FloatVector narrow = __builtin_convertvector(v, FloatVector);
 #endif

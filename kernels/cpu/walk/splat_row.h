@@ -41,21 +41,17 @@ inline void splat_row_square(const Exposure& e, const Block& b, const Centres& c
 }
 
 // The same for drops that touch, whose corners and edges are known: these for drops that are around points, or what
-// they leave above levels for others.
+// lies below them for others.
 template <class Sink>
 inline void splat_row_shared(const SharedCorners& corners, int n, const PixelRow& row, const Real* weights,
                              const Bounds& bounds, bool around_points, Sink& sink)
 {
     for (int k = 0; k < n; k += REALS) {
         sink.take(row, k);
-        const Drops drops = corners.drops(k);
 #if !defined(GPURES_SINGLE)
-        if (!around_points) {
-            EdgeAreas<Reals> edges[4];
-            corners.areas(k, edges);
-            if (splat_edges(drops.q, edges, reals(weights + k), bounds, sink)) continue;
-        }
+        if (!around_points && corners.splat(k, reals(weights + k), bounds, sink)) continue;
 #endif
+        const Drops drops = corners.drops(k);
         in_cells(drops.of_x, drops.of_y, bounds, sink, [&](const auto& near, auto& of_cells) {
             splat_square(drops.q, reals(weights + k), near, of_cells, around_points,
                          [&](const Quad<Reals>&) { return corners.sides(k); });

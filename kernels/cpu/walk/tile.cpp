@@ -62,8 +62,9 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
         lap(scratch.stopwatch, FOLD);
         const int n = b.x1 - b.x0 + 1;
         fill_centres(e, b, border, c);
-        const bool around = are_around_points(e, orientation_of(c, b));
-        corners.begin();
+        const Orientation lie = orientation_of(c, b);
+        const bool around = are_around_points(e, lie);
+        corners.begin(lie);
         lap(scratch.stopwatch, PIXMAP);
         const Exposure& pixels = gather ? own.gathered.gather(e, b) : e;
         for (int r = 0; r <= b.y1 - b.y0; ++r) {
@@ -83,6 +84,7 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
             }
             lap(scratch.stopwatch, READ);
             if (share_corners(e, b)) corners.go_to(c, origin, r, n, around);
+            sink.begin(row, n);
             const auto splat = [&](auto& into) {
                 splat_row(e, b, c, corners, origin, r, row, row.weight + PADDING, bounds, around, into);
             };

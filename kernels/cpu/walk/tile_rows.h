@@ -48,6 +48,7 @@ class TileRows {
         const Scratch& scratch = sink_.scratch;
         for (; from_ < row && from_ <= to_; ++from_) {
             if (from_ >= kept_.y0 && from_ <= kept_.y1) {
+                if (m_.context) sink_.mark_row(from_ - sink_.y0);
                 const int column = kept_.x0 - tile_.x0;
                 if (m_.doubles) {
                     fold_row<double>(e_, m_, kept_, column, from_, sink_, folded_);
