@@ -238,10 +238,8 @@ Tile add(const Exposure& given, const Mosaic& mosaic, int threads, double* secon
     const Blocks blocks = {found.blocks.data(), found.parts.data(), found.parts_of_rows.data(),
                            reaches.most_side_by_side(), scaling};
 
-    // Rows in work at a time: those of the tallest block, and some more so that they need not be moved for each. Of
-    // blocks that are turned each would move many.
-    const bool tall = found.tallest > MOST_COMMON_ROWS;
-    const int rows_at_once = tall ? TILE_HEIGHT : std::max(2 * found.tallest, MOST_COMMON_ROWS);
+    // Rows in work at a time: those of the tallest block, and some more so that they need not be moved for each.
+    const int rows_at_once = std::min(TILE_HEIGHT, std::max(2 * found.tallest, MOST_COMMON_ROWS));
     const std::size_t pixels = static_cast<std::size_t>(SUMS_WIDTH) * rows_at_once;
     const std::size_t of_sums = OwnMemory::bytes_of<double>(pixels * sums_of_pixel(e.planes));
     const std::size_t of_dq = OwnMemory::bytes_of<std::uint32_t>(m.dq ? pixels : 0);

@@ -41,10 +41,8 @@ struct Run {
 };
 
 // SQUARED: the planes from `first_squared` on are weighted with squares.
-template <int N, bool SQUARED = false>
-struct PlaneSums : Sums<N> {
-    using Sums<N>::scratch;
-
+template <bool SQUARED = false>
+struct PlaneSums : Sums<0> {
     template <class V>
     using At = SumsOfPlanes<V>;
 
@@ -57,19 +55,19 @@ struct PlaneSums : Sums<N> {
     // `pending` begins as zeros.
     PlaneSums(const Scratch& scratch, const double* units, int x0, int y0, int planes, int first_squared, bool flagged,
               Contributions* pending)
-        : Sums<N>(scratch, units, x0, y0, planes, planes + 1, first_squared, flagged), pending(pending)
+        : Sums<0>(scratch, units, x0, y0, planes, planes + 1, first_squared, flagged), pending(pending)
     {
     }
 
     template <class V>
     At<V> at(int column, int row) const
     {
-        return {sums_at(column, row), this->units};
+        return {sums_at(column, row), units};
     }
 
     Real* sums_at(int column, int row) const
     {
-        return this->sums() + static_cast<std::ptrdiff_t>(row) * this->count() * SUMS_WIDTH + MARGIN + column;
+        return sums() + static_cast<std::ptrdiff_t>(row) * count() * SUMS_WIDTH + MARGIN + column;
     }
 
     // Marks the output pixels of a row whose weights add up to more than 0.
@@ -83,7 +81,7 @@ struct PlaneSums : Sums<N> {
     template <class V>
     V weight_of(int p, V dow) const
     {
-        return weight_in_plane(SQUARED && p >= this->first_squared, dow);
+        return weight_in_plane(SQUARED && p >= first_squared, dow);
     }
 
     void begin(const PixelRow&, int) {}
@@ -101,9 +99,9 @@ struct PlaneSums : Sums<N> {
     Place place(Reals i, Reals j, RealMask used) const
     {
         const Reals nowhere = Reals{} + NAN;
-        const Reals own = numbers_of_reals() + static_cast<Real>(this->x0 + first);
+        const Reals own = numbers_of_reals() + static_cast<Real>(x0 + first);
         store(select(used, i - own, nowhere), pending->column + first);
-        store(select(used, j - static_cast<Real>(this->y0), nowhere), pending->row + first);
+        store(select(used, j - static_cast<Real>(y0), nowhere), pending->row + first);
         return {};
     }
 
@@ -122,17 +120,17 @@ struct PlaneSums : Sums<N> {
         store(dow, each);
         for (int l = 0; l < REALS; ++l) {
             if (each[l] == 0.0) continue;
-            if (!this->marks_each && each[l] < 0.0) mark_each_from_now_on(*this);
+            if (!marks_each && each[l] < 0.0) mark_each_from_now_on(*this);
             const int k = first + l;
             const int x = static_cast<int>(pending->column[k]) + k + c, y = static_cast<int>(pending->row[k]) + r;
             Real* sum = sums_at(x, y);
             sum[0] += each[l];
-            for (int p = 0; p < this->planes; ++p) {
+            for (int p = 0; p < planes; ++p) {
                 sum[(p + 1) * SUMS_WIDTH] += weight_of(p, each[l]) * row->values[p][PADDING + k];
             }
             const std::ptrdiff_t pixel = index_in_rows(x, y);
-            if (this->marks_each) scratch.marks[pixel] |= each[l] > 0.0 ? POSITIVE : 0;
-            if (this->flagged) scratch.dq[pixel] |= row->bits[PADDING + k];
+            if (marks_each) scratch.marks[pixel] |= each[l] > 0.0 ? POSITIVE : 0;
+            if (flagged) scratch.dq[pixel] |= row->bits[PADDING + k];
         }
     }
 
@@ -196,24 +194,47 @@ struct PlaneSums : Sums<N> {
         return k;
     }
 
-    // Those of the columns from the c-th on that are added at once.
+    // Those of the columns from the c-th on that are added at once. (Of the walk all this alone is compiled for each
+    // number of sums.)
     void add_run(const PixelRow& of, const Run& run, int rows, int columns, int c)
+    {
+        switch (SQUARED ? 0 : count()) {
+            case 2:
+                return add_run_to<2>(of, run, rows, columns, c);
+            case 3:
+                return add_run_to<3>(of, run, rows, columns, c);
+            case 4:
+                return add_run_to<4>(of, run, rows, columns, c);
+            case 5:
+                return add_run_to<5>(of, run, rows, columns, c);
+            case 6:
+                return add_run_to<6>(of, run, rows, columns, c);
+            case 7:
+                return add_run_to<7>(of, run, rows, columns, c);
+            default:
+                return add_run_to<0>(of, run, rows, columns, c);
+        }
+    }
+
+    // N sums; N = 0: as many as there are.
+    template <int N>
+    void add_run_to(const PixelRow& of, const Run& run, int rows, int columns, int c)
     {
         switch (columns - c) {
             case 1:
-                return add_columns<1>(of, run, rows, columns, c);
+                return add_columns<N, 1>(of, run, rows, columns, c);
             case 2:
-                return add_columns<2>(of, run, rows, columns, c);
+                return add_columns<N, 2>(of, run, rows, columns, c);
             case 3:
-                return add_columns<3>(of, run, rows, columns, c);
+                return add_columns<N, 3>(of, run, rows, columns, c);
             default:
-                return add_columns<4>(of, run, rows, columns, c);
+                return add_columns<N, 4>(of, run, rows, columns, c);
         }
     }
 
     // Columns from c0 on, to as many output pixels at a time as a vector has lanes: the t-th of the run gets the
     // contribution of pixel t - c to column c.
-    template <int COLUMNS>
+    template <int N, int COLUMNS>
     __attribute__((noinline)) void add_columns(const PixelRow& of, const Run& run, int rows, int columns, int c0)
     {
         // Beginning at a vector's own place in memory; there is room for that on the left.
@@ -229,7 +250,7 @@ struct PlaneSums : Sums<N> {
                 if (!whole) {
                     for (int c = 0; c < COLUMNS; ++c) dow[c] = only_of(run, t - c0 - c, dow[c]);
                 }
-                add_row<COLUMNS>(of, dow, t - c0, run.column + t, run.row + r);
+                add_row<N, COLUMNS>(of, dow, t - c0, run.column + t, run.row + r);
             }
         }
     }
@@ -243,7 +264,7 @@ struct PlaneSums : Sums<N> {
     }
 
     // Contributions to the output pixels from (x, y) on: dow[c] from pixel k - c and those that follow.
-    template <int COLUMNS>
+    template <int N, int COLUMNS>
     void add_row(const PixelRow& of, const Reals* dow, int k, int x, int y)
     {
         Reals weight = dow[0], lowest = dow[0];
@@ -252,8 +273,8 @@ struct PlaneSums : Sums<N> {
             lowest = least(lowest, dow[c]);
         }
         const std::ptrdiff_t pixel = index_in_rows(x, y);
-        if (!this->marks_each && any_greater(Reals{}, lowest)) mark_each_from_now_on(*this);
-        if (this->marks_each) {
+        if (!marks_each && any_greater(Reals{}, lowest)) mark_each_from_now_on(*this);
+        if (marks_each) {
             RealMask any = dow[0] != Reals{}, positive = dow[0] > Reals{};
             for (int c = 1; c < COLUMNS; ++c) {
                 any |= dow[c] != Reals{};
@@ -267,7 +288,8 @@ struct PlaneSums : Sums<N> {
         Real* sum = sums_at(x, y);
         store(reals(sum) + weight, sum);
         const Real* values = of.values[0] + PADDING + k;
-        for (int p = 0; p < this->count() - 1; ++p) {
+        const int n_sums = N ? N : count();
+        for (int p = 0; p < n_sums - 1; ++p) {
             sum += SUMS_WIDTH;
             Reals v = reals(sum);
             if (of.finite) {
@@ -280,7 +302,7 @@ struct PlaneSums : Sums<N> {
             store(v, sum);
             values += ROW_LENGTH;
         }
-        for (int c = 0; this->flagged && c < COLUMNS; ++c) {
+        for (int c = 0; flagged && c < COLUMNS; ++c) {
             unite(dow[c] != Reals{}, of.bits + PADDING + k - c, scratch.dq + pixel);
         }
     }

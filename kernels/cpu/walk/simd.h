@@ -19,13 +19,6 @@ constexpr int LANES = 4;
 constexpr int LANES = 2;
 #endif
 
-// Before a loop of a few times that is to be unrolled, so that what it adds to addresses is known.
-#if defined(__clang__)
-#define GPURES_UNROLL_ALL _Pragma("unroll")
-#else
-#define GPURES_UNROLL_ALL _Pragma("GCC unroll 16")
-#endif
-
 typedef double Vector __attribute__((vector_size(8 * LANES)));
 typedef decltype(Vector{} == Vector{}) Mask;  // what a comparison gives: 0 or -1 in each lane
 typedef int IntVector __attribute__((vector_size(4 * LANES)));

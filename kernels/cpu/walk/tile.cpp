@@ -127,13 +127,13 @@ void walk_tile_with_pairs(const Exposure& e, const Mosaic& m, const Tile& tile, 
                           int n, Scratch& scratch)
 {
     if (first_squared(e) < e.planes) {
-        if (blocks.side_by_side) return walk_tile_of<PlaneSums<0, true>, true>(e, m, tile, blocks, chosen, n, scratch);
+        if (blocks.side_by_side) return walk_tile_of<PlaneSums<true>, true>(e, m, tile, blocks, chosen, n, scratch);
         if (sums_of_pixel(e.planes) == 8) {
             return walk_tile_of<PixelSums<8, true>, true>(e, m, tile, blocks, chosen, n, scratch);
         }
         return walk_tile_of<PixelSums<0, true>, true>(e, m, tile, blocks, chosen, n, scratch);
     }
-    if (blocks.side_by_side) return walk_tile_of<PlaneSums<0>, true>(e, m, tile, blocks, chosen, n, scratch);
+    if (blocks.side_by_side) return walk_tile_of<PlaneSums<>, true>(e, m, tile, blocks, chosen, n, scratch);
     walk_tile_of<PixelSums<0>, true>(e, m, tile, blocks, chosen, n, scratch);
 }
 #endif
@@ -142,7 +142,7 @@ void walk_tile_with_pairs(const Exposure& e, const Mosaic& m, const Tile& tile, 
 void walk_tile_squared(const Exposure& e, const Mosaic& m, const Tile& tile, const Blocks& blocks, const int* chosen,
                        int n, Scratch& scratch)
 {
-    if (blocks.side_by_side) return walk_tile_of<PlaneSums<0, true>>(e, m, tile, blocks, chosen, n, scratch);
+    if (blocks.side_by_side) return walk_tile_of<PlaneSums<true>>(e, m, tile, blocks, chosen, n, scratch);
     if (sums_of_pixel(e.planes) == 8) {
         return walk_tile_of<PixelSums<8, true>>(e, m, tile, blocks, chosen, n, scratch);
     }
@@ -156,29 +156,17 @@ void walk_tile(const Exposure& e, const Mosaic& m, const Tile& tile, const Block
     if (m.pairs) return walk_tile_with_pairs(e, m, tile, blocks, chosen, n, scratch);
 #endif
     if (first_squared(e) < e.planes) return walk_tile_squared(e, m, tile, blocks, chosen, n, scratch);
-#define GPURES_WALK(layout, sums) \
-    case sums:                    \
-        return walk_tile_of<layout<sums>>(e, m, tile, blocks, chosen, n, scratch)
-    if (!blocks.side_by_side) {
-        switch (sums_of_pixel(e.planes)) {
-            GPURES_WALK(PixelSums, 2);
-            GPURES_WALK(PixelSums, 4);
-            GPURES_WALK(PixelSums, 8);
-            default:
-                return walk_tile_of<PixelSums<0>>(e, m, tile, blocks, chosen, n, scratch);
-        }
-    }
-    switch (e.planes + 1) {
-        GPURES_WALK(PlaneSums, 2);
-        GPURES_WALK(PlaneSums, 3);
-        GPURES_WALK(PlaneSums, 4);
-        GPURES_WALK(PlaneSums, 5);
-        GPURES_WALK(PlaneSums, 6);
-        GPURES_WALK(PlaneSums, 7);
+    if (blocks.side_by_side) return walk_tile_of<PlaneSums<>>(e, m, tile, blocks, chosen, n, scratch);
+    switch (sums_of_pixel(e.planes)) {
+        case 2:
+            return walk_tile_of<PixelSums<2>>(e, m, tile, blocks, chosen, n, scratch);
+        case 4:
+            return walk_tile_of<PixelSums<4>>(e, m, tile, blocks, chosen, n, scratch);
+        case 8:
+            return walk_tile_of<PixelSums<8>>(e, m, tile, blocks, chosen, n, scratch);
         default:
-            return walk_tile_of<PlaneSums<0>>(e, m, tile, blocks, chosen, n, scratch);
+            return walk_tile_of<PixelSums<0>>(e, m, tile, blocks, chosen, n, scratch);
     }
-#undef GPURES_WALK
 }
 
 #if defined(GPURES_SINGLE)
