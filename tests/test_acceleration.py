@@ -194,7 +194,8 @@ def test_pixel_maps():
             assert not np.array_equal(pixmap, expected)  # a spline
             pixmap[0, 0] = -1  # which is the caller's
         with gpures.accelerate(pixmap_tolerance=0):
-            np.testing.assert_allclose(stcal.resample.utils.calc_pixmap(wcs, frame), expected, rtol=0, atol=1e-9)
+            # By a formula, which has not the rounding of degrees that the reference has.
+            np.testing.assert_allclose(stcal.resample.utils.calc_pixmap(wcs, frame), expected, rtol=0, atol=1e-8)
     assert set((acceleration.used - used).values()) == {2, 1}
 
 

@@ -21,6 +21,9 @@ from gpures.bench.plan import Plan
 from gpures.cli import main
 from gpures.extras import install
 
+# One report, which takes a minute, for all of them.
+pytestmark = pytest.mark.xdist_group("bench")
+
 ROOT = Path(__file__).parents[1]
 
 TINY = Plan(

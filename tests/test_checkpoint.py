@@ -56,14 +56,14 @@ def chunks(folder):
 # ---- the same in the end -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize(
-    "options",
+    ("options", "dtype"),
     [
-        {},
-        ALL_PLANES,
-        {"enable_ctx": False, "enable_var": False, "fillval": None},
-        ALL_PLANES | {"variance_method": "propagated"},
+        ({}, "f4"),
+        (ALL_PLANES, "f4"),
+        (ALL_PLANES, "f8"),
+        ({"enable_ctx": False, "enable_var": False, "fillval": None}, "f8"),
+        (ALL_PLANES | {"variance_method": "propagated"}, "f4"),
     ],
 )
 def test_saved_and_gone_on_with(backend, tmp_path, options, dtype):
