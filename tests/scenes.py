@@ -21,6 +21,9 @@ RA, DEC = 150.1, 2.2
 SCALE = 0.063  # arcsec per pixel, about that of a long-wave near-infrared camera
 ARCSEC = 1.0 / 3600.0
 
+#: Longitudes of 150 degrees are good to some units in the last place, and so are the rotations around them; in pixels.
+ROUNDING = 8 * float(np.spacing(RA)) * 3600 / SCALE
+
 
 def _affine(scale, rotation, flip):
     """Matrix (arcsec per pixel) that turns by `rotation` degrees; with `flip` the x axis points the other way."""

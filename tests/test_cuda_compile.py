@@ -185,8 +185,8 @@ def test_cleaning_compiles(target):
 
 
 def test_operators_compile(target):
-    """So does what takes a matrix' entries, of every drop for two architectures, and of points for all."""
-    drops = KERNELS if target in [(12, "sm_70"), (13, "sm_90")] else ["point"]
+    """So does what takes a matrix' entries: of square drops for all, and of every drop for two."""
+    drops = KERNELS if target in [(12, "sm_70"), (13, "sm_90")] else ["square"]
     for kernel in drops:
         name = kernels.entries_name(kernel)
         used = compile_cuda(target[0], "operator.cu", target[1], kernels.entries_options(kernel))

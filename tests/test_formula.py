@@ -28,10 +28,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Kernel '.*' is not a flux-conser
 
 SHAPE = (220, 250)  # of enough pixels
 
-#: Longitudes of 150 degrees in between are good to some units in the last place, and so are the rotations around them;
-#: in output pixels.
-ROUNDING = 8 * float(np.spacing(scenes.RA)) * 3600 / scenes.SCALE
-
 #: What is not rounded to degrees is good to this: of unit vectors, on which a pixel is 3e-7.
 EXACT = 2e-9
 
@@ -115,7 +111,7 @@ def test_a_formula_is_the_wcs(kind, output):
     assert pixmap.formula is not None
     expected = places_of_wcs(wcs_from, wcs_to)
     assert np.isfinite(expected).all()
-    assert np.abs(pixmap.array() - expected).max() <= ROUNDING
+    assert np.abs(pixmap.array() - expected).max() <= scenes.ROUNDING
 
 
 @pytest.mark.parametrize("kind", ["distorted", "telescope, corrected"])
@@ -125,7 +121,7 @@ def test_a_formula_is_what_gwcs_says(kind):
     wcs_to = output_of(wcs_from, rotation=12.0)
     y, x = np.indices(SHAPE).astype(float)
     expected = np.stack(wcs_to.invert(*wcs_from(x, y), with_bounding_box=False), axis=-1)
-    assert np.abs(calc_pixmap(wcs_from, wcs_to, SHAPE, tolerance=0).array() - expected).max() <= ROUNDING
+    assert np.abs(calc_pixmap(wcs_from, wcs_to, SHAPE, tolerance=0).array() - expected).max() <= scenes.ROUNDING
 
 
 def exact_places(wcs_from, wcs_to, x, y):
@@ -238,7 +234,7 @@ def test_unknown_parts_are_evaluated_as_they_are(what):
     assert formula_of(pixel_to_world(wcs_from), world_to_pixel(wcs_to)) is None
     pixmap = calc_pixmap(wcs_from, wcs_to, SHAPE, tolerance=0)
     assert pixmap.formula is None
-    assert np.abs(pixmap.full - places_of_wcs(wcs_from, wcs_to)).max() <= ROUNDING
+    assert np.abs(pixmap.full - places_of_wcs(wcs_from, wcs_to)).max() <= scenes.ROUNDING
 
 
 class Shift(models.Shift):
@@ -257,7 +253,7 @@ def test_models_of_others_with_known_names():
     wcs_to = scenes.imaging_wcs((260, 280), rotation=12.0)
     pixmap = calc_pixmap(bumpy, wcs_to, SHAPE, tolerance=0)
     assert pixmap.formula is None
-    assert np.abs(pixmap.full - places_of_wcs(bumpy, wcs_to)).max() <= ROUNDING
+    assert np.abs(pixmap.full - places_of_wcs(bumpy, wcs_to)).max() <= scenes.ROUNDING
     assert np.abs(pixmap.full - places_of_wcs(plain, wcs_to)).max() > 2.5
 
 
@@ -301,7 +297,7 @@ def test_a_frame_is_what_it_was():
     backward = into_frame(wcs_to, wcs_to.array_shape)
     steps = [*backward.source.traverse_postorder()]
     next(step for step in steps if isinstance(step, models.RotateCelestial2Native)).lon = scenes.RA + 1e-4
-    assert np.abs(calc_pixmap(wcs_from, backward, SHAPE, tolerance=0).array() - before).max() <= ROUNDING
+    assert np.abs(calc_pixmap(wcs_from, backward, SHAPE, tolerance=0).array() - before).max() <= scenes.ROUNDING
 
 
 # ---- in a pass -------------------------------------------------------------------------------------------------------
@@ -371,7 +367,7 @@ def test_grids_of_many_points_are_those_of_the_wcs(stepsize, order):
     expected = calc_pixmap(
         wcs_from, replace(world_to_pixel(wcs_to), source=None), shape, stepsize=stepsize, order=order
     )
-    assert np.abs(got.array() - expected.array()).max() <= 2 * ROUNDING
+    assert np.abs(got.array() - expected.array()).max() <= 2 * scenes.ROUNDING
 
 
 def test_blotting_by_a_formula(own_backend):

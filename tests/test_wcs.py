@@ -33,9 +33,6 @@ from gpures.wcs.transforms import (
 SHAPE = (60, 52)
 ARCSEC = math.radians(1 / 3600)
 
-#: Sky coordinates are in degrees, good to one unit in the last place of 150 each: in output pixels, 8 of them.
-ROUNDING = 8 * float(np.spacing(scenes.RA)) * 3600 / scenes.SCALE
-
 
 def equivalent(fits, box=None):
     """The gwcs that maps as a FITS WCS does."""
@@ -58,10 +55,10 @@ def test_fits_wcs_maps_as_its_gwcs(sip_in, sip_out, tolerance):
     if sip_out:  # by going back to the sky
         back = equivalent(output)(got[..., 0], got[..., 1])
         error = np.hypot((back[0] - world[0]) * math.cos(math.radians(scenes.DEC)), back[1] - world[1]) * 3600
-        assert error.max() / scenes.SCALE < tolerance + ROUNDING
+        assert error.max() / scenes.SCALE < tolerance + scenes.ROUNDING
     else:
         expected = np.stack(equivalent(output).invert(*world, with_bounding_box=False), axis=-1)
-        assert np.abs(got - expected).max() <= tolerance + ROUNDING
+        assert np.abs(got - expected).max() <= tolerance + scenes.ROUNDING
 
 
 @pytest.mark.parametrize("kinds", ["fits fits", "fits gwcs", "gwcs fits"])
@@ -222,7 +219,7 @@ def test_world_coordinates_have_one_order(order, sip):
     wcs = ORDERS[order](fits)
     world = pixel_to_world(wcs)(x, y)
     np.testing.assert_allclose(world, fits.all_pix2world(x, y, 0), rtol=0, atol=4 * np.spacing(scenes.RA))
-    np.testing.assert_allclose(world_to_pixel(wcs)(*world), (x, y), rtol=0, atol=ROUNDING)
+    np.testing.assert_allclose(world_to_pixel(wcs)(*world), (x, y), rtol=0, atol=scenes.ROUNDING)
     if order not in ("axes_names", "physical types"):  # of which gwcs's own coordinates know nothing
         sky = wcs.pixel_to_world(x, y)
         np.testing.assert_allclose(world, (sky.ra.deg, sky.dec.deg), rtol=0, atol=4 * np.spacing(scenes.RA))

@@ -96,21 +96,14 @@ class Overview:
     @property
     def places(self) -> list[tuple[slice, slice]]:
         """Parts that are made at a time, which are the chunks."""
-        (ny, nx), (rows, columns) = self.smaller["data"].shape, self.smaller["data"].chunks
-        return [
-            (slice(y, min(y + rows, ny)), slice(x, min(x + columns, nx)))
-            for y, x in itertools.product(range(0, ny, rows), range(0, nx, columns))
-        ]
+        ny, nx = self.images["data"].shape
+        return self.places_of(Box(0, nx - 1, 0, ny - 1))
 
     def places_of(self, part: Box) -> list[tuple[slice, slice]]:
         """Those of them that are made of one part of the images alone."""
-        ny, nx = self.images["data"].shape
-        return [
-            (rows, columns)
-            for rows, columns in self.places
-            if part.ymin <= 2 * rows.start and min(2 * rows.stop, ny) <= part.ymax + 1
-            if part.xmin <= 2 * columns.start and min(2 * columns.stop, nx) <= part.xmax + 1
-        ]
+        (ny, nx), (rows, columns) = self.images["data"].shape, self.smaller["data"].chunks
+        along_y, along_x = _chunks_of(part.ymin, part.ymax, ny, rows), _chunks_of(part.xmin, part.xmax, nx, columns)
+        return list(itertools.product(along_y, along_x))
 
     def clear(self, place: tuple[slice, slice]) -> None:
         """Have nothing in one of them, in which there may be something of what was written before."""
@@ -173,6 +166,14 @@ def by_threads(overview: Overview, places: Sequence[tuple[slice, slice]]) -> Non
     with ThreadPoolExecutor(min(thread_count(), MOST_THREADS)) as pool:
         for _ in pool.map(overview.make, places):
             pass
+
+
+def _chunks_of(first: int, last: int, size: int, chunk: int) -> list[slice]:
+    """Along an axis, the chunks of an overview that are made of the pixels from a first to a last one alone."""
+    smaller = -(-size // 2)
+    starts = range(-(-first // (2 * chunk)) * chunk, last // 2 + 1, chunk)
+    chunks = [slice(start, min(start + chunk, smaller)) for start in starts]
+    return [each for each in chunks if min(2 * each.stop, size) <= last + 1]
 
 
 def _is_unwritten(array: Any, plane: tuple[int, ...], whole: tuple[slice, ...]) -> bool:

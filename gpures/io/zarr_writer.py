@@ -438,8 +438,8 @@ class ZarrMosaic:
         if not self._overviews:
             return
         overview = self._first_overview(self._in_memory)
-        made = [place for part in self._parts for place in overview.places_of(part)]
-        make(overview, [place for place in overview.places if place not in made])
+        made = {(y.start, x.start) for part in self._parts for y, x in overview.places_of(part)}
+        make(overview, [(y, x) for y, x in overview.places if (y.start, x.start) not in made])
         for before, smaller in pairwise(self._overviews.values()):
             overview = Overview(before, smaller, overview.fill, {})
             make(overview, overview.places)

@@ -20,6 +20,9 @@ DEFAULT = 128 << 10
 # To what it adapts them, at most.
 ADAPTED = {TRIM_THRESHOLD: 64 << 20, MMAP_THRESHOLD: 32 << 20}
 
+# The largest that it takes: an int, and of what is mapped as much as it adapts to.
+LARGEST = {TRIM_THRESHOLD: 2**31 - 1, MMAP_THRESHOLD: 32 << 20}
+
 _lock = threading.Lock()
 _keeping = 0
 
@@ -50,7 +53,7 @@ def _count(libc: ctypes.CDLL, more: int) -> None:
         if not before:
             _set(libc, ADAPTED)
         elif not _keeping:
-            _set(libc, {parameter: _told(variable) for parameter, variable in VARIABLES.items()})
+            _set(libc, {parameter: _told(parameter) for parameter in VARIABLES})
             libc.malloc_trim(0)
 
 
@@ -59,9 +62,9 @@ def _set(libc: ctypes.CDLL, values: dict[int, int]) -> None:
         libc.mallopt(parameter, value)
 
 
-def _told(variable: str) -> int:
-    value = os.environ.get(variable, "")
-    return min(int(value), ADAPTED[MMAP_THRESHOLD]) if value.isdecimal() else DEFAULT
+def _told(parameter: int) -> int:
+    value = os.environ.get(VARIABLES[parameter], "")
+    return min(int(value), LARGEST[parameter]) if value.isdecimal() else DEFAULT
 
 
 def _libc() -> ctypes.CDLL | None:

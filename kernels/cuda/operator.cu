@@ -56,7 +56,7 @@ __device__ void take_entries(const Exposure& e, const Operator& o, int i, int j)
 
 }  // namespace gpures
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
     GPURES_ENTRIES(const gpures::Exposure exposure, const gpures::Operator matrix)
 {
     const int i = exposure.x0 + blockIdx.x * blockDim.x + threadIdx.x;

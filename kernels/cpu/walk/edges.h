@@ -129,15 +129,6 @@ GPURES_INLINE Shares<V> shares_of(const Edges& edges, M right_1, M right_2, M up
     return s;
 }
 
-// Adds to 3 x 3 output pixels, or to fewer, where there is no third column or row; sinks may have their own way.
-template <class Sink, class Place, class V>
-GPURES_INLINE void add_nine(Sink& sink, const Place& place, const V dow[3][3], bool third_column, bool third_row)
-{
-    for (int c = 0; c < (third_column ? 3 : 2); ++c) {
-        for (int r = 0; r < (third_row ? 3 : 2); ++r) sink.add(place, c, r, dow[c][r]);
-    }
-}
-
 // Of smaller drops the areas would be less accurate, as edges are counted from where pixels meet.
 constexpr double LEAST_AREA_FROM_EDGES = 0.25;
 
@@ -174,11 +165,10 @@ GPURES_INLINE bool splat_edges(const Quad<V>& q, const Edges& edges, V weight, c
     const V smallest = smallest_of_square(box * per_area, bounds.smallest);
     const V per_twice = half * per_area;
     const auto place = sink.place(i, j, weight != zero);
-    V dow[3][3];
-    for (int c = 0; c < 3; ++c) {
-        for (int r = 0; r < 3; ++r) dow[c][r] = contribution(shares.of[c][r] * per_twice, smallest);
+    const int n_columns = any_greater(columns, one) ? 3 : 2, n_rows = any_greater(rows, one) ? 3 : 2;
+    for (int c = 0; c < n_columns; ++c) {
+        for (int r = 0; r < n_rows; ++r) sink.add(place, c, r, contribution(shares.of[c][r] * per_twice, smallest));
     }
-    add_nine(sink, place, dow, any_greater(columns, one), any_greater(rows, one));
     return true;
 }
 

@@ -160,8 +160,9 @@ void merge_planes(const Merge& m, long long index, long long there, int n)
             });
         }
     }
-    if (any && last < 0)
+    if (any && last < 0) {
         over_piece(n, [&](auto zero, int k) { merge_weight<decltype(zero), T>(m, index + k, there + k); });
+    }
 }
 
 inline bool has_bits(const unsigned* bits, int n)

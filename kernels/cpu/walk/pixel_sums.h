@@ -45,13 +45,10 @@ struct PixelSums : Sums<N> {
               Contributions*)
         : Sums<N>(scratch, units, x0, y0, planes, sums_of_pixel(planes), first_squared, flagged)
     {
-        this->marks_each = true;
         if constexpr (SQUARED) {
             for (int k = 0; k < this->count(); ++k) powers[k] = k > first_squared ? 2.0 : 1.0;
         }
     }
-
-    void begin(const PixelRow&, int) {}
 
     // Takes the pixels from the k-th of a row on, one in each lane.
     void take(const PixelRow& row, int k)
@@ -70,7 +67,7 @@ struct PixelSums : Sums<N> {
         return {this->sums() + index_in_rows(column, row) * this->count(), this->count(), this->units};
     }
 
-    // Each contribution is marked.
+    // Each contribution is marked when it is added.
     void mark_row(int) const {}
 
     Pixels place(Reals i, Reals j, RealMask used) const

@@ -33,6 +33,21 @@ struct SumsOfPlanes {
     SumsOfPlanes further(int by) const { return {sums + by, units}; }
 };
 
+template <int N>
+struct Number {
+    static constexpr int VALUE = N;
+};
+
+// Calls work(Number<k>{}); of the last for numbers beyond it.
+template <int FIRST, int LAST, class Work>
+inline void with_number(int k, const Work& work)
+{
+    if constexpr (FIRST < LAST) {
+        if (k != FIRST) return with_number<FIRST + 1, LAST>(k, work);
+    }
+    work(Number<FIRST>{});
+}
+
 // Pixels of a row, from the first to before the end, that go side by side: pixel k to column + k.
 struct Run {
     int first, end;
@@ -51,6 +66,9 @@ struct PlaneSums : Sums<0> {
     Contributions* const pending;
     const PixelRow* row = nullptr;
     int first = 0;  // pixel in lane 0
+    // Whether each contribution is marked (see Mark). As long as none is negative, an output pixel has a positive one
+    // if its weights add up to more than 0: that is looked at once, when its row is done.
+    bool marks_each = false;
 
     // `pending` begins as zeros.
     PlaneSums(const Scratch& scratch, const double* units, int x0, int y0, int planes, int first_squared, bool flagged,
@@ -78,13 +96,18 @@ struct PlaneSums : Sums<0> {
         for (int k = 0; k < TILE_WIDTH; k += REALS) mark(reals(weight + k) > Reals{}, marks + k);
     }
 
+    // Before sums get a contribution that is negative.
+    __attribute__((noinline)) void mark_each_from_now_on()
+    {
+        for (int row = 0; row < scratch.rows; ++row) mark_row(row);
+        marks_each = true;
+    }
+
     template <class V>
     V weight_of(int p, V dow) const
     {
         return weight_in_plane(SQUARED && p >= first_squared, dow);
     }
-
-    void begin(const PixelRow&, int) {}
 
     // Takes the pixels from the k-th of a row on, one in each lane.
     void take(const PixelRow& from, int k)
@@ -120,7 +143,7 @@ struct PlaneSums : Sums<0> {
         store(dow, each);
         for (int l = 0; l < REALS; ++l) {
             if (each[l] == 0.0) continue;
-            if (!marks_each && each[l] < 0.0) mark_each_from_now_on(*this);
+            if (!marks_each && each[l] < 0.0) mark_each_from_now_on();
             const int k = first + l;
             const int x = static_cast<int>(pending->column[k]) + k + c, y = static_cast<int>(pending->row[k]) + r;
             Real* sum = sums_at(x, y);
@@ -194,42 +217,16 @@ struct PlaneSums : Sums<0> {
         return k;
     }
 
-    // Those of the columns from the c-th on that are added at once. (Of the walk all this alone is compiled for each
-    // number of sums.)
+    // Those of the columns from the c-th on that are added at once. (Of the walk this alone is compiled for each number
+    // of sums; where some are weighted with squares, or there are more, it is known at run time: 0.)
     void add_run(const PixelRow& of, const Run& run, int rows, int columns, int c)
     {
-        switch (SQUARED ? 0 : count()) {
-            case 2:
-                return add_run_to<2>(of, run, rows, columns, c);
-            case 3:
-                return add_run_to<3>(of, run, rows, columns, c);
-            case 4:
-                return add_run_to<4>(of, run, rows, columns, c);
-            case 5:
-                return add_run_to<5>(of, run, rows, columns, c);
-            case 6:
-                return add_run_to<6>(of, run, rows, columns, c);
-            case 7:
-                return add_run_to<7>(of, run, rows, columns, c);
-            default:
-                return add_run_to<0>(of, run, rows, columns, c);
-        }
-    }
-
-    // N sums; N = 0: as many as there are.
-    template <int N>
-    void add_run_to(const PixelRow& of, const Run& run, int rows, int columns, int c)
-    {
-        switch (columns - c) {
-            case 1:
-                return add_columns<N, 1>(of, run, rows, columns, c);
-            case 2:
-                return add_columns<N, 2>(of, run, rows, columns, c);
-            case 3:
-                return add_columns<N, 3>(of, run, rows, columns, c);
-            default:
-                return add_columns<N, 4>(of, run, rows, columns, c);
-        }
+        constexpr int MOST = SQUARED ? 0 : 7;
+        with_number<0, MOST>(count() <= MOST ? count() : 0, [&](auto n_sums) {
+            with_number<1, 4>(columns - c, [&](auto n_columns) {
+                add_columns<n_sums.VALUE, n_columns.VALUE>(of, run, rows, columns, c);
+            });
+        });
     }
 
     // Columns from c0 on, to as many output pixels at a time as a vector has lanes: the t-th of the run gets the
@@ -273,7 +270,7 @@ struct PlaneSums : Sums<0> {
             lowest = least(lowest, dow[c]);
         }
         const std::ptrdiff_t pixel = index_in_rows(x, y);
-        if (!marks_each && any_greater(Reals{}, lowest)) mark_each_from_now_on(*this);
+        if (!marks_each && any_greater(Reals{}, lowest)) mark_each_from_now_on();
         if (marks_each) {
             RealMask any = dow[0] != Reals{}, positive = dow[0] > Reals{};
             for (int c = 1; c < COLUMNS; ++c) {

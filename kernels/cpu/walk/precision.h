@@ -14,11 +14,6 @@ typedef Vector Reals;
 typedef Mask RealMask;
 constexpr int REALS = LANES;
 
-// Two, four, and as many of up to eight as go into a register.
-typedef Pair TwoReals;
-typedef Four FourReals;
-typedef Vector PartOfEight;
-
 #else
 
 typedef float Real;
@@ -188,14 +183,9 @@ inline void unite(RealMask lanes, const unsigned* bits, unsigned* p)
     std::memcpy(p, &v, sizeof v);
 }
 
-typedef float TwoReals __attribute__((vector_size(8)));
-typedef float FourReals __attribute__((vector_size(16)));
-#if defined(__AVX__)
-typedef float PartOfEight __attribute__((vector_size(32)));
-#else
-typedef FourReals PartOfEight;
-#endif
-constexpr int PART = sizeof(PartOfEight) / sizeof(float);
+typedef float PairOfFloats __attribute__((vector_size(8)));
+typedef float FourFloats __attribute__((vector_size(16)));
+typedef float EightFloats __attribute__((vector_size(32)));
 
 template <class V>
 inline void add_scaled(float* s, const float* v, float factor)
@@ -209,9 +199,9 @@ inline void add_scaled(float* s, const float* v, float factor)
 
 inline void add_scaled(float* s, const float* v, float factor, int count)
 {
-    if (count == 2) return add_scaled<TwoReals>(s, v, factor);
-    if (count == 4) return add_scaled<FourReals>(s, v, factor);
-    for (int k = 0; k < count; k += PART) add_scaled<PartOfEight>(s + k, v + k, factor);
+    if (count == 2) return add_scaled<PairOfFloats>(s, v, factor);
+    if (count == 4) return add_scaled<FourFloats>(s, v, factor);
+    for (int k = 0; k < count; k += 8) add_scaled<EightFloats>(s + k, v + k, factor);
 }
 
 template <class V>
@@ -227,9 +217,9 @@ inline void add_scaled(float* s, const float* v, float factor, const float* powe
 
 inline void add_scaled(float* s, const float* v, float factor, const float* power, int count)
 {
-    if (count == 2) return add_scaled<TwoReals>(s, v, factor, power);
-    if (count == 4) return add_scaled<FourReals>(s, v, factor, power);
-    for (int k = 0; k < count; k += PART) add_scaled<PartOfEight>(s + k, v + k, factor, power + k);
+    if (count == 2) return add_scaled<PairOfFloats>(s, v, factor, power);
+    if (count == 4) return add_scaled<FourFloats>(s, v, factor, power);
+    for (int k = 0; k < count; k += 8) add_scaled<EightFloats>(s + k, v + k, factor, power + k);
 }
 
 #endif

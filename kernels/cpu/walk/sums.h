@@ -39,9 +39,6 @@ struct Sums {
     int first_squared;                // of the planes with squared weights, which are the last ones
     bool flagged;                     // whether DQ flags are propagated
     bool can_fold_in_floats = false;  // see Scaling
-    // Whether each contribution is marked (see Mark). As long as none is negative, an output pixel has a positive one
-    // if its weights add up to more than 0: that is looked at once, when its row is done.
-    bool marks_each = false;
     unsigned long long passed_over = 0;
 
     Sums(const Scratch& scratch, const double* units, int x0, int y0, int planes, int n, int first_squared,
@@ -63,13 +60,5 @@ struct Sums {
 
     void pass_over(RealMask lanes) { passed_over += __builtin_popcount(lanes_of(lanes)); }
 };
-
-// Before sums get a contribution that is negative.
-template <class SumsOfTile>
-__attribute__((noinline)) void mark_each_from_now_on(SumsOfTile& sums)
-{
-    for (int row = 0; row < sums.scratch.rows; ++row) sums.mark_row(row);
-    sums.marks_each = true;
-}
 
 GPURES_END

@@ -84,7 +84,6 @@ void walk_tile_of(const Exposure& e, const Mosaic& m, const Tile& tile, const Bl
             }
             lap(scratch.stopwatch, READ);
             if (share_corners(e, b)) corners.go_to(c, origin, r, n, around);
-            sink.begin(row, n);
             const auto splat = [&](auto& into) {
                 splat_row(e, b, c, corners, origin, r, row, row.weight + PADDING, bounds, around, into);
             };
