@@ -224,6 +224,7 @@ def of_files(path: Path) -> Mosaic:
         store.write_images({"wht": made.model["wht"]})
         print(store.told({}, None, made.exposures, {}, [], None))
         store.write_plane("con", 0, (0, 9, 0, 9), made.model["con"][0, :10, :10])
+        store.write_overview(Box(0, 9, 0, 9), {"data": made.model["data"][:10, :10]})
         store.write_empty(Box(0, 9, 0, 9))
         store.renumber([1, 0])
         store.finish({"kernel": "square"}, unit="mJy", exposures=made.exposures, header={}, history=[], creator="me 1")
