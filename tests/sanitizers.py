@@ -31,9 +31,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # Scenes of all kinds first; then what has ways of its own through the kernels. The many scenes of test_kernels.py that
 # differ in numbers alone are left out, and so are the drizzle package and PTX, whose code is built without.
 ON_KERNELS = ["scenes_property", "kernels", "overlap", "properties", "extremes", "masks", "seams", "weights", "blot"]
+ON_KERNELS += ["edges", "turned", "single", "propagated", "covariance", "operator", "formula", "merge"]
 AROUND_THEM = ["pixmap", "arrays", "extra_arrays", "drizzle_api", "live_objects", "threads", "malformed"]
-AROUND_THEM += ["sky_matching_statistics", "outliers"]
-CHOSEN = "not (drizzle- or drizzle] or on-ptx or definition or near_1e or no_farther or reference)"
+AROUND_THEM += ["sky_matching_statistics", "outliers", "tables", "noise", "deterministic", "staging", "carried"]
+MANY_SCENES = "test_kernels and (definition or near_1e or no_farther)"
+CHOSEN = f"not (drizzle- or drizzle] or on-ptx or reference or ({MANY_SCENES}))"
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,11 @@ SANITIZERS = {
         [
             (
                 {"GPURES_NUM_THREADS": "4"},
-                [*files("threads", "interrupts", "blot", "live_objects"), "-k", "not (cuda or drizzle or any_line)"],
+                [
+                    *files("threads", "interrupts", "blot", "live_objects", "staging", "merge", "noise", "turned"),
+                    "-k",
+                    "not (cuda or drizzle or any_line)",
+                ],
             )
         ],
     ),
