@@ -10,13 +10,13 @@ SOURCES := pyproject.toml kernels/CMakeLists.txt $(wildcard kernels/*.h kernels/
 ifeq ($(origin T),command line)
 TESTS := $(T)
 else
-TESTS := -n auto --dist loadgroup
+TESTS := -n auto --dist loadfile
 endif
 
 # What clang-format looks at.
 C_SOURCES := 'kernels/*.h' 'kernels/*.cpp' 'kernels/*.cu' 'tests/ptx/*.h' 'tests/ptx/*.cpp'
 
-.PHONY: demo test test-docker test-lowest test-newest test-pipelines test-wheel test-compilers test-aarch64 test-architectures test-ptx rehearse-gpu test-sanitizers test-explore test-kills fuzz check format bench docs clean
+.PHONY: demo test test-docker test-lowest test-newest test-pipelines test-wheel test-compilers test-aarch64 test-long test-ptx rehearse-gpu test-sanitizers test-explore test-kills fuzz check style format bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/gpures demo
@@ -24,7 +24,7 @@ demo: $(VENV)/.demo
 ifeq ($(origin T),command line)
 test: $(VENV)/.test
 else
-test: $(VENV)/.test check
+test: $(VENV)/.test style
 endif
 	$(BIN)/pytest $(TESTS)
 
@@ -80,9 +80,9 @@ PTX := 12:compute_70 13:compute_75 13:compute_90 13:compute_120
 test-ptx: $(VENV)/.test
 	for target in $(PTX); do GPURES_PTX=$$target $(BIN)/pytest -m ptx $(TESTS) || exit 1; done
 
-# The kernels by CUDA's compiler for every GPU: its errors, and registers that spill. `make test` has some of them.
-test-architectures: $(VENV)/.test
-	$(BIN)/pytest -m every_architecture $(TESTS)
+# What `make test` leaves out as it takes long: the kernels by CUDA's compiler for every GPU, and what is like that.
+test-long: $(VENV)/.test
+	$(BIN)/pytest -m long $(TESTS)
 
 # What `python benchmarks/gpu.py` does on a machine with a GPU, on that interpreter: as little as is all of it.
 rehearse-gpu: $(VENV)/.test
@@ -108,14 +108,17 @@ fuzz: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet '.[fuzz]'
 	for target in resample drizzle fits asdf; do $(BIN)/python -P tests/fuzz/fuzz.py $$target $(SECONDS) || exit 1; done
 
-check: $(VENV)/.test
+check: style
+	$(BIN)/pytest -q tests/test_pages.py -k links
+
+# But for the links of the pages, which are among the tests.
+style: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy --strict --config-file= --follow-imports=silent --cache-dir=.mypy_cache/strict tests/typed_use.py
 	$(BIN)/python tests/docstrings.py
-	$(BIN)/pytest -q tests/test_pages.py -k links
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files $(C_SOURCES))
 	$(BIN)/codespell $$(git ls-files)
 	$(BIN)/hadolint Dockerfile

@@ -32,8 +32,8 @@ def pytest_collection_modifyitems(config, items):
     if "ptx" not in asked:
         on_ptx = (item for item in items if item.get_closest_marker("ptx"))
         left_out |= {item for item in on_ptx if not item.get_closest_marker("also_on_ptx")}
-    if "every_architecture" not in asked:
-        left_out |= {item for item in items if item.get_closest_marker("every_architecture")}
+    if "long" not in asked:
+        left_out |= {item for item in items if item.get_closest_marker("long")}
     if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)

@@ -2,17 +2,12 @@
 // barriers, the last one first, or in an order that is drawn. Included before a .cu file; used by cuda_on_host.py.
 #pragma once
 
+#include <setjmp.h>
 #include <ucontext.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <cstdlib>
-#include <functional>
-#include <memory>
-#include <numeric>
-#include <random>
-#include <string>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -35,37 +30,72 @@ inline Dim grid_dim, block_dim, block_index, thread_index;
 
 constexpr std::size_t STACK = 64 * 1024;
 
+// A coroutine, which runs one thread after another, of one block after another.
 struct Thread {
-    ucontext_t context;
     std::vector<char> stack = std::vector<char>(STACK);
+    jmp_buf place;
+    bool begun = false;
     Dim index;
     bool ended = false;
 };
 
-inline ucontext_t scheduler;
+inline jmp_buf scheduler;
 inline std::vector<Thread> threads;
 inline Thread* current = nullptr;
-inline std::function<void()> kernel_of_thread;
+inline void (*kernel_of_thread)(void* arguments);
+inline void* arguments_of_thread;
 
-// Draws orders; null where the last one comes first. Nothing may depend on the order but roundings.
-inline std::unique_ptr<std::mt19937_64> drawing;
+// Draws orders (splitmix64); where none are drawn the last one comes first. Nothing may depend on the order but
+// roundings.
+inline bool draws = false;
+inline std::uint64_t state;
+
+inline std::uint64_t drawn()
+{
+    std::uint64_t z = state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
 
 inline std::vector<std::size_t> turns(std::size_t count)
 {
     std::vector<std::size_t> order(count);
-    std::iota(order.rbegin(), order.rend(), std::size_t{0});
-    if (drawing) std::shuffle(order.begin(), order.end(), *drawing);
+    for (std::size_t k = 0; k < count; ++k) order[k] = count - 1 - k;
+    for (std::size_t k = count; draws && k > 1; --k) std::swap(order[k - 1], order[drawn() % k]);
     return order;
 }
 
-inline void run_thread()
+// By jumps, as a switch by <ucontext.h>, but for the first one onto a stack, asks the system for its signals each time.
+inline void barrier()
 {
-    kernel_of_thread();
-    current->ended = true;
-    swapcontext(&current->context, &scheduler);
+    if (!_setjmp(current->place)) _longjmp(scheduler, 1);
 }
 
-inline void barrier() { swapcontext(&current->context, &scheduler); }
+inline void run_threads()
+{
+    for (;;) {
+        kernel_of_thread(arguments_of_thread);
+        current->ended = true;
+        barrier();
+    }
+}
+
+// Runs a thread to its next barrier or its end.
+__attribute__((noinline)) inline void resume(Thread& t)
+{
+    current = &t;
+    thread_index = t.index;
+    if (_setjmp(scheduler)) return;
+    if (t.begun) _longjmp(t.place, 1);
+    t.begun = true;
+    ucontext_t context;
+    getcontext(&context);
+    context.uc_stack.ss_sp = t.stack.data();
+    context.uc_stack.ss_size = STACK;
+    makecontext(&context, run_threads, 0);
+    setcontext(&context);
+}
 
 // Runs one block; false if some threads wait at a barrier that others never reach, which hangs a GPU.
 inline bool run_block()
@@ -77,22 +107,17 @@ inline bool run_block()
         t.index = {static_cast<unsigned>(k % block_dim.x), static_cast<unsigned>(k / block_dim.x % block_dim.y),
                    static_cast<unsigned>(k / block_dim.x / block_dim.y)};
         t.ended = false;
-        getcontext(&t.context);
-        t.context.uc_stack.ss_sp = t.stack.data();
-        t.context.uc_stack.ss_size = STACK;
-        makecontext(&t.context, run_thread, 0);
     }
     for (std::size_t ended = 0; ended < count;) {
         std::size_t ended_now = 0;
         for (std::size_t k : turns(count)) {
-            current = &threads[k];
-            if (!current->ended) {
-                thread_index = current->index;
-                swapcontext(&scheduler, &current->context);
-            }
-            ended_now += current->ended;
+            if (!threads[k].ended) resume(threads[k]);
+            ended_now += threads[k].ended;
         }
-        if (ended_now != ended && ended_now != count) return false;
+        if (ended_now != ended && ended_now != count) {
+            threads.clear();  // which are still there
+            return false;
+        }
         ended = ended_now;
     }
     return true;
@@ -104,7 +129,15 @@ const char* launch(void (*kernel)(A...), const unsigned* grid, const unsigned* b
 {
     grid_dim = {grid[0], grid[1], grid[2]};
     block_dim = {block[0], block[1], block[2]};
-    kernel_of_thread = [&] { kernel(*static_cast<std::remove_const_t<A>*>(arguments[I])...); };
+    struct Call {
+        void (*kernel)(A...);
+        void** arguments;
+    } call = {kernel, arguments};
+    kernel_of_thread = [](void* given) {
+        const Call& c = *static_cast<Call*>(given);
+        c.kernel(*static_cast<std::remove_const_t<A>*>(c.arguments[I])...);
+    };
+    arguments_of_thread = &call;
     const std::size_t count = static_cast<std::size_t>(grid_dim.x) * grid_dim.y * grid_dim.z;
     for (std::size_t k : turns(count)) {
         block_index = {static_cast<unsigned>(k % grid_dim.x), static_cast<unsigned>(k / grid_dim.x % grid_dim.y),
@@ -125,7 +158,8 @@ const char* launch(void (*kernel)(A...), const unsigned* grid, const unsigned* b
 // Has orders drawn from now on.
 extern "C" SHOWN __attribute__((used)) void draw_orders(unsigned long long seed)
 {
-    cuda_on_host::drawing = std::make_unique<std::mt19937_64>(seed);
+    cuda_on_host::draws = true;
+    cuda_on_host::state = seed;
 }
 
 #define gridDim cuda_on_host::grid_dim

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
+
 import numpy as np
 import scenes
 from astropy.io import fits
@@ -18,6 +21,23 @@ OBSERVATION = {
     "activity_id": "01",
     "exposure_number": "00003",
 }
+
+
+def made_once(make):
+    """Make each file once: what takes half a second is asked for again and again, of the same name and arguments."""
+    made = {}
+
+    @functools.wraps(make)
+    def copy_of(path, **kwargs):
+        path = Path(path)
+        told = path.name, repr(sorted(kwargs.items()))
+        if told not in made:
+            make(path, **kwargs)
+            made[told] = path.read_bytes()
+        path.write_bytes(made[told])
+        return path
+
+    return copy_of
 
 
 def noise(shape=SHAPE, seed=0, low=0.5, high=1.5):
@@ -56,6 +76,7 @@ def jwst_model(shape=SHAPE, seed=0, **scene):
     return model
 
 
+@made_once
 def jwst_file(path, **kwargs):
     """A JWST file of `jwst_model`."""
     with jwst_model(**kwargs) as model:
@@ -87,6 +108,7 @@ def roman_model(shape=SHAPE, seed=0, has_rnoise=False, **scene):
     return model
 
 
+@made_once
 def roman_file(path, **kwargs):
     """A Roman file of `roman_model`."""
     roman_model(**kwargs).save(path)
@@ -138,6 +160,7 @@ def hst_hdus(shape=SHAPE, seed=0, unit="ELECTRONS", time=250.0, chips=2, tables=
     return hdus
 
 
+@made_once
 def hst_file(path, **kwargs):
     """An HST file of `hst_hdus`."""
     hst_hdus(**kwargs).writeto(path)

@@ -8,6 +8,9 @@ Pixel 0 spans -0.5 ... 0.5. `psr` is the pixel scale ratio (output over input), 
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import pickle
 from dataclasses import dataclass
 
 import numpy as np
@@ -429,6 +432,30 @@ class _Terms:
         return np.asarray(array)[self.row, self.column]
 
 
+# Bytes of what is remembered.
+MOST_REMEMBERED = 1 << 28
+
+
+def remembered(evaluate):
+    """Evaluate the same scene once, as each backend in turn is compared with it."""
+    known: dict[bytes, bytes] = {}
+
+    @functools.wraps(evaluate)
+    def of(exposures, frame, *further):
+        if further:
+            return evaluate(exposures, frame, *further)
+        of_frame = frame.shape, frame.kernel, frame.variance_names, frame.context_planes  # all that is asked of it here
+        scene = hashlib.sha256(pickle.dumps((exposures, of_frame))).digest()
+        if scene not in known:
+            if sum(map(len, known.values())) > MOST_REMEMBERED:
+                known.clear()
+            known[scene] = pickle.dumps(evaluate(exposures, frame))
+        return pickle.loads(known[scene])
+
+    return of
+
+
+@remembered
 def coadd(exposures, frame) -> Truth:
     """Drizzle `Exposure` objects onto a `MosaicLayout`."""
 
@@ -483,6 +510,7 @@ def coadd(exposures, frame) -> Truth:
     )
 
 
+@remembered
 def coadd_squared(exposures, frame, arrays_of=lambda e: e.squared) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Averages with squared weights, sum(w^2 x) / sum(w)^2 with all w and x of the exposures' pairs.
 

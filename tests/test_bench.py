@@ -21,9 +21,6 @@ from gpures.bench.plan import Plan
 from gpures.cli import main
 from gpures.extras import install
 
-# One report, which takes a minute, for all of them.
-pytestmark = pytest.mark.xdist_group("bench")
-
 ROOT = Path(__file__).parents[1]
 
 TINY = Plan(
@@ -67,7 +64,7 @@ def shown():
 
 @pytest.fixture(scope="module")
 def report(shown):
-    """A report of everything, as it comes back from a file."""
+    """A report of everything, as it comes back from a file; it takes a minute."""
 
     def keep(found):
         shown.kept.append(json.loads(json.dumps(found)))

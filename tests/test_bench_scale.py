@@ -19,7 +19,7 @@ from gpures.errors import MissingDependencyError
 from gpures.extras import install
 from gpures.mosaicking import tiling
 
-pytestmark = [pytest.mark.xdist_group("workers"), pytest.mark.filterwarnings("ignore")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 SMALL = dataclasses.replace(
     TINY,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import os
 import shutil
@@ -56,34 +57,39 @@ def chunks(folder):
 # ---- the same in the end -------------------------------------------------------------------------------------------
 
 
+MANY = (3, 20, 35, len(MODELS))  # more than a plane of the context has bits
+FEW = (1, 4, 6)
+
+
 @pytest.mark.parametrize(
-    ("options", "dtype"),
+    ("options", "dtype", "counts"),
     [
-        ({}, "f4"),
-        (ALL_PLANES, "f4"),
-        (ALL_PLANES, "f8"),
-        ({"enable_ctx": False, "enable_var": False, "fillval": None}, "f8"),
-        (ALL_PLANES | {"variance_method": "propagated"}, "f4"),
+        ({}, "f4", MANY),
+        (ALL_PLANES, "f4", FEW),
+        (ALL_PLANES, "f8", FEW),
+        ({"enable_ctx": False, "enable_var": False, "fillval": None}, "f8", FEW),
+        (ALL_PLANES | {"variance_method": "propagated"}, "f4", FEW),
     ],
 )
-def test_saved_and_gone_on_with(backend, tmp_path, options, dtype):
-    """Saved at several moments, twice in one place, and with more exposures than a plane of the context has bits."""
+def test_saved_and_gone_on_with(backend, tmp_path, options, dtype, counts):
+    """Saved with so many exposures, and in between, in one place."""
     if backend == "drizzle" and dtype == "f8":
         pytest.skip("the drizzle package has float32 sums")
     options = options | {"accumulator_dtype": dtype, "backend": backend}
-    whole, going = made(MODELS, **options), made(MODELS[:3], **options)
+    whole, going = made(MODELS[: counts[-1]], **options), made(MODELS[: counts[0]], **options)
     going.save(tmp_path / "c")
-    for k in (3, 20, 35):
+    for k, following in itertools.pairwise(counts):
         going = gpures.Resample.load(tmp_path / "c")
         assert going.backend == backend
         assert [each.name for each in going.exposures] == [model["filename"] for model in MODELS[:k]]
-        going.add_models(MODELS[k : k + 5])
+        between = (k + following) // 2
+        going.add_models(MODELS[k:between])
         going.output_model["data"]  # which is filled then
         going.save(tmp_path / "c")
-        going.add_models(MODELS[k + 5 : {3: 20, 20: 35, 35: 40}[k]])
+        going.add_models(MODELS[between:following])
         going.save(tmp_path / "c")
     assert_equal(gpures.Resample.load(tmp_path / "c"), whole)
-    assert_equal(going, made(MODELS, **options))
+    assert_equal(going, made(MODELS[: counts[-1]], **options))
 
 
 @pytest.mark.parametrize("kernel", ["turbo", "point", "gaussian", "lanczos3"])

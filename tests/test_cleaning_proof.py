@@ -15,7 +15,8 @@ FIELD = NRCB5["CRVAL1"], NRCB5["CRVAL2"]
 SCENE = make_scene(*FIELD)
 
 # Exposures, side of a chip and chips.
-SETS = [(4, 512, 1), (6, 256, 2), (10, 256, 1), (30, 160, 1)]
+LARGE, LARGER = (pytest.param(which, marks=pytest.mark.long) for which in [(10, 256, 1), (4, 512, 1)])
+SETS = [(6, 256, 2), (30, 160, 1), LARGE, LARGER]
 
 
 @cache
@@ -74,7 +75,7 @@ def star_field(side):
     return draft.scene(*FIELD, np.empty((0, 3)), np.empty((0, 3)))
 
 
-@pytest.mark.parametrize(("n", "side"), [(4, 448), (10, 320)])
+@pytest.mark.parametrize(("n", "side"), [(10, 320), pytest.param(4, 448, marks=pytest.mark.long)])
 def test_fluxes_of_stars_are_unbiased(n, side):
     """To 0.2 %, and as well as with the truth for masks; each star's flux suffers less than by the pipelines' steps."""
     scene = star_field(side)

@@ -462,12 +462,12 @@ def test_weight_map_of_device_arrays(cuda):
 # ---- memory ------------------------------------------------------------------------------------------------------
 
 
-def memory_of_many(size, measure):
-    """What is measured now and then while 500 exposures are added, of three sizes in turn."""
+def memory_of_many(count, size, measure):
+    """What is measured now and then while so many exposures are added, of three sizes in turn."""
     accumulators = backend.make_accumulators("cuda", frame_of((40 * size, 50 * size)))
     exposures = [exposure_of((8 * size + k, 12 * size), (25.0 * size, 20.0 * size), seed=k) for k in range(3)]
     measured = set()
-    for k in range(500):
+    for k in range(count):
         accumulators.add(exposures[k % 3])
         if k % 50 == 20:
             accumulators.images()
@@ -478,14 +478,14 @@ def memory_of_many(size, measure):
 
 def test_many_exposures_do_not_grow(host_cuda):
     """After the first few exposures no more memory is taken, however many follow."""
-    assert len(memory_of_many(1, lambda: (host_cuda.used[0], host_cuda.free_bytes()))) == 1
+    assert len(memory_of_many(180, 1, lambda: (host_cuda.used[0], host_cuda.free_bytes()))) == 1
 
 
 def test_many_exposures_do_not_grow_on_a_gpu(gpu):
     """Nor on a real device, in CuPy's pool or, where no other process takes of the device's memory, beside it."""
     pool, runtime = gpu.get_default_memory_pool(), gpu.cuda.runtime
     is_alone = "PYTEST_XDIST_WORKER" not in os.environ
-    assert len(memory_of_many(10, lambda: (pool.total_bytes(), is_alone and runtime.memGetInfo()[0]))) == 1
+    assert len(memory_of_many(500, 10, lambda: (pool.total_bytes(), is_alone and runtime.memGetInfo()[0]))) == 1
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -37,15 +37,16 @@ CLEANING += ["find_outliers", "find_beside", "grow", "clipped_mean"]
 MOST_REGISTERS = 128
 
 
-# Those of `make test`: the oldest, the newest, and the one in between that kernels are tuned for; of all others, which
-# take minutes, see `make test-architectures`.
-IN_EVERY_RUN = [(12, "sm_70"), (13, "sm_90"), (13, "sm_120")]
+# Those of `make test`: the oldest, the newest, and the one in between that kernels are tuned for, which alone has the
+# splats, of which each takes seconds; of all others, which take minutes, see `make test-long`.
+TUNED_FOR = (13, "sm_90")
+IN_EVERY_RUN = [(12, "sm_70"), TUNED_FOR, (13, "sm_120")]
 TARGETS = [(cuda, architecture) for cuda, all_of in ARCHITECTURES.items() for architecture in all_of]
 
 
 def compiled_for(*values, in_every_run: bool):
     """Parameters of a test, marked unless they are in each run."""
-    return pytest.param(*values, marks=[] if in_every_run else pytest.mark.every_architecture)
+    return pytest.param(*values, marks=[] if in_every_run else pytest.mark.long)
 
 
 @pytest.fixture(params=[compiled_for(target, in_every_run=target in IN_EVERY_RUN) for target in TARGETS])
@@ -62,16 +63,12 @@ def checked(target):
 
 
 # Square drops take the most registers.
-DROPS = [
-    compiled_for(target, kernel, in_every_run=target in IN_EVERY_RUN and (kernel == "square" or target[1] == "sm_90"))
-    for target in TARGETS
-    for kernel in KERNELS
-]
+DROPS = [compiled_for(target, kernel, in_every_run=target == TUNED_FOR) for target in TARGETS for kernel in KERNELS]
 
 # The exposure time alone, and the fewest and many planes; with planes weighted with squares.
 PLANES = [(0, 0), (1, 0), (2, 1), (9, 0), (9, 3)]
 OF_PLANES = [
-    compiled_for(kernel, planes, squared, in_every_run=kernel == "square" and squared == 3)
+    compiled_for(kernel, planes, squared, in_every_run=kernel == "turbo" and squared == 1)
     for kernel in KERNELS
     for planes, squared in PLANES
 ]
@@ -98,7 +95,7 @@ def test_splat_compiles_and_keeps_to_its_registers(target, kernel):
 def test_splat_of_other_planes_compiles(kernel, planes, squared):
     """So does it with other numbers of planes."""
     for whole in [True, False] if kernel == "square" else [True]:
-        check_splat(checked((13, "sm_90")), kernel, planes, squared, whole)
+        check_splat(checked(TUNED_FOR), kernel, planes, squared, whole)
 
 
 def check_splat(target, kernel, planes, *case):
@@ -127,7 +124,7 @@ def test_splat_in_single_precision(target, kernel):
 def test_splat_of_other_planes_in_single_precision(kernel, planes, squared):
     """So does it with other numbers of planes."""
     for whole in [True, False] if kernel == "square" else [True]:
-        check_single_splat(checked((13, "sm_90")), kernel, planes, squared, whole)
+        check_single_splat(checked(TUNED_FOR), kernel, planes, squared, whole)
 
 
 def check_single_splat(target, kernel, planes, squared, whole):
@@ -151,7 +148,7 @@ PAIRS = [(12, "sm_70", "square"), (12, "sm_120", "square"), (13, "sm_90", "squar
 def test_pairs_compile(cuda, architecture, kernel):
     """So do the pairs of drops; what a thread holds of one lies in memory that its block shares."""
     target = checked((cuda, architecture))
-    for whole in [True, False] if kernel == "square" and target == (13, "sm_90") else [True]:
+    for whole in [True, False] if kernel == "square" and target == TUNED_FOR else [True]:
         used = compile_cuda(target[0], "pairs.cu", target[1], kernels.pairs_options(kernel, whole), frames=True)
         ((name, (registers, spilled)),) = used.items()
         print(f"CUDA {target[0]}, {target[1]}, {name}: {registers} registers, {spilled} bytes spilled")
@@ -186,7 +183,7 @@ def test_cleaning_compiles(target):
 
 def test_operators_compile(target):
     """So does what takes a matrix' entries: of square drops for all, and of every drop for two."""
-    drops = KERNELS if target in [(12, "sm_70"), (13, "sm_90")] else ["square"]
+    drops = KERNELS if target in [(12, "sm_70"), TUNED_FOR] else ["square"]
     for kernel in drops:
         name = kernels.entries_name(kernel)
         used = compile_cuda(target[0], "operator.cu", target[1], kernels.entries_options(kernel))

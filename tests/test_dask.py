@@ -30,7 +30,6 @@ from gpures.mosaicking.plan import make_plan
 from gpures.mosaicking.sources import find
 
 pytestmark = [
-    pytest.mark.xdist_group("workers"),
     # Of clusters of dask, which try the port of the dashboard and leave the socket.
     pytest.mark.filterwarnings("ignore:Port 8787 is", "ignore:unclosed <socket.socket:ResourceWarning"),
 ]

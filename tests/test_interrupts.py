@@ -20,7 +20,7 @@ from gpures.errors import IncompleteError
 
 SHAPE = (22, 25)
 # Each so many-th line is tried: a prime, so that loops are met in turn.
-STEPS = {"cpu": 3, "drizzle": 7, "cuda": 41}
+STEPS = {"cpu": 5, "drizzle": 13, "cuda": 83}
 
 # A file that was opened just before is closed by the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
@@ -176,8 +176,8 @@ def test_interrupted_at_any_line_of_an_upload(cuda, monkeypatch, threads):
             if len(one.group_ids) == len(resample.group_ids):
                 one.add_model(models[1])
             assert equal(values(one), after), line
-        line += 1 if threads == "1" else 5
-    assert line > 30
+        line += 4 if threads == "1" else 11
+    assert line > 40
 
 
 def test_an_end_that_was_interrupted(backend):

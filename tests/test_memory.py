@@ -168,6 +168,7 @@ PER_EXPOSURE = 500
 AT_ONCE = 1 << 20
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["Resample", "Drizzle"])
 def test_no_growth(what):
     """The 2000th exposure takes as much time as the 200th, and no memory is left with any."""

@@ -14,10 +14,7 @@ import pytest
 from gpures import cli
 from gpures.cli import mosaic as command
 
-pytestmark = [
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked"),
-    pytest.mark.xdist_group("one harness for all"),
-]
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 
 # One process imports everything, and forks those that are to be tried: each takes a tenth of a second. It is sent
 # programs as lines of JSON, and answers each with a line of what was told. What a child prints goes to a file.

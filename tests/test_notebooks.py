@@ -45,7 +45,11 @@ def test_notebooks_are_kept_without_outputs(name):
         assert cell.get("execution_count") is None
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+# The first in each run.
+AFTER_THE_FIRST = [pytest.param(name, marks=pytest.mark.long) for name in NOTEBOOKS[1:]]
+
+
+@pytest.mark.parametrize("name", [NOTEBOOKS[0], *AFTER_THE_FIRST])
 def test_notebooks_run_and_show_their_pictures(name, tmp_path, monkeypatch):
     """No cell fails, nothing is written to stderr, and pictures and tables are there, with words before pictures."""
     # The processor, also where there is a GPU: it need not be free. CuPy without one would be remarked upon.

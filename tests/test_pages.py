@@ -21,9 +21,6 @@ from gpures.cli import build_parser
 ROOT = Path(__file__).parents[1]
 TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.rst"))]
 
-# All in one process, which builds the pages once.
-pytestmark = pytest.mark.xdist_group("pages")
-
 # Of a build from nothing, some thirty seconds of a core; so much is room for a slow machine, not a wish.
 LIMIT_S = 900
 

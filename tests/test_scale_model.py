@@ -91,7 +91,10 @@ def test_the_graph_is_that_of_the_code(count):
     ]
 
 
-@pytest.mark.parametrize(("tasks", "memory"), [(1, 8 * GIB), (8, 128 * GIB), (512, 64 * GIB), (20, None)])
+MANY_TASKS = pytest.param(512, 64 * GIB, marks=pytest.mark.long)
+
+
+@pytest.mark.parametrize(("tasks", "memory"), [(1, 8 * GIB), (8, 128 * GIB), MANY_TASKS, (20, None)])
 @pytest.mark.parametrize("context", ["own", "none"])
 def test_tiles_are_those_of_the_code(tasks, memory, context, monkeypatch):
     exposures = model.survey(30_000)[:3000]

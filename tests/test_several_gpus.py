@@ -456,7 +456,7 @@ def test_bringing_together_that_fails(two, monkeypatch, at, where, error):
     assert_one_go(resample, made(MODELS[:7], "cuda", **ALL_PLANES))
 
 
-@pytest.mark.parametrize(("module", "step"), [("several.py", 2), ("accumulators.py", 29)])
+@pytest.mark.parametrize(("module", "step"), [("several.py", 5), ("accumulators.py", 67)])
 def test_bringing_together_that_is_interrupted_at_any_line(two, monkeypatch, module, step):
     """After Ctrl-C in the midst of bringing together, nothing is lost or there twice, or all is refused."""
     resample = made(MODELS[:2], **BOTH)

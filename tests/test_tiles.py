@@ -87,7 +87,12 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+# With covariances a frame has a dozen planes more.
+LONG = [pytest.param(options, marks=pytest.mark.long) for options in OPTIONS if "covariance" in options]
+OTHERS = [options for options in OPTIONS if "covariance" not in options]
+
+
+@pytest.mark.parametrize("options", [*OTHERS, *LONG], ids=str)
 @pytest.mark.parametrize(("pixels", "room"), [(10**6, 0), (300_000, 10**9)])
 def test_the_same_file(tmp_path, paths, caplog, options, pixels, room):
     """Whatever the options are, and whether or not exposures can be kept between tiles."""
@@ -449,7 +454,7 @@ PEAK = """if True:
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the system does not tell of memory")
-@pytest.mark.parametrize("limit", [700, 550])
+@pytest.mark.parametrize("limit", [700, pytest.param(550, marks=pytest.mark.long)])
 def test_the_limit_holds(tmp_path, paths, limit):
     """As the process's peak, of a frame that would take more."""
     command = ["mosaic", *map(str, paths), "-o", str(tmp_path / "x.fits"), "--scale", "0.012", "-q", "--backend", "cpu"]
