@@ -1,6 +1,7 @@
 // How far the drops of a block reach in the output frame.
 #pragma once
 
+#include "spline_boxes.h"
 #include "square_drops.h"
 
 GPURES_BEGIN
@@ -49,6 +50,15 @@ inline double longest_step(const Centres& c, const Block& b)
     return longest;
 }
 
+// Whether every pixel of a block has its neighbours, all eight, beside it; by a box around all of their centres, which
+// has none else.
+inline bool have_neighbours_beside(const Exposure& e, const Reach& all)
+{
+    const double sure = sure_step(e.pixmap);
+    return is_defined({all.x0, all.y0}) && is_defined({all.x1, all.y1}) && all.x1 - all.x0 < sure &&
+           all.y1 - all.y0 < sure;
+}
+
 // Bounding boxes of each row of the centres of a block and those around it. Whether every pixel has its neighbours, all
 // eight, beside it.
 inline bool boxes_of_rows(const Exposure& e, const Block& b, const Centres& c, Reach* boxes)
@@ -63,10 +73,8 @@ inline bool boxes_of_rows(const Exposure& e, const Block& b, const Centres& c, R
         all = around_both(all, r);
     }
     if (!numbers || !is_defined({all.x0, all.y0}) || !is_defined({all.x1, all.y1})) return false;
-    const double sure = sure_step(e.pixmap);
-    if (all.x1 - all.x0 < sure && all.y1 - all.y0 < sure) return true;
     // A diagonal one is no longer than two of these.
-    return 2.0 * longest_step(c, b) < sure;
+    return have_neighbours_beside(e, all) || 2.0 * longest_step(c, b) < sure_step(e.pixmap);
 }
 
 // Bounding box of the drops of row r of a block that is not whole.
@@ -85,29 +93,47 @@ inline Reach box_of_drops(const Exposure& e, const Block& b, const Centres& c, i
     return box;
 }
 
+// The same of a block whose pixel map is a spline, without its centres; false where these are needed.
+inline bool boxes_of_whole_block(const Exposure& e, const Block& b, Reach* boxes)
+{
+    const int border = e.kernel == SQUARE;
+    if (!boxes_by_coefficients(e, b, border, boxes)) return false;
+    if (!border) return true;
+    Reach all = NOWHERE;
+    for (int a = 0; a < b.y1 - b.y0 + 3; ++a) all = around_both(all, boxes[a]);
+    return have_neighbours_beside(e, all);
+}
+
 // Bounding boxes of what the rows of a block may touch: of their centres, of those next to them where corners depend on
-// these, and the drops around them. It notes whether the block is whole, and leaves its centres in `c`.
+// these, and the drops around them. It notes whether the block is whole, and leaves in `c` its centres, or those that
+// tell its orientation.
 inline void reach_of_rows(const Exposure& e, Block& b, Reach* rows, Centres& c)
 {
     const double margin = reach_of_drop(e.kernel, e.pixel_scale_ratio, e.pixfrac);
     const int n_rows = b.y1 - b.y0 + 1;
-    fill_centres(e, b, e.kernel == SQUARE, c);
-    if (e.kernel == SQUARE) {
-        Reach boxes[BLOCK_HEIGHT + 2];
-        b.whole = boxes_of_rows(e, b, c, boxes);
-        for (int k = 0; k < n_rows; ++k) {
-            rows[k] =
-                b.whole ? around_both(boxes[k + 1], around_both(boxes[k], boxes[k + 2])) : box_of_drops(e, b, c, k);
-        }
+    Reach boxes[BLOCK_HEIGHT + 2];
+    b.whole = true;
+    if (boxes_of_whole_block(e, b, boxes)) {
+        fill_middle(e, b, c);
     } else {
-        b.whole = true;
-        for (int k = 0; k < n_rows; ++k) {
-            rows[k] = NOWHERE;
-            extend_range(c.x[k + 1] + 1, b.x1 - b.x0 + 1, rows[k].x0, rows[k].x1);
-            extend_range(c.y[k + 1] + 1, b.x1 - b.x0 + 1, rows[k].y0, rows[k].y1);
+        fill_centres(e, b, e.kernel == SQUARE, c);
+        if (e.kernel == SQUARE) b.whole = boxes_of_rows(e, b, c, boxes);
+        for (int k = 1; k <= n_rows && e.kernel != SQUARE; ++k) {
+            boxes[k] = NOWHERE;
+            extend_range(c.x[k] + 1, b.x1 - b.x0 + 1, boxes[k].x0, boxes[k].x1);
+            extend_range(c.y[k] + 1, b.x1 - b.x0 + 1, boxes[k].y0, boxes[k].y1);
         }
     }
-    for (int k = 0; k < n_rows; ++k) rows[k] = with_margin(rows[k], margin);
+    for (int k = 0; k < n_rows; ++k) {
+        if (e.kernel != SQUARE) {
+            rows[k] = boxes[k + 1];
+        } else if (b.whole) {
+            rows[k] = around_both(boxes[k + 1], around_both(boxes[k], boxes[k + 2]));
+        } else {
+            rows[k] = box_of_drops(e, b, c, k);
+        }
+        rows[k] = with_margin(rows[k], margin);
+    }
 }
 
 GPURES_END
