@@ -15,7 +15,7 @@ SHAPE = (150, 280)
 
 
 def spline_map(waves, order=None, rotation=0.0, flip=False):
-    """A map of small grid cells, whose rows go to and fro by so many pixels."""
+    """A map of small grid cells, whose rows wind by so many pixels."""
     wcs = scenes.imaging_wcs(SHAPE, distortion=1.0, rotation=rotation, flip=flip)
     output = scenes.frame_around(SHAPE, margin=30)
     steps = (1, 1) if order is None else (10, order)
