@@ -74,8 +74,9 @@ int most_powers(const Exposure& e)
 
 bool floats_may_do(const Exposure& e)
 {
+    if (!e.single) return false;
     const double size = (e.kernel == POINT ? 1.0 : e.pixfrac) / e.pixel_scale_ratio;
-    return e.single && size >= SMALLEST_DROP && size <= LARGEST_DROP;
+    return size >= SMALLEST_DROP && size <= LARGEST_DROP;
 }
 
 bool scale_for_floats(Exposure& e, const Mosaic& m, const Walk& walk, int threads, Scaling& scaling)
